@@ -1,0 +1,217 @@
+"""Run the book's notebooks and store them in one normal form, so that a second run changes no byte.
+
+    python tools/notebooks.py                         run and normalise every notebook of _toc.yml
+    python tools/notebooks.py book/08_training.ipynb  only this one
+    python tools/notebooks.py --check [...]           run nothing; name what is not in normal form
+
+The stored outputs are what the book shows and what `pytest --nbval` compares with. What differs
+between two runs or two machines (timings, memory addresses, widget ids, paths in tracebacks) is
+therefore taken out here.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CELL_TIMEOUT = 300  # seconds; a chapter that takes longer belongs in book/results
+
+# What a chapter may say about itself; editors add folding, scrolling, timings: no content.
+CELL_METADATA = ("jupyter", "mystnb", "tags")
+NOTEBOOK_METADATA = ("mystnb", "orphan")
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
+KERNEL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
+
+
+class NotebookError(Exception):
+    """One line for the reader: which notebook, which cell, what is wrong."""
+
+
+def chapters(root=ROOT):
+    """The notebooks of _toc.yml, in reading order."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
+    parts = toc.get("parts", [toc])
+    names = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
+    return [path for name in names if (path := root / f"{name}.ipynb").exists()]
+
+
+def _sanitise(text):
+    return KERNEL_FILE.sub("<cell>", ADDRESS.sub("0x0", text))
+
+
+def _normal_output(output, count):
+    kind = output["output_type"]
+    if kind == "stream":
+        return {"name": output["name"], "output_type": kind, "text": _sanitise(output["text"])}
+    if kind == "error":
+        # A traceback is made of this machine's paths; its last line is what the reader needs.
+        value = _sanitise(output["evalue"])
+        name = output["ename"]
+        trace = [f"{name}: {value}"]
+        return {"ename": name, "evalue": value, "output_type": kind, "traceback": trace}
+    # A widget's view is the random id of an object that died with its kernel: its twin stays.
+    data = {
+        mime: _sanitise(value) if mime.startswith("text/") else value
+        for mime, value in sorted(output["data"].items())
+        if mime != WIDGET_VIEW
+    }
+    metadata = {mime: value for mime, value in output["metadata"].items() if mime in data}
+    normal = {"data": data, "metadata": metadata, "output_type": kind}
+    if kind == "execute_result":
+        normal["execution_count"] = count
+    return normal
+
+
+def _merge_streams(outputs):
+    """Chunks of one stream arrive as they were flushed; what the reader sees is one text."""
+    merged = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        same = last and output["output_type"] == last["output_type"] == "stream"
+        if same and output["name"] == last["name"]:
+            last["text"] += output["text"]
+        else:
+            merged.append(dict(output))
+    return merged
+
+
+def normalise(notebook):
+    """The normal form of a notebook, as the text of its file."""
+    cells, count = [], 0
+    for cell in notebook["cells"]:
+        metadata = {k: cell["metadata"][k] for k in CELL_METADATA if cell["metadata"].get(k)}
+        normal = {
+            "cell_type": cell["cell_type"],
+            "id": cell["id"],
+            "metadata": metadata,
+            "source": cell["source"].strip("\n"),
+        }
+        if cell["cell_type"] == "code":
+            ran = cell.get("execution_count") is not None
+            count += ran
+            number = count if ran else None
+            outputs = [_normal_output(o, number) for o in _merge_streams(cell["outputs"])]
+            normal |= {"execution_count": number, "outputs": outputs}
+        elif cell.get("attachments"):
+            normal["attachments"] = cell["attachments"]
+        cells.append(normal)
+    metadata = {k: notebook["metadata"][k] for k in NOTEBOOK_METADATA if k in notebook["metadata"]}
+    metadata |= {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+    normal = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    node = nbformat.from_dict(normal)
+    nbformat.validate(node)
+    return nbformat.writes(node, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+
+
+def read(path):
+    """The notebook at path in the current format; a cell without an id is named after its place."""
+    raw = json.loads(path.read_text(encoding="utf8"))
+    raw["nbformat_minor"] = 5
+    for index, cell in enumerate(raw["cells"]):
+        cell.setdefault("id", f"cell-{index:02d}")
+    return nbformat.reads(json.dumps(raw), as_version=4)
+
+
+def is_normal(path):
+    """True if the file is byte for byte what this tool would store without running it."""
+    return path.read_text(encoding="utf8") == normalise(read(path))
+
+
+def write_atomically(path, text):
+    """Replace path in one step: an interrupted run leaves the old file, never half of a new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf8", newline="\n") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def execute(path):
+    """Run the notebook in a fresh kernel, from the notebook's own folder, as nbval does."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = read(path)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        store_widget_state=False,
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # of the kernel itself, not of the chapter
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        index = next(i for i, c in enumerate(notebook["cells"]) if _failed(c))
+        raise NotebookError(
+            f"{path.name}, cell {index}: {error.ename}: {error.evalue}\n{error.traceback}"
+        ) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise NotebookError(f"{path.name}: {error}") from None
+    return notebook
+
+
+def _failed(cell):
+    tags = cell["metadata"].get("tags", [])
+    errors = [o for o in cell.get("outputs", []) if o["output_type"] == "error"]
+    return errors and "raises-exception" not in tags
+
+
+def _quiet_environment(scratch):
+    """What the machine's owner has configured for himself must not reach the stored outputs."""
+    os.environ["PYTHONHASHSEED"] = "0"
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before the user's
+    os.environ["IPYTHONDIR"] = scratch
+    os.environ.pop("MPLBACKEND", None)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of _toc.yml")
+    parser.add_argument("--check", action="store_true", help="change nothing; 1 if a file would")
+    options = parser.parse_args(arguments)
+    paths = [path.resolve() for path in options.notebooks] or chapters()
+    for path in paths:
+        if not path.is_file():
+            print(f"notebooks: no such notebook: {path}", file=sys.stderr)
+            return 2
+
+    if options.check:
+        odd = [path for path in paths if not is_normal(path)]
+        for path in odd:
+            print(f"not in normal form: {path.name} (run tools/notebooks.py on it)")
+        return 1 if odd else 0
+
+    with tempfile.TemporaryDirectory() as scratch:
+        _quiet_environment(scratch)
+        for path in paths:
+            before = path.read_text(encoding="utf8")
+            try:
+                text = normalise(execute(path))
+            except NotebookError as error:
+                print(f"notebooks: {error}", file=sys.stderr)
+                return 1
+            if text != before:
+                write_atomically(path, text)
+            print(f"{path.name}: {'unchanged' if text == before else 'written'}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
