@@ -152,7 +152,7 @@ def execute(path):
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,
-        extra_arguments=["--log-level=ERROR"],  # of the kernel itself, not of the chapter
+        extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself, not of the chapter
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:

@@ -1,0 +1,14 @@
+"""The book's one Sphinx extension: what makes its pages whole without a network.
+
+mathjax.py  carries MathJax into the book
+hygiene.py  takes out of a page what it does not need, and mends what the theme leaves inaccessible
+assets/     the book's own style sheet and script
+"""
+
+from . import hygiene, mathjax
+
+
+def setup(app):
+    mathjax.setup(app)
+    hygiene.setup(app)
+    return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}
