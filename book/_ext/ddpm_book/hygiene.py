@@ -12,5 +12,32 @@ def add_assets(app):
     app.add_js_file("book.js", loading_method="defer")
 
 
+def drop_thebe(app):
+    """Disconnect sphinx-thebe: it puts a CDN's address and a duplicate `const` into every page."""
+    app.setup_extension("sphinx_thebe")  # so that what it connects is there to be disconnected
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__.startswith("sphinx_thebe"):
+                app.disconnect(listener.id)
+    app.registry.css_files[:] = [css for css in app.registry.css_files if "thebe" not in css[0]]
+    app.registry.js_files[:] = [js for js in app.registry.js_files if "thebe" not in (js[0] or "")]
+
+
+# What docutils, MyST-NB and the theme write, and what a screen reader can make sense of.
+MENDED = {
+    # A list must hold list items; the entries are no such thing.
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+    # The label hides the words that stand on the button: "Show code cell source".
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
+
+
+def mend(app, pagename, templatename, context, doctree):
+    for found, better in MENDED.items():
+        context["body"] = context.get("body", "").replace(found, better)
+
+
 def setup(app):
+    drop_thebe(app)
+    app.connect("html-page-context", mend)
     app.connect("builder-inited", add_assets)

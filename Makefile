@@ -1,0 +1,69 @@
+# make book    build the pages            make lab        open the chapters in JupyterLab
+# make test    everything CI runs         make notebooks  run and normalise every chapter
+# make unit    the package's tests only   make lint       ruff, check and format
+# make clean   remove what was built      make distclean  and the environment
+#
+# Every target sets up .venv by itself, once. PYTHON=... chooses the interpreter that makes it.
+
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUILT := _build/.built
+
+# What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/test_equations.py) \
+	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null)
+
+# A frozen hash seed keeps sets in order; no bytecode beside the extension, which is a source of the book.
+export PYTHONHASHSEED := 0
+
+.PHONY: book test unit chapters html lab notebooks lint clean distclean
+.DELETE_ON_ERROR:
+
+book: $(BUILT)
+	@echo "The book: _build/html/index.html"
+
+$(READY): pyproject.toml constraints.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup.sh
+	@touch $@
+
+# Into an emptied folder: Jupyter Book leaves the pages of chapters that no longer exist.
+$(BUILT): $(READY) $(SOURCES)
+	@rm -rf _build
+	@$(BIN)/jupyter-book build -q -W --keep-going . >_build.log 2>&1 \
+		|| { cat _build.log; rm -f _build.log; \
+		echo "make: the book was not built: the warnings above are errors here" >&2; exit 1; }
+	@rm -f _build.log
+	@touch $@
+
+test: lint unit chapters html
+	@echo "make test: lint, unit tests, chapters and pages are all right"
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . \
+		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
+
+unit: $(READY)
+	@$(BIN)/python -m pytest tests
+
+chapters: $(READY)
+	@$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout=300 \
+		--nbval-sanitize-with tests/nbval.cfg $$($(BIN)/python tools/notebooks.py --list)
+
+html: $(READY) $(BUILT)
+	@$(BIN)/python tools/chromium.py >/dev/null
+	@$(BIN)/python -m pytest -q -m html tests/test_html.py
+
+lab: $(READY)
+	@$(BIN)/jupyter lab --notebook-dir=book
+
+notebooks: $(READY)
+	@$(BIN)/python tools/notebooks.py
+
+clean:
+	@rm -rf _build _build.log .pytest_cache .ruff_cache dist
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf $(VENV)

@@ -1,0 +1,158 @@
+"""The built pages in a real browser with the network cut: `make book`, then `pytest -m html`."""
+
+import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import chromium
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+DOCUMENTS = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
+
+# Buttons of the theme's that carry no name of their own; nothing of ours stands inside them.
+THEIRS = [[".search-button__button"], [".theme-switch-button"]]
+# Every equation is typeset when MathJax's start has run to its end.
+TYPESET = "() => !window.MathJax || window.MathJax.startup.promise.then(() => true)"
+# The text a reader sees, without code and without what MathJax has typeset.
+PROSE = """() => {
+  const copy = document.body.cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style, noscript, mjx-container, .bibtex')
+      .forEach((element) => element.remove());
+  return copy.textContent;
+}"""
+
+pytestmark = pytest.mark.html
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The site over loopback http: what a reader of the published book sees."""
+    assert (SITE / "index.html").is_file(), "there is no built book: run `make book` first"
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_port}"
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = chromium.find()
+    assert path, "there is no Chromium: run `python tools/chromium.py`, it says what to do"
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+
+
+class Visit:
+    """One page in a tab of its own; what it asked for and what it complained of."""
+
+    def __init__(self, browser, origin, document):
+        self.foreign, self.failed, self.complaints = [], [], []
+        self.origin = origin
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.route("**/*", self._route)
+        self.page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
+        self.page.on("response", self._response)
+        self.page.goto(f"{origin}/{document}.html")
+        self.page.wait_for_function(TYPESET)
+
+    def _route(self, route):
+        url = route.request.url
+        if url.startswith((self.origin, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.foreign.append(url)
+            route.abort()
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _response(self, response):
+        if response.status >= 400:
+            self.failed.append(f"{response.status} {response.url}")
+
+
+def _visit(browser, origin, document):
+    visit = Visit(browser, origin, document)
+    yield visit
+    visit.context.close()
+
+
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def over_http(request, browser, server):
+    yield from _visit(browser, server, request.param)
+
+
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def from_file(request, browser):
+    yield from _visit(browser, SITE.as_uri(), request.param)
+
+
+def _check_whole(visit):
+    """Nothing asked of another host, nothing missing, no complaint, all maths typeset."""
+    assert visit.foreign == []
+    assert visit.failed == []
+    assert visit.complaints == []
+    page = visit.page
+    typeset = page.locator("mjx-container").count()
+    # An inline or displayed formula is one element of class "math" each in the page's source.
+    source = BeautifulSoup(
+        Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser"
+    )
+    assert typeset == len(source.select(".math"))
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert re.findall(r"\\[a-zA-Z(\[]+|\$\$", page.evaluate(PROSE)) == []
+
+
+def test_page_is_whole_over_http(over_http):
+    _check_whole(over_http)
+
+
+def test_page_is_whole_from_file(from_file):
+    _check_whole(from_file)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_is_accessible(over_http, theme):
+    page = over_http.page
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # no half-faded colours
+    page.wait_for_function(f"() => document.documentElement.dataset.theme === '{theme}'")
+    found = Axe().run(page, context={"exclude": THEIRS}).response["violations"]
+    serious = [
+        f"{violation['id']}: {node['html']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+    assert serious == []
+
+
+def test_narrow_page_does_not_scroll_sideways(over_http):
+    page = over_http.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate(
+        "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert wide == 0

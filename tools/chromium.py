@@ -1,0 +1,97 @@
+"""Find the Chromium that the browser tests use, or install one the way this platform allows.
+
+    python tools/chromium.py            print its path; install it first if there is none
+
+Set CHROMIUM to a browser's path to use that one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+APPLICATIONS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+# No sandbox: in a container there is none to be had, and only pages of our own are opened.
+# The rest keeps the browser itself from calling home.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def _starts(path):
+    # Ubuntu's chromium-browser can be a stub that only asks for a snap: ask it for its version.
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and b"Chrom" in answer.stdout
+
+
+def _playwrights_own():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        return playwright.chromium.executable_path
+
+
+def find():
+    """The path of a Chromium that starts, or None."""
+    if chosen := os.environ.get("CHROMIUM"):
+        return chosen if _starts(chosen) else None
+    candidates = [path for name in NAMES if (path := shutil.which(name))]
+    candidates += [path for path in APPLICATIONS if Path(path).exists()]
+    for path in candidates:
+        if _starts(path):
+            return path
+    own = _playwrights_own()
+    return own if Path(own).exists() and _starts(own) else None
+
+
+def install():
+    """Try apt where we are root on Debian or Ubuntu, then playwright's own download."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    attempts = []
+    if root and shutil.which("apt-get"):
+        attempts += [["apt-get", "update", "-q"]]
+        attempts += [["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"]]
+    with_deps = ["--with-deps"] if root and shutil.which("apt-get") else []
+    attempts += [[sys.executable, "-m", "playwright", "install", *with_deps, "chromium"]]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in attempts:
+        print("chromium:", " ".join(command), file=sys.stderr, flush=True)
+        subprocess.run(command, env=environment, stdout=sys.stderr, check=False)
+        if path := find():
+            return path
+    return None
+
+
+def main():
+    if chosen := os.environ.get("CHROMIUM"):
+        if not find():
+            print(f"chromium: CHROMIUM={chosen} does not start", file=sys.stderr)
+            return 1
+    path = find() or install()
+    if path is None:
+        print(
+            "chromium: the browser tests need Chromium or Chrome, none was found and none could be"
+            " installed. Install one, or set CHROMIUM to its path.",
+            file=sys.stderr,
+        )
+        return 1
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

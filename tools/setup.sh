@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Make the environment VENV from constraints.txt, with PYTHON or the newest Python >= 3.11 found.
+# Run by the Makefile; safe to run again, and after a run that was cut short.
+set -euo pipefail
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+new_enough() {
+    command -v "$1" >/dev/null && "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+venv=${VENV:-.venv}
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=${PYTHON:-}
+    if [ -z "$python" ]; then
+        for candidate in python3 python python3.13 python3.12 python3.11; do
+            if new_enough "$candidate"; then
+                python=$candidate
+                break
+            fi
+        done
+        [ -n "$python" ] || fail "no Python 3.11 or newer found; install one, or: make PYTHON=/path/to/python3"
+    fi
+    new_enough "$python" || fail "PYTHON=$python is not Python 3.11 or newer"
+    rm -rf "$venv"
+    "$python" -m venv "$venv" >/dev/null 2>&1 || {
+        rm -rf "$venv"
+        fail "$python cannot make a virtual environment; on Debian or Ubuntu: apt-get install python3-venv"
+    }
+fi
+echo "setup: installing into $venv (once; PyTorch makes it the longest step)"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]' ||
+    fail "pip could not install; its reason stands above"
