@@ -15,7 +15,7 @@ BUILT := _build/.built
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/test_equations.py) \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null)
 
-# A frozen hash seed keeps sets in order; no bytecode beside the extension, which is a source of the book.
+# Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
 .PHONY: book test unit chapters html lab notebooks lint clean distclean
@@ -31,10 +31,9 @@ $(READY): pyproject.toml constraints.txt tools/setup.sh
 # Into an emptied folder: Jupyter Book leaves the pages of chapters that no longer exist.
 $(BUILT): $(READY) $(SOURCES)
 	@rm -rf _build
-	@$(BIN)/jupyter-book build -q -W --keep-going . >_build.log 2>&1 \
-		|| { cat _build.log; rm -f _build.log; \
+	@$(BIN)/jupyter-book build -q -W --keep-going . >$(VENV)/book.log 2>&1 \
+		|| { cat $(VENV)/book.log; \
 		echo "make: the book was not built: the warnings above are errors here" >&2; exit 1; }
-	@rm -f _build.log
 	@touch $@
 
 test: lint unit chapters html
@@ -62,7 +61,7 @@ notebooks: $(READY)
 	@$(BIN)/python tools/notebooks.py
 
 clean:
-	@rm -rf _build _build.log .pytest_cache .ruff_cache dist
+	@rm -rf _build .pytest_cache .ruff_cache dist
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean

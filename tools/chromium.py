@@ -77,11 +77,11 @@ def install():
 
 
 def main():
-    if chosen := os.environ.get("CHROMIUM"):
-        if not find():
-            print(f"chromium: CHROMIUM={chosen} does not start", file=sys.stderr)
-            return 1
-    path = find() or install()
+    path = find()
+    if path is None and (chosen := os.environ.get("CHROMIUM")):
+        print(f"chromium: CHROMIUM={chosen} does not start", file=sys.stderr)
+        return 1
+    path = path or install()
     if path is None:
         print(
             "chromium: the browser tests need Chromium or Chrome, none was found and none could be"

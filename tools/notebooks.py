@@ -3,6 +3,7 @@
     python tools/notebooks.py                         run and normalise every notebook of _toc.yml
     python tools/notebooks.py book/08_training.ipynb  only this one
     python tools/notebooks.py --check [...]           run nothing; name what is not in normal form
+    python tools/notebooks.py --list                  run nothing; print the notebooks' paths
 
 The stored outputs are what the book shows and what `pytest --nbval` compares with. What differs
 between two runs or two machines (timings, memory addresses, widget ids, paths in tracebacks) is
@@ -185,6 +186,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of _toc.yml")
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if a file would")
+    parser.add_argument("--list", action="store_true", help="print the paths and do nothing")
     options = parser.parse_args(arguments)
     paths = [path.resolve() for path in options.notebooks] or chapters()
     for path in paths:
@@ -192,6 +194,9 @@ def main(arguments=None):
             print(f"notebooks: no such notebook: {path}", file=sys.stderr)
             return 2
 
+    if options.list:
+        print("\n".join(os.path.relpath(path) for path in paths))
+        return 0
     if options.check:
         odd = [path for path in paths if not is_normal(path)]
         for path in odd:
