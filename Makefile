@@ -18,7 +18,7 @@ SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tes
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book test unit chapters html lab notebooks lint clean distclean
+.PHONY: book test unit chapters html lab notebooks lint constraints clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -59,6 +59,13 @@ lab: $(READY)
 
 notebooks: $(READY)
 	@$(BIN)/python tools/notebooks.py
+
+# After a change of versions in .venv: pin what is there now, without the build tag of this machine's torch.
+constraints: $(READY)
+	@$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip \
+		| sed 's/+.*//' > $(VENV)/pins
+	@{ grep '^#' constraints.txt; cat $(VENV)/pins; } > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt constraints.txt
 
 clean:
 	@rm -rf _build .pytest_cache .ruff_cache dist

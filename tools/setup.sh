@@ -32,5 +32,5 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     }
 fi
 echo "setup: installing into $venv (once; PyTorch makes it the longest step)"
-"$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]' ||
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,test]' ||
     fail "pip could not install; its reason stands above"
