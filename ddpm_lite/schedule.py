@@ -1,0 +1,137 @@
+"""How much noise at which time: beta_t and everything that follows from it.
+
+    alpha_t     = 1 - beta_t                                       (eq-alpha)
+    alpha_bar_t = alpha_1 alpha_2 ... alpha_t                      (eq-alpha-bar)
+    beta_tilde  = beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) (eq-posterior-variance)
+    snr_t       = alpha_bar_t / (1 - alpha_bar_t)                  (eq-snr)
+
+The code's t is the book's t: a table has T + 1 entries, entry t belongs to time t, and entry 0 is the clean
+image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and nothing is special at either end.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ddpm_lite._check import check_real, check_whole, describe, fail
+
+TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr")
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The table beta_0 .. beta_T of the noise added at each step, and what follows from it.
+
+    Args:
+        beta: (T + 1,) float64, beta[0] = 0 and every other entry in (0, 1).
+
+    Raises:
+        ValueError: a wrong shape, an entry outside (0, 1), or not finite; the message names the entry.
+
+    Source: Ho, Jain, Abbeel (2020), section 2. The tables are float64: in float32 the running product and
+    1 - alpha_bar lose up to four of their seven digits at small t.
+    """
+
+    beta: Float[Tensor, "entries"]
+
+    def __post_init__(self):
+        beta = torch.as_tensor(self.beta).detach()
+        if beta.ndim != 1 or len(beta) < 2 or not beta.is_floating_point():
+            fail(ValueError, "beta", "a float tensor of T + 1 >= 2 entries", describe(beta))
+        beta = beta.double()
+        if beta[0] != 0:
+            fail(ValueError, "beta[0]", "0 (time 0 is the clean image)", f"{beta[0]:g}", "put a 0 in front")
+        wrong = (~((beta > 0) & (beta < 1))).nonzero().flatten()[1:]
+        if len(wrong):
+            t = int(wrong[0])
+            fail(ValueError, f"beta[{t}]", "a finite number in (0, 1)", f"{float(beta[t]):g}")
+        object.__setattr__(self, "beta", beta)
+
+    @property
+    def T(self) -> int:
+        """The number of steps."""
+        return len(self.beta) - 1
+
+    @cached_property
+    def alpha(self) -> Float[Tensor, "entries"]:
+        """alpha_t = 1 - beta_t, the share of the variance that a step keeps (eq-alpha)."""
+        return 1 - self.beta
+
+    @cached_property
+    def alpha_bar(self) -> Float[Tensor, "entries"]:
+        """alpha_bar_t = alpha_1 ... alpha_t, the share of the image's variance left at t (eq-alpha-bar)."""
+        return torch.cumprod(self.alpha, dim=0)
+
+    @cached_property
+    def one_minus_alpha_bar(self) -> Float[Tensor, "entries"]:
+        """1 - alpha_bar_t, the variance of the noise in x_t; its own table, as float32 could not subtract it."""
+        return 1 - self.alpha_bar
+
+    @cached_property
+    def beta_tilde(self) -> Float[Tensor, "entries"]:
+        """The posterior variance, 0 at t = 1 by the formula itself (eq-posterior-variance)."""
+        table = torch.zeros_like(self.beta)
+        table[1:] = self.beta[1:] * self.one_minus_alpha_bar[:-1] / self.one_minus_alpha_bar[1:]
+        return table
+
+    @cached_property
+    def snr(self) -> Float[Tensor, "entries"]:
+        """The signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), infinite at t = 0 (eq-snr)."""
+        return self.alpha_bar / self.one_minus_alpha_bar
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Schedule":
+        """The same schedule on a device: each table is computed in float64 first and rounded once."""
+        if self.beta.device == torch.device(device) and self.beta.dtype == dtype:
+            return self
+        copy = object.__new__(Schedule)
+        copy.__dict__.update({name: getattr(self, name).to(device, dtype) for name in TABLES})
+        return copy
+
+    def __repr__(self) -> str:
+        beta = self.beta
+        return f"Schedule(T={self.T}, beta_1={float(beta[1]):.6g}, beta_T={float(beta[-1]):.6g})"
+
+
+def linear_schedule(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
+    """beta grows by equal steps from beta_1 to beta_T (eq-linear-schedule).
+
+    Args:
+        T: number of steps, >= 1. With T = 1 the only step is beta_1.
+        beta_1, beta_T: first and last noise variance, in (0, 1).
+
+    Raises:
+        ValueError: T < 1, or a beta outside (0, 1) or not finite.
+
+    Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. A smaller T needs larger betas.
+    """
+    check_whole("T", T, 1)
+    check_real("beta_1", beta_1, 0, 1, ends="()")
+    check_real("beta_T", beta_T, 0, 1, ends="()")
+    ramp = torch.linspace(beta_1, beta_T, T, dtype=torch.float64)
+    return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), ramp]))
+
+
+def cosine_schedule(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
+    """alpha_bar_t falls like a squared cosine, and beta_t is read off its ratio (eq-cosine-schedule).
+
+    Args:
+        T: number of steps, >= 1.
+        s: offset, > 0, that keeps beta_1 from being tiny.
+        beta_max: cap on beta_t, in (0, 1), reached at the last steps.
+
+    Raises:
+        ValueError: T < 1, or s or beta_max out of range.
+
+    Source: Nichol and Dhariwal (2021), equation 17.
+    """
+    check_whole("T", T, 1)
+    check_real("s", s, 0, 1, ends="()")
+    check_real("beta_max", beta_max, 0, 1, ends="()")
+    time = torch.arange(T + 1, dtype=torch.float64) / T
+    f = torch.cos((time + s) / (1 + s) * torch.pi / 2) ** 2
+    beta = torch.zeros(T + 1, dtype=torch.float64)
+    beta[1:] = (1 - f[1:] / f[:-1]).clamp(max=beta_max)
+    return Schedule(beta)

@@ -1,0 +1,304 @@
+"""The network z_theta(x_t, t): a U-Net that returns a noise of its input's own shape.
+
+Read from the top: the time embedding, the residual block, one level, and the tower last. Names and operations are
+those of diffusers' UNet2DModel, so weights go both ways. The U-Net knows nothing of the schedule.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ddpm_lite._check import check_float, check_real, check_whole, describe, fail
+from ddpm_lite.attention import MultiHeadAttention
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of a U-Net, checked when it is made.
+
+    Args:
+        sample_size: height and width of the images; each level but the last halves it.
+        in_channels: channels of the image, and of the noise that comes out.
+        channels: width of each level, from the finest to the coarsest.
+        blocks: residual blocks at each level on the way down (one more on the way up).
+        attention_levels: levels with attention after every block, 0 the finest, or "every".
+        middle_attention: attention between the two blocks in the middle.
+        head_dim: width of one attention head; None is one head.
+        groups: groups of every GroupNorm, a divisor of every width.
+        dropout: share of the features set to zero in training, in [0, 1).
+        norm_eps: epsilon of every GroupNorm.
+        context_dim: width of context tokens; adds cross-attention after each self-attention.
+
+    Raises:
+        ValueError: the one line names the field.
+    """
+
+    sample_size: int
+    in_channels: int = 1
+    channels: tuple[int, ...] = (32, 64)
+    blocks: int = 2
+    attention_levels: tuple[int, ...] | str = "every"
+    middle_attention: bool = True
+    head_dim: int | None = None
+    groups: int = 8
+    dropout: float = 0.0
+    norm_eps: float = 1e-6
+    context_dim: int | None = None
+
+    def __post_init__(self):
+        check_whole("in_channels", self.in_channels, 1)
+        check_whole("blocks", self.blocks, 1)
+        check_whole("groups", self.groups, 1)
+        check_real("dropout", self.dropout, 0, 1, ends="[)")
+        if not isinstance(self.channels, tuple) or not self.channels:
+            fail(ValueError, "channels", "a tuple with one width per level", describe(self.channels))
+        for width in self.channels:
+            check_whole("channels", width, 4)
+            if width % self.groups:
+                fail(ValueError, "channels", f"multiples of groups={self.groups}", f"{width}")
+            if self.head_dim is not None and width % check_whole("head_dim", self.head_dim, 1):
+                fail(ValueError, "head_dim", f"a divisor of every width, {self.channels}", f"{self.head_dim}")
+        if self.channels[0] % 2:
+            fail(ValueError, "channels[0]", "an even width (half sines, half cosines)", f"{self.channels[0]}")
+        shrink = 2 ** (len(self.channels) - 1)
+        if check_whole("sample_size", self.sample_size, 1) % shrink:
+            fail(
+                ValueError,
+                "sample_size",
+                f"a multiple of {shrink}, as {len(self.channels)} levels halve it {len(self.channels) - 1} times",
+                f"{self.sample_size}",
+                "pad the images or use fewer levels",
+            )
+        levels = range(len(self.channels))
+        if self.attention_levels != "every" and not (
+            isinstance(self.attention_levels, tuple) and set(self.attention_levels) <= set(levels)
+        ):
+            expected = f'"every" or a tuple of levels in 0..{len(levels) - 1}'
+            fail(ValueError, "attention_levels", expected, describe(self.attention_levels))
+
+    def attends(self, level: int) -> bool:
+        """Whether a level has attention."""
+        return self.attention_levels == "every" or level in self.attention_levels
+
+
+def time_embedding(t: Int64[Tensor, "B"], width: int) -> Float[Tensor, "B width"]:
+    """t as sines and cosines of width/2 frequencies, from 1 down to 1/10000 (eq-time-embedding).
+
+    Args:
+        t: positions, counted from 0.
+        width: even, >= 4.
+
+    Source: Vaswani et al. (2017), section 3.5, in the form of Ho et al. (2020)'s code: all sines first, and
+    the last frequency exactly 1/10000.
+    """
+    half = width // 2
+    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1))
+    angle = t[:, None].float() * frequency  # (B, half)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class TimeEmbedding(nn.Module):
+    """A two-layer network that turns the sines and cosines into what the blocks are told about t."""
+
+    def __init__(self, width: int, width_out: int):
+        super().__init__()
+        self.linear_1 = nn.Linear(width, width_out)
+        self.linear_2 = nn.Linear(width_out, width_out)
+
+    def forward(self, embedding: Float[Tensor, "B width"]) -> Float[Tensor, "B width_out"]:
+        return self.linear_2(F.silu(self.linear_1(embedding)))
+
+
+class ResBlock(nn.Module):
+    """h + two convolutions of h, with the time added between them (eq-resblock).
+
+    Args:
+        width_in, width_out: channels before and after; where they differ, a 1x1 convolution carries h across.
+        time_width: width of the time embedding.
+        config: groups, norm_eps and dropout.
+
+    Source: He et al. (2016); in this form Ho et al. (2020), appendix B.
+    """
+
+    def __init__(self, width_in: int, width_out: int, time_width: int, config: UNetConfig):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(config.groups, width_in, eps=config.norm_eps)
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.time_emb_proj = nn.Linear(time_width, width_out)
+        self.norm2 = nn.GroupNorm(config.groups, width_out, eps=config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else None
+        nn.init.zeros_(self.conv2.weight)  # a new block starts as its shortcut alone
+
+    def forward(self, h: Float[Tensor, "B C_in H W"], emb: Float[Tensor, "B E"]) -> Float[Tensor, "B C_out H W"]:
+        x = self.conv1(F.silu(self.norm1(h)))
+        x = x + self.time_emb_proj(F.silu(emb))[:, :, None, None]  # the same for every pixel
+        x = self.conv2(self.dropout(F.silu(self.norm2(x))))
+        return x + (h if self.conv_shortcut is None else self.conv_shortcut(h))
+
+
+class Downsample(nn.Module):
+    """Half the height and width, by a convolution of stride 2 (padded below and on the right, as the paper's)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2)
+
+    def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H/2 W/2"]:
+        return self.conv(F.pad(h, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Twice the height and width: every pixel four times, then a convolution."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 2*H 2*W"]:
+        return self.conv(F.interpolate(h, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """The blocks of one resolution, each a ResBlock and, where asked for, self- and cross-attention."""
+
+    def __init__(self, widths: list[tuple[int, int]], attentions: int, time_width: int, config: UNetConfig):
+        super().__init__()
+        width = widths[-1][1]
+        kwargs = {"head_dim": config.head_dim, "groups": config.groups, "eps": config.norm_eps}
+        crossings = 0 if config.context_dim is None else attentions
+        self.resnets = nn.ModuleList(ResBlock(w_in, w_out, time_width, config) for w_in, w_out in widths)
+        self.attentions = nn.ModuleList(MultiHeadAttention(width, **kwargs) for _ in range(attentions))
+        self.cross_attentions = nn.ModuleList(
+            MultiHeadAttention(width, context_dim=config.context_dim, **kwargs) for _ in range(crossings)
+        )
+
+    def block(self, j: int, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+        """The j-th block: convolutions, then a look around, then a look at the context."""
+        h = self.resnets[j](h, emb)
+        if j < len(self.attentions):
+            h = self.attentions[j](h)
+        if j < len(self.cross_attentions):
+            h = self.cross_attentions[j](h, context)
+        return h
+
+
+class DownLevel(Level):
+    """A level on the way down: every result is also kept for the way up."""
+
+    def __init__(self, widths: list[tuple[int, int]], attentions: int, last: bool, time_width: int, config: UNetConfig):
+        super().__init__(widths, attentions, time_width, config)
+        self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[-1][1])])
+
+    def forward(self, h: Tensor, emb: Tensor, context: Tensor | None) -> list[Tensor]:
+        kept = []
+        for j in range(len(self.resnets)):
+            h = self.block(j, h, emb, context)
+            kept.append(h)
+        for downsample in self.downsamplers:
+            kept.append(downsample(kept[-1]))
+        return kept
+
+
+class UpLevel(Level):
+    """A level on the way up: every block reads one kept result beside its input."""
+
+    def __init__(self, widths: list[tuple[int, int]], attentions: int, last: bool, time_width: int, config: UNetConfig):
+        super().__init__(widths, attentions, time_width, config)
+        self.upsamplers = nn.ModuleList([] if last else [Upsample(widths[-1][1])])
+
+    def forward(self, h: Tensor, skips: list[Tensor], emb: Tensor, context: Tensor | None) -> Tensor:
+        for j in range(len(self.resnets)):
+            h = self.block(j, torch.cat([h, skips.pop()], dim=1), emb, context)
+        for upsample in self.upsamplers:
+            h = upsample(h)
+        return h
+
+
+class Middle(Level):
+    """The coarsest features: block, attention, block."""
+
+    def forward(self, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
+        return self.block(1, self.block(0, h, emb, context), emb, context)
+
+
+class UNet(nn.Module):
+    """z_hat = z_theta(x_t, t): the noise in x_t, of x_t's own shape.
+
+    Args:
+        config: its shape.
+
+    Raises:
+        ValueError: x_t with other channels, or a size that the levels cannot halve; t of a wrong shape.
+
+    Source: Ho et al. (2020), appendix B, after Ronneberger et al. (2015). With the paper's CIFAR-10 numbers it has
+    35,746,307 parameters.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        widths, time_width = config.channels, 4 * config.channels[0]
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimeEmbedding(widths[0], time_width)
+
+        width, kept = widths[0], [widths[0]]  # kept: the widths that the way up will read, last first
+        self.down_blocks = nn.ModuleList()
+        for level, width_out in enumerate(widths):
+            last = level == len(widths) - 1
+            pairs = [(width if j == 0 else width_out, width_out) for j in range(config.blocks)]
+            attentions = config.blocks if config.attends(level) else 0
+            self.down_blocks.append(DownLevel(pairs, attentions, last, time_width, config))
+            width = width_out
+            kept += [width] * (config.blocks if last else config.blocks + 1)
+
+        self.mid_block = Middle([(width, width)] * 2, int(config.middle_attention), time_width, config)
+
+        self.up_blocks = nn.ModuleList()
+        for level, width_out in reversed(list(enumerate(widths))):
+            pairs = []
+            for _ in range(config.blocks + 1):
+                pairs.append((width + kept.pop(), width_out))
+                width = width_out
+            attentions = config.blocks + 1 if config.attends(level) else 0
+            self.up_blocks.append(UpLevel(pairs, attentions, level == 0, time_width, config))
+
+        self.conv_norm_out = nn.GroupNorm(config.groups, width, eps=config.norm_eps)
+        self.conv_out = nn.Conv2d(width, config.in_channels, 3, padding=1)
+        nn.init.zeros_(self.conv_out.weight)  # the first answer is "no noise"
+
+    def forward(
+        self,
+        x_t: Float[Tensor, "B C H W"],
+        t: int | Int64[Tensor, "..."],
+        context: Float[Tensor, "B tokens width"] | None = None,
+    ) -> Float[Tensor, "B C H W"]:
+        self._check(x_t, t, context)
+        if not isinstance(t, Tensor):
+            t = torch.full((len(x_t),), t, device=x_t.device)
+        # positions count from 0, times from 1; the paper's code and diffusers count times from 0 too
+        emb = self.time_embedding(time_embedding(t - 1, self.config.channels[0]).to(x_t.dtype))
+
+        skips = [self.conv_in(x_t)]
+        for down in self.down_blocks:
+            skips += down(skips[-1], emb, context)
+        h = self.mid_block(skips[-1], emb, context)
+        for up in self.up_blocks:
+            h = up(h, skips, emb, context)
+        return self.conv_out(F.silu(self.conv_norm_out(h)))
+
+    def _check(self, x_t: Tensor, t: int | Tensor, context: Tensor | None) -> None:
+        check_float("x_t", x_t)
+        C, shrink = self.config.in_channels, 2 ** (len(self.config.channels) - 1)
+        if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
+            expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
+            fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
+        if isinstance(t, Tensor) and (t.dtype != torch.int64 or t.shape != x_t.shape[:1]):
+            fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
+        if context is not None and self.config.context_dim is None:
+            fail(ValueError, "context", "None, as the config has no context_dim", describe(context))

@@ -1,0 +1,180 @@
+"""Still figures for the chapters: they draw the numbers that they are given."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ddpm_lite._check import describe, fail
+
+# Okabe and Ito's colours: told apart by every kind of colour vision, and dark enough on white.
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#00795a", "#b3528c", "#5f6368"
+DPI = 110
+
+STYLE = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.constrained_layout.use": True,
+    "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, PINK, GREY]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 1.8,
+    "font.size": 11,
+    "legend.frameon": False,
+}
+
+
+def image_grid(
+    images: Tensor, *, columns: int = 8, titles: Sequence[str] | None = None, size: float = 0.9, title: str = ""
+) -> Figure:
+    """Images in rows, ink or colour as stored: -1 is black, +1 is white, colours for three channels.
+
+    Args:
+        images: (N, 1 or 3, H, W); values outside [-1, 1] are clipped for the eye.
+        columns: images in a row.
+        titles: one short text above each image, or None.
+        size: inches per image.
+
+    Raises:
+        ValueError: another shape, or another number of titles.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        fail(ValueError, "images", "shape (N, 1 or 3, H, W) with N >= 1", describe(images))
+    if titles is not None and len(titles) != len(images):
+        fail(ValueError, "titles", f"one per image, {len(images)}", f"{len(titles)}")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    with plt.rc_context(STYLE):
+        height = rows * (size + (0.22 if titles else 0)) + (0.35 if title else 0)
+        figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
+        for axis in axes.flat:
+            axis.axis("off")
+        for i, image in enumerate(images):
+            _show(axes.flat[i], image)
+            if titles is not None:
+                axes.flat[i].set_title(titles[i], fontsize=9)
+        if title:
+            figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, size: float = 0.9) -> Figure:
+    """Several rows of images, each with its name on the left, and one line of titles on top.
+
+    Args:
+        rows: name -> (N, 1 or 3, H, W), the same N in each row.
+        titles: one short text per column, or None.
+        size: inches per image.
+
+    Raises:
+        ValueError: rows of different lengths, or another number of titles.
+    """
+    count = {len(images) for images in rows.values()}
+    if len(count) != 1:
+        fail(ValueError, "rows", "the same number of images in each row", f"{sorted(count)}")
+    columns = count.pop()
+    if titles is not None and len(titles) != columns:
+        fail(ValueError, "titles", f"one per column, {columns}", f"{len(titles)}")
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            len(rows), columns, figsize=(columns * size + 0.9, len(rows) * size + 0.35), squeeze=False
+        )
+        for line, (name, images) in zip(axes, rows.items(), strict=True):
+            for column, (axis, image) in enumerate(zip(line, images, strict=True)):
+                _show(axis, image)
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                if titles is not None and axis in axes[0]:
+                    axis.set_title(titles[column], fontsize=9)
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+    return figure
+
+
+def curves(
+    x: Sequence[float],
+    ys: dict[str, Sequence[float]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log: str = "",
+    size: tuple[float, float] = (6.2, 3.2),
+    mark: float | None = None,
+) -> Figure:
+    """Lines over a common x, told apart by colour and by dashes, with a legend where there are several.
+
+    Args:
+        x: (n,); ys: name -> (n,).
+        log: which axes are logarithmic, "", "x", "y" or "xy".
+        mark: an x to point at by a thin vertical line.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=size)
+        for (name, y), dash in zip(ys.items(), _dashes(len(ys)), strict=True):
+            axis.plot(np.asarray(x), np.asarray(y), label=name, linestyle=dash)
+        if mark is not None:
+            axis.axvline(mark, color=GREY, linewidth=1, linestyle=":")
+        axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        if "x" in log:
+            axis.set_xscale("log")
+        if "y" in log:
+            axis.set_yscale("log")
+        if len(ys) > 1:
+            axis.legend()
+    return figure
+
+
+def histogram(
+    samples: dict[str, Tensor],
+    *,
+    density: tuple[Sequence[float], Sequence[float]] | None = None,
+    bins: int = 60,
+    xlabel: str = "value",
+    title: str = "",
+) -> Figure:
+    """How often each value occurs, as outlines; and a density to compare with, as a dashed line.
+
+    Args:
+        samples: name -> values of any shape.
+        density: (x, p(x)) of the curve that they should follow, or None.
+        bins: number of bars.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.2, 3.0))
+        for name, values in samples.items():
+            axis.hist(np.asarray(values).ravel(), bins=bins, density=True, histtype="step", linewidth=1.8, label=name)
+        if density is not None:
+            axis.plot(*map(np.asarray, density), color=GREY, linestyle="--", label="exact density")
+        axis.set(xlabel=xlabel, ylabel="density", title=title)
+        axis.legend()
+    return figure
+
+
+def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None = None) -> Figure:
+    """The loss of every step, thin, and its mean over the last `smooth` steps, thick."""
+    losses = np.asarray(losses, dtype=float)
+    window = min(smooth, len(losses))
+    mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.2, 3.2))
+        steps = np.arange(1, len(losses) + 1)
+        axis.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
+        axis.plot(steps[window - 1 :], mean, color=BLUE, label=f"mean of the last {window}")
+        if floor is not None:
+            axis.axhline(floor, color=ORANGE, linestyle="--", label="saying nothing (z_hat = 0)")
+        axis.set(xlabel="step", ylabel="mean squared error of z_hat", yscale="log")
+        axis.legend()
+    return figure
+
+
+def _show(axis, image: Tensor) -> None:
+    picture = (image.detach().cpu().float().clamp(-1, 1) + 1) / 2
+    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def _dashes(count: int) -> list[str]:
+    return [["-", "--", "-.", ":"][i % 4] for i in range(count)]
