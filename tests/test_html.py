@@ -5,8 +5,10 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urldefrag
 
 import chromium
+import notebooks
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
@@ -30,7 +32,15 @@ PROSE = """() => {
   return copy.textContent;
 }"""
 
+# A label stands after the closing dollars: $$ ... $$ (eq-name)
+LABEL = re.compile(r"\$\$[ \t]*\((eq-[^)\s]+)\)")
+
 pytestmark = pytest.mark.html
+
+
+def read_page(path):
+    """A built page, without running it."""
+    return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -64,7 +74,7 @@ class Visit:
 
     def __init__(self, browser, origin, document):
         self.foreign, self.failed, self.complaints = [], [], []
-        self.origin = origin
+        self.origin, self.document = origin, document
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
         self.context.route("**/*", self._route)
         self.page = self.context.new_page()
@@ -155,3 +165,73 @@ def test_narrow_page_does_not_scroll_sideways(over_http):
     )
     page.set_viewport_size({"width": 1280, "height": 900})
     assert wide == 0
+
+
+def test_links_and_pictures_lead_somewhere():
+    pages = {path: read_page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
+    anchors = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
+    broken = []
+    for path, page in pages.items():
+        links = [(tag["href"], True) for tag in page.select("a[href]")]
+        links += [(tag["src"], False) for tag in page.select("[src]")]
+        links += [(tag["href"], False) for tag in page.select("link[href]")]
+        for link, may_leave in links:
+            url, anchor = urldefrag(unquote(link))
+            if re.match(r"https?:|mailto:", url):
+                broken += [] if may_leave else [f"{path.name}: {link} is fetched from elsewhere"]
+                continue
+            target = (path.parent / url.split("?")[0]).resolve() if url else path
+            if not target.is_file():
+                broken.append(f"{path.name}: {link}")
+            elif anchor and anchor not in anchors.get(target, {anchor}):
+                broken.append(f"{path.name}: {link}: no such anchor")
+    assert broken == []
+
+
+def test_every_labelled_equation_is_numbered_and_can_be_linked_to():
+    for path in notebooks.chapters(ROOT):
+        page = read_page(SITE / "book" / f"{path.stem}.html")
+        markdown = [
+            c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"
+        ]
+        for label in LABEL.findall("\n".join(markdown)):
+            number = page.select_one(f"#equation-{label} .eqno")
+            assert number is not None, f"{path.name}: {label}"
+            assert re.match(r"\([\d.]+\)", number.get_text())
+
+
+def test_index_opens_the_book(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server}/index.html")
+    page.wait_for_url(f"{server}/{TOC['root']}.html")
+    assert page.locator(".bd-article h1").count() == 1
+    context.close()
+
+
+def test_search_finds_a_chapter(browser, server):
+    visit = Visit(browser, server, "search")
+    visit.page.goto(f"{server}/search.html?q=forward")
+    visit.page.wait_for_selector("#search-results ul.search li a")
+    assert visit.foreign + visit.failed + visit.complaints == []
+    visit.context.close()
+
+
+def test_keyboard_reaches_text_and_chapters(browser, server):
+    visit = Visit(browser, server, TOC["root"])
+    page = visit.page
+    page.keyboard.press("Tab")
+    assert (
+        page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.hash === '#main-content'")
+
+    page.goto(f"{server}/{TOC['root']}.html")
+    inside = "() => document.activeElement.closest('.bd-sidebar-primary .bd-links') !== null"
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        if page.evaluate(inside):
+            break
+    assert page.evaluate(inside), "15 tab stops do not reach the list of chapters"
+    visit.context.close()
