@@ -17,22 +17,14 @@ LONGEST_CELL = 20  # lines; what is longer is two ideas, or belongs in the packa
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 # A folder that exists on the author's machine only, or a file inside an environment.
-MACHINE = re.compile(
-    r"(?<![\w.])/(?:home|root|Users|tmp|work|opt|mnt)/\w|site-packages|\b[A-Z]:\\\w"
-)
+MACHINE = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|work|opt|mnt)/\w|site-packages|\b[A-Z]:\\\w")
 # What a browser or a cell would fetch; a link that a reader may follow is fine.
-FETCHED = re.compile(
-    r"!\[[^\]]*\]\(https?:|\bsrc\s*=\s*[\"']?https?:|<(?:script|iframe|link)\b|@import"
-)
+FETCHED = re.compile(r"!\[[^\]]*\]\(https?:|\bsrc\s*=\s*[\"']?https?:|<(?:script|iframe|link)\b|@import")
 FIGURE_FILE = re.compile(r"\.(?:png|jpe?g|svg|gif)\b|[0-9a-f]{16}", re.IGNORECASE)
 
-CODE = re.compile(
-    r"^(?P<fence>`{3,})(?!\{)[^`\n]*\n.*?^(?P=fence)\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL
-)
+CODE = re.compile(r"^(?P<fence>`{3,})(?!\{)[^`\n]*\n.*?^(?P=fence)\s*$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 DISPLAY = re.compile(r"\$\$(?P<tex>.+?)\$\$[ \t]*(?:\((?P<label>[^)\s]+)\))?", re.DOTALL)
-EXERCISE = re.compile(
-    r"^[`:]{3,}\{exercise(?:-start)?\}.*\n(?:\s*:.*\n)*?\s*:label:\s*(\S+)", re.MULTILINE
-)
+EXERCISE = re.compile(r"^[`:]{3,}\{exercise(?:-start)?\}.*\n(?:\s*:.*\n)*?\s*:label:\s*(\S+)", re.MULTILINE)
 BARE_EXERCISE = re.compile(r"^[`:]{3,}\{exercise(?:-start)?\}", re.MULTILINE)
 SOLUTION = re.compile(r"^[`:]{3,}\{solution(?:-start)?\}\s*(\S+)", re.MULTILINE)
 TARGET = re.compile(r"^\(([\w-]+)\)=\s*$", re.MULTILINE)
@@ -89,8 +81,7 @@ def test_errors_are_meant(path):
     unexpected = [
         f"cell {index}: {output['ename']}: {output['evalue']}"
         for index, cell, output in outputs(path)
-        if output["output_type"] == "error"
-        and "raises-exception" not in cell["metadata"].get("tags", [])
+        if output["output_type"] == "error" and "raises-exception" not in cell["metadata"].get("tags", [])
     ]
     assert unexpected == []
 
@@ -137,9 +128,7 @@ def test_visible_cells_are_short(path):
 def test_nothing_of_the_authors_machine_is_left(path):
     sources = [(index, cell["source"]) for index, cell in cells(path)]
     shown = [(index, text) for index, _, output in outputs(path) for text in texts(output)]
-    found = [
-        f"cell {i}: {m.group()}" for i, text in sources + shown for m in MACHINE.finditer(text)
-    ]
+    found = [f"cell {i}: {m.group()}" for i, text in sources + shown for m in MACHINE.finditer(text)]
     assert found == []
 
 
@@ -147,9 +136,7 @@ def test_nothing_of_the_authors_machine_is_left(path):
 def test_nothing_is_fetched_from_elsewhere(path):
     sources = [(index, cell["source"]) for index, cell in cells(path, "markdown")]
     shown = [(index, text) for index, _, output in outputs(path) for text in texts(output)]
-    found = [
-        f"cell {i}: {m.group()}" for i, text in sources + shown for m in FETCHED.finditer(text)
-    ]
+    found = [f"cell {i}: {m.group()}" for i, text in sources + shown for m in FETCHED.finditer(text)]
     found += [
         f"cell {index}: an address in code"
         for index, cell in cells(path, "code")

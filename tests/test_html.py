@@ -126,9 +126,7 @@ def _check_whole(visit):
     page = visit.page
     typeset = page.locator("mjx-container").count()
     # An inline or displayed formula is one element of class "math" each in the page's source.
-    source = BeautifulSoup(
-        Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser"
-    )
+    source = BeautifulSoup(Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser")
     assert typeset == len(source.select(".math"))
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert re.findall(r"\\[a-zA-Z(\[]+|\$\$", page.evaluate(PROSE)) == []
@@ -160,9 +158,7 @@ def test_page_is_accessible(over_http, theme):
 def test_narrow_page_does_not_scroll_sideways(over_http):
     page = over_http.page
     page.set_viewport_size({"width": 390, "height": 844})
-    wide = page.evaluate(
-        "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
+    wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.set_viewport_size({"width": 1280, "height": 900})
     assert wide == 0
 
@@ -191,9 +187,7 @@ def test_links_and_pictures_lead_somewhere():
 def test_every_labelled_equation_is_numbered_and_can_be_linked_to():
     for path in notebooks.chapters(ROOT):
         page = read_page(SITE / "book" / f"{path.stem}.html")
-        markdown = [
-            c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"
-        ]
+        markdown = [c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"]
         for label in LABEL.findall("\n".join(markdown)):
             number = page.select_one(f"#equation-{label} .eqno")
             assert number is not None, f"{path.name}: {label}"
@@ -221,9 +215,7 @@ def test_keyboard_reaches_text_and_chapters(browser, server):
     visit = Visit(browser, server, TOC["root"])
     page = visit.page
     page.keyboard.press("Tab")
-    assert (
-        page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
-    )
+    assert page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
     page.keyboard.press("Enter")
     page.wait_for_function("() => location.hash === '#main-content'")
 

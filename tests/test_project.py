@@ -1,0 +1,93 @@
+"""The files that install, pin and publish the project agree with one another; nothing is fetched."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def pins():
+    """{name: version} of constraints.txt; a line that is no exact pin is an error."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf8").splitlines()
+    found = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line), line
+            name, version = line.split("==")
+            found[canonicalize_name(name)] = Version(version)
+    return found
+
+
+def test_conda_environment_is_a_thin_shell():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf8"))
+    assert environment["channels"] == ["conda-forge"]
+    *conda, pip = environment["dependencies"]
+    names = {re.split(r"[=<>]", item)[0]: item for item in conda}
+    assert set(names) == {"python", "pip"}
+    version = names["python"].split("=")[1]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(version)
+
+    constraint, editable = pip["pip"]
+    assert (ROOT / constraint.removeprefix("-c ")).is_file()
+    wanted = re.fullmatch(r"-e \.\[([\w,]+)\]", editable).group(1)
+    assert set(wanted.split(",")) <= set(EXTRAS)
+
+
+def test_every_dependency_is_pinned_to_a_version_it_allows():
+    pinned = pins()
+    wanted = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        if name == PROJECT["name"]:
+            assert requirement.extras <= set(EXTRAS)
+        else:
+            assert requirement.specifier.contains(pinned[name]), str(requirement)
+
+
+def test_version_is_said_once_more_in_the_citation_only():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["title"] == yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))["title"]
+
+
+def test_ci_runs_what_a_desk_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf8"))
+    steps = [step.get("run") for step in workflow["jobs"]["test"]["steps"]]
+    assert ".ci/run" in steps
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf8")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The names inside the wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel):
+    sources = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("ddpm_lite/**/*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert sources
+    assert {name for name in wheel if ".dist-info/" not in name} == sources
+    assert any(name.endswith("licenses/LICENSE") for name in wheel)
