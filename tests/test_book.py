@@ -125,13 +125,6 @@ def test_visible_cells_are_short(path):
 
 
 @every_chapter
-def test_no_cell_ends_in_a_semicolon(path):
-    # nbval runs cells outside the history, where IPython does not see that the value is to be hidden.
-    ends = [index for index, cell in cells(path, "code") if cell["source"].rstrip().endswith(";")]
-    assert ends == [], "assign the value, or end the cell with plt.show()"
-
-
-@every_chapter
 def test_nothing_of_the_authors_machine_is_left(path):
     sources = [(index, cell["source"]) for index, cell in cells(path)]
     shown = [(index, text) for index, _, output in outputs(path) for text in texts(output)]
