@@ -2,13 +2,15 @@
 
 mathjax.py  carries MathJax into the book
 hygiene.py  takes out of a page what it does not need, and mends what the theme leaves inaccessible
+checks.py   links each equation to the code that checks it
 assets/     the book's own style sheet and script
 """
 
-from . import hygiene, mathjax
+from . import checks, hygiene, mathjax
 
 
 def setup(app):
+    checks.setup(app)
     mathjax.setup(app)
     hygiene.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

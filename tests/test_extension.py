@@ -1,0 +1,78 @@
+"""The book's Sphinx extension on a book of two pages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+EXTENSION = Path(__file__).resolve().parent.parent / "book" / "_ext"
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(EXTENSION)!r})
+extensions = ["myst_parser", "sphinx.ext.mathjax", "ddpm_book"]
+myst_enable_extensions = ["dollarmath"]
+mathjax_path = "mathjax/tex-chtml.js"
+html_theme = "basic"
+ddpm_checks, ddpm_checks_page = "checks.py", "checks"
+"""
+INDEX = """# One
+
+```{toctree}
+checks
+```
+
+$$ a = a $$ (eq-same)
+
+$$ b = c $$ (eq-open)
+"""
+CHECKS_PAGE = "# Checks\n\n```{equation-checks}\n```\n"
+CHECK = '@check("eq-same", reads="source")\ndef holds(a):\n    assert a == a\n'
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build the two pages; returns the process, and a function that reads a built page."""
+
+    def run(check=CHECK):
+        files = {"conf.py": CONF, "index.md": INDEX, "checks.md": CHECKS_PAGE, "checks.py": check}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text, encoding="utf8")
+        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ".", "out"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done, lambda name: BeautifulSoup((tmp_path / "out" / name).read_text("utf8"), "html.parser")
+
+    return run
+
+
+def test_checked_equation_links_to_the_code_of_its_check(build):
+    done, page = build()
+    assert done.returncode == 0, done.stderr
+    mark = page("index.html").select_one("#equation-eq-same .eqno a.eq-check")
+    target, anchor = mark["href"].split("#")
+    entry = page(target).find(id=anchor)
+    assert "assert a == a" in entry.get_text()
+    # ... and back again
+    assert entry.select_one("a[href$='#equation-eq-same']") is not None
+
+
+def test_equation_without_a_check_bears_no_mark(build):
+    _, page = build()
+    assert page("index.html").select_one("#equation-eq-open .eqno") is not None
+    assert page("index.html").select_one("#equation-eq-open .eq-check") is None
+
+
+def test_check_of_no_equation_breaks_the_build(build):
+    done, _ = build(check=CHECK.replace("eq-same", "eq-gone"))
+    assert done.returncode != 0
+    assert "eq-gone" in done.stderr
+
+
+def test_mathjax_comes_along(build, tmp_path):
+    build()
+    mathjax = tmp_path / "out" / "_static" / "mathjax"
+    assert (mathjax / "tex-chtml.js").is_file()
+    assert list(mathjax.glob("output/chtml/fonts/woff-v2/*.woff"))
+    assert (mathjax / "input/tex/extensions/boldsymbol.js").is_file()
