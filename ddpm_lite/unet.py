@@ -270,7 +270,8 @@ class UNet(nn.Module):
 
         self.conv_norm_out = nn.GroupNorm(config.groups, width, eps=config.norm_eps)
         self.conv_out = nn.Conv2d(width, config.in_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)  # the first answer is "no noise"
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)  # the first answer is "no noise"
 
     def forward(
         self,
