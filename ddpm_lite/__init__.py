@@ -1,9 +1,24 @@
 """ddpm_lite: denoising diffusion in small exact pieces, one function for each equation of the book."""
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
+from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
 from ddpm_lite.data import load_digits, load_photo
-from ddpm_lite.oracle import GaussianChain
-from ddpm_lite.process import ddpm_loss, mean_from_noise, posterior, predict_x_0, predict_z, q_sample, q_step
+from ddpm_lite.oracle import GaussianChain, GaussianMixture
+from ddpm_lite.process import (
+    ddpm_loss,
+    mean_from_noise,
+    posterior,
+    predict_x_0,
+    predict_z,
+    q_sample,
+    q_step,
+    score_from_z,
+    velocity,
+    x_0_from_v,
+    z_from_mean,
+    z_from_score,
+    z_from_v,
+)
 from ddpm_lite.sampler import ddpm_step, sample
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
 from ddpm_lite.trainer import TrainConfig, TrainState, train
@@ -13,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GaussianChain",
+    "GaussianMixture",
     "MultiHeadAttention",
     "Schedule",
     "TrainConfig",
@@ -21,9 +37,12 @@ __all__ = [
     "UNetConfig",
     "attention",
     "attention_weights",
+    "bound_weight",
     "cosine_schedule",
     "ddpm_loss",
     "ddpm_step",
+    "decoder_nll",
+    "gaussian_kl",
     "linear_schedule",
     "load_digits",
     "load_photo",
@@ -31,9 +50,16 @@ __all__ = [
     "posterior",
     "predict_x_0",
     "predict_z",
+    "prior_bits_per_dim",
     "q_sample",
     "q_step",
     "sample",
+    "score_from_z",
     "time_embedding",
     "train",
+    "velocity",
+    "x_0_from_v",
+    "z_from_mean",
+    "z_from_score",
+    "z_from_v",
 ]

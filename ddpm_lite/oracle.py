@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ddpm_lite._check import check_real, check_t, fail
+from ddpm_lite._check import check_real, check_t, check_whole, describe, fail
 from ddpm_lite.process import per_image
 from ddpm_lite.schedule import Schedule
 
@@ -42,6 +42,11 @@ class GaussianChain:
         signal, noise = self.schedule.alpha_bar.sqrt(), self.schedule.one_minus_alpha_bar.sqrt()
         slope = noise / (self.schedule.alpha_bar * self.std**2 + self.schedule.one_minus_alpha_bar)
         return slope, -slope * signal * self.mean
+
+    def least_loss(self) -> Float64[Tensor, "entries"]:
+        """E[(z - E[z | x_t])^2] per pixel at each t, below which no network can come (eq-least-loss-gaussian)."""
+        signal = self.schedule.alpha_bar * self.std**2
+        return signal / (signal + self.schedule.one_minus_alpha_bar)
 
     def __call__(
         self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."], context: None = None
@@ -84,3 +89,90 @@ class GaussianChain:
             means[t - 1] = factor * means[t] - weight[t] * offset[t] / root[t]
             variances[t - 1] = factor**2 * variances[t] + (sigma_2[t] if t > 1 or last_noise else 0)
         return means, variances
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """Data from K round Gaussian blobs in R^n: the exact z, score and density of x_t, computed in float64.
+
+    Args:
+        schedule: the forward process.
+        means: (K, *shape), the blobs' centres; shape is that of one data point, (n,) or an image's.
+        stds: (K,), the blobs' standard deviations, > 0.
+        weights: (K,), how likely each blob is, > 0 and of sum 1; None makes them equal.
+
+    Raises:
+        ValueError: shapes that do not fit, a std or weight that is not finite and > 0, weights of another sum.
+
+    Source: given the blob, everything is Gaussian; Bayes' rule mixes the blobs (eq-oracle-mixture).
+    """
+
+    schedule: Schedule
+    means: Float[Tensor, "K *shape"]
+    stds: Float[Tensor, "K"]
+    weights: Float[Tensor, "K"] | None = None
+
+    def __post_init__(self):
+        K = len(self.means)
+        means, stds = (torch.as_tensor(value).detach().double() for value in (self.means, self.stds))
+        weights = torch.full((K,), 1 / K) if self.weights is None else torch.as_tensor(self.weights).detach()
+        if means.ndim < 2 or not torch.isfinite(means).all():
+            fail(ValueError, "means", "finite centres of shape (K, n), one row per blob", describe(self.means))
+        for name, value in (("stds", stds), ("weights", weights.double())):
+            if value.shape != (K,) or not (torch.isfinite(value) & (value > 0)).all():
+                fail(ValueError, name, f"{K} finite numbers > 0, one per blob", f"{value.tolist()}")
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "means", means)
+        if abs(self.weights.sum() - 1) > 1e-6:
+            fail(ValueError, "weights", "a sum of 1", f"{self.weights.sum():g}", "divide them by their sum")
+        object.__setattr__(self, "weights", self.weights / self.weights.sum())
+
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "n *shape"]:
+        """n data points x_0: a blob by its weight, then a point of the blob."""
+        check_whole("n", n, 1)
+        blob = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        z = torch.randn((n, *self.means.shape[1:]), generator=generator, dtype=torch.float64)
+        return (self.means[blob] + per_image(self.stds[blob], z) * z).to(dtype)
+
+    def __call__(
+        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."], context: None = None
+    ) -> Float[Tensor, "batch *shape"]:
+        """E[z | x_t], the z_hat that no network can beat (eq-oracle-mixture)."""
+        log_joint, from_centre, variance = self._blobs(x_t, t)
+        noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt().reshape(-1, 1)
+        pull = log_joint.softmax(dim=1) * noise / variance  # (batch, K)
+        return (pull[..., None] * from_centre).sum(dim=1).reshape(x_t.shape).to(x_t.dtype)
+
+    def score(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch *shape"]:
+        """The gradient of log q(x_t) with respect to x_t (eq-score-from-z)."""
+        noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt()
+        return -self(x_t, t) / per_image(noise, x_t)
+
+    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch"]:
+        """log q(x_t), in nats (eq-mixture-density)."""
+        return self._blobs(x_t, t)[0].logsumexp(dim=1).to(x_t.dtype)
+
+    def _blobs(self, x_t: Tensor, t: "int | Tensor") -> tuple[Tensor, Tensor, Tensor]:
+        """Per image and blob: log of weight times density, (batch, K); x_t from the blob's centre, (batch, K, n);
+        and the blob's variance at t, (batch, K)."""
+        check_t(t, x_t, self.schedule.T)
+        if x_t.shape[1:] != self.means.shape[1:]:
+            fail(ValueError, "x_t", f"points of the data's shape {tuple(self.means.shape[1:])}", describe(x_t))
+        means, stds, weights, alpha_bar, rest = (
+            table.to(x_t.device)
+            for table in (
+                self.means.flatten(1),
+                self.stds,
+                self.weights,
+                self.schedule.alpha_bar,
+                self.schedule.one_minus_alpha_bar,
+            )
+        )
+        alpha_bar, rest = alpha_bar[t].reshape(-1, 1), rest[t].reshape(-1, 1)
+        variance = alpha_bar * stds**2 + rest
+        from_centre = x_t.double().flatten(1)[:, None] - alpha_bar[..., None].sqrt() * means
+        n = means.shape[1]
+        log_density = -0.5 * (from_centre.square().sum(dim=2) / variance + n * torch.log(2 * torch.pi * variance))
+        return weights.log() + log_density, from_centre, variance

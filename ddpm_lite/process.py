@@ -136,6 +136,113 @@ def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
     return (x_t - weight * z_hat) / per_image(schedule.alpha[t].sqrt(), x_t)
 
 
+def z_from_mean(schedule: Schedule, x_t: X, t: Time, mean: X) -> X:
+    """The noise that a mean implies, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
+
+    Args:
+        x_t: noisy images.
+        t: 1..T.
+        mean: mu_tilde or its estimate, x_t's shape.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: Ho et al. (2020), equation 11 solved for the noise.
+    """
+    _check(schedule, x_t, t, "x_t", mean=mean)
+    weight = per_image(schedule.one_minus_alpha_bar[t].sqrt() / schedule.beta[t], x_t)
+    return weight * (x_t - per_image(schedule.alpha[t].sqrt(), x_t) * mean)
+
+
+def score_from_z(schedule: Schedule, z_hat: X, t: Time) -> X:
+    """The score that a noise implies, -z_hat / sqrt(1 - alpha_bar_t) (eq-score-from-z).
+
+    Args:
+        z_hat: E[z | x_t] or its estimate gives the score of q(x_t); the z that made x_t, that of q(x_t | x_0).
+        t: 1..T.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: Song et al. (2021), "Score-based generative modeling", section 3; Ho et al. (2020), section 3.2.
+    """
+    _check(schedule, z_hat, t, "z_hat")
+    return -z_hat / per_image(schedule.one_minus_alpha_bar[t].sqrt(), z_hat)
+
+
+def z_from_score(schedule: Schedule, score: X, t: Time) -> X:
+    """The noise that a score implies, -sqrt(1 - alpha_bar_t) score (eq-z-from-score).
+
+    Args:
+        score: gradient of log q at x_t, or its estimate.
+        t: 1..T.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: the inverse of `score_from_z`.
+    """
+    _check(schedule, score, t, "score")
+    return -per_image(schedule.one_minus_alpha_bar[t].sqrt(), score) * score
+
+
+def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
+    """v = sqrt(alpha_bar_t) z - sqrt(1 - alpha_bar_t) x_0, the other axis of the turn that makes x_t (eq-v).
+
+    Args:
+        x_0: clean images or their estimate.
+        t: 1..T.
+        z: the noise in x_t or its estimate, x_0's shape.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: Salimans and Ho (2022), "Progressive distillation", section 4.
+    """
+    _check(schedule, x_0, t, "x_0", z=z)
+    signal = per_image(schedule.alpha_bar[t].sqrt(), x_0)
+    noise = per_image(schedule.one_minus_alpha_bar[t].sqrt(), x_0)
+    return signal * z - noise * x_0
+
+
+def x_0_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
+    """The image that x_t and v imply, sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v (eq-x0-from-v).
+
+    Args:
+        x_t: noisy images.
+        t: 1..T.
+        v: the velocity or its estimate, x_t's shape.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: Salimans and Ho (2022), section 4. Nothing is divided: an error in v is never made larger.
+    """
+    _check(schedule, x_t, t, "x_t", v=v)
+    signal = per_image(schedule.alpha_bar[t].sqrt(), x_t)
+    noise = per_image(schedule.one_minus_alpha_bar[t].sqrt(), x_t)
+    return signal * x_t - noise * v
+
+
+def z_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
+    """The noise that x_t and v imply, sqrt(1 - alpha_bar_t) x_t + sqrt(alpha_bar_t) v (eq-z-from-v).
+
+    Args:
+        x_t: noisy images.
+        t: 1..T.
+        v: the velocity or its estimate, x_t's shape.
+
+    Raises:
+        ValueError, TypeError: one line that names the argument.
+
+    Source: Salimans and Ho (2022), section 4.
+    """
+    _check(schedule, x_t, t, "x_t", v=v)
+    signal = per_image(schedule.alpha_bar[t].sqrt(), x_t)
+    noise = per_image(schedule.one_minus_alpha_bar[t].sqrt(), x_t)
+    return noise * x_t + signal * v
+
+
 def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None) -> Float[Tensor, ""]:
     """L_simple, the mean of (z - z_hat)^2 over the batch, with z_hat = model(x_t, t) (eq-simple-loss).
 

@@ -1,0 +1,113 @@
+"""The variational bound on -log p(x_0), term by term, when everything in it is Gaussian.
+
+    L = L_T + L_{T-1} + ... + L_1 + L_0                            (eq-bound-terms)
+
+L_T compares x_T with the prior and has nothing to learn, each L_{t-1} is a squared error of the noise with a
+weight, and L_0 is the cost of the last step to a pixel's value. Logarithms are natural unless a name says bits.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ddpm_lite._check import check_real, check_whole, describe, fail
+from ddpm_lite.schedule import Schedule
+
+Number = float | Float[Tensor, "..."]
+
+
+def gaussian_kl(mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number) -> Float[Tensor, "..."]:
+    """KL(N(mean_1, variance_1) || N(mean_2, variance_2)) for each number, in nats (eq-kl-gaussians).
+
+    Args:
+        mean_1, variance_1: of the distribution that the samples come from.
+        mean_2, variance_2: of the one that is compared with it. All four broadcast; variances > 0.
+
+    Returns:
+        One divergence per number. Of a vector with independent numbers, they add up.
+
+    Raises:
+        ValueError: a variance that is not finite and > 0.
+
+    Source: Ho et al. (2020), section 3, "closed form expressions"; derived in the chapter on the objective.
+    """
+    mean_1, variance_1, mean_2, variance_2 = (
+        value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+        for value in (mean_1, variance_1, mean_2, variance_2)
+    )
+    for name, variance in (("variance_1", variance_1), ("variance_2", variance_2)):
+        if not (torch.isfinite(variance) & (variance > 0)).all():
+            got = describe(variance) if variance.ndim else f"{variance.item():g}"
+            fail(ValueError, name, "finite values > 0", got)
+    ratio = variance_1 / variance_2
+    return 0.5 * (ratio - 1 - ratio.log() + (mean_1 - mean_2).square() / variance_2)
+
+
+def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, "entries"]:
+    """What the bound multiplies ||z - z_hat||^2 by, beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) (eq-bound-weight).
+
+    Args:
+        schedule: the forward process.
+        variance: sigma_t^2 of the reverse step, "beta" or "beta_tilde".
+
+    Returns:
+        A table of T + 1 entries, entry 0 unused and 0. With "beta_tilde" entry 1 is infinite, as beta_tilde_1 = 0.
+
+    Raises:
+        ValueError: an unknown variance.
+
+    Source: Ho et al. (2020), equation 12.
+    """
+    if variance not in ("beta", "beta_tilde"):
+        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
+    beta, alpha, rest = (table[1:] for table in (schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar))
+    weight = torch.zeros_like(schedule.beta)
+    weight[1:] = beta**2 / (2 * getattr(schedule, variance)[1:] * alpha * rest)
+    return weight
+
+
+def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> float:
+    """L_T = KL(q(x_T | x_0) || N(0, I)), the mean over a pixel, in bits (eq-prior-bits).
+
+    Args:
+        schedule: the forward process; only alpha_bar_T matters.
+        second_moment: E[x_0^2] of a pixel; 1/3 is that of a uniform value in [-1, 1].
+
+    Raises:
+        ValueError: a second moment below 0 or not finite.
+
+    Source: Ho et al. (2020), section 4.2: about 1e-5 bits per dimension for their schedule.
+    """
+    check_real("second_moment", second_moment, 0, 1e12)
+    signal = schedule.alpha_bar[-1] * second_moment
+    centred = gaussian_kl(0.0, schedule.one_minus_alpha_bar[-1], 0.0, 1.0)
+    return float(centred + signal / 2) / math.log(2)
+
+
+def decoder_nll(
+    x_0: Float[Tensor, "..."], mean: Float[Tensor, "..."], std: float, levels: int = 256
+) -> Float[Tensor, "..."]:
+    """-log of the mass that N(mean, std^2) puts on the grey level x_0, in nats for each pixel (eq-decoder).
+
+    Args:
+        x_0: pixels, each one of `levels` equally spaced values from -1 to 1.
+        mean: mu_theta(x_1, 1), x_0's shape.
+        std: sigma_1, > 0.
+        levels: grey levels, >= 2; each owns 1 / (levels - 1) on either side, the outermost two all that is beyond.
+
+    Raises:
+        ValueError: std <= 0, or levels < 2.
+
+    Source: Ho et al. (2020), equation 13. Stays exact far out in the tails, where the paper's code cuts off at 1e-12.
+    """
+    check_real("std", std, 0, 1e12, ends="(]")
+    check_whole("levels", levels, 2)
+    half = 1 / (levels - 1)
+    low = torch.where(x_0 < -1 + half, -torch.inf, (x_0 - half - mean) / std)
+    high = torch.where(x_0 > 1 - half, torch.inf, (x_0 + half - mean) / std)
+    mirrored = low + high > 0  # in the lower tail both logarithms are exact
+    low, high = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
+    log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+    return -(log_high + torch.log1p(-torch.exp(log_low - log_high)))
