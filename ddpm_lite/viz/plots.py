@@ -29,7 +29,12 @@ STYLE = {
 
 
 def image_grid(
-    images: Tensor, *, columns: int = 8, titles: Sequence[str] | None = None, size: float = 0.9, title: str = ""
+    images: Tensor,
+    *,
+    columns: int = 8,
+    titles: Sequence[str] | None = None,
+    size: float = 0.9,
+    title: str = "",
 ) -> Figure:
     """Images in rows, ink or colour as stored: -1 is black, +1 is white, colours for three channels.
 
@@ -48,7 +53,7 @@ def image_grid(
         fail(ValueError, "titles", f"one per image, {len(images)}", f"{len(titles)}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    with plt.rc_context(STYLE):
+    with _style():
         height = rows * (size + (0.22 if titles else 0)) + (0.35 if title else 0)
         figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
         for axis in axes.flat:
@@ -79,7 +84,7 @@ def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, 
     columns = count.pop()
     if titles is not None and len(titles) != columns:
         fail(ValueError, "titles", f"one per column, {columns}", f"{len(titles)}")
-    with plt.rc_context(STYLE):
+    with _style():
         figure, axes = plt.subplots(
             len(rows), columns, figsize=(columns * size + 0.9, len(rows) * size + 0.35), squeeze=False
         )
@@ -112,7 +117,7 @@ def curves(
         log: which axes are logarithmic, "", "x", "y" or "xy".
         mark: an x to point at by a thin vertical line.
     """
-    with plt.rc_context(STYLE):
+    with _style():
         figure, axis = plt.subplots(figsize=size)
         for (name, y), dash in zip(ys.items(), _dashes(len(ys)), strict=True):
             axis.plot(np.asarray(x), np.asarray(y), label=name, linestyle=dash)
@@ -143,10 +148,17 @@ def histogram(
         density: (x, p(x)) of the curve that they should follow, or None.
         bins: number of bars.
     """
-    with plt.rc_context(STYLE):
+    with _style():
         figure, axis = plt.subplots(figsize=(6.2, 3.0))
         for name, values in samples.items():
-            axis.hist(np.asarray(values).ravel(), bins=bins, density=True, histtype="step", linewidth=1.8, label=name)
+            axis.hist(
+                np.asarray(values).ravel(),
+                bins=bins,
+                density=True,
+                histtype="step",
+                linewidth=1.8,
+                label=name,
+            )
         if density is not None:
             axis.plot(*map(np.asarray, density), color=GREY, linestyle="--", label="exact density")
         axis.set(xlabel=xlabel, ylabel="density", title=title)
@@ -159,7 +171,7 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
     losses = np.asarray(losses, dtype=float)
     window = min(smooth, len(losses))
     mean = np.convolve(losses, np.ones(window) / window, mode="valid")
-    with plt.rc_context(STYLE):
+    with _style():
         figure, axis = plt.subplots(figsize=(6.2, 3.2))
         steps = np.arange(1, len(losses) + 1)
         axis.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
@@ -171,9 +183,21 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
     return figure
 
 
+def _style():
+    """The look of a figure, as a context.
+
+    Jupyter's backend turns interactive mode on while it loads, and rc_context would turn it off again at
+    its end: then no later figure would be shown. So the backend is loaded first.
+    """
+    plt.draw_if_interactive()
+    return plt.rc_context(STYLE)
+
+
 def _show(axis, image: Tensor) -> None:
     picture = (image.detach().cpu().float().clamp(-1, 1) + 1) / 2
-    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(
+        picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+    )
 
 
 def _dashes(count: int) -> list[str]:
