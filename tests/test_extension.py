@@ -70,6 +70,12 @@ def test_check_of_no_equation_breaks_the_build(build):
     assert "eq-gone" in done.stderr
 
 
+def test_equations_are_numbered_by_page(build):
+    _, page = build()
+    assert "(I.1)" in page("index.html").select_one("#equation-eq-same .eqno").get_text()
+    assert "Equation (I.1)" in page("checks.html").find(id="check-eq-same").get_text()
+
+
 def test_mathjax_comes_along(build, tmp_path):
     build()
     mathjax = tmp_path / "out" / "_static" / "mathjax"

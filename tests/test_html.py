@@ -184,14 +184,17 @@ def test_links_and_pictures_lead_somewhere():
     assert broken == []
 
 
-def test_every_labelled_equation_is_numbered_and_can_be_linked_to():
+def test_every_labelled_equation_has_a_number_of_its_own_and_can_be_linked_to():
+    numbers = {}
     for path in notebooks.chapters(ROOT):
         page = read_page(SITE / "book" / f"{path.stem}.html")
         markdown = [c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"]
         for label in LABEL.findall("\n".join(markdown)):
-            number = page.select_one(f"#equation-{label} .eqno")
-            assert number is not None, f"{path.name}: {label}"
-            assert re.search(r"\([\d.]+\)", number.get_text())
+            place = page.select_one(f"#equation-{label} .eqno")
+            assert place is not None, f"{path.name}: {label}"
+            (number,) = re.findall(r"\([A-Z\d]+\.\d+\)", place.get_text())
+            assert number not in numbers, f"{label} and {numbers[number]} are both {number}"
+            numbers[number] = label
 
 
 def test_index_opens_the_book(browser, server):
