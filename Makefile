@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 BUILT := _build/.built
 
 # What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/test_equations.py) \
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py) \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null)
 
 # Sets keep their order from run to run.

@@ -58,6 +58,20 @@ def test_checked_equation_links_to_the_code_of_its_check(build):
     assert entry.select_one("a[href$='#equation-eq-same']") is not None
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        'CHECKS = {\n    "eq-same": matches(lambda a: a),\n}\n',
+        'CHECKS = [\n    identity("eq-same", at="a"),\n]\n',
+    ],
+    ids=["key", "call"],
+)
+def test_check_may_be_an_entry_of_a_table(build, check):
+    done, page = build(check)
+    assert done.returncode == 0, done.stderr
+    assert page("checks.html").find(id="check-eq-same").pre.get_text() == check.splitlines()[1].strip() + "\n"
+
+
 def test_equation_without_a_check_bears_no_mark(build):
     _, page = build()
     assert page("index.html").select_one("#equation-eq-open .eqno") is not None

@@ -1,13 +1,15 @@
 """A mark beside each equation's number that leads to the code that checks it.
 
-The checks are functions of one Python file (config value ddpm_checks), each under a decorator that
-names the labels it holds for: `@check("eq-posterior-mean")`. The file is read, never run. The
-directive `equation-checks` lists them on the page named by ddpm_checks_page; a check of a label that
-the book does not have is a broken reference there, and so an error of the build.
+A check names the label it holds for: in a decorator (`@check("eq-snr")`), as a key of a dictionary
+(`"eq-snr": ...`), or as the first argument of a call (`identity("eq-snr", ...)`). The files that hold
+checks (config value ddpm_checks, a glob) are read, never run. The directive `equation-checks` lists
+the checks on the page named by ddpm_checks_page; a check of a label that the book does not have is a
+broken reference there, and so an error of the build.
 """
 
 import ast
 import re
+import textwrap
 from pathlib import Path
 
 from docutils import nodes
@@ -18,32 +20,48 @@ LABEL = re.compile(r"eq-[\w-]+")
 NUMBER = re.compile(r'(id="equation-(eq-[\w-]+)">\s*<span class="eqno">)')
 
 
-def read_checks(path):
-    """{label: source of its check} in the file's order."""
-    text = path.read_text(encoding="utf8")
+def _is_label(node):
+    return isinstance(node, ast.Constant) and LABEL.fullmatch(str(node.value)) is not None
+
+
+def _entries(tree):
+    """(label, first line, last line) for everything in a file that names a label."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            # The decorators are shown too: they may say what the check reads.
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            for part in (part for d in node.decorator_list for part in ast.walk(d)):
+                if _is_label(part):
+                    yield part.value, first, node.end_lineno
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if _is_label(key):
+                    yield key.value, key.lineno, value.end_lineno
+        elif isinstance(node, ast.Call) and node.args and _is_label(node.args[0]):
+            yield node.args[0].value, node.lineno, node.end_lineno
+
+
+def read_checks(paths):
+    """{label: source of its check}, in the files' order; of two that name a label, the larger."""
     found = {}
-    for function in ast.parse(text).body:
-        if isinstance(function, ast.FunctionDef):
-            # The whole definition, its decorators included: they may say what the check reads.
-            first = min([function.lineno, *(d.lineno for d in function.decorator_list)])
-            source = "\n".join(text.splitlines()[first - 1 : function.end_lineno])
-            for part in (node for d in function.decorator_list for node in ast.walk(d)):
-                if isinstance(part, ast.Constant) and LABEL.fullmatch(str(part.value)):
-                    found.setdefault(part.value, source)
+    for path in paths:
+        text = path.read_text(encoding="utf8")
+        for label, first, last in sorted(_entries(ast.parse(text)), key=lambda e: (e[1], -e[2])):
+            lines = text.splitlines()[first - 1 : last]
+            found.setdefault(label, textwrap.dedent("\n".join(lines)))
     return found
 
 
 def load(app):
-    path = Path(app.confdir, app.config.ddpm_checks)
-    app.ddpm_checks = read_checks(path) if path.is_file() else {}
+    app.ddpm_checks = read_checks(sorted(Path(app.confdir).glob(app.config.ddpm_checks)))
 
 
 class EquationChecks(SphinxDirective):
     """Every check, under the number of its equation."""
 
     def run(self):
-        path = Path(self.env.app.confdir, self.config.ddpm_checks)
-        self.env.note_dependency(str(path))
+        for path in Path(self.env.app.confdir).glob(self.config.ddpm_checks):
+            self.env.note_dependency(str(path))
         entries = []
         for label, source in self.env.app.ddpm_checks.items():
             title, messages = self.parse_inline(f"Equation {{eq}}`{label}`, `{label}`")
@@ -71,7 +89,7 @@ def mark(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    app.add_config_value("ddpm_checks", "tests/test_equations.py", "env")
+    app.add_config_value("ddpm_checks", "tests/equations/ch*.py", "env")
     app.add_config_value("ddpm_checks_page", "book/checks", "html")
     app.add_directive("equation-checks", EquationChecks)
     app.connect("builder-inited", load)
