@@ -58,14 +58,13 @@ def test_checked_equation_links_to_the_code_of_its_check(build):
     assert entry.select_one("a[href$='#equation-eq-same']") is not None
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        'CHECKS = {\n    "eq-same": matches(lambda a: a),\n}\n',
-        'CHECKS = [\n    identity("eq-same", at="a"),\n]\n',
-    ],
-    ids=["key", "call"],
-)
+TABLES = {
+    "key": 'CHECKS = {\n    "eq-same": matches(lambda a: a),\n}\n',
+    "call": 'CHECKS = [\n    identity("eq-same", at="a"),\n]\n',
+}
+
+
+@pytest.mark.parametrize("check", TABLES.values(), ids=TABLES)
 def test_check_may_be_an_entry_of_a_table(build, check):
     done, page = build(check)
     assert done.returncode == 0, done.stderr
