@@ -1,0 +1,69 @@
+"""Figures hold the numbers that they were given."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from ddpm_lite.viz import plots
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_grid_shows_each_image_from_black_to_white():
+    images = torch.linspace(-1, 1, 5 * 4).reshape(5, 1, 2, 2)
+    figure = plots.image_grid(images, columns=3, titles=list("abcde"))
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 5
+    assert [axis.get_title() for axis in shown] == list("abcde")
+    np.testing.assert_allclose(shown[4].images[0].get_array(), (images[4, 0] + 1) / 2, atol=1e-6)
+    assert shown[0].images[0].get_clim() == (0, 1)
+
+
+def test_grid_shows_colours():
+    figure = plots.image_grid(torch.ones(1, 3, 2, 2) * torch.tensor([-1.0, 0.0, 5.0]).reshape(1, 3, 1, 1))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array()[0, 0], [0, 0.5, 1])
+
+
+def test_rows_are_named():
+    figure = plots.image_rows({"x_t": torch.zeros(3, 1, 2, 2), "x_0": torch.ones(3, 1, 2, 2)}, titles="abc")
+    assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["x_t", "x_0"]
+    assert figure.axes[2].get_title() == "c"
+
+
+def test_curves_draw_the_numbers_and_tell_lines_apart_without_colour():
+    figure = plots.curves([1, 2, 3], {"a": [1, 4, 9], "b": [1, 2, 3]}, xlabel="x", ylabel="y", log="y")
+    first, second = figure.axes[0].lines
+    assert first.get_ydata().tolist() == [1, 4, 9]
+    assert first.get_linestyle() != second.get_linestyle()
+    assert figure.axes[0].get_yscale() == "log"
+
+
+def test_loss_curve_draws_the_running_mean():
+    figure = plots.loss_curve([4.0, 2.0, 2.0, 0.5], smooth=2)
+    each, mean = figure.axes[0].lines
+    assert each.get_ydata().tolist() == [4, 2, 2, 0.5]
+    assert mean.get_ydata().tolist() == [3, 2, 1.25]
+    assert mean.get_xdata().tolist() == [2, 3, 4]
+
+
+def test_histogram_has_unit_area():
+    figure = plots.histogram({"x": torch.randn(1000)}, density=([-1, 0, 1], [0.2, 0.4, 0.2]))
+    outline = figure.axes[0].patches[0].get_xy()
+    x, y = outline[:, 0], outline[:, 1]
+    assert abs(np.trapezoid(y, x)) == pytest.approx(1, abs=1e-6)
+
+
+def test_wrong_images_get_one_line():
+    with pytest.raises(ValueError, match=r"images: expected shape \(N, 1 or 3, H, W\)"):
+        plots.image_grid(torch.zeros(8, 8))
+    with pytest.raises(ValueError, match="titles: expected one per image, 2, got 1"):
+        plots.image_grid(torch.zeros(2, 1, 8, 8), titles=["a"])
