@@ -2,8 +2,9 @@
 
     L = L_T + L_{T-1} + ... + L_1 + L_0                            (eq-bound-terms)
 
-L_T compares x_T with the prior and has nothing to learn, each L_{t-1} is a squared error of the noise with a
-weight, and L_0 is the cost of the last step to a pixel's value. Logarithms are natural unless a name says bits.
+L_T compares x_T with the prior and has nothing to learn, each L_{t-1} is a squared error of the noise with
+a weight, and L_0 is the cost of the last step to a pixel's value. Logarithms are natural unless a name
+says bits.
 """
 
 import math
@@ -18,7 +19,9 @@ from ddpm_lite.schedule import Schedule
 Number = float | Float[Tensor, "..."]
 
 
-def gaussian_kl(mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number) -> Float[Tensor, "..."]:
+def gaussian_kl(
+    mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number
+) -> Float[Tensor, "..."]:
     """KL(N(mean_1, variance_1) || N(mean_2, variance_2)) for each number, in nats (eq-kl-gaussians).
 
     Args:
@@ -46,14 +49,14 @@ def gaussian_kl(mean_1: Number, variance_1: Number, mean_2: Number, variance_2: 
 
 
 def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, "entries"]:
-    """What the bound multiplies ||z - z_hat||^2 by, beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) (eq-bound-weight).
+    """The bound's weight of ||z - z_hat||^2, beta^2 / (2 sigma^2 alpha (1 - alpha_bar)) (eq-bound-weight).
 
     Args:
         schedule: the forward process.
         variance: sigma_t^2 of the reverse step, "beta" or "beta_tilde".
 
     Returns:
-        A table of T + 1 entries, entry 0 unused and 0. With "beta_tilde" entry 1 is infinite, as beta_tilde_1 = 0.
+        A table of T + 1 entries; entry 0 is unused. With "beta_tilde" entry 1 is infinite: beta_tilde_1 = 0.
 
     Raises:
         ValueError: an unknown variance.
@@ -95,12 +98,12 @@ def decoder_nll(
         x_0: pixels, each one of `levels` equally spaced values from -1 to 1.
         mean: mu_theta(x_1, 1), x_0's shape.
         std: sigma_1, > 0.
-        levels: grey levels, >= 2; each owns 1 / (levels - 1) on either side, the outermost two all that is beyond.
+        levels: grey levels, >= 2; each owns 1 / (levels - 1) to either side, the outer two all beyond.
 
     Raises:
         ValueError: std <= 0, or levels < 2.
 
-    Source: Ho et al. (2020), equation 13. Stays exact far out in the tails, where the paper's code cuts off at 1e-12.
+    Source: Ho et al. (2020), equation 13. Exact in the far tails too, where the paper's code stops at 1e-12.
     """
     check_real("std", std, 0, 1e12, ends="(]")
     check_whole("levels", levels, 2)

@@ -1,7 +1,8 @@
 """Data whose best possible network is known exactly: the ground truth for losses and samplers.
 
-If every pixel is N(mean, std^2), the noise that explains x_t best is a straight line in x_t, so the reverse chain
-stays Gaussian, and its mean and variance follow from two short recursions. No network, no statistics, no tolerance.
+If every pixel is N(mean, std^2), the noise that explains x_t best is a straight line in x_t, so the reverse
+chain stays Gaussian, and its mean and variance follow from two short recursions. No network, no statistics, no
+tolerance. For a mixture of Gaussians the best noise is a weighted mean of such lines.
 """
 
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class GaussianChain:
         return slope, -slope * signal * self.mean
 
     def least_loss(self) -> Float64[Tensor, "entries"]:
-        """E[(z - E[z | x_t])^2] per pixel at each t, below which no network can come (eq-least-loss-gaussian)."""
+        """E[(z - E[z | x_t])^2] per pixel at each t: no network is below it (eq-least-loss-gaussian)."""
         signal = self.schedule.alpha_bar * self.std**2
         return signal / (signal + self.schedule.one_minus_alpha_bar)
 
@@ -84,7 +85,9 @@ class GaussianChain:
         weight = self.schedule.beta / self.schedule.one_minus_alpha_bar.sqrt()
         means, variances = torch.zeros_like(sigma_2), torch.zeros_like(sigma_2)
         means[-1], variances[-1] = start
-        for t in range(self.schedule.T, 0, -1):  # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
+        for t in range(
+            self.schedule.T, 0, -1
+        ):  # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
             factor = (1 - weight[t] * slope[t]) / root[t]
             means[t - 1] = factor * means[t] - weight[t] * offset[t] / root[t]
             variances[t - 1] = factor**2 * variances[t] + (sigma_2[t] if t > 1 or last_noise else 0)
@@ -102,7 +105,7 @@ class GaussianMixture:
         weights: (K,), how likely each blob is, > 0 and of sum 1; None makes them equal.
 
     Raises:
-        ValueError: shapes that do not fit, a std or weight that is not finite and > 0, weights of another sum.
+        ValueError: shapes that do not fit, a std or weight not finite and > 0, weights of another sum.
 
     Source: given the blob, everything is Gaussian; Bayes' rule mixes the blobs (eq-oracle-mixture).
     """
@@ -116,8 +119,9 @@ class GaussianMixture:
         K = len(self.means)
         means, stds = (torch.as_tensor(value).detach().double() for value in (self.means, self.stds))
         weights = torch.full((K,), 1 / K) if self.weights is None else torch.as_tensor(self.weights).detach()
+        centres = "finite centres of shape (K, n), one row per blob"
         if means.ndim < 2 or not torch.isfinite(means).all():
-            fail(ValueError, "means", "finite centres of shape (K, n), one row per blob", describe(self.means))
+            fail(ValueError, "means", centres, describe(self.means))
         for name, value in (("stds", stds), ("weights", weights.double())):
             if value.shape != (K,) or not (torch.isfinite(value) & (value > 0)).all():
                 fail(ValueError, name, f"{K} finite numbers > 0, one per blob", f"{value.tolist()}")
@@ -145,21 +149,28 @@ class GaussianMixture:
         pull = log_joint.softmax(dim=1) * noise / variance  # (batch, K)
         return (pull[..., None] * from_centre).sum(dim=1).reshape(x_t.shape).to(x_t.dtype)
 
-    def score(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch *shape"]:
+    def score(
+        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]
+    ) -> Float[Tensor, "batch *shape"]:
         """The gradient of log q(x_t) with respect to x_t (eq-score-from-z)."""
         noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt()
         return -self(x_t, t) / per_image(noise, x_t)
 
-    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch"]:
+    def log_density(
+        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]
+    ) -> Float[Tensor, "batch"]:
         """log q(x_t), in nats (eq-mixture-density)."""
         return self._blobs(x_t, t)[0].logsumexp(dim=1).to(x_t.dtype)
 
     def _blobs(self, x_t: Tensor, t: "int | Tensor") -> tuple[Tensor, Tensor, Tensor]:
-        """Per image and blob: log of weight times density, (batch, K); x_t from the blob's centre, (batch, K, n);
-        and the blob's variance at t, (batch, K)."""
+        """Per image and blob: log of weight times density, x_t from the blob's centre, the blob's variance.
+
+        Their shapes: (batch, K), (batch, K, n), (batch, K).
+        """
         check_t(t, x_t, self.schedule.T)
         if x_t.shape[1:] != self.means.shape[1:]:
-            fail(ValueError, "x_t", f"points of the data's shape {tuple(self.means.shape[1:])}", describe(x_t))
+            expected = f"points of the data's shape {tuple(self.means.shape[1:])}"
+            fail(ValueError, "x_t", expected, describe(x_t))
         means, stds, weights, alpha_bar, rest = (
             table.to(x_t.device)
             for table in (
@@ -174,5 +185,5 @@ class GaussianMixture:
         variance = alpha_bar * stds**2 + rest
         from_centre = x_t.double().flatten(1)[:, None] - alpha_bar[..., None].sqrt() * means
         n = means.shape[1]
-        log_density = -0.5 * (from_centre.square().sum(dim=2) / variance + n * torch.log(2 * torch.pi * variance))
-        return weights.log() + log_density, from_centre, variance
+        exponent = from_centre.square().sum(dim=2) / variance + n * torch.log(2 * torch.pi * variance)
+        return weights.log() - exponent / 2, from_centre, variance

@@ -57,7 +57,7 @@ def q_sample(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
 
 
 def predict_x_0(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
-    """The image that x_t and z_hat imply, (x_t - sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_bar_t) (eq-x0-from-z).
+    """The image in x_t, (x_t - sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_bar_t) (eq-x0-from-z).
 
     Args:
         x_t: noisy images.
@@ -119,7 +119,7 @@ def posterior(schedule: Schedule, x_t: X, t: Time, x_0: X) -> tuple[X, Float[Ten
 
 
 def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
-    """mu_tilde with x_0 eliminated, (x_t - beta_t / sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_t) (eq-mean-from-noise).
+    """mu_tilde without x_0, (x_t - beta_t / sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_t) (eq-mean-from-noise).
 
     Args:
         x_t: noisy images.
@@ -137,7 +137,7 @@ def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
 
 
 def z_from_mean(schedule: Schedule, x_t: X, t: Time, mean: X) -> X:
-    """The noise that a mean implies, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
+    """The noise in a mean, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
 
     Args:
         x_t: noisy images.
@@ -158,7 +158,7 @@ def score_from_z(schedule: Schedule, z_hat: X, t: Time) -> X:
     """The score that a noise implies, -z_hat / sqrt(1 - alpha_bar_t) (eq-score-from-z).
 
     Args:
-        z_hat: E[z | x_t] or its estimate gives the score of q(x_t); the z that made x_t, that of q(x_t | x_0).
+        z_hat: E[z | x_t] or its estimate gives the score of q(x_t), the z in x_t that of q(x_t | x_0).
         t: 1..T.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The bound's terms against torch.distributions, numeric integrals, drawn samples, and the paper's numbers."""
+"""The bound's terms against torch.distributions, numeric integrals and the paper's numbers."""
 
 import math
 
@@ -83,7 +83,7 @@ def test_weight_turns_the_error_of_z_into_the_divergence(variance, t, generator)
 
 
 def test_weight_with_beta_tilde_is_a_difference_of_signal_to_noise_ratios():
-    """Kingma et al. (2021): (snr_{t-1} - snr_t) / 2 for an error of x_0, which is the error of z over snr_t."""
+    """Kingma et al. (2021): (snr_{t-1} - snr_t) / 2 for an error of x_0, which is that of z over snr_t."""
     expected = (PAPER.snr[1:-1] - PAPER.snr[2:]) / 2 / PAPER.snr[2:]
     weight = bound_weight(PAPER, "beta_tilde")
     torch.testing.assert_close(weight[2:], expected, rtol=1e-9, atol=0)
@@ -131,12 +131,13 @@ def test_mass_of_a_grey_level_is_the_integral_over_its_bin():
 
 
 def test_far_tails_stay_finite_and_symmetric():
-    """At 100 standard deviations a difference of two cumulative probabilities is 0 - 0; its logarithm is not."""
+    """At 100 standard deviations two cumulative probabilities are 0 - 0; the logarithm is not."""
     left = decoder_nll(double([-1.0]), double([1.0]), 0.02)
     right = decoder_nll(double([1.0]), double([-1.0]), 0.02)
     torch.testing.assert_close(left, right)
     nearest_edge = (2 - 1 / 255) / 0.02
-    assert left.item() == pytest.approx(nearest_edge**2 / 2 + math.log(nearest_edge * (2 * math.pi) ** 0.5), rel=1e-4)
+    tail = nearest_edge**2 / 2 + math.log(nearest_edge * (2 * math.pi) ** 0.5)
+    assert left.item() == pytest.approx(tail, rel=1e-4)
 
 
 def test_decoder_checks_its_numbers():
@@ -148,7 +149,7 @@ def test_decoder_checks_its_numbers():
 
 @pytest.mark.parametrize(("variance", "gap"), [("beta", 0.1), ("beta_tilde", 1.0)])
 def test_whole_bound_of_gaussian_data(variance, gap):
-    """All terms added up, in closed form: at least the exact -log p_theta(x_0), which is at least the entropy."""
+    """All terms, in closed form: at least the exact -log p_theta(x_0), which is at least the entropy."""
     schedule = linear_schedule(100, 1e-3, 0.2)
     oracle = GaussianChain(schedule, 0.3, 0.2)
     sigma_2 = getattr(schedule, variance).clone()

@@ -1,4 +1,4 @@
-"""x_0, z, the mean, the score and v: each from any other, against diffusers, autograd and a turn of the plane."""
+"""x_0, z, the mean, the score, v: each from any other, against diffusers, autograd, a turned plane."""
 
 import pytest
 import torch

@@ -183,6 +183,64 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
     return figure
 
 
+def vector_fields(
+    points: Tensor,
+    fields: dict[str, Tensor],
+    *,
+    clouds: dict[str, Tensor] | None = None,
+    size: float = 2.7,
+) -> Figure:
+    """Arrows at the same points of the plane, one panel for each field, over clouds of grey dots.
+
+    Args:
+        points: (N, 2), where the arrows start.
+        fields: name -> (N, 2), where they point; the longest of a panel sets its scale.
+        clouds: name -> (M, 2), dots behind the arrows of that panel, or None.
+        size: inches per panel.
+    """
+    x, y = np.asarray(points).T
+    limits = [(low - 0.15, high + 0.15) for low, high in ((x.min(), x.max()), (y.min(), y.max()))]
+    with _style():
+        figure, axes = plt.subplots(
+            1, len(fields), figsize=(len(fields) * size, size + 0.3), squeeze=False, sharey=True
+        )
+        for axis, (name, field) in zip(axes[0], fields.items(), strict=True):
+            if clouds is not None:
+                axis.scatter(*np.asarray(clouds[name]).T, s=4, color=GREY, alpha=0.35, linewidths=0)
+            axis.quiver(x, y, *np.asarray(field).T, color=BLUE, width=0.006, pivot="tail")
+            axis.set(title=name, xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+def arrows(
+    panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str, str], size: float = 2.6
+) -> Figure:
+    """Named arrows from the origin, one panel for each set of them, in the plane of two named axes.
+
+    Args:
+        panels: title -> name of the arrow -> (right, up), of length about 1.
+        axes: names of the axis to the right and of the axis upwards.
+        size: inches per panel.
+    """
+    with _style():
+        figure, places = plt.subplots(1, len(panels), figsize=(len(panels) * size, size + 0.3), squeeze=False)
+        for place, (title, named) in zip(places[0], panels.items(), strict=True):
+            place.axhline(0, color=GREY, linewidth=1)
+            place.axvline(0, color=GREY, linewidth=1)
+            place.text(1.28, 0.04, axes[0], ha="right", va="bottom", color=GREY)
+            place.text(0.04, 1.28, axes[1], ha="left", va="top", color=GREY)
+            for (name, tip), color in zip(named.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
+                right, up = (float(part) for part in tip)
+                place.annotate(
+                    "", (right, up), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2}
+                )
+                place.text(1.14 * right, 1.14 * up, name, ha="center", va="center", color=color)
+            place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.3), aspect="equal", xticks=[], yticks=[])
+            place.spines[:].set_visible(False)
+            place.grid(visible=False)
+    return figure
+
+
 def _style():
     """The look of a figure, as a context.
 
