@@ -1,8 +1,8 @@
 """Data whose best possible network is known exactly: the ground truth for losses and samplers.
 
 If every pixel is N(mean, std^2), the noise that explains x_t best is a straight line in x_t, so the reverse
-chain stays Gaussian, and its mean and variance follow from two short recursions. No network, no statistics, no
-tolerance. For a mixture of Gaussians the best noise is a weighted mean of such lines.
+chain stays Gaussian, and its mean and variance follow from two short recursions. No network, no statistics,
+no tolerance. For a mixture of Gaussians the best noise is a weighted mean of such lines.
 """
 
 from dataclasses import dataclass
@@ -85,9 +85,8 @@ class GaussianChain:
         weight = self.schedule.beta / self.schedule.one_minus_alpha_bar.sqrt()
         means, variances = torch.zeros_like(sigma_2), torch.zeros_like(sigma_2)
         means[-1], variances[-1] = start
-        for t in range(
-            self.schedule.T, 0, -1
-        ):  # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
+        for t in range(self.schedule.T, 0, -1):
+            # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
             factor = (1 - weight[t] * slope[t]) / root[t]
             means[t - 1] = factor * means[t] - weight[t] * offset[t] / root[t]
             variances[t - 1] = factor**2 * variances[t] + (sigma_2[t] if t > 1 or last_noise else 0)

@@ -119,7 +119,7 @@ def posterior(schedule: Schedule, x_t: X, t: Time, x_0: X) -> tuple[X, Float[Ten
 
 
 def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
-    """mu_tilde without x_0, (x_t - beta_t / sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_t) (eq-mean-from-noise).
+    """mu_tilde from z, (x_t - beta_t / sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_t) (eq-mean-from-noise).
 
     Args:
         x_t: noisy images.
