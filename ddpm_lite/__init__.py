@@ -2,6 +2,7 @@
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
+from ddpm_lite.checkpoint import load_pretrained
 from ddpm_lite.data import load_digits, load_photo
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
@@ -46,6 +47,7 @@ __all__ = [
     "linear_schedule",
     "load_digits",
     "load_photo",
+    "load_pretrained",
     "mean_from_noise",
     "posterior",
     "predict_x_0",

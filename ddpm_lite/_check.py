@@ -51,7 +51,7 @@ def check_t(t: "int | Tensor", x: Tensor, T: int, argument: str = "t") -> None:
         fail(ValueError, argument, expected, describe(t))
     if t.device != x.device:
         fail(ValueError, argument, f"t on {x.device}, where x is", f"{t.device}", "use t.to(x.device)")
-    if t.device.type == "cpu" and t.numel() and not (1 <= t.min() and t.max() <= T):
+    if t.device.type == "cpu" and t.numel() and not (t.min() >= 1 and t.max() <= T):
         fail(
             ValueError,
             argument,

@@ -19,9 +19,7 @@ from ddpm_lite.schedule import Schedule
 Number = float | Float[Tensor, "..."]
 
 
-def gaussian_kl(
-    mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number
-) -> Float[Tensor, "..."]:
+def gaussian_kl(mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number) -> Float[Tensor, "..."]:
     """KL(N(mean_1, variance_1) || N(mean_2, variance_2)) for each number, in nats (eq-kl-gaussians).
 
     Args:

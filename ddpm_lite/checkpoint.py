@@ -15,12 +15,15 @@ from ddpm_lite._check import fail
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
+PRETRAINED = Path(__file__).parent / "pretrained"
 
-def save(path: str | Path, model: UNet, schedule: Schedule) -> None:
-    """Write the weights, the config and beta_1..beta_T to one file, atomically.
+
+def save(path: str | Path, model: UNet, schedule: Schedule, *, dtype: torch.dtype = torch.float32) -> None:
+    """Write the weights, the config and beta_0..beta_T to one file, atomically.
 
     Args:
         path: ends in .safetensors; its folder exists.
+        dtype: of the stored weights; float16 halves the file and keeps three digits.
 
     Raises:
         ValueError: another ending.
@@ -28,7 +31,7 @@ def save(path: str | Path, model: UNet, schedule: Schedule) -> None:
     from safetensors.torch import save as to_bytes
 
     path = _checked(path)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     tensors["schedule.beta"] = schedule.beta.double().cpu()
     config = json.dumps(asdict(model.config), sort_keys=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -67,6 +70,21 @@ def load(path: str | Path) -> tuple[UNet, Schedule]:
         model = UNet(UNetConfig(**config))
     model.load_state_dict(tensors, assign=True)
     return model.float().eval(), schedule
+
+
+def load_pretrained(name: str) -> tuple[UNet, Schedule]:
+    """Open a model that comes with the package: the U-Net in eval mode, and its schedule.
+
+    Args:
+        name: "digits", the model that the chapter on training trains (8x8 digits, one channel).
+
+    Raises:
+        ValueError: no such model.
+    """
+    names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
+    if name not in names:
+        fail(ValueError, "name", f"one of {names}", repr(name))
+    return load(PRETRAINED / f"{name}.safetensors")
 
 
 def _checked(path: str | Path) -> Path:

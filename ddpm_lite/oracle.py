@@ -148,16 +148,12 @@ class GaussianMixture:
         pull = log_joint.softmax(dim=1) * noise / variance  # (batch, K)
         return (pull[..., None] * from_centre).sum(dim=1).reshape(x_t.shape).to(x_t.dtype)
 
-    def score(
-        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]
-    ) -> Float[Tensor, "batch *shape"]:
+    def score(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch *shape"]:
         """The gradient of log q(x_t) with respect to x_t (eq-score-from-z)."""
         noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt()
         return -self(x_t, t) / per_image(noise, x_t)
 
-    def log_density(
-        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]
-    ) -> Float[Tensor, "batch"]:
+    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch"]:
         """log q(x_t), in nats (eq-mixture-density)."""
         return self._blobs(x_t, t)[0].logsumexp(dim=1).to(x_t.dtype)
 

@@ -47,16 +47,12 @@ def test_snr_falls_from_infinity():
     torch.testing.assert_close(PAPER.snr[1:], PAPER.alpha_bar[1:] / (1 - PAPER.alpha_bar[1:]))
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"), [(linear_schedule, "linear"), (cosine_schedule, "squaredcos_cap_v2")]
-)
+@pytest.mark.parametrize(("ours", "theirs"), [(linear_schedule, "linear"), (cosine_schedule, "squaredcos_cap_v2")])
 def test_tables_agree_with_diffusers_to_its_float32(ours, theirs):
     schedule = ours()
     reference = DDPMScheduler(beta_schedule=theirs)
     torch.testing.assert_close(schedule.beta[1:].float(), reference.betas, rtol=2e-5, atol=1e-8)
-    torch.testing.assert_close(
-        schedule.alpha_bar[1:].float(), reference.alphas_cumprod, rtol=2e-3, atol=1e-7
-    )
+    torch.testing.assert_close(schedule.alpha_bar[1:].float(), reference.alphas_cumprod, rtol=2e-3, atol=1e-7)
 
 
 def test_float32_copy_is_rounded_once_from_float64():

@@ -7,9 +7,7 @@ from diffusers import UNet2DModel
 from ddpm_lite import UNet, UNetConfig, time_embedding
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 
-CIFAR10 = UNetConfig(
-    32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1
-)
+CIFAR10 = UNetConfig(32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1)
 
 
 def randomise(model, seed=0):

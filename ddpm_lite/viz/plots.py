@@ -212,9 +212,7 @@ def vector_fields(
     return figure
 
 
-def arrows(
-    panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str, str], size: float = 2.6
-) -> Figure:
+def arrows(panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str, str], size: float = 2.6) -> Figure:
     """Named arrows from the origin, one panel for each set of them, in the plane of two named axes.
 
     Args:
@@ -231,9 +229,7 @@ def arrows(
             place.text(0.04, 1.28, axes[1], ha="left", va="top", color=GREY)
             for (name, tip), color in zip(named.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
                 right, up = (float(part) for part in tip)
-                place.annotate(
-                    "", (right, up), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2}
-                )
+                place.annotate("", (right, up), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2})
                 place.text(1.14 * right, 1.14 * up, name, ha="center", va="center", color=color)
             place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.3), aspect="equal", xticks=[], yticks=[])
             place.spines[:].set_visible(False)
@@ -253,9 +249,7 @@ def _style():
 
 def _show(axis, image: Tensor) -> None:
     picture = (image.detach().cpu().float().clamp(-1, 1) + 1) / 2
-    axis.imshow(
-        picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
-    )
+    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def _dashes(count: int) -> list[str]:
