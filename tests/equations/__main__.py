@@ -1,0 +1,43 @@
+"""Check equations from the shell, while a chapter is being written.
+
+python -m equations [labels] [--corrupt] [--notebook FILE]     with tests and tools on PYTHONPATH
+"""
+
+import argparse
+import time
+
+from . import checks, latex, source
+from .corruptions import corruptions
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("labels", nargs="*", help="only these (or what begins like them)")
+parser.add_argument("--corrupt", action="store_true", help="also make typos, and name those that are not noticed")
+parser.add_argument("--notebook", help="read the displays of this notebook instead of the whole book")
+options = parser.parse_args()
+
+displays = source.in_book() if options.notebook is None else source.in_notebook(options.notebook)
+book = {display.label: display.tex for display in displays}
+entries = {check.label: check for check in checks.collected("CHECKS")}
+harmless = {(entry.label, entry.corruption) for entry in checks.collected("EQUIVALENT")}
+for label, tex in book.items():
+    if options.labels and not (label or "").startswith(tuple(options.labels)):
+        continue
+    if label not in entries:
+        print("NO CHECK  ", label or tex)
+        continue
+    start = time.perf_counter()
+    try:
+        outcome = entries[label].run(book, symbolic=True)
+        print("holds     ", label, f"{outcome.links} links, {outcome.symbolic} as formulas,", end=" ")
+    except checks.WRONG as error:
+        print("WRONG     ", label, f"{type(error).__name__}: {error}")
+        continue
+    print(f"{time.perf_counter() - start:.2f} s")
+    if options.corrupt and entries[label].from_source:
+        for name, wrong in corruptions(tex):
+            try:
+                entries[label].run({**book, label: wrong})
+                print("  harmless" if (label, name) in harmless else "  SURVIVES", name)
+            except checks.WRONG as error:
+                if isinstance(error, latex.NotUnderstood):
+                    print("  unreadable", name, "|", error)

@@ -1,0 +1,112 @@
+"""A typo in a displayed equation fails here: each display's LaTeX is read from its notebook and checked.
+
+How an equation is checked stands in tests/equations/chNN.py, one entry for each label.
+"""
+
+import re
+import time
+from collections import Counter
+
+import pytest
+from equations import checks, source
+from equations.checks import WRONG, identity, matches
+from equations.corruptions import corruptions
+
+from ddpm_lite import posterior, q_sample, q_step
+
+DISPLAYS = source.in_book()
+BOOK = {display.label: display.tex for display in DISPLAYS if display.label}
+CHECKS = {check.label: check for check in checks.collected("CHECKS")}
+SEEN = Counter()  # for the summary
+START = time.perf_counter()
+
+CITED = re.compile(r"\b(?:eq|alg)-[a-z0-9]+(?:-[a-z0-9]+)*")
+# Labels that the package cites before the chapter is there that has them.
+PENDING = {
+    "06_unet": {"eq-time-embedding", "eq-resblock"},
+    "07_attention": {"eq-attention-weights", "eq-attention"},
+}
+
+
+def test_every_label_has_one_check_and_every_check_a_label():
+    labels = Counter(display.label for display in DISPLAYS if display.label)
+    twice = [label for label, count in labels.items() if count > 1]
+    entries = Counter(check.label for check in checks.collected("CHECKS"))
+    twice += [label for label, count in entries.items() if count > 1]
+    assert twice == []
+    assert sorted(set(labels) - set(entries)) == [], "displays without a check"
+    assert sorted(set(entries) - set(labels)) == [], "checks without a display"
+
+
+def test_display_without_a_label_says_why():
+    explained = {entry.tex for entry in checks.collected("ILLUSTRATIONS")}
+    bare = {display.tex for display in DISPLAYS if display.label is None}
+    assert bare - explained == set(), "give it a label, or an illustration(tex, reason)"
+    assert explained - bare == set(), "an illustration that the book does not have"
+
+
+@pytest.mark.parametrize("label", [label for label in BOOK if label in CHECKS])
+def test_equation_holds(label):
+    outcome = CHECKS[label].run(BOOK, symbolic=True)
+    SEEN["links"] += outcome.links
+    SEEN["as formulas"] += outcome.symbolic
+
+
+def test_what_is_put_in_for_a_density_is_the_packages():
+    step, _, jump, _, mean = checks.FACTS
+    book = {"eq-step": step, "eq-jump": jump, "eq-mean": mean}
+    mu = r"\tilde{\mu}_t(x_t, x_0)"
+    noiseless = {"mean": lambda s, v: q_step(s, v.x_prev, v.t, 0 * v.z), "variance": lambda s, v: s.beta[v.t]}
+    checks.gaussian("eq-step", r"q(x_t \mid x_{t-1})", **noiseless).run(book)
+    noiseless = {"mean": lambda s, v: q_sample(s, v.x_0, v.t, 0 * v.z), "variance": lambda s, v: 1 - s.alpha_bar[v.t]}
+    checks.gaussian("eq-jump", r"q(x_t \mid x_0)", **noiseless).run(book)
+    matches("eq-mean", mu, lambda s, v: posterior(s, v.x_t, v.t, v.x_0)[0]).run(book)
+    # Bayes' rule itself, with the three densities: the posterior's mean and variance are not taken on trust.
+    bayes = r"q(x_{t-1} \mid x_t, x_0) = \frac{q(x_t \mid x_{t-1}) q(x_{t-1} \mid x_0)}{q(x_t \mid x_0)}"
+    identity("eq-bayes", first=2).run({"eq-bayes": bayes})
+
+
+def test_corruptions_are_caught(capsys):
+    """Small typos in every display that is read from its source: each must fail, or be listed with a reason."""
+    harmless = {(entry.label, entry.corruption): entry.reason for entry in checks.collected("EQUIVALENT")}
+    made, caught, survived = 0, 0, []
+    for label, tex in BOOK.items():
+        if label not in CHECKS or not CHECKS[label].from_source:
+            continue
+        for name, wrong in corruptions(tex):
+            made += 1
+            try:
+                CHECKS[label].run({**BOOK, label: wrong})
+                survived.append((label, name))
+            except WRONG:
+                caught += 1
+    counted = made - len(set(survived) & set(harmless))
+    share = caught / made
+    kinds = Counter(check.kind for label, check in CHECKS.items() if label in BOOK)
+    read = [check for label, check in CHECKS.items() if label in BOOK and check.from_source]
+    algebra = [check for label, check in CHECKS.items() if label in BOOK and check.algebraic]
+    with capsys.disabled():
+        print(f"\nlabels: {len(BOOK)}; checked from source: {len(read)}, {len(read) / len(algebra):.1%} of the algebra; "
+              f"checked otherwise: {len(CHECKS.keys() & BOOK.keys()) - len(read)} {dict(kinds)}")  # fmt: skip
+        print(f"links: {SEEN['links']}, of these also proved as formulas: {SEEN['as formulas']}")
+        print(f"corruptions: {made}, caught {caught} ({share:.1%}), equivalent {made - counted}; "
+              f"{time.perf_counter() - START:.0f} s")  # fmt: skip
+    assert sorted(set(survived) - set(harmless)) == [], "not noticed"
+    assert sorted(set(harmless) - set(survived)) == [], "listed as equivalent, but noticed or not made"
+    assert share >= 0.98
+    assert len(read) >= 0.8 * len(algebra)
+
+
+def test_labels_that_the_package_cites_exist():
+    labels = set(BOOK) | source.targets()
+    chapters = {path.stem for path in source.chapters()}
+    stale = sorted(set(PENDING) & chapters)
+    assert stale == [], "the chapter is there: take it out of PENDING"
+    pending = set().union(*PENDING.values())
+    missing = {
+        f"{path.name}: {label}"
+        for path in sorted((source.ROOT / "ddpm_lite").glob("**/*.py"))
+        for label in CITED.findall(path.read_text(encoding="utf8"))
+        if label not in labels | pending
+    }
+    assert missing == set()
