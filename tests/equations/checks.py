@@ -93,6 +93,7 @@ def identity(
     random: dict[str, tuple[float, float]] | None = None,
     of: str | None = None,
     within: float | None = None,
+    in_distribution: bool = False,
     first: int | None = None,
     last: int = 0,
     pixels: int = 3,
@@ -111,6 +112,7 @@ def identity(
         random: {symbol: (mean, standard deviation)} of Gaussians, beside the noises z, that expectations run over.
         of: the variable of a \propto: what does not depend on it may differ.
         within: the relative error that an \approx may have.
+        in_distribution: the members are random: their means and their variances are equal.
         first, last: the range of t is first .. T + last; by default all t at which every index is in 0..T.
         pixels: of a picture; 1 where a display speaks of numbers, 3 where a norm or a KL sums over a picture's pixels.
         schedules: names in values.SCHEDULES.
@@ -126,10 +128,10 @@ def identity(
             scope = scope_of(given_values, where or {}, vector, scalar, positive, random or {})
             for chain in chains:
                 for a, sign, b in zip(chain.sides, chain.relations, chain.sides[1:], strict=False):
-                    hold(a, sign, b, scope, of=of, within=within)
+                    hold(a, "sim" if in_distribution else sign, b, scope, of=of, within=within)
                     if name == schedules[0]:
                         outcome.links += 1
-                        outcome.symbolic += symbolic and sign == "=" and algebra.same(a, b)
+                        outcome.symbolic += symbolic and sign == "=" and not in_distribution and algebra.same(a, b)
         return outcome
 
     return Check(label, kind, run)
@@ -309,10 +311,9 @@ def _drawn(symbol, pixels, shaped, given):
 def hold(a, sign, b, scope, *, of=None, within=None):
     """One link, in numbers; raises Mismatch with the t at which it fails."""
     if sign == "sim" or "Normal" in (str(a.func), str(b.func)):
-        for word, one, two in zip(
-            ("mean", "variance"), evaluate.moments(a, scope), evaluate.moments(b, scope), strict=True
-        ):
-            compare(one, two, scope, f"the {word} of {a} and of {b}", TOLERANCE)
+        (m, v), (n, w) = evaluate.moments(a, scope), evaluate.moments(b, scope)
+        compare(v, w, scope, f"the variance of {a} and of {b}", TOLERANCE)
+        compare(m, n, scope, f"the mean of {a} and of {b}", TOLERANCE, floor=np.sqrt(np.mean(v)))
     elif sign == "propto":
         ratio_is_constant(a, b, scope, of)
     else:
@@ -327,12 +328,13 @@ def hold(a, sign, b, scope, *, of=None, within=None):
                 raise Mismatch(f"{a} {sign} {b} is false")
 
 
-def compare(one, two, scope, what, tolerance):
+def compare(one, two, scope, what, tolerance, floor=0.0):
+    """Equal to `tolerance`, relative to the value, or to a thousandth of the mean value, or to `floor`."""
     one, two = np.broadcast_arrays(one, two)
     bad = ~(np.isfinite(one) & np.isfinite(two))
     if bad.any():
         raise Mismatch(f"{what}: not finite{_at(bad, scope)}; give `first` if it is meant")
-    scale = np.maximum(np.abs(one), np.abs(two)) + 1e-3 * np.abs(one).mean() + 1e-300
+    scale = np.maximum(np.abs(one), np.abs(two)) + 1e-3 * np.abs(one).mean() + floor + 1e-300
     error = np.abs(one - two) / scale
     if error.max() > tolerance:
         raise Mismatch(f"{what}: relative error {error.max():.2g}{_at(error == error.max(), scope)}")

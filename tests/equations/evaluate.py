@@ -124,6 +124,14 @@ def _abs(e, scope):
     return np.abs(evaluate(e.args[0], scope))
 
 
+def _minimum(e, scope):
+    return np.minimum(*(evaluate(part, scope) for part in e.args))
+
+
+def _maximum(e, scope):
+    return np.maximum(*(evaluate(part, scope) for part in e.args))
+
+
 def _pixels(value: np.ndarray, scope: Scope) -> np.ndarray:
     """A value for each pixel, also where all are alike."""
     return np.broadcast_to(value, (*value.shape[:-1], scope.given.pixels))

@@ -29,6 +29,7 @@ SPECIAL = {
     "KL": r"D_{\mathrm{KL}}(a \,\|\, b)",
     "Norm": r"\lVert a \rVert",
     "Abs": r"\lvert a \rvert",
+    "Minimum": r"\min(a, b), and Maximum",
     "Grad": r"\nabla_{x} a, all of the product that follows",
 }
 # These take arguments in brackets, which are part of their name; after any other symbol a bracket is a factor.
@@ -194,7 +195,7 @@ def at_time(expression, letter, place):
 @cache
 def _by_sympy(flat):
     try:
-        return parse_latex(flat, strict=True)
+        return parse_latex(flat, strict=True).subs(sympy.Symbol("pi"), sympy.pi)
     except Exception as error:  # the parser raises whatever its grammar runs into
         raise NotUnderstood(f"SymPy cannot read {flat}: {error}") from error
 
@@ -349,6 +350,10 @@ def _read_special(seq, i):
         while end < len(seq) and seq[end] not in "+-":
             end = closing(seq, end) + 1 if seq[end] in OPENING else end + 1
         return function("Grad", read(seq[i:end]), read(variable)), end
+    if seq[i] in (r"\min", r"\max"):
+        inner, end = _bracket(seq, i + 1)
+        parts = [read(part) for part in split(inner, {","})[0]]
+        return function("Minimum" if seq[i] == r"\min" else "Maximum", *parts), end
     word = "".join(seq[i : i + 4])
     wide = "".join(seq[i : i + 7])
     if word == r"\mathcal{N}":
