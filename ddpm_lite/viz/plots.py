@@ -225,13 +225,13 @@ def arrows(panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str
         for place, (title, named) in zip(places[0], panels.items(), strict=True):
             place.axhline(0, color=GREY, linewidth=1)
             place.axvline(0, color=GREY, linewidth=1)
-            place.text(1.28, 0.04, axes[0], ha="right", va="bottom", color=GREY)
-            place.text(0.04, 1.28, axes[1], ha="left", va="top", color=GREY)
+            place.text(1.28, -0.05, axes[0], ha="right", va="top", color=GREY)
+            place.text(0.05, 1.5, axes[1], ha="left", va="top", color=GREY)
             for (name, tip), color in zip(named.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
                 right, up = (float(part) for part in tip)
                 place.annotate("", (right, up), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2})
                 place.text(1.14 * right, 1.14 * up, name, ha="center", va="center", color=color)
-            place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.3), aspect="equal", xticks=[], yticks=[])
+            place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.5), aspect="equal", xticks=[], yticks=[])
             place.spines[:].set_visible(False)
             place.grid(visible=False)
     return figure
