@@ -3,7 +3,8 @@
     python tools/train_digits.py      (or `make digits`; about a minute on two cores)
 
 The recipe is read from the chapter: its cells tagged `recipe` make the data, the schedule, the model and the
-config. Writes ddpm_lite/pretrained/digits.safetensors (the running average, float16) and book/results/digits.json.
+config. Writes ddpm_lite/pretrained/digits.safetensors (the running average, float16), book/results/digits.json, and
+the README's picture, book/images/digits-path.png.
 """
 
 import json
@@ -16,11 +17,13 @@ from pathlib import Path
 import nbformat
 import torch
 
-from ddpm_lite import checkpoint, train
+from ddpm_lite import checkpoint, load_pretrained, sample, train
+from ddpm_lite.viz import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTER = ROOT / "book" / "08_training.ipynb"
 RECORD = ROOT / "book" / "results" / "digits.json"
+PICTURE = ROOT / "book" / "images" / "digits-path.png"
 
 
 def recipe():
@@ -40,8 +43,16 @@ def processor():
     return named[0] if named else platform.processor() or platform.machine()
 
 
+def draw():
+    """Eight digits on their way from noise, drawn by the file that was written."""
+    model, schedule = load_pretrained("digits")
+    path = dict(sample(model, schedule, shape=(8, 1, 8, 8), seed=0))
+    PICTURE.parent.mkdir(exist_ok=True)
+    plots.image_rows({f"t = {t}": path[t] for t in (1000, 400, 250, 150, 60, 0)}).savefig(PICTURE)
+
+
 def main():
-    """Train, save, record."""
+    """Train, save, record, draw."""
     names = recipe()
     start, losses = time.perf_counter(), []
     for state in train(names["model"], names["schedule"], names["images"], names["config"]):
@@ -49,6 +60,7 @@ def main():
         if state.step % 50 == 0:
             print(f"step {state.step} of {names['config'].steps}: loss {sum(losses[-50:]) / 50:.4f}", flush=True)
     seconds = time.perf_counter() - start
+    checkpoint.PRETRAINED.mkdir(exist_ok=True)
     checkpoint.save(
         checkpoint.PRETRAINED / "digits.safetensors", state.ema_model, names["schedule"], dtype=torch.float16
     )
@@ -69,6 +81,7 @@ def main():
     }
     RECORD.parent.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    draw()
     print(f"{seconds:.0f} s; wrote {RECORD.relative_to(ROOT)} and ddpm_lite/pretrained/digits.safetensors")
 
 
