@@ -5,6 +5,7 @@ python -m equations [labels] [--corrupt] [--notebook FILE]     with tests and to
 
 import argparse
 import time
+from pathlib import Path
 
 from . import checks, latex, source
 from .corruptions import corruptions
@@ -15,11 +16,18 @@ parser.add_argument("--corrupt", action="store_true", help="also make typos, and
 parser.add_argument("--notebook", help="read the displays of this notebook instead of the whole book")
 options = parser.parse_args()
 
-displays = source.in_book() if options.notebook is None else source.in_notebook(options.notebook)
+displays = source.in_book()
+if options.notebook is not None:
+    displays = [d for d in displays if d.chapter != Path(options.notebook).stem] + list(
+        source.in_notebook(options.notebook)
+    )
 book = {display.label: display.tex for display in displays}
 entries = {check.label: check for check in checks.collected("CHECKS")}
 harmless = {(entry.label, entry.corruption) for entry in checks.collected("EQUIVALENT")}
-for label, tex in book.items():
+for display in displays:
+    label, tex = display.label, display.tex
+    if options.notebook is not None and display.chapter != Path(options.notebook).stem:
+        continue
     if options.labels and not (label or "").startswith(tuple(options.labels)):
         continue
     if label not in entries:

@@ -83,7 +83,8 @@ def evaluate(e: sympy.Basic, scope: Scope) -> np.ndarray:
     if e.is_Pow:
         return _power(evaluate(e.base, scope), e.exp, scope)
     if isinstance(e, sympy.log):
-        return np.log(evaluate(e.args[0], scope)) / (np.log(evaluate(e.args[1], scope)) if len(e.args) > 1 else 1.0)
+        base = np.log(evaluate(e.args[1], scope)) if len(e.args) > 1 else 1.0
+        return log_of(e.args[0], scope) / base
     if isinstance(e, (sympy.Sum, sympy.Product)):
         return _many(e, scope)
     if e.func in FUNCTIONS:
@@ -227,11 +228,12 @@ def log_of(e: sympy.Basic, scope: Scope) -> np.ndarray:
     """log e, taken apart as far as it goes: exp(-10000) is 0 in float64, its logarithm is -10000."""
     if isinstance(e, sympy.exp):
         return evaluate(e.args[0], scope)
-    if e.is_Mul:
-        return sum(log_of(part, scope) for part in e.args)
-    if e.is_Pow:
-        return evaluate(e.exp, scope) * log_of(e.base, scope)
     if str(e.func) == "Density":
         x, mean, variance = (evaluate(part, scope) for part in e.args)
         return -((x - mean) ** 2) / (2 * variance) - np.log(2 * np.pi * variance) / 2
+    small = any(isinstance(part, sympy.exp) or str(part.func) == "Density" for part in sympy.preorder_traversal(e))
+    if e.is_Mul and small:
+        return sum(log_of(part, scope) for part in e.args)
+    if e.is_Pow and small:
+        return evaluate(e.exp, scope) * log_of(e.base, scope)
     return np.log(evaluate(e, scope))

@@ -68,8 +68,8 @@ class NotUnderstood(Exception):
 
 def tokens(tex):
     """The tokens that mean something; spaces and the sizes of brackets do not."""
-    tex = re.sub(r"\\(?:begin|end)\{(?:aligned|split|gathered)\}", " ", tex)
-    tex = re.sub(r"\\(bar|tilde|hat)\s*(\\?[a-zA-Z]+)", r"\\\1{\2}", tex)  # \bar\alpha: the braces may be left out
+    tex = re.sub(r"\\(?:begin|end)\{(?:aligned|split|gathered)\}|\{\s*\}", " ", tex)
+    tex = re.sub(r"\\(bar|tilde|hat)\s*(\\?[a-zA-Z]+)", r"\\\1{\2}", tex)  # \bar\alpha is \bar{\alpha}
     return [token for token in TOKEN.findall(tex) if token not in SPACES]
 
 
