@@ -30,6 +30,7 @@ $(READY): pyproject.toml constraints.txt tools/setup.sh
 
 # Into an emptied folder: Jupyter Book leaves the pages of chapters that no longer exist.
 $(BUILT): $(READY) $(SOURCES)
+	@echo "building the pages (seconds, not minutes)"
 	@rm -rf _build
 	@$(BIN)/jupyter-book build -q -W --keep-going . >$(VENV)/book.log 2>&1 \
 		|| { cat $(VENV)/book.log; \
