@@ -1,0 +1,174 @@
+"""Checks of chapter 03, the posterior."""
+
+import torch
+
+from ddpm_lite import linear_schedule, posterior
+from equations.checks import by_hand, gaussian, identity, matches
+
+MU, F, C = r"\tilde{\mu}_t", "f(x_{t-1})", "C(x_t, x_0)"
+POSTERIOR = r"q(x_{t-1} \mid x_t, x_0)"
+MEAN, STD = 0.3, 0.5  # of Gaussian data, where a check needs q(x_0)
+
+
+def column(table):
+    return table[:, None]
+
+
+def log_normal(x, mean, variance):
+    return torch.distributions.Normal(mean, variance.sqrt()).log_prob(x)
+
+
+def mu_tilde(s, v):
+    return posterior(s, v.x_t, v.t, v.x_0)[0]
+
+
+def three_terms(s, v):
+    """The forward step, the prior and the evidence: (value, mean, variance) of each."""
+    now, before = column(s.alpha_bar[v.t]), column(s.alpha_bar[v.t - 1])
+    step = v.x_t, column(s.alpha[v.t]).sqrt() * v.x_prev, column(s.beta[v.t])
+    return step, (v.x_prev, before.sqrt() * v.x_0, 1 - before), (v.x_t, now.sqrt() * v.x_0, 1 - now)
+
+
+def joint(s, v):
+    """log q(x_{t-1}, x_t | x_0), as the bivariate Gaussian with the covariance of two times of one path."""
+    _, (_, mean_before, var_before), (_, mean_now, var_now) = three_terms(s, v)
+    both = column(s.alpha[v.t]).sqrt() * var_before
+    rows = torch.stack([torch.cat([var_before, both], 1), torch.cat([both, var_now], 1)], 1)
+    pair = torch.distributions.MultivariateNormal(torch.stack([mean_before, mean_now], -1), rows[:, None])
+    return pair.log_prob(torch.stack([v.x_prev, v.x_t], -1))
+
+
+def exponent(s, v):
+    """-2 log of the posterior, without what stands in front of the three Gaussians."""
+    log = [log_normal(*term) + (2 * torch.pi * term[2]).log() / 2 for term in three_terms(s, v)]
+    return -2 * (log[0] + log[1] - log[2])
+
+
+def rest(s, v):
+    """What the exponent is at x_{t-1} = 0."""
+    (x_t, _, beta), (_, mean, variance), last = three_terms(s, v)
+    return x_t**2 / beta + mean**2 / variance - (last[0] - last[1]) ** 2 / last[2]
+
+
+def marginal(s, t):
+    """Mean and variance of q(x_t), if x_0 is Gaussian."""
+    return s.alpha_bar[t].sqrt() * MEAN, s.alpha_bar[t] * STD**2 + 1 - s.alpha_bar[t]
+
+
+def reversed_step(s, t, x_t):
+    """Mean and variance of q(x_{t-1} | x_t) for that data, by regression of x_{t-1} on x_t."""
+    (mean_before, before), (mean_now, now) = marginal(s, t - 1), marginal(s, t)
+    slope = s.alpha[t].sqrt() * before / now
+    return mean_before + slope * (x_t - mean_now), before - slope**2 * now
+
+
+def reversed_density(s, v):
+    mean, variance = zip(*(reversed_step(s, int(t), x) for t, x in zip(v.t, v.x_t, strict=True)), strict=True)
+    return log_normal(v.x_prev, torch.stack(mean), column(torch.stack(variance))).exp()
+
+
+def marginal_density(s, v, back=0):
+    mean, variance = marginal(s, v.t - back)
+    return log_normal(v.x_prev if back else v.x_t, column(mean), column(variance)).exp()
+
+
+def over_images():
+    """eq-marginal and eq-reverse-average as sums over a grid of x_0, for Gaussian data."""
+    s, x_t = linear_schedule(), torch.tensor([0.4], dtype=torch.float64)
+    x_0 = torch.linspace(-6, 6, 120_001, dtype=torch.float64)
+    x_prev = torch.tensor(0.41, dtype=torch.float64)
+    width = x_0[1] - x_0[0]
+    density = log_normal(x_0, MEAN, torch.tensor(STD**2)).exp()
+    for t in (2, 30, 300, 900):
+        forward = log_normal(x_t, s.alpha_bar[t].sqrt() * x_0, s.one_minus_alpha_bar[t]).exp()
+        mean, variance = marginal(s, t)
+        q_t = log_normal(x_t, mean, variance).exp()
+        torch.testing.assert_close((forward * density * width).sum()[None], q_t)
+        mean, variance = posterior(s, x_t.expand_as(x_0), t, x_0)
+        known = log_normal(x_prev, mean, variance).exp()
+        averaged = (known * forward * density / q_t * width).sum()
+        mean, variance = reversed_step(s, t, x_t)
+        torch.testing.assert_close(averaged[None], log_normal(x_prev, mean, variance).exp())
+
+
+CHECKS = [
+    identity(
+        "eq-reverse-bayes",
+        where={
+            r"q(x_{t-1} \mid x_t)": reversed_density,
+            "q(x_{t-1})": lambda s, v: marginal_density(s, v, back=1),
+            "q(x_t)": marginal_density,
+        },
+        first=2,
+    ),
+    by_hand(
+        "eq-marginal",
+        r"q(x_t) = \int q(x_t \mid x_0) q(x_0) \, dx_0",
+        over_images,
+        "an integral over all images is not parsed",
+    ),
+    by_hand(
+        "eq-reverse-average",
+        r"q(x_{t-1} \mid x_t) = \int q(x_{t-1} \mid x_t, x_0) q(x_0 \mid x_t) \, dx_0",
+        over_images,
+        "an integral over all images is not parsed",
+    ),
+    # Bayes' rule
+    identity("eq-bayes", where={r"q(x_{t-1}, x_t \mid x_0)": lambda s, v: joint(s, v).exp()}, first=2),
+    matches(
+        "eq-markov",
+        r"q(x_t \mid x_{t-1}, x_0)",
+        lambda s, v: (joint(s, v) - log_normal(*three_terms(s, v)[1])).exp(),
+        first=2,
+    ),
+    gaussian(
+        "eq-likelihood",
+        r"q(x_t \mid x_{t-1})",
+        lambda s, v: three_terms(s, v)[0][1],
+        lambda s, v: s.beta[v.t],
+    ),
+    gaussian(
+        "eq-prior",
+        r"q(x_{t-1} \mid x_0)",
+        lambda s, v: three_terms(s, v)[1][1],
+        lambda s, v: 1 - s.alpha_bar[v.t - 1],
+    ),
+    gaussian(
+        "eq-evidence",
+        r"q(x_t \mid x_0)",
+        lambda s, v: three_terms(s, v)[2][1],
+        lambda s, v: 1 - s.alpha_bar[v.t],
+    ),
+    # the exponent
+    identity("eq-three-exponents", of="x_{t-1}", given=["eq-exponent"], first=2),
+    matches("eq-exponent", F, exponent, first=2),
+    identity("eq-expand-likelihood"),
+    identity("eq-expand-prior", first=2),
+    matches("eq-rest", C, rest, first=2),
+    matches("eq-collected", F, exponent, given=["eq-rest"], first=2),
+    identity("eq-rest-is-a-factor", scalar=["g(x_{t-1})", C]),
+    # the square
+    identity("eq-general-exponent", vector=["x", r"\mu"], positive=[r"\sigma"]),
+    identity("eq-match-square", first=2),
+    identity("eq-match-line", where={MU: mu_tilde}, first=2),
+    identity("eq-posterior-precision", first=2),
+    identity("eq-posterior-variance"),
+    matches("eq-mean-unsolved", MU, mu_tilde, first=2),
+    identity("eq-weight-x-t"),
+    identity("eq-weight-x-0", first=2),
+    matches("eq-posterior-mean", MU, mu_tilde),
+    gaussian("eq-posterior", POSTERIOR, mu_tilde, lambda s, v: s.beta_tilde[v.t], where={MU: mu_tilde}),
+    matches("eq-two-witnesses", MU, mu_tilde, first=2),
+    matches("eq-rest-closed", C, rest, where={MU: mu_tilde}, first=2),
+    identity("eq-front-factor", first=2),
+    # both ends
+    identity("eq-first-variance"),
+    identity(
+        "eq-first-mean",
+        where={r"\tilde{\mu}_1": lambda s, v: posterior(s, v("x_1")[:1], 1, v.x_0[:1])[0].expand(len(v.t), -1)},
+    ),
+    identity("eq-variance-ratio"),
+    # two checks
+    identity("eq-consistent-mean"),
+    identity("eq-consistent-variance"),
+]
