@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from equations import checks
 
 EXTENSION = Path(__file__).resolve().parent.parent / "book" / "_ext"
 
@@ -27,9 +28,23 @@ checks
 $$ a = a $$ (eq-same)
 
 $$ b = c $$ (eq-open)
+
+$$ c = d $$ (eq-name)
 """
 CHECKS_PAGE = "# Checks\n\n```{equation-checks}\n```\n"
-CHECK = '@check("eq-same", reads="source")\ndef holds(a):\n    assert a == a\n'
+CHECK = """
+HALF = "a"
+
+
+def helper(s, v):
+    return HALF
+
+
+CHECKS = [
+    matches("eq-same", "a", helper),
+    definition("eq-name", "c = d", "names it"),
+]
+"""
 
 
 @pytest.fixture
@@ -53,22 +68,27 @@ def test_checked_equation_links_to_the_code_of_its_check(build):
     mark = page("index.html").select_one("#equation-eq-same .eqno a.eq-check")
     target, anchor = mark["href"].split("#")
     entry = page(target).find(id=anchor)
-    assert "assert a == a" in entry.get_text()
-    # ... and back again
+    # ... with what it names, and back again
+    assert entry.pre.get_text() == (
+        'HALF = "a"\n\ndef helper(s, v):\n    return HALF\n\nmatches("eq-same", "a", helper)\n'
+    )
     assert entry.select_one("a[href$='#equation-eq-same']") is not None
 
 
-TABLES = {
-    "key": 'CHECKS = {\n    "eq-same": matches(lambda a: a),\n}\n',
-    "call": 'CHECKS = [\n    identity("eq-same", at="a"),\n]\n',
-}
+def test_mark_says_what_kind_of_check_it_is(build):
+    _, page = build()
+    assert page("index.html").select_one("#equation-eq-same .eq-check")["title"].startswith("Checked by machine")
+    assert page("index.html").select_one("#equation-eq-name .eq-check")["title"].startswith("Defines")
 
 
-@pytest.mark.parametrize("check", TABLES.values(), ids=TABLES)
-def test_check_may_be_an_entry_of_a_table(build, check):
-    done, page = build(check)
-    assert done.returncode == 0, done.stderr
-    assert page("checks.html").find(id="check-eq-same").pre.get_text() == check.splitlines()[1].strip() + "\n"
+def test_page_lists_the_checks_that_the_tests_run():
+    sys.path.insert(0, str(EXTENSION))
+    from ddpm_book.checks import read_checks
+
+    sys.path.remove(str(EXTENSION))
+    files = sorted((EXTENSION.parent.parent / "tests" / "equations").glob("ch[0-9]*.py"))
+    listed = [(entry.label, entry.kind.replace("_", " ")) for path in files for entry in read_checks(path)[1]]
+    assert listed == [(check.label, check.kind) for check in checks.collected("CHECKS")]
 
 
 def test_equation_without_a_check_bears_no_mark(build):

@@ -1,8 +1,8 @@
 r"""Two expressions compared as formulas, for every value of their symbols at once.
 
-The schedule's symbols are put in terms of few: at each time alpha = u^2, and alpha-bar at the earliest time that occurs is
-w^2, so that most roots are gone; the rest, sqrt(1 - alpha-bar_t) and the like, are letters r with r^2 known. What remains
-is a fraction of two polynomials, and it is zero or it is not.
+The schedule's symbols are put in terms of few: at each time alpha = u^2, and alpha-bar at the earliest time that occurs
+is w^2, so that most roots are gone; the rest, sqrt(1 - alpha-bar_t) and the like, are letters r with r^2 known. What
+remains is a fraction of two polynomials, and it is zero or it is not.
 """
 
 import re

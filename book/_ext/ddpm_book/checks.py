@@ -1,74 +1,110 @@
 """A mark beside each equation's number that leads to the code that checks it.
 
-A check names the label it holds for: in a decorator (`@check("eq-snr")`), as a key of a dictionary
-(`"eq-snr": ...`), or as the first argument of a call (`identity("eq-snr", ...)`). The files that hold
-checks (config value ddpm_checks, a glob) are read, never run. The directive `equation-checks` lists
-the checks on the page named by ddpm_checks_page; a check of a label that the book does not have is a
-broken reference there, and so an error of the build.
+The checks are the entries of the lists CHECKS in tests/equations/ch02.py and its like (config value ddpm_checks), one
+for each label: `identity("eq-snr")`, `definition("eq-noise", ...)`. The files are read, never run. The directive
+`equation-checks` lists the checks, with the helpers that they name, on the page ddpm_checks_page; a check of a label
+that the book does not have is a broken reference there, and so an error of the build.
 """
 
 import ast
 import re
-import textwrap
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-LABEL = re.compile(r"eq-[\w-]+")
 # As Sphinx writes a labelled display: the number is the first thing inside.
 NUMBER = re.compile(r'(id="equation-(eq-[\w-]+)">\s*<span class="eqno">)')
 
+# For kinds of check other than "read from the source": the mark, its name, and how the page says it.
+SOURCE = ("✓", "Checked by machine, read from its source", "read from its source")
+KINDS = {
+    "by_hand": ("✓", "Checked by machine, from a copy", "checked by code written by hand"),
+    "definition": ("≔", "Defines, or says something that is no formula", "a definition: held by a second copy"),
+}
 
-def _is_label(node):
-    return isinstance(node, ast.Constant) and LABEL.fullmatch(str(node.value)) is not None
+
+@dataclass(frozen=True)
+class Entry:
+    """The check of one label: what kind, where it stands, its code and the helpers that it names."""
+
+    label: str
+    kind: str
+    place: str
+    code: str
+
+    @property
+    def words(self):
+        """The mark, its name, and how the page says it."""
+        return KINDS.get(self.kind, SOURCE)
 
 
-def _entries(tree):
-    """(label, first line, last line) for everything in a file that names a label."""
-    for node in ast.walk(tree):
+def read_checks(path):
+    """(what the file is about, its entries in their order)."""
+    text = path.read_text(encoding="utf8")
+    tree, lines = ast.parse(text), text.splitlines()
+
+    def code(node):
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        block = lines[first - 1 : node.end_lineno]
+        return "\n".join(line[node.col_offset :] for line in block).rstrip(",")
+
+    helpers = {}
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            # The decorators are shown too: they may say what the check reads.
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            for part in (part for d in node.decorator_list for part in ast.walk(d)):
-                if _is_label(part):
-                    yield part.value, first, node.end_lineno
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if _is_label(key):
-                    yield key.value, key.lineno, value.end_lineno
-        elif isinstance(node, ast.Call) and node.args and _is_label(node.args[0]):
-            yield node.args[0].value, node.lineno, node.end_lineno
+            helpers[node.name] = node
+        elif isinstance(node, ast.Assign):
+            helpers |= {target.id: node for target in node.targets if isinstance(target, ast.Name)}
+    listed = helpers.pop("CHECKS", None)
 
+    def named(node, seen):
+        """The helpers that a piece of code names, those that they name first."""
+        for name in [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]:
+            if name in helpers and name not in seen:
+                seen.append(name)
+                named(helpers[name], seen)
+        return seen
 
-def read_checks(paths):
-    """{label: source of its check}, in the files' order; of two that name a label, the larger."""
-    found = {}
-    for path in paths:
-        text = path.read_text(encoding="utf8")
-        for label, first, last in sorted(_entries(ast.parse(text)), key=lambda e: (e[1], -e[2])):
-            lines = text.splitlines()[first - 1 : last]
-            found.setdefault(label, textwrap.dedent("\n".join(lines)))
-    return found
+    entries = []
+    for call in listed.value.elts if listed else []:
+        needed = sorted(named(call, []), key=lambda name: helpers[name].lineno)
+        parts = [code(helpers[name]) for name in needed] + [code(call)]
+        place = f"{path.name}, line {call.lineno}"
+        entries.append(Entry(call.args[0].value, call.func.id, place, "\n\n".join(parts)))
+    return (ast.get_docstring(tree) or path.stem).partition("\n")[0], entries
 
 
 def load(app):
-    app.ddpm_checks = read_checks(sorted(Path(app.confdir).glob(app.config.ddpm_checks)))
+    files = sorted(Path(app.confdir).glob(app.config.ddpm_checks))
+    app.ddpm_checks = [read_checks(path) for path in files]
+    app.ddpm_checks_by_label = {entry.label: entry for _, entries in app.ddpm_checks for entry in entries}
 
 
 class EquationChecks(SphinxDirective):
     """Every check, under the number of its equation."""
 
     def run(self):
-        for path in Path(self.env.app.confdir).glob(self.config.ddpm_checks):
+        app = self.env.app
+        for path in Path(app.confdir).glob(self.config.ddpm_checks):
             self.env.note_dependency(str(path))
-        entries = []
-        for label, source in self.env.app.ddpm_checks.items():
-            title, messages = self.parse_inline(f"Equation {{eq}}`{label}`, `{label}`")
-            entry = nodes.container("", nodes.paragraph("", "", *title, *messages), ids=[f"check-{label}"])
-            entry += nodes.literal_block(source, source, language="python")
-            entries.append(entry)
-        return entries
+        said = Counter(entry.words[2] for entry in app.ddpm_checks_by_label.values())
+        listed = "; ".join(f"{words}: {count}" for words, count in said.most_common())
+        found = [nodes.paragraph("", f"Labelled equations: {said.total()}. {listed[:1].upper()}{listed[1:]}.")]
+        for title, entries in app.ddpm_checks:
+            found.append(nodes.rubric("", title))
+            found += [self.shown(entry) for entry in entries]
+        return found
+
+    def shown(self, entry):
+        mark, _, words = entry.words
+        inline, messages = self.parse_inline(
+            f"{mark} Equation {{eq}}`{entry.label}`, `{entry.label}`, {words} ({entry.place})"
+        )
+        box = nodes.container("", nodes.paragraph("", "", *inline, *messages), ids=[f"check-{entry.label}"])
+        box += nodes.literal_block(entry.code, entry.code, language="python")
+        return box
 
 
 def mark(app, pagename, templatename, context, doctree):
@@ -79,17 +115,18 @@ def mark(app, pagename, templatename, context, doctree):
 
     def with_mark(match):
         opening, label = match.groups()
-        if label not in app.ddpm_checks:
+        entry = app.ddpm_checks_by_label.get(label)
+        if entry is None:
             return opening
         address = f"{app.builder.get_relative_uri(pagename, page)}#check-{label}"
-        name = "How this equation is checked"
-        return f'{opening}<a class="eq-check" href="{address}" title="{name}" aria-label="{name}">✓</a> '
+        sign, name, _ = entry.words
+        return f'{opening}<a class="eq-check" href="{address}" title="{name}" aria-label="{name}">{sign}</a> '
 
     context["body"] = NUMBER.sub(with_mark, context.get("body", ""))
 
 
 def setup(app):
-    app.add_config_value("ddpm_checks", "tests/equations/ch*.py", "env")
+    app.add_config_value("ddpm_checks", "tests/equations/ch[0-9]*.py", "env")
     app.add_config_value("ddpm_checks_page", "book/checks", "html")
     app.add_directive("equation-checks", EquationChecks)
     app.connect("builder-inited", load)
