@@ -1,0 +1,199 @@
+"""Checks of chapter 01, images and Gaussians."""
+
+import numpy as np
+import torch
+from torch.distributions import Normal
+
+from ddpm_lite.bound import gaussian_kl
+from equations.checks import by_hand, equivalent, identity, matches
+from equations.latex import Chain
+
+X, Y = (0.3, 0.7), (-0.2, 1.1)  # mean and standard deviation of a random x and y: no special values
+MOMENTS = {r"\mu": "0.3", r"\sigma": "0.7", r"\nu": "-0.2", r"\tau": "1.1"}
+# What two images and a variance are, where a check compares with a function that must know them.
+IMAGES = {r"\mu": "x_0", r"\nu": "x_t", r"\sigma": r"\sqrt{\beta_t}", r"\tau": r"\sqrt{\alpha_t}"}
+
+
+def kl(first, second):
+    """The left side of the KL of two Gaussians with these variances."""
+    return rf"D_{{\mathrm{{KL}}}}\left(\mathcal{{N}}(\mu, {first}) \,\|\, \mathcal{{N}}(\nu, {second})\right)"
+
+
+def grid(reach=12.0):
+    x = np.linspace(-reach, reach, 60_001)
+    return x, x[1] - x[0]
+
+
+def bell(x, mean, variance):
+    return Normal(mean, torch.tensor(variance, dtype=torch.float64).sqrt()).log_prob(torch.as_tensor(x)).exp().numpy()
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def plus_one(chains):
+    """One more on every side: 0 has no relative error."""
+    return [Chain([side + 1 for side in chain.sides], chain.relations) for chain in chains]
+
+
+def mean_by_sum():
+    """The sum over a grid against the mean of a mixture, which is known without an integral."""
+    x, width = grid()
+    p = 0.3 * bell(x, -1.0, 0.5) + 0.7 * bell(x, 2.0, 0.8)
+    close((x * p).sum() * width, 0.3 * -1.0 + 0.7 * 2.0)
+
+
+def parts():
+    z, width = grid()
+    close((z**2 * np.exp(-(z**2) / 2)).sum() * width, np.exp(-(z**2) / 2).sum() * width)
+
+
+def convolution():
+    """The density of a sum from the integral, against the characteristic functions, multiplied and turned back."""
+    x, width = grid()
+    a, b = 0.4, 1.3
+    for u in (-1.7, 0.0, 0.8):
+        frequencies = np.exp(-(x**2) * a / 2) * np.exp(-(x**2) * b / 2) * np.cos(x * u)
+        close((bell(x, 0.0, a) * bell(u - x, 0.0, b)).sum() * width, frequencies.sum() * width / (2 * np.pi))
+
+
+def product():
+    """Pixels drawn on their own, against PyTorch's multivariate Gaussian."""
+    x, mu, variance = torch.tensor([0.3, -1.0, 0.8]), torch.tensor([0.1, 0.5, -0.4]), 0.7
+    whole = torch.distributions.MultivariateNormal(mu, variance * torch.eye(3)).log_prob(x).exp()
+    torch.testing.assert_close(Normal(mu, variance**0.5).log_prob(x).exp().prod(), whole)
+
+
+def divergence():
+    """The integral against PyTorch's closed form."""
+    x, width = grid()
+    p, q = bell(x, 0.3, 0.5), bell(x, -0.2, 1.2)
+    first, second = (torch.tensor(v, dtype=torch.float64).sqrt() for v in (0.5, 1.2))
+    known = torch.distributions.kl_divergence(Normal(0.3, first), Normal(-0.2, second))
+    close((p * (np.log(p) - np.log(q))).sum() * width, known.item())
+
+
+def tangent():
+    """The bound and the value of its right side, for bells and for densities that are none."""
+    x, width = grid(6.0)
+    bells = [bell(x, *moments) for moments in ((0.3, 0.5), (-0.2, 0.6), (0.3, 0.4))]
+    densities = [*bells, (bells[0] + bells[1]) / 2]
+    for p in densities:
+        for q in densities:
+            right = (p * (q / p - 1)).sum() * width
+            assert -(p * (np.log(p) - np.log(q))).sum() * width <= right + 1e-12
+            close(right, 0.0)
+
+
+def both(s, v):
+    """The KL of whole images that IMAGES speaks of."""
+    x_0, x_t = (x.reshape(len(v.t), -1) for x in (v.x_0, v.x_t))
+    return gaussian_kl(x_0, s.beta[v.t][:, None], x_t, s.alpha[v.t][:, None]).sum(1)
+
+
+def drawn(s, v):
+    """The number of N(x_0, beta) with as much area to its left as the standard Gaussian has left of z."""
+    return Normal(v.x_0, s.beta[v.t].sqrt()[:, None]).icdf(Normal(0.0, 1.0).cdf(v.z))
+
+
+CHECKS = [
+    identity("eq-rescale-variance", random={"u": (0.6, 0.2)}),
+    # one number
+    matches(
+        "eq-normal-density",
+        r"\mathcal{N}(x; \mu, \sigma^2)",
+        lambda s, v: Normal(v.x_0, s.beta[v.t].sqrt()[:, None]).log_prob(v.x_prev).exp(),
+        where={"x": "x_{t-1}", **IMAGES},
+    ),
+    by_hand("eq-mean", r"\mathbb{E}[x] = \int x \, p(x) \, dx", mean_by_sum, "an integral is not parsed"),
+    identity("eq-variance-moments", random={"x": X}, where=MOMENTS),
+    by_hand(
+        "eq-by-parts",
+        r"\int z^2 e^{-z^2/2} \, dz = \int e^{-z^2/2} \, dz",
+        parts,
+        "an integral is not parsed",
+    ),
+    identity("eq-standard-moments", rewrite=plus_one),
+    # scaling, shifting, adding
+    identity("eq-affine-mean", scalar=["a", "b"], random={"x": X}),
+    identity("eq-affine-variance", scalar=["a", "b"], random={"x": X}, where=MOMENTS),
+    identity("eq-affine-exponent", scalar=["a", "b", r"\mu"], positive=[r"\sigma"], vector=["y"]),
+    identity("eq-affine-normal", scalar=["a", "b"], random={"x": X}, where=MOMENTS),
+    identity("eq-sum-mean", random={"x": X, "y": Y}),
+    identity("eq-sum-distance", scalar=[r"\mu", r"\nu"], vector=["x", "y"]),
+    identity("eq-sum-variance", random={"x": X, "y": Y}),
+    by_hand(
+        "eq-convolution",
+        r"p(u) = \int \mathcal{N}(x; 0, a) \, \mathcal{N}(u - x; 0, b) \, dx",
+        convolution,
+        "an integral is not parsed",
+    ),
+    identity("eq-sum-square", positive=["a", "b"], vector=["x", "u"]),
+    identity("eq-sum-normal", random={"x": X, "y": Y}, where=MOMENTS),
+    # many pixels
+    by_hand(
+        "eq-many-pixels",
+        r"\mathcal{N}\left(x; \mu, \sigma^2 \mathbf{I}\right)"
+        r" = \prod_{i=1}^{d} \mathcal{N}\left(x_i; \mu_i, \sigma^2\right)",
+        product,
+        "the parser knows pixels as columns, not by an index",
+    ),
+    matches(
+        "eq-many-log",
+        r"\log \mathcal{N}(x; \mu, \sigma^2 \mathbf{I})",
+        lambda s, v: Normal(v.x_0, s.beta[v.t].sqrt()[:, None]).log_prob(v.x_prev).sum(1),
+        where={"x": "x_{t-1}", **IMAGES},
+    ),
+    identity("eq-norm-mean"),
+    identity("eq-fourth-moment"),
+    identity("eq-norm-variance", pixels=1),
+    # drawing
+    matches("eq-reparameterisation", "x", drawn, where=IMAGES),
+    identity("eq-reparameterised-square", scalar=[r"\mu", r"\sigma"]),
+    # two bells
+    by_hand(
+        "eq-kl",
+        r"D_{\mathrm{KL}}(p \,\|\, q) = \int p(x) \left(\log p(x) - \log q(x)\right) dx",
+        divergence,
+        "an integral is not parsed",
+    ),
+    by_hand(
+        "eq-kl-positive",
+        r"-D_{\mathrm{KL}}(p \,\|\, q) \leq \int p(x) \left(\frac{q(x)}{p(x)} - 1\right) dx = 0",
+        tangent,
+        "an integral is not parsed",
+    ),
+    identity("eq-log-ratio", scalar=[r"\mu", r"\nu"], positive=[r"\sigma", r"\tau"], vector=["x"]),
+    identity("eq-wrong-distance", scalar=[r"\mu", r"\nu"], vector=["x"]),
+    identity("eq-wrong-mean", random={"x": X}, where={**MOMENTS, r"\nu": "1.7"}),
+    matches(
+        "eq-kl-normal",
+        kl(r"\sigma^2", r"\tau^2"),
+        both,
+        where=IMAGES,
+        pixels=1,
+    ),
+    matches(
+        "eq-kl-images",
+        kl(r"\sigma^2 \mathbf{I}", r"\tau^2 \mathbf{I}"),
+        both,
+        where=IMAGES,
+    ),
+    matches(
+        "eq-kl-same-variance",
+        kl(r"\sigma^2 \mathbf{I}", r"\sigma^2 \mathbf{I}"),
+        lambda s, v: gaussian_kl(v.x_0, s.beta[v.t][:, None], v.x_t, s.beta[v.t][:, None]).sum(1),
+        where=IMAGES,
+    ),
+]
+
+SHIFT = "a shift of either sign changes no variance"
+MIRROR = "independent numbers: a difference has the same variance as the sum"
+
+EQUIVALENT = [
+    equivalent("eq-rescale-variance", "- -> +, 1st", SHIFT),
+    equivalent("eq-affine-variance", "+ -> -, 1st", SHIFT),
+    equivalent("eq-sum-variance", "+ -> -, 1st", MIRROR),
+    equivalent("eq-reparameterised-square", "+ -> -, 1st", "z and -z have one distribution"),
+]
