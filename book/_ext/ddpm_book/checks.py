@@ -73,7 +73,8 @@ def read_checks(path):
         parts = [code(helpers[name]) for name in needed] + [code(call)]
         place = f"{path.name}, line {call.lineno}"
         entries.append(Entry(call.args[0].value, call.func.id, place, "\n\n".join(parts)))
-    return (ast.get_docstring(tree) or path.stem).partition("\n")[0], entries
+    about = (ast.get_docstring(tree) or path.stem).partition("\n")[0]
+    return about.removeprefix("Checks of ").removesuffix(".").capitalize(), entries
 
 
 def load(app):
@@ -93,8 +94,9 @@ class EquationChecks(SphinxDirective):
         listed = "; ".join(f"{words}: {count}" for words, count in said.most_common())
         found = [nodes.paragraph("", f"Labelled equations: {said.total()}. {listed[:1].upper()}{listed[1:]}.")]
         for title, entries in app.ddpm_checks:
-            found.append(nodes.rubric("", title))
-            found += [self.shown(entry) for entry in entries]
+            section = nodes.section("", nodes.title("", title), ids=[nodes.make_id(title)], names=[])
+            section += [self.shown(entry) for entry in entries]
+            found.append(section)
         return found
 
     def shown(self, entry):
