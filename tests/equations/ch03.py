@@ -75,7 +75,7 @@ def marginal_density(s, v, back=0):
 def over_images():
     """eq-marginal and eq-reverse-average as sums over a grid of x_0, for Gaussian data."""
     s, x_t = linear_schedule(), torch.tensor([0.4], dtype=torch.float64)
-    x_0 = torch.linspace(-6, 6, 120_001, dtype=torch.float64)
+    x_0 = torch.linspace(-6, 6, 12_001, dtype=torch.float64)
     x_prev = torch.tensor(0.41, dtype=torch.float64)
     width = x_0[1] - x_0[0]
     density = log_normal(x_0, MEAN, torch.tensor(STD**2)).exp()
