@@ -32,6 +32,8 @@ class UNetConfig:
         dropout: share of the features set to zero in training, in [0, 1).
         norm_eps: epsilon of every GroupNorm.
         context_dim: width of context tokens; adds cross-attention after each self-attention.
+        freq_shift: 1 ends the time embedding's frequencies at 1/10000, as the paper's code does, 0 just above.
+        downsample_padding: 0 pads below and on the right, as the paper's code does, 1 on every side.
 
     Raises:
         ValueError: the one line names the field.
@@ -48,12 +50,16 @@ class UNetConfig:
     dropout: float = 0.0
     norm_eps: float = 1e-6
     context_dim: int | None = None
+    freq_shift: int = 1
+    downsample_padding: int = 0
 
     def __post_init__(self):
-        check_whole("in_channels", self.in_channels, 1)
-        check_whole("blocks", self.blocks, 1)
-        check_whole("groups", self.groups, 1)
+        for field in ("in_channels", "blocks", "groups"):
+            check_whole(field, getattr(self, field), 1)
+        for field in ("freq_shift", "downsample_padding"):
+            check_whole(field, getattr(self, field), 0, 1)
         check_real("dropout", self.dropout, 0, 1, ends="[)")
+        check_real("norm_eps", self.norm_eps, 0, 1, ends="(]")
         if not isinstance(self.channels, tuple) or not self.channels:
             fail(ValueError, "channels", "a tuple with one width per level", describe(self.channels))
         for width in self.channels:
@@ -66,37 +72,31 @@ class UNetConfig:
             fail(ValueError, "channels[0]", "an even width (half sines, half cosines)", f"{self.channels[0]}")
         shrink = 2 ** (len(self.channels) - 1)
         if check_whole("sample_size", self.sample_size, 1) % shrink:
-            fail(
-                ValueError,
-                "sample_size",
-                f"a multiple of {shrink}, as {len(self.channels)} levels halve it {len(self.channels) - 1} times",
-                f"{self.sample_size}",
-                "pad the images or use fewer levels",
-            )
-        levels = range(len(self.channels))
-        if self.attention_levels != "every" and not (
-            isinstance(self.attention_levels, tuple) and set(self.attention_levels) <= set(levels)
-        ):
-            expected = f'"every" or a tuple of levels in 0..{len(levels) - 1}'
-            fail(ValueError, "attention_levels", expected, describe(self.attention_levels))
+            halvings = f"{len(self.channels)} levels halve it {len(self.channels) - 1} times"
+            expected, got = f"a multiple of {shrink}, as {halvings}", f"{self.sample_size}"
+            fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
+        levels, asked = range(len(self.channels)), self.attention_levels
+        if asked != "every" and not (isinstance(asked, tuple) and set(asked) <= set(levels)):
+            fail(ValueError, "attention_levels", f'"every" or a tuple of levels in 0..{levels[-1]}', describe(asked))
 
     def attends(self, level: int) -> bool:
         """Whether a level has attention."""
         return self.attention_levels == "every" or level in self.attention_levels
 
 
-def time_embedding(t: Int64[Tensor, "B"], width: int) -> Float[Tensor, "B width"]:
+def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Float[Tensor, "B width"]:
     """t as sines and cosines of width/2 frequencies, from 1 down to 1/10000 (eq-time-embedding).
 
     Args:
         t: positions, counted from 0.
         width: even, >= 4.
+        freq_shift: 1 makes the last frequency exactly 1/10000; with 0 it would be the next after the last.
 
-    Source: Vaswani et al. (2017), section 3.5, in the form of Ho et al. (2020)'s code: all sines first, and
-    the last frequency exactly 1/10000.
+    Source: Vaswani et al. (2017), section 3.5, in the form of Ho et al. (2020)'s code: all sines first.
     """
     half = width // 2
-    frequency = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device, dtype=torch.float32) / (half - 1))
+    places = torch.arange(half, device=t.device, dtype=torch.float32)
+    frequency = torch.exp(-math.log(10_000) * places / (half - freq_shift))
     angle = t[:, None].float() * frequency  # (B, half)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
@@ -143,14 +143,14 @@ class ResBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the height and width, by a convolution of stride 2 (padded below and on the right, as the paper's)."""
+    """Half the height and width, by a convolution of stride 2, padded on every side or below and on the right."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, padding: int):
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride=2)
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=padding)
 
     def forward(self, h: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H/2 W/2"]:
-        return self.conv(F.pad(h, (0, 1, 0, 1)))
+        return self.conv(h if self.conv.padding[0] else F.pad(h, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
@@ -193,7 +193,7 @@ class DownLevel(Level):
 
     def __init__(self, widths: list[tuple[int, int]], attentions: int, last: bool, time_width: int, config: UNetConfig):
         super().__init__(widths, attentions, time_width, config)
-        self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[-1][1])])
+        self.downsamplers = nn.ModuleList([] if last else [Downsample(widths[-1][1], config.downsample_padding)])
 
     def forward(self, h: Tensor, emb: Tensor, context: Tensor | None) -> list[Tensor]:
         kept = []
@@ -283,7 +283,8 @@ class UNet(nn.Module):
         if not isinstance(t, Tensor):
             t = torch.full((len(x_t),), t, device=x_t.device)
         # positions count from 0, times from 1; the paper's code and diffusers count times from 0 too
-        emb = self.time_embedding(time_embedding(t - 1, self.config.channels[0]).to(x_t.dtype))
+        waves = time_embedding(t - 1, self.config.channels[0], self.config.freq_shift)
+        emb = self.time_embedding(waves.to(x_t.dtype))
 
         skips = [self.conv_in(x_t)]
         for down in self.down_blocks:
@@ -301,5 +302,8 @@ class UNet(nn.Module):
             fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
         if isinstance(t, Tensor) and (t.dtype != torch.int64 or t.shape != x_t.shape[:1]):
             fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
-        if context is not None and self.config.context_dim is None:
+        dim = self.config.context_dim
+        if dim is None and context is not None:
             fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
+        if dim and (context is None or context.ndim != 3 or context.shape[::2] != (len(x_t), dim)):
+            fail(ValueError, "context", f"shape ({len(x_t)}, tokens, {dim}), a row for each image", describe(context))

@@ -148,8 +148,14 @@ CASES = {
     ),
     "no context to a network with": (
         lambda: UNet(UNetConfig(8, 1, (8, 16), context_dim=4))(X, 1),
-        "context: expected (B, tokens, 4), got None",
+        "context: expected shape (2, tokens, 4), a row for each image, got None",
     ),
+    "context of another width": (
+        lambda: UNet(UNetConfig(8, 1, (8, 16), context_dim=4))(X, 1, torch.zeros(2, 3, 5)),
+        "context: expected shape (2, tokens, 4), a row for each image, got float32 tensor of shape (2, 3, 5)",
+    ),
+    "norm_eps of 0": (lambda: UNetConfig(8, norm_eps=0.0), "norm_eps: expected a number in (0, 1], got 0.0"),
+    "freq_shift of 2": (lambda: UNetConfig(8, freq_shift=2), "freq_shift: expected a whole number in 0..1, got 2"),
     "t of a network of another length": (
         lambda: UNet(SMALL)(X, torch.tensor([1])),
         "t: expected a whole number or an int64 tensor of shape (2,), got int64 tensor of shape (1,)",
