@@ -7,6 +7,7 @@ from equations.checks import equivalent, identity, matches
 
 ANY_X = {"x_{t-1}": (0.3, 0.7)}  # mean and standard deviation of a random x_{t-1}: no special values
 TWO_STEPS = {"a": r"\sqrt{\alpha_t (1 - \alpha_{t-1})}", "b": r"\sqrt{1 - \alpha_t}"}
+INDUCTION = TWO_STEPS | {"a": r"\sqrt{\alpha_t (1 - \bar{\alpha}_{t-1})}"}
 COSINE = {"s": "0.008"}
 
 
@@ -57,7 +58,7 @@ CHECKS = [
     identity("eq-induction-base", given=[("eq-forward-step", "1")]),
     identity("eq-induction-hypothesis", given=[("eq-forward-closed", "t-1")], where={"z": "z'"}),
     identity("eq-induction-step", given=["eq-second-of-two", "eq-induction-hypothesis"]),
-    identity("eq-induction-variance"),
+    identity("eq-induction-variance", where=INDUCTION),
     identity("eq-forward-density"),
     # schedules
     identity("eq-snr"),
