@@ -38,7 +38,13 @@ TIMES = ("t", "t-1", "t+1", "t-2", "T", "s", "s-1", "1", "2")
 
 
 class Mismatch(AssertionError):
-    """The equation on the page does not hold, or does not say what its check says."""
+    """The equation on the page does not hold, or does not say what its check says.
+
+    Mismatch("{} is not {}", a, b): the text is put together when it is read, as SymPy takes long to write a formula.
+    """
+
+    def __str__(self) -> str:
+        return self.args[0].format(*self.args[1:])
 
 
 WRONG = (Mismatch, latex.NotUnderstood, evaluate.Unknown)  # what an equation that does not hold raises
@@ -155,15 +161,15 @@ def gaussian(label: str, left: str, mean: Function | str, variance: Function | s
 
     def rewrite(chains):
         if len(chains) != 1 or chains[0].sides[0] != latex.read(latex.tokens(left)):
-            raise Mismatch(f"{label}: the left side is {chains[0].sides[0]}, not {left}")
+            raise Mismatch("{}: the left side is {}, not {}", label, chains[0].sides[0], left)
         told, *sides = chains[0].sides
         density = str(told).partition("(")[2]
         links = []
         for side in sides:
             if str(side.func) not in ("Density", "Normal"):
-                raise Mismatch(f"{label}: {side} is no Gaussian")
+                raise Mismatch("{}: {} is no Gaussian", label, side)
             if str(side.func) == "Density" and not density.startswith(side.args[0].name + r"\mid"):
-                raise Mismatch(f"{label}: {told} is no density of {side.args[0]}")
+                raise Mismatch("{}: {} is no density of {}", label, told, side.args[0])
             mean, variance = side.args[-2:]
             links += [latex.Chain([mean, sympy.Symbol("mean")], ["="])]
             links += [latex.Chain([variance, sympy.Symbol("variance")], ["="])]
@@ -205,7 +211,7 @@ def equivalent(label: str, corruption: str, reason: str) -> Equivalent:
 def copy_of(label, tex):
     def run(book, symbolic=False):
         if latex.tokens(book[label]) != latex.tokens(tex):
-            raise Mismatch(f"{label} reads {book[label]!r}, and its check {tex!r}")
+            raise Mismatch("{} reads {!r}, and its check {!r}", label, book[label], tex)
         return Outcome()
 
     return run
@@ -312,32 +318,32 @@ def hold(a, sign, b, scope, *, of=None, within=None):
     """One link, in numbers; raises Mismatch with the t at which it fails."""
     if sign == "sim" or "Normal" in (str(a.func), str(b.func)):
         (m, v), (n, w) = evaluate.moments(a, scope), evaluate.moments(b, scope)
-        compare(v, w, scope, f"the variance of {a} and of {b}", TOLERANCE)
-        compare(m, n, scope, f"the mean of {a} and of {b}", TOLERANCE, floor=np.sqrt(np.mean(v)))
+        compare(v, w, scope, TOLERANCE, "the variance of {} and of {}", (a, b))
+        compare(m, n, scope, TOLERANCE, "the mean of {} and of {}", (a, b), floor=np.sqrt(np.mean(v)))
     elif sign == "propto":
         ratio_is_constant(a, b, scope, of)
     else:
         one, two = evaluate.evaluate(a, scope), evaluate.evaluate(b, scope)
         if sign in ("=", "approx"):
             if sign == "approx" and within is None:
-                raise Mismatch(f"{a} is about {b}: give `within`")
-            compare(one, two, scope, f"{a} = {b}", TOLERANCE if sign == "=" else within)
+                raise Mismatch("{} is about {}: give `within`", a, b)
+            compare(one, two, scope, TOLERANCE if sign == "=" else within, "{} = {}", (a, b))
         else:
             true = {"<": one < two, "<=": one <= two, ">": one > two, ">=": one >= two}[sign]
             if not np.all(true):
-                raise Mismatch(f"{a} {sign} {b} is false")
+                raise Mismatch("{} {} {} is false", a, sign, b)
 
 
-def compare(one, two, scope, what, tolerance, floor=0.0):
+def compare(one, two, scope, tolerance, what, members, floor=0.0):
     """Equal to `tolerance`, relative to the value, or to a thousandth of the mean value, or to `floor`."""
     one, two = np.broadcast_arrays(one, two)
     bad = ~(np.isfinite(one) & np.isfinite(two))
     if bad.any():
-        raise Mismatch(f"{what}: not finite{_at(bad, scope)}; give `first` if it is meant")
+        raise Mismatch(what + ": not finite{}; give `first` if it is meant", *members, _at(bad, scope))
     scale = np.maximum(np.abs(one), np.abs(two)) + 1e-3 * np.abs(one).mean() + floor + 1e-300
     error = np.abs(one - two) / scale
     if error.max() > tolerance:
-        raise Mismatch(f"{what}: relative error {error.max():.2g}{_at(error == error.max(), scope)}")
+        raise Mismatch(what + ": relative error {:.2g}{}", *members, error.max(), _at(error == error.max(), scope))
 
 
 def _at(where, scope):
@@ -348,7 +354,7 @@ def _at(where, scope):
 
 def ratio_is_constant(a, b, scope, of):
     if of is None:
-        raise Mismatch(f"{a} is proportional to {b}: in which variable? Give `of`")
+        raise Mismatch("{} is proportional to {}: in which variable? Give `of`", a, b)
     name = latex.canonical(of)
     differences, sizes = [], []
     for k in range(4):
@@ -361,9 +367,9 @@ def ratio_is_constant(a, b, scope, of):
     spread = np.ptp(np.array(differences), axis=0)
     size = np.ptp(np.array(sizes), axis=0)
     if not np.all(np.isfinite(spread)) or not np.all(size > 0):
-        raise Mismatch(f"{a} over {b}: not finite, or neither depends on {of}")
+        raise Mismatch("{} over {}: not finite, or neither depends on {}", a, b, of)
     if (spread / size).max() > TOLERANCE:
-        raise Mismatch(f"{a} over {b} depends on {of}: its logarithm varies by {(spread / size).max():.2g}")
+        raise Mismatch("{} over {} depends on {}: its logarithm varies by {:.2g}", a, b, of, (spread / size).max())
 
 
 def chapters():

@@ -70,6 +70,7 @@ def tokens(tex):
     """The tokens that mean something; spaces and the sizes of brackets do not."""
     tex = re.sub(r"\\(?:begin|end)\{(?:aligned|split|gathered)\}|\{\s*\}", " ", tex)
     tex = re.sub(r"\\(bar|tilde|hat)\s*(\\?[a-zA-Z]+)", r"\\\1{\2}", tex)  # \bar\alpha is \bar{\alpha}
+    tex = re.sub(r"\\\\\s*\[[\d.]+[a-z]+\]", r"\\\\", tex)  # a new row with room above it
     return [token for token in TOKEN.findall(tex) if token not in SPACES]
 
 
@@ -215,6 +216,12 @@ class _Flat:
         self.meaning[sympy.Symbol(name)] = expression
         return rf"\mathit{{{name}}}"
 
+    def factor(self, expression):
+        """A placeholder that is written like a factor, or in brackets if a function such as \\exp waits for it."""
+        waits = self.text and self.text[-1].lstrip("^_").startswith(("{", *FUNCTIONS))
+        place = self.place(expression)
+        self.text.append(f"({place})" if waits else place)
+
     def parsed(self):
         if not self.text:
             raise NotUnderstood("nothing where a formula should be")
@@ -232,6 +239,12 @@ def function(name, *args):
 
 def read(seq):
     """Tokens of one expression (no relation in it) -> SymPy."""
+    return _read(tuple(seq))
+
+
+@cache
+def _read(seq):
+    seq = list(seq)
     flat, i = _Flat(), 0
     while i < len(seq):
         i = _read_one(flat, seq, i)
@@ -241,21 +254,25 @@ def read(seq):
 def _read_one(flat, seq, i):
     token = seq[i]
     out = flat.text
-    if token in OPERATORS or token[0].isdigit():
+    if token in OPERATORS:
         out.append(token)
+        return i + 1
+    if token[0].isdigit():
+        out.append(flat.place(sympy.Integer(int(token)) if token.isdigit() else sympy.Float(token)))
         return i + 1
     if token in ("(", "[", "{"):
         end = closing(seq, i)
-        out.append(f"({flat.place(read(seq[i + 1 : end]))})")
+        flat.factor(read(seq[i + 1 : end]))
         return end + 1
-    if token in (r"\frac", r"\dfrac", r"\tfrac"):
-        top, i = argument(seq, i + 1)
-        bottom, i = argument(seq, i)
-        out.append(rf"\frac{{{flat.place(read(top))}}}{{{flat.place(read(bottom))}}}")
-        return i
-    if token == r"\sqrt":
+    if token in (r"\frac", r"\dfrac", r"\tfrac", r"\sqrt"):
         inner, i = argument(seq, i + 1)
-        out.append(rf"\sqrt{{{flat.place(read(inner))}}}")
+        parts = [read(inner)]
+        if token != r"\sqrt":
+            inner, i = argument(seq, i)
+            parts.append(read(inner))
+        alone = _Flat()
+        alone.text.append(("\\frac" if len(parts) == 2 else token) + "".join(f"{{{alone.place(e)}}}" for e in parts))
+        flat.factor(alone.parsed())
         return i
     if token == "^":
         inner, i = argument(seq, i + 1)
@@ -276,22 +293,22 @@ def _read_one(flat, seq, i):
         return _read_sum(flat, seq, i)
     if token in (r"\underbrace", r"\overbrace", r"\boxed"):
         inner, i = argument(seq, i + 1)
-        out.append(f"({flat.place(read(inner))})")
+        flat.factor(read(inner))
         while i < len(seq) and seq[i] in "_^" and token != r"\boxed":
             _, i = argument(seq, i + 1)
         return i
     special = _read_special(seq, i)
     if special is not None:
         expression, i = special
-        out.append(f"({flat.place(expression)})")
+        flat.factor(expression)
         return i
     if seq[i : i + 2] == [r"\mathbf", "{"] and seq[i + 2] == "I":
-        out.append("1")  # the identity matrix: the same for every pixel
+        flat.factor(sympy.Integer(1))  # the identity matrix: the same for every pixel
         return i + 4
     name, end = symbol(seq, i)
     if end < len(seq) and (dots := _read_dots(seq, i)):
         expression, i = dots
-        out.append(f"({flat.place(expression)})")
+        flat.factor(expression)
         return i
     out.append(flat.place(sympy.Symbol(name)))
     return end
