@@ -2,7 +2,8 @@
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
-from ddpm_lite.checkpoint import load_pretrained
+from ddpm_lite.checkpoint import from_pretrained, load_pretrained, save_pretrained
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided
 from ddpm_lite.data import load_digits, load_photo
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
@@ -28,8 +29,10 @@ from ddpm_lite.unet import UNet, UNetConfig, time_embedding
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConditionalUNet",
     "GaussianChain",
     "GaussianMixture",
+    "LabelEncoder",
     "MultiHeadAttention",
     "Schedule",
     "TrainConfig",
@@ -43,7 +46,10 @@ __all__ = [
     "ddpm_loss",
     "ddpm_step",
     "decoder_nll",
+    "drop_labels",
+    "from_pretrained",
     "gaussian_kl",
+    "guided",
     "linear_schedule",
     "load_digits",
     "load_photo",
@@ -56,6 +62,7 @@ __all__ = [
     "q_sample",
     "q_step",
     "sample",
+    "save_pretrained",
     "score_from_z",
     "time_embedding",
     "train",

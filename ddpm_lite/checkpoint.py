@@ -1,5 +1,7 @@
 """A trained U-Net in one safetensors file: its weights, and its config and schedule in the header.
 
+`save` and `load` keep all that this package can build; `save_pretrained` and `from_pretrained` speak diffusers' layout.
+
 Only safetensors is read, so opening a file never runs code. A file is written beside its final place and renamed,
 so a killed run leaves the old file or the new one, never half of one.
 """
@@ -12,13 +14,18 @@ from pathlib import Path
 import torch
 
 from ddpm_lite._check import fail
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder
+from ddpm_lite.interop import from_pretrained as from_pretrained
+from ddpm_lite.interop import save_pretrained as save_pretrained
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
-def save(path: str | Path, model: UNet, schedule: Schedule, *, dtype: torch.dtype = torch.float32) -> None:
+def save(
+    path: str | Path, model: UNet | ConditionalUNet, schedule: Schedule, *, dtype: torch.dtype = torch.float32
+) -> None:
     """Write the weights, the config and beta_0..beta_T to one file, atomically.
 
     Args:
@@ -33,11 +40,15 @@ def save(path: str | Path, model: UNet, schedule: Schedule, *, dtype: torch.dtyp
     path = _checked(path)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
     tensors["schedule.beta"] = schedule.beta.double().cpu()
-    config = json.dumps(asdict(model.config), sort_keys=True)
+    unet, encoder = (model.unet, model.encoder) if isinstance(model, ConditionalUNet) else (model, None)
+    header = {"format": "pt", "unet_config": json.dumps(asdict(unet.config), sort_keys=True)}
+    if encoder is not None:
+        fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
+        header["label_encoder"] = json.dumps(fields, sort_keys=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb") as file:
-            file.write(to_bytes(tensors, metadata={"format": "pt", "unet_config": config}))
+            file.write(to_bytes(tensors, metadata=header))
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -45,8 +56,8 @@ def save(path: str | Path, model: UNet, schedule: Schedule, *, dtype: torch.dtyp
         beside.unlink(missing_ok=True)
 
 
-def load(path: str | Path) -> tuple[UNet, Schedule]:
-    """Read what `save` wrote: the U-Net in eval mode, and its schedule.
+def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
+    """Read what `save` wrote: the U-Net in eval mode, with its label encoder if it had one, and its schedule.
 
     Raises:
         ValueError: not a .safetensors file, damaged, or not one of ours. FileNotFoundError: no such file.
@@ -68,11 +79,13 @@ def load(path: str | Path) -> tuple[UNet, Schedule]:
     schedule = Schedule(tensors.pop("schedule.beta"))
     with torch.device("meta"):
         model = UNet(UNetConfig(**config))
+        if "label_encoder" in metadata:
+            model = ConditionalUNet(model, LabelEncoder(**json.loads(metadata["label_encoder"])))
     model.load_state_dict(tensors, assign=True)
     return model.float().eval(), schedule
 
 
-def load_pretrained(name: str) -> tuple[UNet, Schedule]:
+def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
     """Open a model that comes with the package: the U-Net in eval mode, and its schedule.
 
     Args:

@@ -114,11 +114,11 @@ def sample(
 @contextmanager
 def evaluating(model: Callable[..., Tensor]) -> Iterator[None]:
     """A module without its dropout for a while; any other callable as it is."""
-    training = isinstance(model, nn.Module) and model.training
+    training = [part for part in model.modules() if part.training] if isinstance(model, nn.Module) else []
     if training:
         model.eval()
     try:
         yield
     finally:
-        if training:
-            model.train()
+        for part in training:
+            part.training = True
