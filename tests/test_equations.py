@@ -83,14 +83,14 @@ def test_corruptions_are_caught(capsys):
                 caught += 1
     counted = made - len(set(survived) & set(harmless))
     share = caught / made
-    kinds = Counter(check.kind for label, check in CHECKS.items() if label in BOOK)
     read = [check for label, check in CHECKS.items() if label in BOOK and check.from_source]
     algebra = [check for label, check in CHECKS.items() if label in BOOK and check.algebraic]
+    otherwise = Counter(check.kind for label, check in CHECKS.items() if label in BOOK and not check.from_source)
     with capsys.disabled():
-        print(f"\nlabels: {len(BOOK)}; checked from source: {len(read)}, {len(read) / len(algebra):.1%} of the algebra; "
-              f"checked otherwise: {len(CHECKS.keys() & BOOK.keys()) - len(read)} {dict(kinds)}")  # fmt: skip
-        print(f"links: {SEEN['links']}, of these also proved as formulas: {SEEN['as formulas']}")
-        print(f"corruptions: {made}, caught {caught} ({share:.1%}), equivalent {made - counted}; "
+        print(f"\nlabels {len(BOOK)}: checked from source {len(read)}, otherwise {otherwise.total()} {dict(otherwise)}")
+        print(f"read from source: {len(read) / len(algebra):.1%} of the algebra, {SEEN['links']} links, "
+              f"{SEEN['as formulas']} of them also proved as formulas")  # fmt: skip
+        print(f"corruptions caught {caught}/{made} ({share:.1%}), {made - counted} equivalent; "
               f"{time.perf_counter() - START:.0f} s")  # fmt: skip
     assert sorted(set(survived) - set(harmless)) == [], "not noticed"
     assert sorted(set(harmless) - set(survived)) == [], "listed as equivalent, but noticed or not made"

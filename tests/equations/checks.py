@@ -97,6 +97,7 @@ def identity(
     scalar: Sequence[str] = (),
     positive: Sequence[str] = (),
     random: dict[str, tuple[float, float]] | None = None,
+    tables: dict[str, Function] | None = None,
     of: str | None = None,
     within: float | None = None,
     in_distribution: bool = False,
@@ -116,6 +117,7 @@ def identity(
         where: {symbol: LaTeX that it stands for, or a function (schedule, values) of the package that computes it}.
         vector, scalar, positive: symbols that may have any value: one for each pixel, one real number, one > 0.
         random: {symbol: (mean, standard deviation)} of Gaussians, beside the noises z, that expectations run over.
+        tables: {symbol without its index: function that computes the whole table, T + 1 rows, first row index 0}.
         of: the variable of a \propto: what does not depend on it may differ.
         within: the relative error that an \approx may have.
         in_distribution: the members are random: their means and their variances are equal.
@@ -131,7 +133,7 @@ def identity(
         used = set().union(*(side.free_symbols for chain in chains for side in chain.sides))
         for name in schedules:
             given_values = range_of(name, used, first, last, pixels)
-            scope = scope_of(given_values, where or {}, vector, scalar, positive, random or {})
+            scope = scope_of(given_values, where or {}, vector, scalar, positive, random or {}, tables or {})
             for chain in chains:
                 for a, sign, b in zip(chain.sides, chain.relations, chain.sides[1:], strict=False):
                     hold(a, "sim" if in_distribution else sign, b, scope, of=of, within=within)
@@ -278,12 +280,15 @@ def range_of(name, used, first, last, pixels) -> values.Values:
     return values_of(name, start, values.schedule(name).T + last - max(0, *offsets, 0), pixels)
 
 
-def scope_of(given, where, vector, scalar, positive, random) -> evaluate.Scope:
+def scope_of(given, where, vector, scalar, positive, random, tables) -> evaluate.Scope:
     """The book's symbols, and those that the check declares."""
-    own = {" random": {latex.canonical(k): v for k, v in random.items()}}
+    own = {
+        " random": {latex.canonical(k): v for k, v in random.items()},
+        " tables": {latex.canonical(head): _computed(table, given)(None) for head, table in tables.items()},
+    }
     for left, right in where.items():
         if callable(right):
-            own[f"where {left}"] = _computed(right, given)
+            own[f"where {left}"] = own[left] = _computed(right, given)
     for names, pixels, shaped in ((vector, given.pixels, np.array), (scalar, 1, np.array), (positive, 1, np.exp)):
         for tex in names:
             symbol = latex.canonical(tex)

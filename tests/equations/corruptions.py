@@ -12,9 +12,6 @@ from . import latex
 BAR = [r"\bar", "{", r"\alpha", "}"]
 TILDE = [r"\tilde", "{", r"\beta", "}"]
 ORDINAL = {1: "1st", 2: "2nd", 3: "3rd"}
-# a wrong index for a right one
-NEIGHBOURS = {"t": ["t-1"], "t-1": ["t"], "t-2": ["t-1"], "t+1": ["t"], "s": ["s-1"], "s-1": ["s"], "T": ["t"],
-              "1": ["2"], "2": ["1"]}  # fmt: skip
 
 
 def corruptions(tex: str) -> Iterator[tuple[str, str]]:
@@ -95,11 +92,22 @@ def _index(seq, i):
     inner, end = latex.argument(seq, i + 1)
     place = latex.index("".join(inner))
     begin = i - 4 if seq[i - 1] == "}" else i - 1
-    wrong = list(NEIGHBOURS.get(place, []))
+    wrong = _neighbour(place)
     if seq[i - 1] == "x" and place in ("0", "t"):
         wrong.append("t" if place == "0" else "0")
     for other in wrong:
         yield begin, end, [*seq[begin:i], "_", *_group(other)]
+
+
+def _neighbour(place):
+    """A wrong index for a right one: one step away, and 1 for 2."""
+    if place in ("1", "2"):
+        return ["2" if place == "1" else "1"]
+    if place is None or place.isdigit():
+        return []
+    if place == "T":
+        return ["t"]
+    return [place + "-1" if len(place) == 1 else latex.index(place + ("+1" if "-" in place else "-1"))]
 
 
 def _group(text):

@@ -53,14 +53,19 @@ class Scope:
         if name == "d":
             return np.array([[float(self.given.pixels)]])
         found = INDEXED.fullmatch(name)
-        table = self.given.table(found["head"]) if found else None
+        table = self.table(found["head"]) if found else None
         if table is not None:
             return self.at(table, found["letter"], int(found["offset"] or 0))
         if r"_\theta" in name or "_{\\theta" in name:  # a network's output: any vector, another for each t
             return values.dice(name, (self.given.schedule.T + 1, self.given.pixels))[self.given.t]
         if values.is_noise(name):
             return values.dice(name, (1, self.given.pixels)) * np.ones((len(self.given.t), 1))
-        raise Unknown(f"{name} has no value: name it in `free`, `positive`, `where` or `given`")
+        raise Unknown(f"{name} has no value: name it in `vector`, `scalar`, `positive`, `where` or `given`")
+
+    def table(self, head: str) -> np.ndarray | None:
+        """The values of a symbol that has an index, the check's own or the book's."""
+        own = self.own.get(" tables", {})
+        return own[head] if head in own else self.given.table(head)
 
     def at(self, table: np.ndarray, letter: str | None, offset: int) -> np.ndarray:
         """table[letter + offset]; what is outside 0..T is not a number, and so never equal to anything."""
