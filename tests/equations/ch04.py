@@ -52,7 +52,7 @@ def mean_noise(s, v):
 def score_average():
     """Each line of eq-score-average, for a density of one pixel, as sums over a fine grid of x_0."""
     s = linear_schedule()
-    x_0 = torch.linspace(-4, 4, 80_001, dtype=torch.float64)
+    x_0 = torch.linspace(-4, 4, 8_001, dtype=torch.float64)
     width = x_0[1] - x_0[0]
     density = torch.exp(-((x_0**2 - 1) ** 2) / 0.1)  # two peaks; not Gaussian
     density = density / (density * width).sum()
