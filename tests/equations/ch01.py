@@ -181,7 +181,7 @@ CHECKS = [
         where=IMAGES,
     ),
     matches(
-        "eq-kl-same-variance",
+        "eq-kl-equal-width",
         kl(r"\sigma^2 \mathbf{I}", r"\sigma^2 \mathbf{I}"),
         lambda s, v: gaussian_kl(v.x_0, s.beta[v.t][:, None], v.x_t, s.beta[v.t][:, None]).sum(1),
         where=IMAGES,
@@ -195,5 +195,7 @@ EQUIVALENT = [
     equivalent("eq-rescale-variance", "- -> +, 1st", SHIFT),
     equivalent("eq-affine-variance", "+ -> -, 1st", SHIFT),
     equivalent("eq-sum-variance", "+ -> -, 1st", MIRROR),
+    equivalent("eq-norm-mean", "z_i -> z_{i - 1}, 1st", "every pixel's noise has the same distribution"),
+    equivalent("eq-norm-variance", "z_i -> z_{i - 1}, 1st", "every pixel's noise has the same distribution"),
     equivalent("eq-reparameterised-square", "+ -> -, 1st", "z and -z have one distribution"),
 ]

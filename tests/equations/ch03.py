@@ -167,7 +167,7 @@ CHECKS = [
         "eq-first-mean",
         where={r"\tilde{\mu}_1": lambda s, v: posterior(s, v("x_1")[:1], 1, v.x_0[:1])[0].expand(len(v.t), -1)},
     ),
-    identity("eq-variance-ratio"),
+    identity("eq-posterior-variance-ratio"),
     # two checks
     identity("eq-consistent-mean"),
     identity("eq-consistent-variance"),
