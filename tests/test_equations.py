@@ -3,6 +3,7 @@
 How an equation is checked stands in tests/equations/chNN.py, one entry for each label.
 """
 
+import contextlib
 import re
 import time
 from collections import Counter
@@ -65,6 +66,25 @@ def test_what_is_put_in_for_a_density_is_the_packages():
     # Bayes' rule itself, with the three densities: the posterior's mean and variance are not taken on trust.
     bayes = r"q(x_{t-1} \mid x_t, x_0) = \frac{q(x_t \mid x_{t-1}) q(x_{t-1} \mid x_0)}{q(x_t \mid x_0)}"
     identity("eq-bayes", first=2).run({"eq-bayes": bayes})
+
+
+def test_slips_of_the_source_note_are_caught():
+    """The formula that this book grew out of, as it was printed: it must not pass; put right, it must."""
+    left = r"q(x_{t-1} \mid x_t, x_0) \propto "
+    step, jump = r"\frac{(x_t - \sqrt{\alpha_t} x_{t-1})^2}{\beta_t}", r"(x_{t-1} - \sqrt{%s} x_0)^2}{1 - %s}"
+    wrong_jump, jump = (rf"\frac{{{jump % (bar, bar)}" for bar in (r"\bar{\alpha}_t", r"\bar{\alpha}_{t-1}"))
+    written = {
+        "index and half": rf"\exp\left(-\frac{{1}}{{2}} {step} - {wrong_jump}\right)",
+        "half": rf"\exp\left(-\frac{{1}}{{2}} {step} - {jump}\right)",
+        "index": rf"\exp\left(-\frac{{1}}{{2}} \left[{step} + {wrong_jump}\right]\right)",
+        "right": rf"\exp\left(-\frac{{1}}{{2}} \left[{step} + {jump}\right]\right)",
+    }
+    passed = []
+    for name, right_side in written.items():
+        with contextlib.suppress(WRONG):
+            identity("eq-note", of="x_{t-1}", first=2).run({"eq-note": left + right_side})
+            passed.append(name)
+    assert passed == ["right"]
 
 
 def test_corruptions_are_caught(capsys):

@@ -200,7 +200,7 @@ def test_links_and_pictures_lead_somewhere():
     assert broken == []
 
 
-def test_every_labelled_equation_has_a_number_of_its_own_and_can_be_linked_to():
+def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_to_its_check():
     numbers = {}
     for path in notebooks.chapters(ROOT):
         page = read_page(SITE / "book" / f"{path.stem}.html")
@@ -211,6 +211,9 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_can_be_linked_to():
             (number,) = re.findall(r"\([A-Z\d]+\.\d+\)", place.get_text())
             assert number not in numbers, f"{label} and {numbers[number]} are both {number}"
             numbers[number] = label
+            mark = place.select_one("a.eq-check")
+            assert mark is not None, f"{label} has no mark that leads to its check"
+            assert mark["href"] == f"checks.html#check-{label}"
 
 
 def test_index_opens_the_book(browser, server):
