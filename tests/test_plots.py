@@ -67,3 +67,28 @@ def test_wrong_images_get_one_line():
         plots.image_grid(torch.zeros(8, 8))
     with pytest.raises(ValueError, match="titles: expected one per image, 2, got 1"):
         plots.image_grid(torch.zeros(2, 1, 8, 8), titles=["a"])
+
+
+def test_heatmaps_share_one_scale():
+    figure = plots.heatmaps({"a": torch.tensor([[0.0, 1.0]]), "b": torch.tensor([[-3.0, 2.0]])}, signed=True)
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["a", "b"]
+    assert [axis.images[0].get_clim() for axis in figure.axes[:2]] == [(-3, 3)] * 2
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), [[-3, 2]])
+
+
+def test_heatmaps_leave_zero_out_of_a_logarithmic_scale():
+    table = torch.tensor([[0.0, 0.01], [1.0, 10.0]])
+    figure = plots.heatmaps({"a": table}, log=True, marks={"a": (0, 1)}, colorbar="weight")
+    shown = figure.axes[0].images[0]
+    assert shown.get_array().mask.tolist() == [[True, False], [False, False]]
+    assert shown.get_clim() == pytest.approx((0.01, 10))
+    assert {patch.get_xy() for patch in figure.axes[0].patches} == {(0.5, -0.5)}
+
+
+def test_feature_maps_stand_lower_when_smaller():
+    figure = plots.feature_maps([(4, 8), (8, 4), (4, 8)], links=[(0, 2)])
+    axis = figure.axes[0]
+    heights = [bar.get_y() for bar in axis.patches]
+    assert heights[0] == heights[2] > heights[1]
+    assert [text.get_text() for text in axis.texts] == ["4", "8", "4"]
+    assert len(axis.lines) == 1

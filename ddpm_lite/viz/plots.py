@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -234,6 +235,93 @@ def arrows(panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str
             place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.5), aspect="equal", xticks=[], yticks=[])
             place.spines[:].set_visible(False)
             place.grid(visible=False)
+    return figure
+
+
+def heatmaps(
+    panels: dict[str, Tensor],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    colorbar: str = "",
+    signed: bool = False,
+    log: bool = False,
+    limits: tuple[float, float] | None = None,
+    marks: dict[str, tuple[int, int]] | None = None,
+    columns: int = 4,
+    size: tuple[float, float] = (2.2, 2.2),
+) -> Figure:
+    """Tables of numbers as colours, all panels on one scale.
+
+    Args:
+        panels: title -> (rows, columns) of numbers.
+        colorbar: what the colours mean; no bar if empty.
+        signed: two colours around 0 in the place of one scale from dark to bright.
+        log: a logarithmic scale; what is 0 is left grey.
+        limits: the ends of the scale, by default the smallest and the largest number.
+        marks: title -> (row, column) of a cell to put a frame around.
+        columns: panels in a row.
+        size: inches per panel, width and height; cells are stretched to fill it.
+    """
+    tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
+    shown = np.concatenate([t[t > 0] if log else t.ravel() for t in tables.values()])
+    low, high = limits or (shown.min(), shown.max())
+    if signed and limits is None:
+        low, high = -np.abs(shown).max(), np.abs(shown).max()
+    norm = (LogNorm if log else Normalize)(low, high)
+    columns = min(columns, len(tables))
+    rows = -(-len(tables) // columns)
+    with _style():
+        width = columns * size[0] + (0.9 if colorbar else 0)
+        figure, axes = plt.subplots(rows, columns, figsize=(width, rows * (size[1] + 0.3)), squeeze=False)
+        for axis in axes.flat[len(tables) :]:
+            axis.axis("off")
+        for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
+            axis.set_facecolor("#d9dadc")
+            masked = np.ma.masked_where(table <= 0, table) if log else table
+            picture = axis.imshow(
+                masked, cmap="RdBu_r" if signed else "viridis", norm=norm, aspect="auto", interpolation="nearest"
+            )
+            axis.set(title=name, xlabel=xlabel, ylabel=ylabel)
+            axis.grid(visible=False)
+            if not xlabel:
+                axis.set(xticks=[])
+            if not ylabel:
+                axis.set(yticks=[])
+            if name in (marks or {}):
+                row, column = marks[name]
+                for color, line in (("black", 3.5), ("white", 1.5)):  # seen on dark and on bright
+                    frame = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color=color, linewidth=line)
+                    axis.add_patch(frame)
+        if colorbar:
+            figure.colorbar(picture, ax=axes, label=colorbar, shrink=0.9)
+    return figure
+
+
+def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, int]] = ()) -> Figure:
+    """The stages of a network from left to right: the smaller its map, the lower a stage stands.
+
+    Args:
+        stages: (channels, side of the map) of each stage; a bar, with its channels written on it.
+        links: (from, to) stages, drawn as brackets.
+    """
+    sides = sorted({side for _, side in stages}, reverse=True)
+    row = [-sides.index(side) for _, side in stages]
+    widest = max(channels for channels, _ in stages)
+    with _style():
+        figure, axis = plt.subplots(figsize=(8.2, 1.25 * len(sides)))
+        for i, (channels, _) in enumerate(stages):
+            half = 0.12 + 0.26 * channels / widest
+            axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=BLUE))
+            axis.text(i, row[i], channels, rotation=90, ha="center", va="center", color="white", fontsize=8)
+        for i, j in links:
+            top = row[i] + 0.3 + 0.4 * (j - i) / len(stages)
+            axis.plot([i, i, j, j], [row[i] + 0.28, top, top, row[j] + 0.28], color=ORANGE, linewidth=1.2)
+        axis.set(xlim=(-0.8, len(stages) - 0.2), ylim=(min(row) - 0.4, 0.75), xticks=[])
+        axis.set_yticks([-k for k in range(len(sides))], [f"{side} × {side}" for side in sides])
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+        axis.grid(visible=False)
     return figure
 
 
