@@ -6,7 +6,7 @@ from ddpm_lite import GaussianChain, ddpm_step, mean_from_noise
 from equations.checks import equivalent, identity, matches
 
 MEAN, STD = 0.3, 0.7
-DATA = {"m": str(MEAN), "v": str(STD**2)}
+DATA = {"m": str(MEAN), "s": str(STD)}
 RANDOM_X_0 = {"x_0": (MEAN, STD)}
 ANY_MEAN = {"where": {"m": str(MEAN)}, "scalar": ["k_t"]}
 
@@ -101,7 +101,7 @@ CHECKS = [
         "eq-right-variance",
         r"\sigma_t^2",
         right_variance,
-        where={"u": r"\bar{\alpha}_{t-1} v + 1 - \bar{\alpha}_{t-1}", **DATA},
+        where={"u": r"\bar{\alpha}_{t-1} s^2 + 1 - \bar{\alpha}_{t-1}", **DATA},
     ),
 ]
 
