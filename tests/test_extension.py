@@ -83,12 +83,12 @@ def test_mark_says_what_kind_of_check_it_is(build):
 
 def test_page_lists_the_checks_that_the_tests_run():
     sys.path.insert(0, str(EXTENSION))
-    from ddpm_book.checks import read_checks
+    from ddpm_book.checks import SOURCE, read_checks
 
     sys.path.remove(str(EXTENSION))
     files = sorted((EXTENSION.parent.parent / "tests" / "equations").glob("ch[0-9]*.py"))
-    listed = [(entry.label, entry.kind.replace("_", " ")) for path in files for entry in read_checks(path)[1]]
-    assert listed == [(check.label, check.kind) for check in checks.collected("CHECKS")]
+    listed = [(entry.label, entry.words == SOURCE) for path in files for entry in read_checks(path)[1]]
+    assert listed == [(check.label, check.from_source) for check in checks.collected("CHECKS")]
 
 
 def test_equation_without_a_check_bears_no_mark(build):

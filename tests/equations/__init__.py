@@ -1,10 +1,12 @@
 """The book's displayed equations as data: read from the notebooks, parsed, and held against the package.
 
 source.py       the displays of the chapters, with their labels
-latex.py        from LaTeX to SymPy, with the table of the book's symbols
+symbols.py      the words of a formula: tokens, brackets, the names of symbols
+latex.py        from LaTeX to SymPy
 values.py       what the symbols are worth: the tables of a schedule, a random path, random numbers
 evaluate.py     a SymPy expression in float64, for all t at once
 algebra.py      two expressions compared as formulas, without numbers
+verify.py       whether a link of a chain holds
 checks.py       what a check can say: identity, matches, proportional, definition, ...
 corruptions.py  small typos, made on purpose, that the checks must notice
 ch02.py ...     the checks of each chapter

@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-from . import checks, latex, source
+from . import checks, source, symbols
 from .corruptions import corruptions
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -47,5 +47,5 @@ for display in displays:
                 entries[label].run({**book, label: wrong})
                 print("  harmless" if (label, name) in harmless else "  SURVIVES", name)
             except checks.WRONG as error:
-                if isinstance(error, latex.NotUnderstood):
+                if isinstance(error, symbols.NotUnderstood):
                     print("  unreadable", name, "|", error)

@@ -7,7 +7,7 @@ A corruption is named by what it does and to which occurrence, so that a chapter
 from collections import Counter
 from collections.abc import Iterator
 
-from . import latex
+from . import symbols
 
 BAR = [r"\bar", "{", r"\alpha", "}"]
 TILDE = [r"\tilde", "{", r"\beta", "}"]
@@ -16,7 +16,7 @@ ORDINAL = {1: "1st", 2: "2nd", 3: "3rd"}
 
 def corruptions(tex: str) -> Iterator[tuple[str, str]]:
     """(name, corrupted LaTeX) for each place where a rule applies."""
-    seq = latex.tokens(tex)
+    seq = symbols.tokens(tex)
     counts = Counter()
     for start, end, new in _changes(seq):
         what = f"{_plain(seq[start:end])} -> {_plain(new) or 'nothing'}"
@@ -45,15 +45,15 @@ def _changes(seq):
         elif token in ("+", "-"):
             yield i, i + 1, ["-" if token == "+" else "+"]
         elif token == r"\sqrt":
-            inner, end = latex.argument(seq, i + 1)
+            inner, end = symbols.argument(seq, i + 1)
             yield i, end, ["(", *inner, ")"]
         elif token in (r"\frac", r"\tfrac", r"\dfrac"):
             yield from _fraction(seq, i)
         elif token == "2" and seq[i - 1 : i] != ["^"] and seq[i - 2 : i] != ["^", "{"]:
             if seq[i - 1 : i] != ["{"] or seq[i + 1 : i + 2] != ["}"]:  # \frac{1}{2} has rules of its own
                 yield i, i + 1, []
-        elif token == "^" and latex.argument(seq, i + 1)[0] == ["2"]:
-            yield i, latex.argument(seq, i + 1)[1], []
+        elif token == "^" and symbols.argument(seq, i + 1)[0] == ["2"]:
+            yield i, symbols.argument(seq, i + 1)[1], []
         elif token == "1" and seq[i + 1 : i + 2] == ["-"]:
             yield i, i + 2, []
         elif token in (r"\sum", r"\prod"):
@@ -66,7 +66,7 @@ def _inside_subscripts(seq):
     inside = set()
     for i, token in enumerate(seq):
         if token == "_" and i + 1 < len(seq):
-            inside.update(range(i + 1, latex.argument(seq, i + 1)[1]))
+            inside.update(range(i + 1, symbols.argument(seq, i + 1)[1]))
     return inside
 
 
@@ -89,8 +89,8 @@ def _of_word(seq, i):
 
 def _index(seq, i):
     """A wrong index; for x also the other end of the path. The symbol is shown with it."""
-    inner, end = latex.argument(seq, i + 1)
-    place = latex.index("".join(inner))
+    inner, end = symbols.argument(seq, i + 1)
+    place = symbols.index("".join(inner))
     begin = i - 4 if seq[i - 1] == "}" else i - 1
     wrong = _neighbour(place)
     if seq[i - 1] == "x" and place in ("0", "t"):
@@ -107,24 +107,24 @@ def _neighbour(place):
         return []
     if place == "T":
         return ["t"]
-    return [place + "-1" if len(place) == 1 else latex.index(place + ("+1" if "-" in place else "-1"))]
+    return [place + "-1" if len(place) == 1 else symbols.index(place + ("+1" if "-" in place else "-1"))]
 
 
 def _group(text):
-    return [text] if len(text) == 1 else ["{", *latex.tokens(text), "}"]
+    return [text] if len(text) == 1 else ["{", *symbols.tokens(text), "}"]
 
 
 def _fraction(seq, i):
-    top, middle = latex.argument(seq, i + 1)
-    bottom, end = latex.argument(seq, middle)
+    top, middle = symbols.argument(seq, i + 1)
+    bottom, end = symbols.argument(seq, middle)
     if top != bottom:
         yield i, end, [seq[i], "{", *bottom, "}", "{", *top, "}"]
     if (top, bottom) != (["1"], ["2"]):
         return
     yield i, end, ["1"]
     if end < len(seq) and seq[end] in ("(", "["):
-        close = latex.closing(seq, end)
-        terms, signs = latex.split(seq[end + 1 : close], {"+", "-"})
+        close = symbols.closing(seq, end)
+        terms, signs = symbols.split(seq[end + 1 : close], {"+", "-"})
         if len(terms) > 1 and terms[0]:  # the note's slip: the half stands on the first term only
             rest = [part for sign, term in zip(signs, terms[1:], strict=True) for part in (sign, *term)]
             yield i, close + 1, [seq[end], *seq[i:end], *terms[0], *rest, seq[close]]
@@ -134,7 +134,7 @@ def _limits(seq, i):
     """A sum that begins or ends one too late or too early."""
     k = i + 1
     while k < len(seq) and seq[k] in "_^":
-        inner, end = latex.argument(seq, k + 1)
+        inner, end = symbols.argument(seq, k + 1)
         if seq[k] == "_" and inner[-1:] in (["1"], ["2"]):
             yield k, end, ["_", "{", *inner[:-1], "2" if inner[-1] == "1" else "1", "}"]
         if seq[k] == "^" and inner in (["t"], ["T"]):

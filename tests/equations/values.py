@@ -12,7 +12,7 @@ import torch
 
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
 
-from . import latex
+from . import symbols
 
 # The coarse one comes first: its steps are large, so a wrong index shows at once.
 SCHEDULES = {
@@ -86,7 +86,7 @@ class Values:
         """The values of a symbol written in LaTeX: (number of t's, pixels), or (number of t's,) for a table."""
         from .evaluate import Scope
 
-        value = Scope(self).symbol(latex.canonical(tex))
+        value = Scope(self).symbol(symbols.canonical(tex))
         value = np.broadcast_to(value, (len(self.t), value.shape[-1]))
         return torch.from_numpy(value.copy())[..., 0] if value.shape[-1] == 1 else torch.from_numpy(value.copy())
 
