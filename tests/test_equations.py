@@ -54,6 +54,23 @@ def test_equation_holds(label):
     SEEN["as formulas"] += outcome.symbolic
 
 
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"x_t",
+        r"x_t = (x_t",
+        r"x_t = w x_t",
+        r"x_t = x_t^{(i)}",
+        r"x_t = \int x_t \, dx_0",
+        r"x_t = x_t \text{ for all } t",
+        r"x_t = \begin{cases} x_t \end{cases}",
+    ],
+)
+def test_what_is_not_understood_is_an_error(tex):
+    with pytest.raises(WRONG):
+        identity("eq-odd").run({"eq-odd": tex})
+
+
 def test_what_is_put_in_for_a_density_is_the_packages():
     step, _, jump, _, mean = checks.FACTS
     book = {"eq-step": step, "eq-jump": jump, "eq-mean": mean}
