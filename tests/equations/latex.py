@@ -4,8 +4,8 @@ SymPy's own parser (sympy.parsing.latex) reads the algebra: +, -, juxtaposition,
 \exp, \log, \cos, \sum, \prod. Before it does, three things are done to a formula here:
 
 1. Every symbol of ours becomes a placeholder, so that the parser never sees a subscript; symbols.py names it.
-2. Every bracket, and every argument of \frac, \sqrt and ^, is read on its own, innermost first. The short flat
-   formulas that remain repeat a lot, and each is parsed only once.
+2. Every bracket, every term of a sum, and every argument of \frac, \sqrt and ^ is read on its own, innermost first.
+   The short flat formulas that remain repeat a lot, and each is parsed only once.
 3. What SymPy has no word for becomes a function with a name of its own:
 
     Density  \mathcal{N}(x; mean, variance)          Norm     \lVert a \rVert
@@ -105,6 +105,11 @@ class Flat:
         place = self.place(expression)
         self.text.append(f"({place})" if waits else place)
 
+    def take(self):
+        """The last factor, taken out again."""
+        self.text.pop()
+        return self.meaning.popitem()[1]
+
     def parsed(self):
         if not self.text:
             raise NotUnderstood("nothing where a formula should be")
@@ -130,9 +135,21 @@ def read(seq):
 
 @cache
 def _read(seq):
+    terms, signs = split(list(seq), {"+", "-"})
+    if signs and any(terms):
+        return _total(terms, signs)
     seq, flat, i = list(seq), Flat(), 0
     while i < len(seq):
         i = _next(flat, seq, i)
+    return flat.parsed()
+
+
+def _total(terms, signs):
+    """A sum of terms, each read on its own; the first may have a sign too."""
+    flat = Flat()
+    for sign, term in zip(["", *signs], terms, strict=True):
+        if term or sign:
+            flat.text += [sign, flat.place(read(term))] if sign else [flat.place(read(term))]
     return flat.parsed()
 
 
@@ -173,11 +190,14 @@ def _word(seq, i):
 
 
 def _function(flat, seq, i):
-    """A power, a function, the base of a logarithm."""
+    r"""A power, a function, the base of a logarithm. A power of a function, \cos^2(a), is left to SymPy."""
     token, i = seq[i], i + 1
     if token == "^":
         inner, i = argument(seq, i)
-        flat.text.append(f"^{{{flat.place(read(inner))}}}")
+        if flat.text and flat.text[-1].startswith(r"\mathit"):
+            flat.factor(_alone("{}^{{{}}}", flat.take(), read(inner)))
+        else:
+            flat.text.append(f"^{{{flat.place(read(inner))}}}")
         return i
     flat.text.append(token)
     if seq[i : i + 1] == ["_"]:
@@ -210,17 +230,18 @@ def function(name, *args):
 def _fraction(seq, i, after):
     top, i = argument(seq, after)
     bottom, i = argument(seq, i)
-    return _alone(r"\frac", read(top), read(bottom)), i
+    return _alone(r"\frac{{{}}}{{{}}}", read(top), read(bottom)), i
 
 
 def _root(seq, i, after):
     inner, i = argument(seq, after)
-    return _alone(r"\sqrt", read(inner)), i
+    return _alone(r"\sqrt{{{}}}", read(inner)), i
 
 
-def _alone(command, *parts):
+def _alone(form, *parts):
+    """One fraction, root or power, its parts put into the form."""
     flat = Flat()
-    flat.text.append(command + "".join(f"{{{flat.place(part)}}}" for part in parts))
+    flat.text.append(form.format(*map(flat.place, parts)))
     return flat.parsed()
 
 
