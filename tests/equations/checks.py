@@ -101,16 +101,21 @@ def identity(
         kind, rewrite: for the checks that are made of this one.
     """
 
+    scopes = {}
+
     def run(book: dict[str, str], symbolic: bool = False) -> Outcome:
         outcome = Outcome()
         chains = verify.prepared(rewrite(verify.chains_of(book[label])), book, given, where or {})
         used = set().union(*(side.free_symbols for chain in chains for side in chain.sides))
         for name in schedules:
             given_values = verify.range_of(name, used, first, last, pixels)
-            scope = verify.scope_of(given_values, where or {}, vector, scalar, positive, random or {}, tables or {})
+            if given_values not in scopes:
+                scopes[given_values] = verify.scope_of(
+                    given_values, where or {}, vector, scalar, positive, random or {}, tables or {}
+                )
             for chain in chains:
                 for a, sign, b in zip(chain.sides, chain.relations, chain.sides[1:], strict=False):
-                    verify.hold(a, "sim" if in_distribution else sign, b, scope, of=of, within=within)
+                    verify.hold(a, "sim" if in_distribution else sign, b, scopes[given_values], of=of, within=within)
                     if name == schedules[0]:
                         outcome.links += 1
                         outcome.symbolic += symbolic and sign == "=" and not in_distribution and algebra.same(a, b)

@@ -36,6 +36,13 @@ class Scope:
 
     def __init__(self, given: values.Values, own: dict | None = None, bound: dict | None = None, axes: int = 2):
         self.given, self.own, self.bound, self.axes = given, own or {}, bound or {}, axes
+        self.values = {}
+
+    def known(self, e: sympy.Basic) -> np.ndarray:
+        """The value of a whole side, computed once."""
+        if e not in self.values:
+            self.values[e] = evaluate(e, self)
+        return self.values[e]
 
     def with_bound(self, more: dict, axes: int) -> "Scope":
         """The same, with `more` names bound inside and this many axes."""

@@ -1,6 +1,6 @@
 """Whether a link of a chain holds, in float64 and for all t: what is put in, what symbols are worth, the comparison."""
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import sympy
@@ -36,7 +36,7 @@ class Mismatch(AssertionError):
 WRONG = (Mismatch, symbols.NotUnderstood, evaluate.Unknown)  # what an equation that does not hold raises
 
 
-@lru_cache(maxsize=4096)
+@cache
 def chains_of(text) -> list[latex.Chain]:
     """The chains of a display."""
     return latex.statements(text)
@@ -48,21 +48,30 @@ def prepared(chains, book, given, where) -> list[latex.Chain]:
     for entry in given:
         text, place = (entry, "t") if isinstance(entry, str) else entry
         for chain in chains_of(book[text] if text.startswith("eq-") else text):
-            rules.append((latex.at_time(chain.sides[0], "t", place), latex.at_time(chain.sides[-1], "t", place)))
+            rules.append((moved(chain.sides[0], place), moved(chain.sides[-1], place)))
     for left, right in where.items():
         key = sympy.Symbol(left) if left in ("mean", "variance") else latex.read(symbols.tokens(left))
         value = latex.read(symbols.tokens(right)) if isinstance(right, str) else sympy.Symbol(f"where {left}")
         rules.append((key, value))
-
-    def put_in(side):
-        for left, right in rules:
-            side = side.xreplace({left: right})
-        return with_facts(side)
-
-    return [latex.Chain([put_in(side) for side in chain.sides], chain.relations) for chain in chains]
+    rules = tuple(rules)
+    return [latex.Chain([put_in(side, rules) for side in chain.sides], chain.relations) for chain in chains]
 
 
-@lru_cache
+@cache
+def moved(side, place):
+    """The expression with `place` for t."""
+    return latex.at_time(side, "t", place)
+
+
+@cache  # a corruption changes one side of one link: all others are the same again
+def put_in(side, rules):
+    """The expression after each replacement, in this order, and with the FACTS."""
+    for left, right in rules:
+        side = side.xreplace({left: right})
+    return with_facts(side)
+
+
+@cache
 def facts() -> dict[str, sympy.Basic]:
     """{canonical name: definition} of FACTS at each of TIMES."""
     table = {}
@@ -81,7 +90,7 @@ def with_facts(side: sympy.Basic) -> sympy.Basic:
     return side
 
 
-@lru_cache
+@cache
 def values_of(name: str, first: int, last: int, pixels: int) -> values.Values:
     return values.Values(values.schedule(name), first, last, pixels)
 
@@ -145,7 +154,7 @@ def hold(a, sign, b, scope, *, of=None, within=None):
     elif sign == "propto":
         ratio_is_constant(a, b, scope, of)
     else:
-        one, two = evaluate.evaluate(a, scope), evaluate.evaluate(b, scope)
+        one, two = scope.known(a), scope.known(b)
         if sign in ("=", "approx"):
             if sign == "approx" and within is None:
                 raise Mismatch("{} is about {}: give `within`", a, b)
