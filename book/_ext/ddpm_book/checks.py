@@ -74,7 +74,8 @@ def read_checks(path):
         place = f"{path.name}, line {call.lineno}"
         entries.append(Entry(call.args[0].value, call.func.id, place, "\n\n".join(parts)))
     about = (ast.get_docstring(tree) or path.stem).partition("\n")[0]
-    return about.removeprefix("Checks of ").removesuffix(".").capitalize(), entries
+    about = about.removeprefix("Checks of ").removesuffix(".")
+    return about[:1].upper() + about[1:], entries
 
 
 def load(app):
