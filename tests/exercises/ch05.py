@@ -32,9 +32,9 @@ def with_tanh(argument):
 WRONG = {
     "ex-objective-1": {
         "entry 0 is counted": (lambda s: int(bound_weight(s).argmin()), "0 is not a time"),
-        "the index is off by one": (lambda s: int(bound_weight(s)[1:].argmin()), "the time next to your"),
-        "the weight is thought to fall all the way": (lambda s: s.T, "the time next to your"),
-        "the heaviest time": (lambda s: 1, "the time next to your"),
+        "the index is off by one": (lambda s: int(bound_weight(s)[1:].argmin()), "next to your"),
+        "the weight is thought to fall all the way": (lambda s: s.T, "next to your"),
+        "the heaviest time": (lambda s: 1, "next to your"),
     },
     "ex-objective-2": {
         "nats": (lambda a, s, b, r: kl(a, s, b, r).mean(), "nats"),
