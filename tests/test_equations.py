@@ -24,8 +24,6 @@ START = time.perf_counter()
 CITED = re.compile(r"\b(?:eq|alg)-[a-z0-9]+(?:-[a-z0-9]+)*")
 # Labels that the package cites before the chapter is there that has them.
 PENDING = {
-    "06_unet": {"eq-time-embedding", "eq-resblock"},
-    "07_attention": {"eq-attention-weights", "eq-attention"},
     "10_conditioning_and_guidance": {"eq-label-encoder", "eq-label-dropout", "eq-guidance"},
 }
 

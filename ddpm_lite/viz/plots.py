@@ -311,7 +311,7 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     with _style():
         figure, axis = plt.subplots(figsize=(8.2, 1.25 * len(sides)))
         for i, (channels, _) in enumerate(stages):
-            half = 0.12 + 0.26 * channels / widest
+            half = 0.22 + 0.18 * channels / widest
             axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=BLUE))
             axis.text(i, row[i], channels, rotation=90, ha="center", va="center", color="white", fontsize=8)
         for i, j in links:
