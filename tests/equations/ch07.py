@@ -199,7 +199,7 @@ CHECKS = [
         cross_qkv,
         "matrices",
     ),
-    identity("eq-one-token", scalar=["s"]),
+    identity("eq-softmax-of-one", scalar=["s"]),
     matches("eq-convolution-cost", "M", cost_of_convolution, where=MAP),
     matches("eq-attention-cost", "M", cost_of_attention, where=MAP),
     identity("eq-cost-break-even", where={"n": r"\frac{5}{2} C"}, positive=["C"]),
