@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ddpm_lite import (
+    ConditionalUNet,
     GaussianChain,
+    LabelEncoder,
     MultiHeadAttention,
     Schedule,
     TrainConfig,
@@ -15,6 +17,8 @@ from ddpm_lite import (
     cosine_schedule,
     ddpm_loss,
     ddpm_step,
+    drop_labels,
+    guided,
     linear_schedule,
     load_digits,
     load_photo,
@@ -35,6 +39,11 @@ SMALL = UNetConfig(8, 1, (8, 16), blocks=1)
 
 def first_state(images, model=None):
     return next(train(model or UNet(SMALL), PAPER, images, TrainConfig(steps=1, batch_size=2)))
+
+
+def labelled(labels, none=10, **options):
+    config = TrainConfig(steps=1, batch_size=2, **options)
+    return next(train(UNet(SMALL), PAPER, X, config, labels=labels, none=none))
 
 
 def with_bad_value(value, shape=(3, 1, 8, 8)):
@@ -178,6 +187,52 @@ CASES = {
     "x_T of another shape": (
         lambda: next(sample(UNet(SMALL), PAPER, (2, 1, 8, 8), x_T=torch.zeros(1, 1, 8, 8))),
         "x_T: expected shape (2, 1, 8, 8), got float32 tensor of shape (1, 1, 8, 8)",
+    ),
+    "a label that is not there": (
+        lambda: LabelEncoder(10, 4)(torch.tensor([3, 11])),
+        'labels: expected every label in 0..9, or 10 for "no label", got values in 3..11',
+    ),
+    "a label below 0": (
+        lambda: LabelEncoder(10, 4)(torch.tensor([-1])),
+        'labels: expected every label in 0..9, or 10 for "no label", got values in -1..-1',
+    ),
+    "labels of another dtype": (
+        lambda: LabelEncoder(10, 4)(torch.tensor([1.0])),
+        "labels: expected an int64 tensor of shape (B,), got float32 tensor of shape (1,)",
+    ),
+    "no labels to encode": (lambda: LabelEncoder(0, 4), "labels: expected a whole number >= 1, got 0 (int)"),
+    "an encoder of another width": (
+        lambda: ConditionalUNet(UNet(UNetConfig(8, 1, (8, 16), context_dim=4)), LabelEncoder(10, 6)),
+        "encoder: expected width 4, the U-Net's context_dim, got 6",
+    ),
+    "p = 1.5": (lambda: drop_labels(torch.tensor([1]), 10, 1.5), "p: expected a number in [0, 1], got 1.5 (float)"),
+    "label_dropout = 2": (
+        lambda: TrainConfig(steps=1, label_dropout=2),
+        "label_dropout: expected a number in [0, 1], got 2 (int)",
+    ),
+    "training labels of another length": (
+        lambda: labelled(torch.tensor([1, 2, 3])),
+        "labels: expected an int64 tensor of shape (2,), one label per image, got int64 tensor of shape (3,)",
+    ),
+    "training labels out of range": (
+        lambda: labelled(torch.tensor([1, 12])),
+        "labels: expected labels in 0..9, got values in 1..12",
+    ),
+    "training labels below 0": (
+        lambda: labelled(torch.tensor([1, -2]), None, label_dropout=0.0),
+        "labels: expected labels >= 0, got values in -2..1",
+    ),
+    "no number for no label": (
+        lambda: labelled(torch.tensor([1, 2]), None),
+        "none: expected the number that stands for a dropped label, got None; give the model's, none=model.none, or",
+    ),
+    "a guidance that is no number": (
+        lambda: guided(UNet(SMALL), float("nan"), 10),
+        "scale: expected a number in [-1000000.0, 1000000.0], got nan (float)",
+    ),
+    "guided by nothing": (
+        lambda: guided(UNet(SMALL), 1.0, 10)(X, 1),
+        "context: expected what to be guided by, got None; give sample(..., context=...)",
     ),
     "an oracle without spread": (lambda: GaussianChain(PAPER, 0.0, 0.0), "std: expected a number in (0, 1000000.0]"),
     "an unknown variance of the oracle": (

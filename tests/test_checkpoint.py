@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddpm_lite import UNet, UNetConfig, checkpoint, cosine_schedule
+from ddpm_lite import ConditionalUNet, LabelEncoder, UNet, UNetConfig, checkpoint, cosine_schedule
 
 
 @pytest.fixture
@@ -24,6 +24,18 @@ def test_round_trip(saved):
         assert torch.equal(again.state_dict()[name], tensor), name
     assert torch.equal(schedule.beta, cosine_schedule(50).beta)
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing left beside it
+
+
+def test_a_label_encoder_is_kept_too(tmp_path):
+    unet = UNet(UNetConfig(8, 1, (8, 16), blocks=1, context_dim=6))
+    model = ConditionalUNet(unet, LabelEncoder(10, 6, tokens=3))
+    checkpoint.save(tmp_path / "labels.safetensors", model, cosine_schedule(50))
+    again, _ = checkpoint.load(tmp_path / "labels.safetensors")
+    assert again.none == 10
+    assert again.encoder.tokens == 3
+    assert not again.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
 
 
 def test_a_failed_save_keeps_the_old_file(saved, monkeypatch):

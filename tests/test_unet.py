@@ -59,9 +59,10 @@ def in_diffusers(config):
         norm_num_groups=config.groups,
         norm_eps=config.norm_eps,
         dropout=config.dropout,
-        downsample_padding=0,
+        add_attention=config.middle_attention,
+        downsample_padding=config.downsample_padding,
         flip_sin_to_cos=False,
-        freq_shift=1,
+        freq_shift=config.freq_shift,
     )
 
 
@@ -129,6 +130,59 @@ def test_context_reaches_every_attention_and_its_order_does_not_matter(generator
     assert len(crossing) == 11  # 2 + 2 on the way down, 1 in the middle, 3 + 3 on the way up
     for key in crossing:
         assert model.get_parameter(key).grad.abs().max() > 0, key
+
+
+FULL = UNetConfig(8, 3, (16, 32), head_dim=8, context_dim=12)
+
+
+def full_input(generator, **like):
+    x_t, context = torch.randn(2, 3, 8, 8, generator=generator), torch.randn(2, 3, 12, generator=generator)
+    return x_t.to(**like), torch.tensor([3, 900]), context.to(**like)
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-5), (torch.bfloat16, 0.1), (torch.float16, 0.02)])
+def test_dtype_is_the_callers_choice(dtype, atol, generator):
+    model = randomise(UNet(FULL)).eval()
+    x_t, t, context = full_input(generator)
+    z_hat = model(x_t, t, context).detach()
+    other = model.to(dtype)(x_t.to(dtype), t, context.to(dtype))
+    assert other.dtype == dtype
+    torch.testing.assert_close(other.float(), z_hat, rtol=0, atol=atol * z_hat.abs().max().item())
+    other.float().square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_autocast_and_memory_format_are_the_callers_choice(generator):
+    model = randomise(UNet(FULL)).eval()
+    x_t, t, context = full_input(generator)
+    z_hat = model(x_t, t, context).detach()
+    bound = z_hat.abs().max().item()
+    with torch.autocast("cpu", torch.bfloat16):
+        other = model(x_t, t, context)
+    assert other.dtype == torch.bfloat16
+    torch.testing.assert_close(other.float(), z_hat, rtol=0, atol=0.1 * bound)
+    other = model.to(memory_format=torch.channels_last)(x_t.to(memory_format=torch.channels_last), t, context)
+    torch.testing.assert_close(other, z_hat, rtol=0, atol=1e-5 * bound)
+
+
+def test_nothing_waits_for_a_value():
+    """On the meta device tensors have no values: whoever asks for one, as a device synchronisation does, fails."""
+    with torch.device("meta"):
+        model = UNet(FULL)
+        x_t, context = torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 12)
+        for t in (7, torch.ones(2, dtype=torch.int64)):
+            assert model(x_t, t, context).shape == x_t.shape
+        model(x_t, t, context).mean().backward()
+        with pytest.raises(RuntimeError, match="meta"):
+            x_t.sum().item()
+
+
+def test_freq_shift_moves_the_last_frequency():
+    t = torch.tensor([5000])
+    for shift, last in ((1, 1e-4), (0, 1e-4 ** (3 / 4))):
+        torch.testing.assert_close(
+            time_embedding(t, 8, shift)[0, 3], torch.tensor(5000 * last).sin(), rtol=1e-4, atol=0
+        )
 
 
 def test_time_embedding_is_a_positional_embedding():
