@@ -57,7 +57,7 @@ WRONG = {
         "the other variance": (lambda s, t: bound_weight(s)[t] * s.snr[t], "sigma_t^2 = beta_t"),
         "divided by the ratio": (
             lambda s, t: bound_weight(s, "beta_tilde")[t] / s.snr[t],
-            "times the right one",
+            "another number",
         ),
     },
     "ex-objective-4": {
