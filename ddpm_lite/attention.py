@@ -80,7 +80,7 @@ class MultiHeadAttention(nn.Module):
         self.to_k = nn.Linear(source, channels)
         self.to_v = nn.Linear(source, channels)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
-        nn.init.zeros_(self.to_out[0].weight)  # a new layer starts as h + 0, and learns from there
+        nn.init.zeros_(self.to_out[0].weight)  # a new layer adds a constant only, and learns from there
 
     def forward(
         self, h: Float[Tensor, "B C H W"], context: Float[Tensor, "B tokens width"] | None = None

@@ -133,7 +133,7 @@ class ResBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else None
-        nn.init.zeros_(self.conv2.weight)  # a new block starts as its shortcut alone
+        nn.init.zeros_(self.conv2.weight)  # a new block starts as its shortcut and a constant
 
     def forward(self, h: Float[Tensor, "B C_in H W"], emb: Float[Tensor, "B E"]) -> Float[Tensor, "B C_out H W"]:
         x = self.conv1(F.silu(self.norm1(h)))
