@@ -160,9 +160,7 @@ def execute(path):
         client.execute()
     except CellExecutionError as error:
         index = next(i for i, c in enumerate(notebook["cells"]) if _failed(c))
-        raise NotebookError(
-            f"{path.name}, cell {index}: {error.ename}: {error.evalue}\n{error.traceback}"
-        ) from None
+        raise NotebookError(f"{path.name}, cell {index}: {error.ename}: {error.evalue}\n{error.traceback}") from None
     except (CellTimeoutError, DeadKernelError) as error:
         raise NotebookError(f"{path.name}: {error}") from None
     return notebook
