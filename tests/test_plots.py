@@ -92,3 +92,23 @@ def test_feature_maps_stand_lower_when_smaller():
     assert heights[0] == heights[2] > heights[1]
     assert [text.get_text() for text in axis.texts] == ["4", "8", "4"]
     assert len(axis.lines) == 1
+
+
+def test_vector_fields_start_where_they_are_told():
+    points = torch.tensor([[0.0, 0.0], [1.0, 0.5], [-1.0, 0.2]])
+    fields = {"out": points, "up": torch.tensor([[0.0, 1.0]]).expand(3, 2)}
+    figure = plots.vector_fields(points, fields, clouds=dict.fromkeys(fields, points + 0.1))
+    assert [axis.get_title() for axis in figure.axes] == ["out", "up"]
+    cloud, quiver = figure.axes[1].collections
+    np.testing.assert_allclose(quiver.XY, points)
+    np.testing.assert_allclose(np.stack([quiver.U, quiver.V], 1), fields["up"])
+    np.testing.assert_allclose(cloud.get_offsets(), points + 0.1, rtol=1e-6)
+
+
+def test_arrows_point_at_their_tips():
+    tips = {"x_t": (torch.tensor(0.6), torch.tensor(0.8)), "v": (-0.8, 0.6)}
+    figure = plots.arrows({"t = 1": tips, "t = 2": tips}, axes=("x_0", "z"))
+    arrows = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None) is not None]
+    np.testing.assert_allclose([arrow.xy for arrow in arrows], [(0.6, 0.8), (-0.8, 0.6)], rtol=1e-6)
+    words = [text.get_text() for text in figure.axes[1].texts]
+    assert {"x_0", "z", "x_t", "v"} <= set(words)
