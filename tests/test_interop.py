@@ -199,7 +199,7 @@ def paths(folder, seed=3):
 @pytest.mark.parametrize("variance", ["beta_tilde", "beta"])
 def test_a_thousand_steps_agree_with_their_pipeline(variance, tmp_path):
     """Each of 1,000 images on the way, not only the last. What differs is their float32 tables (1 - alpha_bar)."""
-    config = UNetConfig(8, 1, (8,), blocks=1, groups=4, attention_levels=())
+    config = UNetConfig(8, 1, (8,), blocks=1, groups=4, attention_levels=(), middle_attention=False)
     save_pretrained(tmp_path, randomise(UNet(config)), PAPER, variance=variance)
     ours, theirs = paths(tmp_path)
     worst = max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
