@@ -213,7 +213,9 @@ def vector_fields(
     return figure
 
 
-def arrows(panels: dict[str, dict[str, tuple[float, float]]], *, axes: tuple[str, str], size: float = 2.6) -> Figure:
+def arrows(
+    panels: dict[str, dict[str, tuple[float | Tensor, float | Tensor]]], *, axes: tuple[str, str], size: float = 2.6
+) -> Figure:
     """Named arrows from the origin, one panel for each set of them, in the plane of two named axes.
 
     Args:
