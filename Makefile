@@ -15,6 +15,9 @@ BUILT := _build/.built
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py) \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null)
 
+# Tests that read the chapters: their form, every formula, every exercise, the extension that shows them.
+OF_THE_BOOK := $(addprefix tests/test_,book.py equations.py exercises.py extension.py)
+
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
@@ -45,9 +48,10 @@ lint: $(READY)
 		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
 
 unit: $(READY)
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests $(addprefix --ignore=,$(OF_THE_BOOK))
 
 chapters: $(READY)
+	@$(BIN)/python -m pytest $(OF_THE_BOOK)
 	@$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout=300 \
 		--nbval-sanitize-with tests/nbval.cfg $$($(BIN)/python tools/notebooks.py --list)
 
