@@ -34,9 +34,9 @@ def weights(model):
 
 
 def test_one_batch_is_learnt_by_heart():
-    """16 images, always the same: the loss must fall far below that of saying nothing, which is 1."""
-    config = TrainConfig(steps=300, batch_size=16, lr=4e-3, ema_decay=0.99)
-    losses = [state.loss for state in train(small_model(), PAPER, images(16), config)]
+    """8 images, always the same: the loss must fall far below that of saying nothing, which is 1."""
+    config = TrainConfig(steps=150, batch_size=8, lr=6e-3, ema_decay=0.99)
+    losses = [state.loss for state in train(small_model(), PAPER, images(8), config)]
     assert losses[0] == pytest.approx(1, abs=0.15)
     assert sum(losses[-50:]) / 50 < 0.35
 
