@@ -5,6 +5,7 @@ All randomness is stateless. The order of the images follows from (seed, epoch),
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -176,21 +177,10 @@ def _epoch_order(N: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(N)
 
 
-def randomness_of(seed: int, step: int, rank: int, device: torch.device):
+@contextmanager
+def randomness_of(seed: int, step: int, rank: int, device: torch.device) -> Iterator[None]:
     """torch's random numbers as (seed, step, rank) gives them; afterwards they are as they were before."""
-    fork = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    return _Seeded(fork, int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]))
-
-
-class _Seeded:
-    """fork_rng, and then a seed: what torch draws inside depends on nothing outside."""
-
-    def __init__(self, fork, key: int):
-        self.fork, self.key = fork, key
-
-    def __enter__(self) -> None:
-        self.fork.__enter__()
-        torch.manual_seed(self.key)
-
-    def __exit__(self, *error) -> None:
-        self.fork.__exit__(*error)
+    key = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(key)
+        yield

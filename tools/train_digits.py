@@ -1,6 +1,6 @@
 """Train the digits model that the package ships, by the recipe of the chapter on training, and record the run.
 
-    python tools/train_digits.py      (or `make digits`; about a minute on two cores)
+    python tools/train_digits.py      (a minute or two on two cores)
 
 The recipe is read from the chapter: its cells tagged `recipe` make the data, the schedule, the model and the
 config. Writes ddpm_lite/pretrained/digits.safetensors (the running average, float16), book/results/digits.json, and
