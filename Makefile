@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 BUILT := _build/.built
 
 # What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py) \
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py ddpm_lite/viz/static/*) \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null)
 
 # Tests that read the chapters: their form, every formula, every exercise, the extension that shows them.
@@ -57,7 +57,7 @@ chapters: $(READY)
 
 html: $(READY) $(BUILT)
 	@$(BIN)/python tools/chromium.py >/dev/null
-	@$(BIN)/python -m pytest -q -m html tests/test_html.py
+	@$(BIN)/python -m pytest -q -m html tests
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=book

@@ -20,3 +20,35 @@ def plain():
 def generator():
     """Random numbers that are the same in every run."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium; only the tests marked html need it."""
+    import chromium
+    from playwright.sync_api import sync_playwright
+
+    path = chromium.find()
+    assert path, "there is no Chromium: run `python tools/chromium.py`, it says what to do"
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+
+
+@pytest.fixture(params=["file", "http"])
+def stand(request, browser, tmp_path):
+    """`stand(widget, ...)` shows widgets on a page, opened as a file and over http; it ends quiet."""
+    from stands import Served, Stand
+
+    served = Served(tmp_path) if request.param == "http" else None
+    made = []
+
+    def open_page(*widgets, **options):
+        made.append(Stand(browser, tmp_path, widgets, origin=served and served.origin, **options))
+        return made[-1]
+
+    yield open_page
+    for one in made:
+        one.context.close()
+    if served:
+        served.close()
+    assert [(one.foreign, one.complaints) for one in made] == [([], [])] * len(made)

@@ -1,19 +1,15 @@
 """The built pages in a real browser with the network cut: `make book`, then `pytest -m html`."""
 
 import re
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
-import chromium
 import notebooks
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from stands import Served
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
@@ -53,30 +49,13 @@ def read_page(path):
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture(scope="session")
 def server():
     """The site over loopback http: what a reader of the published book sees."""
     assert (SITE / "index.html").is_file(), "there is no built book: run `make book` first"
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(SITE)))
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}"
-    http.shutdown()
-    thread.join()
-    http.server_close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    path = chromium.find()
-    assert path, "there is no Chromium: run `python tools/chromium.py`, it says what to do"
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+    served = Served(SITE)
+    yield served.origin
+    served.close()
 
 
 class Visit:

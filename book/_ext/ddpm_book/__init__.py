@@ -4,10 +4,11 @@ mathjax.py  carries MathJax into the book
 hygiene.py  takes out of a page what it does not need, and mends what the theme leaves inaccessible
 checks.py   links each equation to the code that checks it
 numbers.py  numbers equations by chapter
+widgets.py  puts the widgets' scripts on the pages that hold widgets
 assets/     the book's own style sheet and script
 """
 
-from . import checks, hygiene, mathjax, numbers
+from . import checks, hygiene, mathjax, numbers, widgets
 
 
 def setup(app):
@@ -15,4 +16,5 @@ def setup(app):
     mathjax.setup(app)
     numbers.setup(app)
     hygiene.setup(app)
+    widgets.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

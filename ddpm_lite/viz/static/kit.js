@@ -1,0 +1,229 @@
+// What the widgets share: controls, pictures, curves. No import, no global but `kit`.
+const kit = (() => {
+  let names = 0;
+
+  // An element with attributes and children; `on...` are listeners, undefined and false are left out.
+  const el = (tag, attributes = {}, ...children) => {
+    const svg = ["svg", "g", "path", "line", "circle", "rect", "text"].includes(tag);
+    const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+      else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...children);
+    return made;
+  };
+
+  // What a widget stands on: a group with a name.
+  const stage = (place, label, ...children) => {
+    place.append(el("div", { class: "ddpm-widget", role: "group", "aria-label": label }, ...children));
+  };
+
+  const row = (...children) => el("div", { class: "dw-row" }, ...children);
+
+  const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replace("e-", "e\u2212").replace(/^-/, "\u2212");
+
+  // A control whose value is the model's trait `name`: it follows the model, and the model follows it.
+  const bind = (model, name, input, read, show) => {
+    input.addEventListener("input", () => {
+      model.set(name, read());
+      model.save_changes();
+    });
+    model.on(`change:${name}`, show);
+    show();
+  };
+
+  // A labelled slider; `text` says its value in words, on the page and to a screen reader.
+  const slider = (model, name, { label, min, max, step = 1, text = number }) => {
+    const id = `dw-${name}-${names++}`;
+    const input = el("input", { type: "range", id, min, max, step, "data-lm-suppress-shortcuts": "true" });
+    const output = el("output", { for: id });
+    bind(model, name, input, () => Number(input.value), () => {
+      input.value = model.get(name);
+      output.textContent = text(Number(input.value));
+      input.setAttribute("aria-valuetext", output.textContent);
+    });
+    const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
+    made.limit = (max) => {
+      input.max = max;
+    };
+    return made;
+  };
+
+  // A labelled list of choices; the trait is the number of the choice.
+  const choice = (model, name, { label, options }) => {
+    const id = `dw-${name}-${names++}`;
+    const input = el("select", { id }, ...options.map((option, i) => el("option", { value: i }, option)));
+    bind(model, name, input, () => Number(input.value), () => {
+      input.value = model.get(name);
+    });
+    return el("div", { class: "dw-control" }, el("label", { for: id }, label), input);
+  };
+
+  // A labelled switch; the trait is true or false.
+  const toggle = (model, name, { label }) => {
+    const id = `dw-${name}-${names++}`;
+    const input = el("input", { type: "checkbox", id });
+    bind(model, name, input, () => input.checked, () => {
+      input.checked = model.get(name);
+    });
+    return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
+  };
+
+  // Play, pause and single steps for a whole-number trait, from `first` to `last`. Readers who prefer
+  // reduced motion get the steps only. `pace` is steps a second.
+  const player = (model, name, { first, last, by = 1, pace = 20 }) => {
+    const still = matchMedia("(prefers-reduced-motion: reduce)");
+    const forward = Math.sign(last - first) * by;
+    let timer = null;
+    const move = (delta) => {
+      const low = Math.min(first, last), high = Math.max(first, last);
+      model.set(name, Math.min(high, Math.max(low, model.get(name) + delta)));
+      model.save_changes();
+    };
+    const stop = () => {
+      clearInterval(timer);
+      timer = null;
+      play.textContent = "Play";
+    };
+    const tick = () => {
+      if (!play.isConnected || model.get(name) === last) stop();
+      else move(forward);
+    };
+    const toggled = () => {
+      if (timer) return stop();
+      if (model.get(name) === last) move(first - last);
+      timer = setInterval(tick, 1000 / pace);
+      play.textContent = "Pause";
+    };
+    const play = el("button", { type: "button", onclick: toggled }, "Play");
+    const steps = [-1, 1].map((sign) =>
+      el("button", { type: "button", onclick: () => (stop(), move(sign * forward)) }, sign < 0 ? "Step back" : "Step on"),
+    );
+    const obey = () => {
+      play.hidden = still.matches;
+      if (still.matches) stop();
+    };
+    still.addEventListener("change", obey);
+    obey();
+    return el("div", { class: "dw-control" }, play, ...steps);
+  };
+
+  // The numbers of a trait that travels as bytes, multiplied by `scale`; a wrong count is an error.
+  const numbers = (model, name, Type, count, scale = 1, shift = 0) => {
+    const view = model.get(name);
+    const size = Type.BYTES_PER_ELEMENT;
+    if (!(view instanceof DataView) || view.byteLength !== count * size) {
+      throw new Error(`${name}: expected ${count * size} bytes, got ${view?.byteLength ?? typeof view}`);
+    }
+    const values = new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    const result = Float64Array.from(values, (value) => value * scale + shift);
+    if (!result.every(Number.isFinite)) throw new Error(`${name}: expected finite numbers`);
+    return result;
+  };
+
+  // Images as the package stores them: grey levels 0..255 stand for [-1, 1].
+  const images = (model, name, count) => numbers(model, name, Uint8Array, count, 1 / 127.5, -1);
+
+  // alpha-bar_0..alpha-bar_T from beta_0..beta_T.
+  const alphaBar = (beta) => {
+    let product = 1;
+    return Float64Array.from(beta, (b) => (product *= 1 - b));
+  };
+
+  // A canvas for an image of height x width pixels; `paint` fills it with channels-first values in [-1, 1].
+  const picture = (height, width, label, size = 160) => {
+    const canvas = el("canvas", { width, height, role: "img", "aria-label": label, class: "dw-picture" });
+    canvas.style.width = `${size}px`;
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(width, height);
+    pixels.data.fill(255);
+    const paint = (values, offset = 0, channels = 1) => {
+      const n = width * height;
+      for (let i = 0; i < n; i++) {
+        for (let c = 0; c < 3; c++) {
+          pixels.data[4 * i + c] = Math.round((values[offset + i + (channels === 3 ? c * n : 0)] + 1) * 127.5);
+        }
+      }
+      context.putImageData(pixels, 0, 0);
+    };
+    return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
+  };
+
+  // Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
+  const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, height = 220 }) => {
+    const left = 48, bottom = 40, top = 10, right = 12;
+    const up = logy ? Math.log10 : (v) => v;
+    const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
+    const py = (v) => height - bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (height - bottom - top);
+    const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "dw-plot", role: "img", "aria-label": label });
+    const ticks = (low, high) => [0, 0.5, 1].map((f) => low + f * (high - low));
+    for (const v of ticks(...x)) {
+      svg.append(el("text", { x: px(v), y: height - bottom + 15, "text-anchor": "middle" }, number(v, 3)));
+    }
+    for (const v of ticks(up(y[0]), up(y[1])).map((t) => (logy ? 10 ** t : t))) {
+      svg.append(
+        el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }),
+        el("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, number(v, 2)),
+      );
+    }
+    svg.append(
+      el("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xlabel),
+      el("text", { x: -(top + height - bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, ylabel),
+    );
+    const add = (tag, kind) => {
+      const made = el(tag, { class: kind });
+      svg.append(made);
+      return made;
+    };
+    const inside = (v) => Math.min(height + 9999, Math.max(-9999, v)).toFixed(1);
+    return {
+      svg,
+      px,
+      py,
+      say: (text) => svg.setAttribute("aria-label", text),
+      // kind: "dw-1" to "dw-4", a colour; "dw-fill" fills below. Returns a function that draws.
+      line: (kind) => {
+        const path = add("path", `dw-line ${kind}`);
+        return (xs, ys) => path.setAttribute("d", Array.from(xs, (v, i) => `${i ? "L" : "M"}${px(v).toFixed(1)} ${inside(py(ys[i]))}`).join(""));
+      },
+      bars: (kind) => {
+        const path = add("path", `dw-bars ${kind}`);
+        return (edges, heights) => {
+          const draw = (h, i) => `M${px(edges[i]).toFixed(1)} ${py(y[0])}V${inside(py(h))}H${px(edges[i + 1]).toFixed(1)}V${py(y[0])}`;
+          path.setAttribute("d", Array.from(heights, draw).join(""));
+        };
+      },
+      marker: (kind) => {
+        const circle = add("circle", `dw-marker ${kind}`);
+        circle.setAttribute("r", 5);
+        return (vx, vy) => {
+          circle.setAttribute("cx", px(vx).toFixed(1));
+          circle.setAttribute("cy", inside(py(vy)));
+        };
+      },
+    };
+  };
+
+  // Which colour is which: pairs of a kind and a word.
+  const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", { class: `dw-key ${kind}` }, word)));
+
+  const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
+
+  // A line of words and numbers that a screen reader hears when it changes; `write` takes pairs.
+  const facts = () => {
+    const list = el("dl", { class: "dw-facts", "aria-live": "polite" });
+    list.write = (pairs) => {
+      list.replaceChildren(...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+    };
+    return list;
+  };
+
+  // Call `draw` now and whenever one of the traits changes.
+  const follow = (model, traits, draw) => {
+    for (const trait of traits) model.on(`change:${trait}`, draw);
+    draw();
+  };
+
+  return { el, stage, row, legend, figure, number, slider, choice, toggle, player, numbers, images, alphaBar, picture, plot, facts, follow };
+})();

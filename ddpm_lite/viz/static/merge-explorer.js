@@ -1,0 +1,60 @@
+// Two noise steps, 0 to s and s to t, against one jump from 0 to t: histograms of the same number of points.
+function render({ model, el: place }) {
+  const T = model.get("T"), n = model.get("points");
+  const bar = kit.alphaBar(kit.numbers(model, "beta", Float32Array, T + 1));
+  const z = kit.numbers(model, "noise", Int16Array, 3 * n, 1 / 4096);
+  const edges = Array.from({ length: 41 }, (_, i) => -4 + i / 5);
+  const plot = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "number at time t", ylabel: "density", label: "" });
+  const kinds = ["dw-1", "dw-2"].map((kind) => plot.bars(kind));
+  const curve = plot.line("dw-exact");
+  const facts = kit.facts();
+
+  const moments = (x) => {
+    const mean = x.reduce((a, b) => a + b, 0) / n;
+    return [mean, Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / n)];
+  };
+  const heights = (x) => {
+    const counts = new Float64Array(40);
+    for (const v of x) if (v >= -4 && v < 4) counts[Math.floor((v + 4) * 5)]++;
+    return counts.map((count) => (count * 5) / n);
+  };
+  // eq-forward-closed, from any earlier time to a later one
+  const jump = (x, from, to, draw) => {
+    const kept = bar[to] / bar[from];
+    return x.map((v, i) => Math.sqrt(kept) * v + Math.sqrt(1 - kept) * z[draw * n + i]);
+  };
+  const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 3)}, deviation ${kit.number(deviation, 3)}`;
+
+  const draw = () => {
+    const t = model.get("t"), s = model.get("s");
+    if (s >= t) {
+      model.set("s", t - 1);
+      model.save_changes();
+      return;
+    }
+    const start = new Float64Array(n).fill(model.get("x_0"));
+    const two = jump(jump(start, 0, s, 0), s, t, 1), one = jump(start, 0, t, 2);
+    [two, one].forEach((x, i) => kinds[i](edges, heights(x)));
+    const mean = Math.sqrt(bar[t]) * model.get("x_0"), deviation = Math.sqrt(1 - bar[t]);
+    const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
+    const density = (v) => Math.exp(-(((v - mean) / deviation) ** 2) / 2) / (deviation * Math.sqrt(2 * Math.PI));
+    curve(xs, xs.map(density));
+    facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, deviation])]]);
+    plot.say(`Histograms of ${n} points at time ${t}: two steps by way of ${s}, and one jump, around ${kit.number(mean, 3)}.`);
+  };
+
+  kit.stage(
+    place,
+    "Two noise steps against one jump",
+    kit.row(
+      kit.slider(model, "x_0", { label: "start x₀", min: -1, max: 1, step: 0.05 }),
+      kit.slider(model, "s", { label: "stop at s", min: 0, max: T - 1 }),
+      kit.slider(model, "t", { label: "end at t", min: 1, max: T }),
+    ),
+    plot.svg,
+    kit.legend([["dw-1", "two steps"], ["dw-2", "one jump"], ["dw-exact", "formula"]]),
+    facts,
+  );
+  kit.follow(model, ["x_0", "s", "t"], draw);
+}
+export default { render };

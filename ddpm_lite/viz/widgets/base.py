@@ -1,0 +1,114 @@
+"""What all widgets share: a live widget where there is a kernel, and a twin in HTML where there is none.
+
+In Jupyter a widget is an anywidget: its traits are in Python and in the page at once. In the built book its HTML
+twin is shown: a still figure, and the state from which host.js starts the same module. nbval compares the twin, so what
+goes into the state is rounded first: images to bytes, noise to int16, tables to float32.
+"""
+
+import json
+from base64 import b64encode
+from html import escape
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from ddpm_lite._check import check_images, describe, fail
+from ddpm_lite.schedule import Schedule
+
+STATIC = Path(__file__).parent.parent / "static"
+NOISE_UNIT = 1 / 4096  # noise travels as int16 in this unit: up to 8 standard deviations
+
+
+def module(name: str) -> str:
+    """The JavaScript of a widget as one module without imports: kit.js, then static/NAME.js."""
+    return (STATIC / "kit.js").read_text(encoding="utf8") + (STATIC / f"{name}.js").read_text(encoding="utf8")
+
+
+def state(trait: traitlets.TraitType) -> traitlets.TraitType:
+    """A trait that Python and the page share, and that the twin carries."""
+    return trait.tag(sync=True, twin=True)
+
+
+class Widget(anywidget.AnyWidget):
+    """A widget of the book. A class of its own says `name` (of its module), `_esm`, `still` and `sentence`."""
+
+    name = ""
+    _css = STATIC / "widgets.css"
+
+    def still(self) -> str:
+        """HTML of a figure that makes the widget's point without moving."""
+        raise NotImplementedError(f"{type(self).__name__} needs a still figure")
+
+    def sentence(self) -> str:
+        """What the still figure shows, in words; readers without JavaScript read it."""
+        raise NotImplementedError(f"{type(self).__name__} needs a sentence")
+
+    def twin(self) -> str:
+        """The widget for a page without a kernel."""
+        values = {name: _plain(getattr(self, name)) for name in sorted(self.traits(twin=True))}
+        text = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))
+        still = f'<div class="ddpm-widget ddpm-widget-still">{self.still()}<p>{escape(self.sentence())}</p></div>'
+        return f'<div data-widget="{self.name}" data-state="{text}">{still}</div>'
+
+    def __repr__(self) -> str:
+        names = sorted(self.traits(twin=True))
+        values = {name: getattr(self, name) for name in names}
+        short = [f"{k}={v!r}" for k, v in values.items() if isinstance(v, bool | int | float | str)]
+        return f"{type(self).__name__}({', '.join(short)})"
+
+    def _repr_mimebundle_(self, **options):
+        bundle = super()._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/plain": repr(self), "text/html": self.twin()}, metadata
+
+
+def _plain(value):
+    if isinstance(value, bytes):
+        return {"bytes": b64encode(value).decode()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def grey(x: np.ndarray | Tensor) -> np.ndarray:
+    """Values in [-1, 1] as grey levels 0..255; what lies outside is cut off, as a screen does it."""
+    values = np.asarray(x, dtype=np.float64)
+    return np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def image_bytes(argument: str, x: Tensor) -> bytes:
+    """Images (N, C, H, W) in [-1, 1] as they travel: one byte a value."""
+    if not isinstance(x, Tensor):
+        fail(TypeError, argument, "a tensor of images (N, C, H, W)", type(x).__name__)
+    check_images(argument, x)
+    if x.shape[1] not in (1, 3):
+        fail(ValueError, argument, "one channel or three", describe(x))
+    return grey(x.detach().cpu()).tobytes()
+
+
+def noise_bytes(z: np.ndarray | Tensor) -> bytes:
+    """Noise as it travels: int16 in units of 1/4096."""
+    return np.rint(np.asarray(z, dtype=np.float64) / NOISE_UNIT).astype("<i2").tobytes()
+
+
+def read_noise(data: bytes) -> np.ndarray:
+    """The noise that the page sees, float64."""
+    return np.frombuffer(data, "<i2") * NOISE_UNIT
+
+
+def float_bytes(values: np.ndarray | Tensor) -> bytes:
+    """A table as it travels: float32, in which the last digits that processors differ in are gone."""
+    return np.asarray(values, dtype=np.float64).astype("<f4").tobytes()
+
+
+def beta_bytes(argument: str, schedule: Schedule) -> bytes:
+    """beta_0..beta_T as they travel."""
+    if not isinstance(schedule, Schedule):
+        fail(TypeError, argument, "a Schedule", type(schedule).__name__, "linear_schedule() makes one")
+    return float_bytes(schedule.beta.cpu())
+
+
+def read_alpha_bar(data: bytes) -> np.ndarray:
+    """alpha_bar_0..alpha_bar_T as the page computes them from the table of beta, float64."""
+    return np.cumprod(1 - np.frombuffer(data, "<f4").astype(np.float64))

@@ -1,0 +1,87 @@
+"""Two noise steps against one jump."""
+
+import numpy as np
+import traitlets
+
+from ddpm_lite._check import check_real, check_whole
+from ddpm_lite.schedule import Schedule, linear_schedule
+from ddpm_lite.viz.widgets import still
+from ddpm_lite.viz.widgets.base import (
+    Widget,
+    beta_bytes,
+    module,
+    noise_bytes,
+    read_alpha_bar,
+    read_noise,
+    state,
+)
+
+
+class MergeExplorer(Widget):
+    """Points that go from x_0 to t in two noise steps, by way of s, and in one jump (eq-forward-closed).
+
+    Args:
+        schedule: the forward process; None is the paper's.
+        x_0: where all points start, in [-1, 1].
+        s, t: the stop and the end, 0 <= s < t <= T.
+        points: how many, 10..5000.
+        seed: of their noise.
+
+    Raises:
+        ValueError, TypeError: one line names the argument.
+    """
+
+    name = "merge-explorer"
+    _esm = module("merge-explorer")
+    T = state(traitlets.Int())
+    points = state(traitlets.Int())
+    beta = state(traitlets.Bytes())
+    noise = state(traitlets.Bytes())
+    x_0 = state(traitlets.Float())
+    s = state(traitlets.Int())
+    t = state(traitlets.Int())
+
+    def __init__(
+        self,
+        schedule: Schedule | None = None,
+        *,
+        x_0: float = 0.8,
+        s: int = 100,
+        t: int = 300,
+        points: int = 1500,
+        seed: int = 0,
+    ):
+        schedule = linear_schedule() if schedule is None else schedule
+        beta = beta_bytes("schedule", schedule)
+        check_whole("t", t, 1, schedule.T)
+        super().__init__(
+            T=schedule.T,
+            points=check_whole("points", points, 10, 5000),
+            beta=beta,
+            noise=noise_bytes(np.random.default_rng(check_whole("seed", seed, 0)).standard_normal((3, points))),
+            x_0=check_real("x_0", x_0, -1, 1),
+            s=check_whole("s", s, 0, t - 1),
+            t=t,
+        )
+
+    def walked(self) -> tuple[np.ndarray, np.ndarray]:
+        """The points at t after two steps and after one jump, as the page computes them."""
+        bar, z = read_alpha_bar(self.beta), read_noise(self.noise).reshape(3, -1)
+        kept = bar[self.t] / bar[self.s]
+        x_s = np.sqrt(bar[self.s]) * self.x_0 + np.sqrt(1 - bar[self.s]) * z[0]
+        two = np.sqrt(kept) * x_s + np.sqrt(1 - kept) * z[1]
+        return two, np.sqrt(bar[self.t]) * self.x_0 + np.sqrt(1 - bar[self.t]) * z[2]
+
+    def still(self) -> str:
+        edges = np.linspace(-4, 4, 41)
+        two, one = (np.histogram(x, edges)[0] * 5 / self.points for x in self.walked())
+        middles = (edges[1:] + edges[:-1]) / 2
+        return still.curves(
+            middles, {"two steps": two, "one jump": one}, alt=self.sentence(), xlabel="number at time t", y=(0, 1)
+        )
+
+    def sentence(self) -> str:
+        return (
+            f"{self.points} points that start at {self.x_0:g} and go to t = {self.t}, in two noise steps by way of "
+            f"s = {self.s} and in one jump: the two outlines agree."
+        )

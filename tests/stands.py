@@ -1,0 +1,107 @@
+"""Widgets on a page of their own, as the book shows them: no kernel, no network. Used by the browser tests."""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+from ddpm_book.widgets import scripts
+
+PAGE = """<!doctype html>
+<html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>Widgets</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="widgets.css">{tags}
+<style>html {{ background: #fff; color: #222; }}
+html[data-theme="dark"] {{ background: #14181e; color: #ced6dd; }}</style>
+</head><body><main><h1>Widgets</h1>{twins}</main></body></html>"""
+
+# In the page: the model of the widget with the number i.
+MODEL = "document.querySelectorAll('[data-widget]')[i].model"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+class Served:
+    """A folder over loopback http."""
+
+    def __init__(self, folder):
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        self.thread = threading.Thread(target=self.http.serve_forever)
+        self.thread.start()
+        self.origin = f"http://127.0.0.1:{self.http.server_port}"
+
+    def close(self):
+        self.http.shutdown()
+        self.thread.join()
+        self.http.server_close()
+
+
+class Stand:
+    """A page with widgets in a tab of its own; `foreign` and `complaints` stay empty if all is well."""
+
+    def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, **context):
+        used = sorted({widget.name for widget in widgets})
+        for name, text in scripts().items():
+            (folder / name).write_text(text, encoding="utf8")
+        tags = "".join(f'<script defer src="{name}.js"></script>' for name in ["host", *used])
+        twins = "".join(widget.twin() for widget in widgets)
+        if damage:
+            twins = damage(twins)
+        (folder / "page.html").write_text(PAGE.format(theme=theme, tags=tags, twins=twins), encoding="utf8")
+        origin = origin or folder.as_uri()
+        self.foreign, self.complaints = [], []
+        self.context = browser.new_context(color_scheme=theme, **context)
+        self.context.route("**/*", lambda route: self._route(route, origin))
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(f"{origin}/page.html")
+
+    def _route(self, route, origin):
+        if route.request.url.startswith((origin, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.foreign.append(route.request.url)
+            route.abort()
+
+    def get(self, trait, index=0):
+        """A trait's value in the page, of the widget with this number."""
+        return self.page.evaluate(
+            "([i, name]) => document.querySelectorAll('[data-widget]')[i].model.get(name)", [index, trait]
+        )
+
+    def set(self, index=0, **traits):
+        """Set traits in the page, as a control would."""
+        code = f"([i, values]) => Object.entries(values).forEach(([name, value]) => {MODEL}.set(name, value))"
+        self.page.evaluate(code, [index, traits])
+
+    def pixels(self, index=0):
+        """What the canvas with this number on the page shows: uint8 (H, W, 3)."""
+        width, height, values = self.page.evaluate(
+            """(i) => {
+              const canvas = document.querySelectorAll('canvas')[i];
+              const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+              return [canvas.width, canvas.height, Array.from(data)];
+            }""",
+            index,
+        )
+        return np.array(values, np.uint8).reshape(height, width, 4)[..., :3]
+
+    def facts(self, index=0):
+        """The words and numbers below a widget, {word: value as shown}."""
+        code = """(i) => Array.from(document.querySelectorAll('[data-widget]')[i].querySelectorAll('.dw-facts > div'),
+          (d) => [d.querySelector('dt').textContent, d.querySelector('dd').textContent])"""
+        return dict(self.page.evaluate(code, index))
+
+    def curve(self, selector, index=0):
+        """The points of an SVG path, (N, 2), in the plot's own units of pixels."""
+        code = "([i, s]) => document.querySelectorAll('[data-widget]')[i].querySelector(s).getAttribute('d')"
+        text = self.page.evaluate(code, [index, selector])
+        return np.array([[float(v) for v in part.split()] for part in text.lstrip("M").split("L")])
+
+    def quiet(self):
+        """Nothing asked of another host, no complaint."""
+        return self.foreign == [] and self.complaints == []

@@ -1,0 +1,62 @@
+"""The merge explorer: its numbers, its twin, and the page."""
+
+import numpy as np
+import pytest
+
+from ddpm_lite import linear_schedule
+from ddpm_lite.viz.widgets import MergeExplorer
+
+
+def test_points_follow_the_closed_form():
+    widget = MergeExplorer(x_0=0.5, s=200, t=450, points=5000)
+    schedule = linear_schedule()
+    for x in widget.walked():
+        assert abs(x.mean() - 0.5 * float(schedule.alpha_bar[450].sqrt())) < 4 / 5000**0.5
+        assert abs(x.std() - float((1 - schedule.alpha_bar[450]).sqrt())) < 4 / 10000**0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"t": 0}, "t: expected a whole number in 1..1000"),
+        ({"s": 300}, "s: expected a whole number in 0..299"),
+        ({"x_0": float("nan")}, "x_0: expected a number in"),
+        ({"points": 3}, "points: expected"),
+        ({"schedule": "linear"}, "schedule: expected a Schedule"),
+    ],
+)
+def test_bad_state_is_one_line(plain, options, words):
+    with pytest.raises((ValueError, TypeError), match=words.replace("..", r"\.\.")) as caught:
+        MergeExplorer(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.html
+def test_page_shows_numpys_numbers(stand):
+    widget = MergeExplorer()
+    page = stand(widget)
+    for s, t, x_0 in ((100, 300, 0.8), (0, 1, -1.0), (640, 1000, 0.35)):
+        page.set(t=t)  # s < t always
+        page.set(s=s, x_0=x_0)
+        widget.s, widget.t, widget.x_0 = s, t, x_0
+        words = page.facts()
+        for name, x in zip(("Two steps:", "One jump:"), widget.walked(), strict=True):
+            shown = [float(part.split()[1].replace("\u2212", "-")) for part in words[name].split(",")]
+            np.testing.assert_allclose(shown, [x.mean(), x.std()], rtol=6e-3, atol=1e-6)  # three digits
+
+
+@pytest.mark.html
+def test_keyboard_moves_every_control(stand):
+    page = stand(MergeExplorer())
+    for trait, step in (("x_0", 0.05), ("s", 1), ("t", 1)):
+        before = page.get(trait)
+        page.page.locator(f"input[id^=dw-{trait}]").focus()
+        page.page.keyboard.press("ArrowRight")
+        assert page.get(trait) == pytest.approx(before + step)
+
+
+@pytest.mark.html
+def test_stop_stays_before_the_end(stand):
+    page = stand(MergeExplorer(s=100, t=300))
+    page.set(t=50)
+    assert page.get("s") == 49
