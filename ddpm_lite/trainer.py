@@ -1,17 +1,21 @@
 """Algorithm 1: draw an image, a time and a noise, and learn to tell the noise. `train` is a generator of states.
 
-All randomness is stateless. The order of the images follows from (seed, epoch), and t, z and what is dropped from
-(seed, step, rank): step 700 is the same whether the run was stopped at 699 or not.
+All randomness is stateless: step 700 is the same whether the run was stopped at 699 or not. The order of the images
+follows from (seed, epoch). From (seed, step) follow t, z, which labels are dropped and which images are flipped, drawn
+for the whole batch in this order. A batch may be cut into parts, over processes and one after another: each takes its
+slice of these draws, so that the loss stays the same to rounding. Only the dropout inside the network is drawn where
+it is used, from (seed, step, part) with the parts of all processes counted from 0; part 0 carries on after the batch.
 """
 
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -27,20 +31,25 @@ class TrainConfig:
 
     Args:
         steps: optimiser steps, >= 1.
-        batch_size: images a step.
+        batch_size: images a step, over all processes.
         lr: learning rate of Adam after its warm-up.
         warmup: steps over which the learning rate grows from 0 to lr.
         grad_clip: largest norm of the gradient.
         ema_decay: the average's decay, in [0, 1), reached from below: early steps are forgotten sooner.
         seed: everything random follows from it.
         label_dropout: share of labels to drop, so that guidance has an unlabelled model too; 0 drops none.
+        flip: mirror every other image, left to right, by chance. Not for digits.
+        accumulation: parts that a process cuts its batch into, one after another; less memory for the same loss.
+        halve_on_oom: when memory runs out, double accumulation and do the step again.
+        mixed_precision: "no", or "bf16" for a network that computes in bfloat16; weights and loss stay as they are.
+        compile: hand the network to torch.compile. Minutes at the start; worth it on a GPU.
 
     Raises:
         ValueError: the one line names the field.
 
     Source: Ho et al. (2020), appendix B, and its code (warm-up and clipping are only there): lr 2e-4,
-    warmup 5000, batch_size 128, grad_clip 1, ema_decay 0.9999, steps 800,000 for CIFAR-10. Dropping labels: Ho and
-    Salimans (2022), Algorithm 1.
+    warmup 5000, batch_size 128, grad_clip 1, ema_decay 0.9999, flip, steps 800,000 for CIFAR-10. Dropping labels: Ho
+    and Salimans (2022), Algorithm 1.
     """
 
     steps: int
@@ -51,10 +60,21 @@ class TrainConfig:
     ema_decay: float = 0.9999
     seed: int = 0
     label_dropout: float = 0.1
+    flip: bool = False
+    accumulation: int = 1
+    halve_on_oom: bool = False
+    mixed_precision: str = "no"
+    compile: bool = False
 
     def __post_init__(self):
         for field, low in (("steps", 1), ("batch_size", 1), ("warmup", 0), ("seed", 0)):
             check_whole(field, getattr(self, field), low)
+        check_whole("accumulation", self.accumulation, 1, self.batch_size)
+        for field in ("flip", "halve_on_oom", "compile"):
+            if not isinstance(getattr(self, field), bool):
+                fail(ValueError, field, "True or False", describe(getattr(self, field)))
+        if self.mixed_precision not in ("no", "bf16"):
+            fail(ValueError, "mixed_precision", '"no" or "bf16"', f"{self.mixed_precision!r}")
         check_real("lr", self.lr, 0, 1, ends="(]")
         check_real("grad_clip", self.grad_clip, 0, float("inf"), ends="(]")
         check_real("ema_decay", self.ema_decay, 0, 1, ends="[)")
@@ -62,81 +82,235 @@ class TrainConfig:
 
 
 class TrainState:
-    """What a step leaves behind: its number, its loss, the network, and the network's running average."""
+    """What a step leaves behind: its number, its loss, the network, its running average, and Adam with its moments."""
 
-    def __init__(self, step: int, loss: Tensor, model: nn.Module, ema_model: nn.Module):
+    def __init__(self, step: int, loss: Tensor, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Adam):
         self.step = step
         self.model = model
-        self.ema_model = ema_model
+        self.ema = ema
+        self.optimizer = optimizer
         self._loss = loss
 
     @property
+    def ema_model(self) -> nn.Module:
+        """The network with the averaged weights: the one to sample from."""
+        return self.ema.module
+
+    @property
     def loss(self) -> float:
-        """The step's loss. Reading it waits for the device, so on a GPU read it now and then, not always."""
+        """The step's loss, that of the whole batch."""
         return self._loss.item()
 
     def __repr__(self) -> str:
         return f"TrainState(step={self.step}, loss={self.loss:.4f})"
 
 
+class Diverged(ArithmeticError):
+    """The loss or the gradient is not finite; raised before optimiser and average have seen it.
+
+    `step` is the step that failed, and `t` holds the times of its batch.
+    """
+
+    def __init__(self, step: int, loss: float, norm: float, t: Tensor):
+        times = sorted(t.tolist())
+        some = ", ".join(map(str, times[:12])) + (f" and {len(times) - 12} more" if len(times) > 12 else "")
+        got = f"loss {loss} and a gradient of norm {norm} (t was {some})"
+        advice = "the weights are still those of the step before; try a lower lr, a longer warmup or no bf16"
+        super().__init__(f"step {step}: expected a finite loss and gradient, got {got}; {advice}")
+        self.step, self.t = step, t
+
+
+def first_state(model: nn.Module) -> TrainState:
+    """Step 0: nothing learnt yet. The average starts as a copy of the model."""
+    return TrainState(
+        0, torch.tensor(float("nan")), model, AveragedModel(model).eval(), torch.optim.Adam(model.parameters())
+    )
+
+
 def train(
     model: nn.Module,
     schedule: Schedule,
-    images: Float[Tensor, "N C H W"],
+    images: Float[Tensor, "N C H W"] | UInt8[Tensor, "N C H W"] | UInt8[np.ndarray, "N C H W"],
     config: TrainConfig,
     *,
     labels: Int64[Tensor, "N"] | None = None,
     none: int | None = None,
-    rank: int = 0,
+    accelerator=None,
+    start: TrainState | None = None,
 ) -> Iterator[TrainState]:
     """Train the model and hand out a state after each step, the EMA's included (alg-training).
 
     Args:
         model: (x_t, t, context) -> z_hat; trained in place, on the device it is on.
         schedule: the forward process.
-        images: (N, C, H, W) in [-1, 1], all of them.
+        images: (N, C, H, W), all of them: floats in [-1, 1]; or uint8 in 0..255, a quarter of the memory, scaled
+            batch by batch; or a NumPy array of uint8 such as `np.load(file, mmap_mode="r")`, of which only the batch
+            is read.
         config: how.
         labels: one per image, 0..none-1; the model gets them as its context.
         none: the number that stands for a dropped label, as in `ConditionalUNet.none`.
-        rank: number of this process among several; each draws its own t and z, and drops its own labels.
+        accelerator: an `accelerate.Accelerator`, which then decides on device, mixed precision and processes.
+        start: an earlier state of this model, to go on from; the steps after it are as if nothing had happened.
 
     Yields:
-        TrainState, config.steps times. Stop whenever you like.
+        TrainState, one for each step up to config.steps. Stop whenever you like.
 
     Raises:
-        ValueError, TypeError: images that are not finite floats in [-1, 1] of shape (N, C, H, W); labels that do
-        not fit them, or are to be dropped when `none` is not said.
+        ValueError, TypeError: images that are not as above; labels that do not fit them, or are to be dropped when
+        `none` is not said; an accelerator or a start that does not fit. Diverged: a loss that is not finite.
+        torch.OutOfMemoryError: the one line says what to halve.
 
     Source: Ho et al. (2020), Algorithm 1.
     """
-    check_images("images", images)
+    _check_images(images)
     parameter = next(model.parameters(), None)
     if parameter is None:
         fail(ValueError, "model", "a module with parameters to train", describe(model))
-    device = parameter.device
-    schedule, images = schedule.to(device) if device.type != "cpu" else schedule, images.to(device)
+    if start is not None and start.model is not model:
+        fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
     if labels is not None:
-        labels = _checked(labels, len(images), none, config.label_dropout).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    ema = AveragedModel(model).eval()
+        labels = _checked(labels, len(images), none, config.label_dropout)
+    _check_processes(config, accelerator)
 
-    for step in range(1, config.steps + 1):
+    network = _prepared(model, config, accelerator)  # moves the model to the accelerator's device
+    device = next(model.parameters()).device
+    schedule = schedule.to(device) if device.type != "cpu" else schedule
+    data = _Data(images, labels, none, device)
+    state, parts = start or first_state(model), config.accumulation
+    ema, optimizer = state.ema, state.optimizer
+
+    for step in range(state.step + 1, config.steps + 1):
         model.train()
         optimizer.param_groups[0]["lr"] = config.lr * min(1.0, step / max(1, config.warmup))
-        batch = batch_indices(len(images), config, step).to(device)
-        x_0, context = images[batch], None if labels is None else labels[batch]
-        with randomness_of(config.seed, step, rank, device):
-            t = torch.randint(1, schedule.T + 1, (len(x_0),), device=device)
-            z = torch.randn_like(x_0)
-            if labels is not None and config.label_dropout > 0:
-                context = drop_labels(context, none, config.label_dropout)
-            loss = ddpm_loss(model, schedule, x_0, t, z, context)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        loss = None
+        while loss is None:
+            optimizer.zero_grad()
+            try:
+                loss, t = _gradients(network, schedule, data, config, step, parts, accelerator)
+            except torch.OutOfMemoryError:
+                parts = _more_parts(parts, config, step, accelerator)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+        # The one wait for the device in a step. What follows is queued in less time than it takes to compute.
+        if not torch.isfinite(loss + norm):
+            raise Diverged(step, loss.item(), norm.item(), t)
         optimizer.step()
         update_ema(ema, model, ema_decay(step, config.ema_decay))
-        yield TrainState(step, loss.detach(), model, ema.module)
+        yield TrainState(step, loss, model, ema, optimizer)
+
+
+def _gradients(network, schedule: Schedule, data, config: TrainConfig, step: int, parts: int, accelerator):
+    """The batch's loss and its t; the gradients are left in the parameters.
+
+    Each of n processes has `parts` parts of the batch. The loss is the sum of theirs, each weighted by its share of
+    the images; DDP takes the mean of the processes' gradients, hence the factor n there.
+    """
+    rank, n = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+    B, loss = config.batch_size, 0.0
+    index = batch_indices(data.N, config, step)
+    with randomness_of(config.seed, step, 0, data.device):
+        t = torch.randint(1, schedule.T + 1, (B,), device=data.device)
+        z = torch.randn(B, *data.shape, dtype=data.dtype, device=data.device)
+        context = data.context(index, config.label_dropout)
+        flip = torch.rand(B, device=data.device) < 0.5 if config.flip else None
+        for part in range(rank * parts, (rank + 1) * parts):
+            if part > 0:
+                torch.manual_seed(_key(config.seed, step, part))
+            own = slice(B * part // (n * parts), B * (part + 1) // (n * parts))
+            x_0, share = data.take(index[own]), (own.stop - own.start) / B
+            if flip is not None:
+                x_0 = torch.where(flip[own, None, None, None], x_0.flip(3), x_0)
+            last = part == (rank + 1) * parts - 1
+            with nullcontext() if n == 1 or last else accelerator.no_sync(network):
+                own_loss = ddpm_loss(network, schedule, x_0, t[own], z[own], None if context is None else context[own])
+                (own_loss * (share * n)).backward()
+            loss = loss + own_loss.detach() * share
+    return (loss if n == 1 else accelerator.reduce(loss, "sum")), t
+
+
+class _Data:
+    """The images and labels of a batch, on the device."""
+
+    def __init__(self, images: Tensor | np.ndarray, labels: Tensor | None, none: int | None, device: torch.device):
+        self.N, self.shape, self.device = len(images), images.shape[1:], device
+        self.images = images if isinstance(images, np.ndarray) else images.to(device)
+        self.dtype = torch.float32 if images.dtype in (torch.uint8, np.uint8) else images.dtype
+        self.labels, self.none = None if labels is None else labels.to(device), none
+
+    def take(self, index: Int64[Tensor, "B"]) -> Float[Tensor, "B C H W"]:
+        """These images, as floats in [-1, 1]."""
+        if isinstance(self.images, np.ndarray):
+            rows, back = np.unique(index.numpy(), return_inverse=True)  # a file is read from front to back
+            x = torch.from_numpy(self.images[rows][back])
+            x = (x.pin_memory() if self.device.type == "cuda" else x).to(self.device, non_blocking=True)
+        else:
+            x = self.images[index.to(self.device)]
+        return x / 127.5 - 1 if x.dtype == torch.uint8 else x
+
+    def context(self, index: Int64[Tensor, "B"], p: float) -> Int64[Tensor, "B"] | None:
+        """Their labels, each dropped with probability p."""
+        if self.labels is None:
+            return None
+        labels = self.labels[index.to(self.device)]
+        return drop_labels(labels, self.none, p) if p > 0 else labels
+
+
+class _Network(nn.Module):
+    """The model as the trainer calls it: in bfloat16 if so asked. What accelerate alters is this shell alone."""
+
+    def __init__(self, model: nn.Module, bf16: bool):
+        super().__init__()
+        self.model, self.bf16 = model, bf16
+
+    def forward(self, x_t: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        if not self.bf16:
+            return self.model(x_t, t, context)
+        with torch.autocast(x_t.device.type, torch.bfloat16):
+            return self.model(x_t, t, context).to(x_t.dtype)  # the loss is no place to save digits
+
+
+def _prepared(model: nn.Module, config: TrainConfig, accelerator) -> nn.Module:
+    network = _Network(model, config.mixed_precision == "bf16" and accelerator is None)
+    network = network if accelerator is None else accelerator.prepare(network)
+    return torch.compile(network) if config.compile else network
+
+
+def _check_processes(config: TrainConfig, accelerator) -> None:
+    """What the accelerator does and what the config asks for go together."""
+    if accelerator is None:
+        return
+    n, theirs = accelerator.num_processes, accelerator.mixed_precision
+    if theirs != config.mixed_precision:
+        advice = f"make it Accelerator(mixed_precision={config.mixed_precision!r})"
+        fail(ValueError, "accelerator", f"mixed_precision {config.mixed_precision!r}", f"{theirs!r}", advice)
+    if n * config.accumulation > config.batch_size:
+        expected = f"at least {n * config.accumulation}, an image for each part of {n} processes"
+        fail(ValueError, "batch_size", expected, f"{config.batch_size}")
+    if n > 1 and config.halve_on_oom:
+        fail(ValueError, "halve_on_oom", f"False with {n} processes", "True", "raise accumulation instead")
+
+
+def _more_parts(parts: int, config: TrainConfig, step: int, accelerator) -> int:
+    """Twice as many parts after memory ran out, if that is allowed."""
+    n = 1 if accelerator is None else accelerator.num_processes
+    size = -(-config.batch_size // (n * parts))
+    got = f"no memory left at step {step} with {size} images at a time"
+    if 2 * parts * n > config.batch_size:
+        advice = "use smaller images or a smaller network"
+        fail(torch.OutOfMemoryError, "batch_size", "parts that fit in memory", got, advice)
+    if not config.halve_on_oom:
+        advice = f"set accumulation={2 * parts} (half as many at a time, the same loss), or halve batch_size"
+        fail(torch.OutOfMemoryError, "accumulation", "parts that fit in memory", got, advice)
+    warnings.warn(f"{got}: going on with accumulation={2 * parts}, the same loss", stacklevel=3)
+    return 2 * parts
+
+
+def _check_images(images: Tensor | np.ndarray) -> None:
+    """Floats in [-1, 1] or uint8, (N, C, H, W); the values of a float tensor are looked at here, once."""
+    if isinstance(images, Tensor) and images.dtype != torch.uint8:
+        return check_images("images", images)
+    if images.ndim != 4 or 0 in images.shape or images.dtype not in (torch.uint8, np.uint8):
+        got = describe(images) if isinstance(images, Tensor) else f"{images.dtype} array of shape {images.shape}"
+        fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", got)
 
 
 def _checked(labels: Tensor, N: int, none: int | None, p: float) -> Tensor:
@@ -178,9 +352,12 @@ def _epoch_order(N: int, seed: int, epoch: int) -> np.ndarray:
 
 
 @contextmanager
-def randomness_of(seed: int, step: int, rank: int, device: torch.device) -> Iterator[None]:
-    """torch's random numbers as (seed, step, rank) gives them; afterwards they are as they were before."""
-    key = int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+def randomness_of(seed: int, step: int, part: int, device: torch.device) -> Iterator[None]:
+    """torch's random numbers as (seed, step, part) gives them; afterwards they are as they were before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(key)
+        torch.manual_seed(_key(seed, step, part))
         yield
+
+
+def _key(seed: int, step: int, part: int) -> int:
+    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0])

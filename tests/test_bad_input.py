@@ -103,7 +103,18 @@ CASES = {
         "beta[0]: expected 0 (time 0 is the clean image), got 0.1; put a 0 in front",
     ),
     "beta is one number": (lambda: Schedule(torch.tensor(0.1)), "beta: expected a float tensor of T + 1 >= 2"),
-    "training images uint8": (lambda: first_state(UINT8), "images: expected a floating-point tensor"),
+    "training images of whole numbers": (
+        lambda: first_state(X.long()),
+        "images: expected a floating-point tensor with values about [-1, 1], got int64 tensor of shape (2, 1, 8, 8)",
+    ),
+    "training images uint8 and flat": (
+        lambda: first_state(UINT8.flatten(1)),
+        "images: expected non-empty uint8 images of shape (N, C, H, W), got uint8 tensor of shape (2, 64)",
+    ),
+    "training images in a float array": (
+        lambda: first_state(X.numpy()),
+        "images: expected non-empty uint8 images of shape (N, C, H, W), got float32 array of shape (2, 1, 8, 8)",
+    ),
     "training images in 0..255": (
         lambda: first_state(with_bad_value(255.0)),
         "images: expected values in [-1, 1], got values in [0, 255]; scale them",

@@ -161,7 +161,7 @@ def test_dropping_is_stateless():
     again = spied(steps=4, labels=labels, none=200)[2]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0] == 200, first[1] == 200)
-    other = spied(steps=1, labels=labels, none=200, rank=1)[2]
+    other = spied(steps=1, labels=labels, none=200, seed=1)[2]
     assert not torch.equal(other[0] == 200, first[0] == 200)
 
 

@@ -1,13 +1,16 @@
-"""The loop: it learns, it repeats itself bit for bit, and every random number follows from (seed, step, rank)."""
+"""The loop: it learns, it repeats itself bit for bit, and every random number follows from (seed, step)."""
 
 import itertools
+import re
+import sys
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from ddpm_lite import TrainConfig, UNet, UNetConfig, linear_schedule, train
-from ddpm_lite.trainer import batch_indices, ema_decay, randomness_of, update_ema
+from ddpm_lite import ConditionalUNet, LabelEncoder, TrainConfig, UNet, UNetConfig, linear_schedule, train
+from ddpm_lite.trainer import Diverged, batch_indices, ema_decay, randomness_of, update_ema
 
 PAPER = linear_schedule()
 CPU = torch.device("cpu")
@@ -156,3 +159,248 @@ def test_every_weight_gets_a_finite_gradient_and_moves():
         assert torch.isfinite(parameter.grad).all(), name
         assert name.endswith("to_k.bias") or (parameter != old).any(), name  # softmax cancels K's bias
     assert repr(state).startswith("TrainState(step=4, loss=")
+
+
+def test_going_on_from_a_state_is_never_having_stopped():
+    config = TrainConfig(steps=8, batch_size=6, lr=1e-3, seed=5)
+    losses, whole = run(config, dropout=0.2)
+    model = small_model(0.2)
+    first = list(itertools.islice(train(model, PAPER, images(), config), 5))
+    torch.randn(3)
+    rest = list(train(model, PAPER, images(), config, start=first[-1]))
+    assert [state.loss for state in first + rest] == losses
+    assert [state.step for state in rest] == [6, 7, 8]
+    assert torch.equal(weights(rest[-1].model), weights(whole.model))
+    assert torch.equal(weights(rest[-1].ema_model), weights(whole.ema_model))
+    assert list(train(model, PAPER, images(), config, start=rest[-1])) == []
+
+
+def test_a_state_of_another_model_is_refused():
+    state = run(TrainConfig(steps=1, batch_size=2))[1]
+    with pytest.raises(ValueError, match="start: expected a state of this model, got a state of another; give model="):
+        next(train(small_model(), PAPER, images(), TrainConfig(steps=2), start=state))
+
+
+class Spy(torch.nn.Module):
+    """Keeps what it is given; its answer is a weight times it."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.3))
+        self.seen = []
+
+    def forward(self, x_t, t, context=None):
+        self.seen.append((x_t.clone(), t))
+        return self.weight * x_t
+
+
+def seen(pictures, schedule=PAPER, steps=3, **options):
+    spy = Spy()
+    for _ in train(spy, schedule, pictures, TrainConfig(steps=steps, batch_size=8, **options)):
+        pass
+    return torch.cat([x_t for x_t, _ in spy.seen]), torch.cat([t for _, t in spy.seen])
+
+
+@pytest.mark.parametrize(("parts", "labelled"), [(2, False), (4, False), (3, True)])
+def test_a_batch_in_parts_is_the_same_batch(parts, labelled):
+    """Also when it cannot be cut evenly: 10 images in 3 or 4 parts."""
+
+    def losses(accumulation):
+        model, more = small_model(), {}
+        if labelled:
+            torch.manual_seed(0)
+            unet = UNet(UNetConfig(8, 1, (8, 16), blocks=1, context_dim=4))
+            model, more = ConditionalUNet(unet, LabelEncoder(10, 4)), {"labels": torch.arange(20) % 10, "none": 10}
+        config = TrainConfig(steps=6, batch_size=10, lr=2e-3, flip=True, accumulation=accumulation)
+        return torch.tensor([state.loss for state in train(model, PAPER, images(), config, **more)])
+
+    torch.testing.assert_close(losses(parts), losses(1), rtol=1e-5, atol=1e-5)
+
+
+def test_parts_see_the_batchs_own_images_times_and_noises():
+    whole, t = seen(images())
+    cut, t_cut = seen(images(), accumulation=4)
+    assert torch.equal(t, t_cut)
+    assert torch.equal(whole, cut)
+
+
+def test_parts_have_a_dropout_of_their_own():
+    """Two parts with the same image, t and z: were the masks the same, the gradients would be too."""
+    masks = []
+
+    class Dropping(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x_t, t, context=None):
+            masks.append(torch.nn.functional.dropout(torch.ones(64), 0.5, self.training))
+            return self.weight * x_t
+
+    for _ in train(Dropping(), PAPER, images(), TrainConfig(steps=2, batch_size=4, accumulation=2)):
+        pass
+    assert len({tuple(mask.tolist()) for mask in masks}) == 4
+
+
+def test_uint8_images_are_scaled_batch_by_batch(tmp_path):
+    grey = torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    expected = seen(grey.float() / 127.5 - 1)
+    assert all(map(torch.equal, seen(grey), expected))
+    np.save(tmp_path / "images.npy", grey.numpy())
+    on_disk = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert isinstance(on_disk, np.memmap)
+    assert all(map(torch.equal, seen(on_disk), expected))
+    assert all(map(torch.equal, seen(on_disk, accumulation=3), expected))
+
+
+def test_flips_mirror_about_half_of_the_images_and_change_nothing_else():
+    """Hardly any noise: x_t is the image. Each has a bright column on its left, or on its right when flipped."""
+    schedule, pictures = linear_schedule(4, 1e-9, 1e-9), -torch.ones(20, 1, 8, 8)
+    pictures[:, :, :, 0] = 1
+    plain, t = seen(pictures, schedule, steps=100)
+    flipped, t_flipped = seen(pictures, schedule, steps=100, flip=True)
+    assert torch.equal(t, t_flipped)
+    mirrored = flipped[:, 0, 0, 7] > 0
+    assert mirrored.double().mean() == pytest.approx(0.5, abs=0.09)  # 800 coins: five standard deviations
+    undone = torch.where(mirrored[:, None, None, None], flipped.flip(3), flipped)
+    torch.testing.assert_close(undone, plain, rtol=0, atol=1e-3)  # the noise was not mirrored with it
+
+
+def test_bf16_computes_in_bfloat16_and_stays_close():
+    config = {"steps": 12, "batch_size": 8, "lr": 2e-3}
+    plain, state = run(TrainConfig(**config))
+    rough, other = run(TrainConfig(**config, mixed_precision="bf16"))
+    assert rough != plain
+    torch.testing.assert_close(torch.tensor(rough), torch.tensor(plain), rtol=0.05, atol=0.02)
+    assert weights(other.model).dtype == torch.float32
+    kinds = []
+
+    class Kind(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, x_t, t, context=None):
+            kinds.append((x_t.dtype, self.linear(x_t).dtype))
+            return self.linear(x_t)
+
+    state = next(train(Kind(), PAPER, images(), TrainConfig(steps=1, batch_size=4, mixed_precision="bf16")))
+    assert kinds == [(torch.float32, torch.bfloat16)]
+    assert state._loss.dtype == torch.float32
+
+
+def test_compile_is_asked_for_the_network_and_changes_no_weight_of_another(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda network: asked.append(network) or network)
+    config = {"steps": 2, "batch_size": 4}
+    assert run(TrainConfig(**config, compile=True))[0] == run(TrainConfig(**config))[0]
+    assert len(asked) == 1
+
+
+class Small(torch.nn.Module):
+    """A device with memory for so many images: more are refused as CUDA refuses them, in mid-forward."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.inner, self.room, self.sizes = small_model(), room, []
+
+    def forward(self, x_t, t, context=None):
+        z_hat = self.inner(x_t, t, context)
+        if len(x_t) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+        self.sizes.append(len(x_t))
+        return z_hat
+
+
+def test_out_of_memory_says_which_setting_to_halve():
+    config = TrainConfig(steps=2, batch_size=12, accumulation=2)
+    expected = (
+        "accumulation: expected parts that fit in memory, got no memory left at step 1 with 6 images at a time; "
+        "set accumulation=4 (half as many at a time, the same loss), or halve batch_size"
+    )
+    with pytest.raises(torch.OutOfMemoryError, match=f"^{re.escape(expected)}$"):
+        next(train(Small(4), PAPER, images(), config))
+
+
+def test_out_of_memory_halves_by_itself_with_the_same_loss():
+    config = {"steps": 4, "batch_size": 12, "lr": 2e-3}
+    plain = torch.tensor(run(TrainConfig(**config))[0])
+    model = Small(3)
+    with pytest.warns(UserWarning, match="no memory left at step 1 with .* going on with accumulation=") as said:
+        halved = [s.loss for s in train(model, PAPER, images(), TrainConfig(**config, halve_on_oom=True))]
+    assert [str(line.message).split("with ")[1] for line in said] == ["12 images at a time: going on "] + [
+        "6 images at a time: going on "
+    ]
+    torch.testing.assert_close(torch.tensor(halved), plain, rtol=1e-5, atol=1e-5)
+    assert model.sizes == [3] * 16  # found in step 1, once and for all
+    with (
+        pytest.warns(UserWarning, match="going on"),
+        pytest.raises(torch.OutOfMemoryError, match="with 1 images at a time; use smaller images or a smaller network"),
+    ):
+        next(train(Small(0), PAPER, images(), TrainConfig(steps=1, batch_size=4, halve_on_oom=True)))
+
+
+class Breaking(torch.nn.Module):
+    """Right until a step, then a value of its output, or of the gradient alone, is not finite."""
+
+    def __init__(self, at, value, where):
+        super().__init__()
+        self.inner, self.at, self.value, self.where, self.calls = small_model(), at, value, where, 0
+
+    def forward(self, x_t, t, context=None):
+        self.calls += 1
+        z_hat = self.inner(x_t, t, context)
+        if self.calls == self.at and self.where == "loss":
+            z_hat = z_hat.clone()
+            z_hat[1, 0, 0, 0] = self.value
+        if self.calls == self.at and self.where == "gradient":
+            z_hat.register_hook(lambda gradient: gradient * self.value)
+        return z_hat
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_stops_the_run_before_anything_is_touched(value, where):
+    config = TrainConfig(steps=9, batch_size=16, lr=1e-3)
+    expected = run(TrainConfig(steps=3, batch_size=16, lr=1e-3))[1]
+    model = Breaking(4, value, where)
+    states = train(model, PAPER, images(), config)
+    *_, last = itertools.islice(states, 3)
+    with pytest.raises(Diverged) as caught:
+        next(states)
+    assert torch.equal(weights(model), weights(expected.model))
+    assert torch.equal(weights(last.ema_model), weights(expected.ema_model))
+    theirs = expected.optimizer.state_dict()["state"]
+    for number, moments in last.optimizer.state_dict()["state"].items():
+        assert all(torch.equal(moments[name], theirs[number][name]) for name in moments)
+    with randomness_of(0, 4, 0, CPU):
+        t = torch.randint(1, 1001, (16,))
+    assert caught.value.step == 4
+    assert torch.equal(caught.value.t, t)
+    message = str(caught.value)
+    assert message.startswith("step 4: expected a finite loss and gradient, got loss ")
+    assert f"(t was {', '.join(map(str, sorted(t.tolist())[:12]))} and 4 more); the weights are still those" in message
+    assert "\n" not in message
+
+
+def test_an_accelerator_of_one_process_changes_nothing():
+    accelerate = pytest.importorskip("accelerate")
+    config = TrainConfig(steps=4, batch_size=6, lr=1e-3, flip=True, accumulation=2)
+    losses, state = run(config, dropout=0.2)
+    again, other = run(config, dropout=0.2, accelerator=accelerate.Accelerator(cpu=True))
+    assert again == losses
+    assert torch.equal(weights(other.ema_model), weights(state.ema_model))
+    bf16 = TrainConfig(steps=4, batch_size=6, lr=1e-3, mixed_precision="bf16")
+    message = "accelerator: expected mixed_precision 'bf16', got 'no'; make it Accelerator(mixed_precision='bf16')"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        run(bf16, accelerator=accelerate.Accelerator(cpu=True))
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    state = run(bf16, accelerator=accelerate.Accelerator(cpu=True, mixed_precision="bf16"))[1]
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+    assert "forward" not in vars(state.model)  # accelerate wraps the shell, not the reader's model
+    torch.testing.assert_close(state.loss, run(bf16)[0][-1], rtol=1e-3, atol=1e-3)
+
+
+def test_the_plain_path_needs_no_accelerate(monkeypatch):
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert run(TrainConfig(steps=1, batch_size=2))[1].step == 1
