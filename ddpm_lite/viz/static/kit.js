@@ -158,13 +158,13 @@ const kit = (() => {
     const py = (v) => height - bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (height - bottom - top);
     const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "dw-plot", role: "img", "aria-label": label });
     const ticks = (low, high) => [0, 0.5, 1].map((f) => low + f * (high - low));
-    for (const v of ticks(...x)) {
-      svg.append(el("text", { x: px(v), y: height - bottom + 15, "text-anchor": "middle" }, number(v, 3)));
+    for (const [i, v] of ticks(...x).entries()) {
+      svg.append(el("text", { x: px(v), y: height - bottom + 15, "text-anchor": i < 2 ? "middle" : "end" }, number(v, 3)));
     }
     for (const v of ticks(up(y[0]), up(y[1])).map((t) => (logy ? 10 ** t : t))) {
       svg.append(
         el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }),
-        el("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, number(v, 2)),
+        el("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, number(v, 2).replace(/0{4,}$/, (zeros) => `e${zeros.length}`)),
       );
     }
     svg.append(
