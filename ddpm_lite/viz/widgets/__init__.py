@@ -1,5 +1,7 @@
 """Widgets for the chapters: in Jupyter they are live, in the built book they are as live with no kernel."""
 
+from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
+from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 
-__all__ = ["MergeExplorer"]
+__all__ = ["MeanExplorer", "MergeExplorer", "PosteriorExplorer"]

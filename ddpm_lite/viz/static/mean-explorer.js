@@ -1,0 +1,66 @@
+// The mean of a step back, once from z and once by way of x_0-hat; x_t stays where it is.
+function render({ model, el: place }) {
+  const T = model.get("T"), xt = model.get("x_t");
+  const beta = kit.numbers(model, "beta", Float32Array, T + 1);
+  const bar = kit.alphaBar(beta);
+  const alpha = (t) => 1 - beta[t];
+  const image = (t, z) => (xt - Math.sqrt(1 - bar[t]) * z) / Math.sqrt(bar[t]); // eq-x0-hat
+  const direct = (t, z) => (xt - (beta[t] / Math.sqrt(1 - bar[t])) * z) / Math.sqrt(alpha(t)); // eq-mean-from-noise
+  const through = (t, x0) => // eq-posterior-mean
+    (Math.sqrt(alpha(t)) * (1 - bar[t - 1]) * xt + Math.sqrt(bar[t - 1]) * beta[t] * x0) / (1 - bar[t]);
+
+  // One axis for all t, so that the slope can be seen to change.
+  let reach = 0;
+  for (let t = 1; t <= T; t++) for (const z of [-3, 3]) reach = Math.max(reach, Math.abs(direct(t, z) - xt));
+  const means = kit.plot({ x: [-3, 3], y: [xt - reach, xt + reach], xlabel: "estimate of z", ylabel: "mean", label: "" });
+  const images = kit.plot({ x: [-3, 3], y: [-3, 3], xlabel: "estimate of z", ylabel: "x̂₀", label: "" });
+  const lines = [images.line("dw-2"), means.line("dw-1"), means.line("dw-2 dw-dash")];
+  const at = [images.marker("dw-2"), means.marker("dw-1"), means.marker("dw-2 dw-ring")];
+  means.svg.lastChild.setAttribute("r", 9);
+  const facts = kit.facts();
+  const grid = Array.from({ length: 121 }, (_, i) => i / 120);
+
+  const draw = () => {
+    const t = model.get("t"), z = model.get("z_hat"), clip = model.get("clip");
+    const kept = (v) => (clip ? Math.min(1, Math.max(-1, v)) : v);
+    const functions = [(v) => kept(image(t, v)), (v) => direct(t, v), (v) => through(t, kept(image(t, v)))];
+    const values = functions.map((f) => f(z));
+    // Where the line of the images leaves the picture, at 3 and at -3.
+    const ends = [3, -3].map((v) => Math.min(3, Math.max(-3, (xt - Math.sqrt(bar[t]) * v) / Math.sqrt(1 - bar[t]))));
+    functions.forEach((f, i) => {
+      const [low, high] = i || clip ? [-3, 3] : ends;
+      const zs = grid.map((g) => low + g * (high - low));
+      lines[i](zs, zs.map(f));
+      at[i](z, values[i]);
+    });
+    const [x0, mean, other] = values, off = Math.abs(mean - other);
+    facts.write([
+      ["mean from z:", kit.number(mean, 6)],
+      ["x̂₀:", kit.number(x0, 6) + (Math.abs(x0) > 3 ? " (off the picture)" : "")],
+      ["mean through x̂₀:", kit.number(other, 6)],
+      ["the two", off < 1e-9 ? "are equal" : `differ by ${kit.number(off, 3)}`],
+      ["one more in z moves the mean by", kit.number(direct(t, 1) - direct(t, 0), 4)],
+      ["and x̂₀ by", kit.number(image(t, 1) - image(t, 0), 4)],
+    ]);
+    images.say(`The image x̂₀ against the estimate of z at time ${t}: it is ${kit.number(x0, 3)} now.`);
+    means.say(`The mean against the estimate of z: from z a dot at ${kit.number(mean)}, through x̂₀ a ring at ${kit.number(other)}.`);
+  };
+
+  kit.stage(
+    place,
+    "The mean of a step back, two ways",
+    kit.row(
+      kit.slider(model, "z_hat", { label: "estimate of z", min: -3, max: 3, step: 0.05 }),
+      kit.slider(model, "t", { label: "time t", min: 1, max: T }),
+      kit.toggle(model, "clip", { label: "clip x̂₀ to [−1, 1]" }),
+    ),
+    kit.row(images.svg, means.svg),
+    kit.legend([
+      ["dw-1", "mean from z (line, dot)"],
+      ["dw-2", "x̂₀, and mean through x̂₀ (dashes, ring)"],
+    ]),
+    facts,
+  );
+  kit.follow(model, ["z_hat", "t", "clip"], draw);
+}
+export default { render };

@@ -1,0 +1,83 @@
+// Bayes' rule for one pixel: what x_0 says about x_{t-1} (prior), what x_t says (likelihood), and both (posterior).
+function render({ model, el: place }) {
+  const T = model.get("T");
+  const beta = kit.numbers(model, "beta", Float32Array, T + 1);
+  const bar = kit.alphaBar(beta);
+  const window = Array.from({ length: 401 }, (_, i) => i / 200 - 1); // from its left end to its right end
+  const plot = kit.plot({ x: [-1, 1], y: [0, 1], xlabel: "value at t − 1", ylabel: "density, peak of posterior = 1", label: "" });
+  const ticks = [...plot.svg.querySelectorAll("text")].slice(0, 3);
+  ticks[2].setAttribute("text-anchor", "end"); // long numbers stay inside
+  const lines = ["dw-1 dw-dash", "dw-2 dw-dots", "dw-3", "dw-4 dw-dash"].map(plot.line);
+  const keys = kit.legend([
+    ["dw-1", "prior (dashed)"],
+    ["dw-2", "likelihood (dotted)"],
+    ["dw-3", "posterior"],
+    ["dw-4", "wrong index (dashed)"],
+  ]);
+  const facts = kit.facts();
+
+  // Precisions add, and the mean is weighted by them (eq-match-square, eq-match-line).
+  const both = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) / (v + w)];
+  const spelt = ([mean, variance]) => `mean ${kit.number(mean, 5)}, variance ${kit.number(variance, 5)}`;
+
+  const draw = () => {
+    const t = model.get("t"), x0 = model.get("x_0");
+    const closed = (s) => [Math.sqrt(bar[s]) * x0, 1 - bar[s]];
+    const [mean, variance] = closed(t), alpha = 1 - beta[t];
+    const xt = mean + Math.sqrt(variance) * model.get("z");
+    const prior = closed(t - 1), likelihood = [xt / Math.sqrt(alpha), beta[t] / alpha];
+    const posterior = both(likelihood, prior), wrong = both(likelihood, closed(t));
+    const shown = [prior, likelihood, posterior];
+    if (model.get("wrong_index")) shown.push(wrong);
+
+    keys.lastChild.hidden = !shown[3];
+
+    const [centre, spread] = model.get("view") ? prior : posterior;
+    const half = (model.get("view") ? 5 : 6) * Math.sqrt(spread);
+    ticks.forEach((tick, i) => {
+      tick.textContent = kit.number(centre + (i - 1) * half, 3);
+    });
+    lines.forEach((line, i) => {
+      const [m, v] = shown[i] ?? [0, 0];
+      const peak = Math.sqrt(posterior[1] / v);
+      line(shown[i] ? window : [], window.map((u) => peak * Math.exp((-((centre + u * half - m) ** 2)) / (2 * v))));
+    });
+    const pairs = [
+      ["xₜ:", kit.number(xt, 5)],
+      ["prior:", spelt(prior)],
+      ["likelihood:", spelt(likelihood)],
+      ["posterior:", `μ̃ₜ = ${kit.number(posterior[0], 5)}, β̃ₜ = ${kit.number(posterior[1], 5)}`],
+    ];
+    if (shown[3]) {
+      const off = Math.abs(wrong[0] - posterior[0]) / Math.sqrt(posterior[1]);
+      pairs.push(
+        ["wrong index:", spelt(wrong)],
+        ["its variance is off by", `+${kit.number(100 * (wrong[1] / posterior[1] - 1), 4)} %`],
+        ["its mean by", `${kit.number(off, 4)} deviations`],
+      );
+    }
+    facts.write(pairs);
+    plot.say(
+      `Bells over the value at time ${t - 1}. Prior around ${kit.number(prior[0], 3)}, likelihood around ` +
+        `${kit.number(likelihood[0], 3)}, posterior between them, around ${kit.number(posterior[0], 3)}, narrower than both.`,
+    );
+  };
+
+  kit.stage(
+    place,
+    "Prior, likelihood and posterior of one pixel",
+    kit.row(
+      kit.slider(model, "x_0", { label: "pixel x₀", min: -1, max: 1, step: 0.05 }),
+      kit.slider(model, "z", { label: "noise z in xₜ", min: -3, max: 3, step: 0.1 }),
+      kit.slider(model, "t", { label: "time t", min: 2, max: T }),
+      kit.player(model, "t", { first: 2, last: T }),
+      kit.choice(model, "view", { label: "look at", options: ["the posterior, close", "the whole prior"] }),
+      kit.toggle(model, "wrong_index", { label: "also with the wrong index" }),
+    ),
+    plot.svg,
+    keys,
+    facts,
+  );
+  kit.follow(model, ["x_0", "z", "t", "view", "wrong_index"], draw);
+}
+export default { render };

@@ -1,0 +1,86 @@
+"""The mean of a step back, from the noise and by way of the image."""
+
+import numpy as np
+import traitlets
+
+from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite.schedule import Schedule, linear_schedule
+from ddpm_lite.viz.widgets import still
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, module, read_alpha_bar, state
+
+
+class MeanExplorer(Widget):
+    """One pixel x_t that stays, and an estimate of its noise that moves: where the mean goes, by two ways.
+
+    Args:
+        schedule: the forward process; None is the paper's.
+        x_t: the noisy pixel, in [-3, 3].
+        z_hat: the estimate of its noise, in [-3, 3].
+        t: the time, 1..T.
+        clip: put x_0_hat back into [-1, 1] before the mean is taken from it.
+
+    Raises:
+        ValueError, TypeError: one line names the argument.
+    """
+
+    name = "mean-explorer"
+    _esm = module("mean-explorer")
+    T = state(traitlets.Int())
+    beta = state(traitlets.Bytes())
+    x_t = state(traitlets.Float())
+    z_hat = state(traitlets.Float())
+    t = state(traitlets.Int())
+    clip = state(traitlets.Bool())
+
+    def __init__(
+        self,
+        schedule: Schedule | None = None,
+        *,
+        x_t: float = 0.5,
+        z_hat: float = 1.0,
+        t: int = 200,
+        clip: bool = False,
+    ):
+        schedule = linear_schedule() if schedule is None else schedule
+        beta = beta_bytes("schedule", schedule)
+        if not isinstance(clip, bool):
+            fail(TypeError, "clip", "True or False", f"{clip!r}")
+        super().__init__(
+            T=schedule.T,
+            beta=beta,
+            x_t=check_real("x_t", x_t, -3, 3),
+            z_hat=check_real("z_hat", z_hat, -3, 3),
+            t=check_whole("t", t, 1, schedule.T),
+            clip=clip,
+        )
+
+    def values(self, z_hat: float | np.ndarray | None = None) -> tuple:
+        """The mean from z, x_0_hat, and the mean by way of x_0_hat, as the page computes them."""
+        bar, t = read_alpha_bar(self.beta), self.t
+        beta = np.frombuffer(self.beta, "<f4").astype(np.float64)[t]
+        z = self.z_hat if z_hat is None else z_hat
+        x_0 = (self.x_t - np.sqrt(1 - bar[t]) * z) / np.sqrt(bar[t])
+        x_0 = np.clip(x_0, -1, 1) if self.clip else x_0
+        direct = (self.x_t - beta / np.sqrt(1 - bar[t]) * z) / np.sqrt(1 - beta)
+        through = np.sqrt(1 - beta) * (1 - bar[t - 1]) * self.x_t + np.sqrt(bar[t - 1]) * beta * x_0
+        return direct, x_0, through / (1 - bar[t])
+
+    def still(self) -> str:
+        z = np.linspace(-3, 3, 61)
+        direct, _, through = self.values(z)
+        reach = float(np.abs(direct - self.x_t).max()) * 1.5
+        return still.curves(
+            z,
+            {"mean from z": direct, "mean through x_0_hat": through},
+            alt=self.sentence(),
+            xlabel="estimate of z",
+            y=(self.x_t - reach, self.x_t + reach),
+        )
+
+    def sentence(self) -> str:
+        direct, x_0, through = self.values()
+        same = "Both ways give the same mean" if abs(direct - through) < 1e-9 else "The clip makes the two ways differ"
+        return (
+            f"x_t = {self.x_t:g} at t = {self.t}, and the noise in it is estimated as {self.z_hat:g}. {same}: from z "
+            f"it is {direct:.4f}; the image x_0_hat is {x_0:.4f}, and through it the mean is {through:.4f}."
+        )

@@ -1,0 +1,120 @@
+"""The posterior explorer: its bells against the package and the page."""
+
+import numpy as np
+import pytest
+import torch
+
+from ddpm_lite import linear_schedule, posterior
+from ddpm_lite.viz.widgets import PosteriorExplorer
+
+STATES = [(2, 0.5, 1.0), (6, -1.0, -2.5), (100, 0.0, 0.3), (500, 0.85, 3.0), (1000, 1.0, -0.7)]
+
+
+def numbers(text):
+    """The numbers in a line of facts."""
+    words = text.replace("\u2212", "-").replace("+", "").replace(",", " ").split()
+    return [float(word) for word in words if word.lstrip("-")[0].isdigit()]
+
+
+def wrong_percent(widget):
+    bells = widget.bells()
+    return 100 * (bells["wrong index"][1] / bells["posterior"][1] - 1)
+
+
+@pytest.mark.parametrize(("t", "x_0", "z"), STATES)
+def test_bells_are_the_packages(t, x_0, z):
+    widget, schedule = PosteriorExplorer(t=t, x_0=x_0, z=z), linear_schedule()
+    mean, variance = widget.bells()["posterior"]
+    x_t, image = (torch.tensor([[value]], dtype=torch.float64) for value in (widget.x_t(), x_0))
+    right, spread = posterior(schedule, x_t, t, image)
+    assert mean == pytest.approx(float(right), abs=1e-6)
+    assert variance == pytest.approx(float(spread), rel=1e-5)  # beta travels as float32
+
+
+@pytest.mark.parametrize(("t", "percent"), [(2, 42), (6, 5.2), (500, 9.4e-4)])
+def test_wrong_index_counts_at_small_t_only(t, percent):
+    assert wrong_percent(PosteriorExplorer(t=t)) == pytest.approx(percent, rel=1e-2)
+
+
+def test_still_and_sentence():
+    widget = PosteriorExplorer(t=2, wrong_index=True)
+    assert widget.still().count("<path") == 4
+    assert "42 % larger" in widget.sentence()
+    assert PosteriorExplorer().still().count("<path") == 3
+    assert widget.twin() == PosteriorExplorer(t=2, wrong_index=True).twin()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"t": 1}, "t: expected a whole number in 2..1000"),
+        ({"x_0": 1.5}, "x_0: expected a number in"),
+        ({"z": float("nan")}, "z: expected a number in"),
+        ({"view": 2}, "view: expected a whole number in 0..1"),
+        ({"wrong_index": 1}, "wrong_index: expected True or False"),
+        ({"schedule": 1000}, "schedule: expected a Schedule"),
+        ({"schedule": linear_schedule(1)}, "schedule: expected two steps or more"),
+    ],
+)
+def test_bad_state_is_one_line(plain, options, words):
+    with pytest.raises((ValueError, TypeError), match=words.replace("..", r"\.\.")) as caught:
+        PosteriorExplorer(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.html
+def test_page_shows_numpys_numbers_and_bells(stand):
+    widget = PosteriorExplorer(wrong_index=True)
+    page = stand(widget)
+    for t, x_0, z in STATES:
+        for view in (0, 1):
+            page.set(t=t, x_0=x_0, z=z, view=view)
+            widget.t, widget.x_0, widget.z, widget.view = t, x_0, z, view
+            bells, words = widget.bells(), page.facts()
+            for name, shown in (("prior", "prior:"), ("likelihood", "likelihood:"), ("posterior", "posterior:")):
+                np.testing.assert_allclose(numbers(words[shown]), bells[name], rtol=1e-3, atol=1e-9)
+            np.testing.assert_allclose(numbers(words["wrong index:"]), bells["wrong index"], rtol=1e-3, atol=1e-9)
+            (off,) = numbers(words["its variance is off by"].removesuffix(" %"))
+            assert off == pytest.approx(wrong_percent(widget), rel=1e-3)
+            for kind, name in (("dw-1", "prior"), ("dw-3", "posterior")):
+                curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.{kind}")
+                x = np.linspace(*widget.ends(), 401)
+                mean, variance = bells[name]
+                height = np.exp(-((x - mean) ** 2) / (2 * variance)) * (bells["posterior"][1] / variance) ** 0.5
+                np.testing.assert_allclose(curve[:, 1], 180 - 170 * height, atol=0.06)  # tenths of a pixel
+
+
+@pytest.mark.html
+def test_switch_shows_the_wrong_bell(stand):
+    page = stand(PosteriorExplorer(t=2))
+    assert "wrong index:" not in page.facts()
+    page.page.locator("input[type=checkbox]").focus()
+    page.page.keyboard.press("Space")
+    assert page.get("wrong_index") is True
+    assert numbers(page.facts()["its variance is off by"]) == [pytest.approx(42.3, abs=0.1)]
+
+
+@pytest.mark.html
+def test_keyboard_moves_every_control(stand):
+    page = stand(PosteriorExplorer())
+    for trait, step in (("x_0", 0.05), ("z", 0.1), ("t", 1)):
+        before = page.get(trait)
+        page.page.locator(f"input[id^=dw-{trait}]").focus()
+        page.page.keyboard.press("ArrowRight")
+        assert page.get(trait) == pytest.approx(before + step)
+    page.page.locator("select").focus()
+    page.page.keyboard.press("ArrowDown")
+    assert page.get("view") == 1
+    page.page.get_by_role("button", name="Step on").focus()
+    page.page.keyboard.press("Enter")
+    assert page.get("t") == 8
+    page.page.get_by_role("button", name="Step back").focus()
+    page.page.keyboard.press("Space")
+    assert page.get("t") == 7
+
+
+@pytest.mark.html
+def test_damaged_state_is_one_line_in_the_page(stand):
+    page = stand(PosteriorExplorer(), damage=lambda text: text.replace("&quot;T&quot;:1000", "&quot;T&quot;:999"))
+    assert page.page.get_by_role("alert").inner_text().endswith("beta: expected 4000 bytes, got 4004")
+    assert page.page.locator(".ddpm-widget-still").is_visible()
