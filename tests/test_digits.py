@@ -1,5 +1,6 @@
-"""The digits model that comes with the package: made by the chapter's recipe, and it draws digits."""
+"""The digits models that come with the package: made by the chapters' recipes, and they draw digits, on demand."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import train_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from ddpm_lite import load_digits, load_pretrained, sample
+from ddpm_lite import checkpoint, load_digits, load_pretrained, sample
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +19,16 @@ def judge():
     return lambda x: torch.from_numpy(neighbours.predict_proba(x.flatten(1).numpy())).amax(1)
 
 
-def test_shipped_model_is_the_recipes():
-    recipe, record = train_digits.recipe(), json.loads(train_digits.RECORD.read_text(encoding="utf8"))
-    model, schedule = load_pretrained("digits")
+def record_of(name):
+    return json.loads((train_digits.RESULTS / f"{name}.json").read_text(encoding="utf8"))
+
+
+@pytest.mark.parametrize("name", train_digits.CHAPTERS)
+def test_shipped_model_is_the_recipes(name):
+    recipe, record = train_digits.recipe(name), record_of(name)
+    model, schedule = load_pretrained(name)
     assert record["config"].items() <= vars(recipe["config"]).items()  # a newer config has more fields
-    assert model.config == recipe["model"].config
+    assert str(model) == str(recipe["model"])  # every layer and its widths
     assert torch.equal(schedule.beta, recipe["schedule"].beta)
     assert len(record["losses"]) == recipe["config"].steps
     torch.testing.assert_close(recipe["images"], load_digits("train")[0])
@@ -35,15 +41,58 @@ def test_the_judge_knows_digits(judge):
     assert (judge(noise) >= 0.8).double().mean() < 0.4
 
 
-def test_twelve_of_sixteen_samples_are_clearly_digits(judge):
+@pytest.fixture(scope="module")
+def sixteen():
+    """Sixteen new digits."""
     model, schedule = load_pretrained("digits")
     *_, (_, x_0) = sample(model, schedule, shape=(16, 1, 8, 8), seed=0)
-    assert (judge(x_0) >= 0.8).sum() >= 12
+    return x_0
 
 
-def test_the_samples_differ_from_each_other_and_from_the_training_images():
-    model, schedule = load_pretrained("digits")
-    *_, (_, x_0) = sample(model, schedule, shape=(16, 1, 8, 8), seed=0)
+def test_twelve_of_sixteen_samples_are_clearly_digits(judge, sixteen):
+    assert (judge(sixteen) >= 0.8).sum() >= 12
+
+
+def test_the_samples_differ_from_each_other_and_from_the_training_images(sixteen):
     real, _ = load_digits("train")
-    assert torch.cdist(x_0.flatten(1), real.flatten(1)).min() > 0.5
-    assert torch.pdist(x_0.flatten(1)).min() > 0.5
+    assert torch.cdist(sixteen.flatten(1), real.flatten(1)).min() > 0.5
+    assert torch.pdist(sixteen.flatten(1)).min() > 0.5
+
+
+@pytest.fixture(scope="module")
+def chapter():
+    """What the chapter on conditioning measures with: as_asked, measure, test_images, ..."""
+    return train_digits.recipe("digits-by-label", "recipe", "measure")
+
+
+def test_the_chapters_judge_is_right_about_real_digits(chapter):
+    assert chapter["as_asked"](*load_digits("test")) >= 0.97
+
+
+def test_real_digits_are_as_varied_and_as_near_as_real_digits(chapter):
+    found = chapter["measure"](*load_digits("test"))
+    assert found["diversity"] == found["distance"] == 1
+    images, labels = load_digits("train")
+    found = chapter["measure"](images, labels)
+    assert 0.97 < found["diversity"] < 1.03
+    assert found["distance"] < 1e-3  # learnt by heart
+    one_of_each = torch.stack([images[labels == c][0] for c in range(10)])
+    assert chapter["measure"](one_of_each.repeat(5, 1, 1, 1), torch.arange(50) % 10)["diversity"] == 0
+
+
+@pytest.mark.slow
+def test_digits_are_as_asked(chapter):
+    model, schedule = load_pretrained("digits-by-label")
+    asked = torch.arange(50) % 10
+    *_, (_, x_0) = sample(model, schedule, shape=(50, 1, 8, 8), seed=1, context=asked)
+    assert chapter["as_asked"](x_0, asked) >= 0.94  # fewer of 50 and 90 % would be in doubt
+
+
+def test_study_of_guidance_is_about_the_shipped_weights():
+    study = record_of("guidance")
+    weights = (checkpoint.PRETRAINED / "digits-by-label.safetensors").read_bytes()
+    assert study["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    rows = {row["scale"]: row for row in study["scales"]}
+    assert rows[0]["images"] == 500
+    assert rows[0]["as_asked"] >= 0.9
+    assert rows[0]["diversity"] > rows[1]["diversity"] > rows[8]["diversity"]

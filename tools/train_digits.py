@@ -1,12 +1,14 @@
-"""Train the digits model that the package ships, by the recipe of the chapter on training, and record the run.
+"""Train a digits model that the package ships, by the recipe of its chapter, and record the run.
 
-    python tools/train_digits.py      (a minute or two on two cores)
+    python tools/train_digits.py digits             the chapter on training; a minute or two on two cores
+    python tools/train_digits.py digits-by-label    the chapter on conditioning; about two minutes
 
 The recipe is read from the chapter: its cells tagged `recipe` make the data, the schedule, the model and the
-config. Writes ddpm_lite/pretrained/digits.safetensors (the running average, float16), book/results/digits.json, and
-the README's picture, book/images/digits-path.png.
+config. Writes ddpm_lite/pretrained/NAME.safetensors (the running average, float16) and book/results/NAME.json; for
+`digits` also the README's picture, book/images/digits-path.png.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -17,22 +19,44 @@ from pathlib import Path
 import nbformat
 import torch
 
-from ddpm_lite import checkpoint, load_pretrained, sample, train
+from ddpm_lite import ConditionalUNet, checkpoint, load_pretrained, sample, train
 from ddpm_lite.viz import plots
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTER = ROOT / "book" / "08_training.ipynb"
-RECORD = ROOT / "book" / "results" / "digits.json"
+CHAPTERS = {
+    "digits": ROOT / "book" / "08_training.ipynb",
+    "digits-by-label": ROOT / "book" / "10_conditioning_and_guidance.ipynb",
+}
+RESULTS = ROOT / "book" / "results"
 PICTURE = ROOT / "book" / "images" / "digits-path.png"
 
 
-def recipe():
-    """The names that the chapter's recipe cells define: images, schedule, model, config."""
-    names = {}
-    for cell in nbformat.read(CHAPTER, as_version=4).cells:
-        if "recipe" in cell.metadata.get("tags", []):
-            exec(compile(cell.source, f"{CHAPTER.name}:{cell.id}", "exec"), names)
+def recipe(name, *tags):
+    """The names that the model's chapter defines in its cells with one of these tags, by default `recipe`."""
+    chapter, names = CHAPTERS[name], {}
+    for cell in nbformat.read(chapter, as_version=4).cells:
+        if set(tags or ("recipe",)) & set(cell.metadata.get("tags", [])):
+            exec(compile(cell.source, f"{chapter.name}:{cell.id}", "exec"), names)
     return names
+
+
+def run(names):
+    """Train as the recipe says, with labels if its model takes them; hand out the states."""
+    model, labels = names["model"], {}
+    if isinstance(model, ConditionalUNet):
+        labels = {"labels": names["labels"], "none": model.none}
+    return train(model, names["schedule"], names["images"], names["config"], **labels)
+
+
+def circumstances(script):
+    """What a reader needs to judge a record and to make it again."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {
+        "command": f"python tools/{script}",
+        "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU",
+        "torch": torch.__version__.split("+")[0],
+        "commit": commit.stdout.strip(),
+    }
 
 
 def processor():
@@ -53,36 +77,38 @@ def draw():
 
 def main():
     """Train, save, record, draw."""
-    names = recipe()
-    start, losses = time.perf_counter(), []
-    for state in train(names["model"], names["schedule"], names["images"], names["config"]):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", nargs="?", default="digits", choices=CHAPTERS)
+    name = parser.parse_args().name
+    names = recipe(name)
+    start, cpu, losses = time.perf_counter(), time.process_time(), []
+    for state in run(names):
         losses.append(round(state.loss, 5))
         if state.step % 50 == 0:
             print(f"step {state.step} of {names['config'].steps}: loss {sum(losses[-50:]) / 50:.4f}", flush=True)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    model, weights = state.ema_model, checkpoint.PRETRAINED / f"{name}.safetensors"
     checkpoint.PRETRAINED.mkdir(exist_ok=True)
-    checkpoint.save(
-        checkpoint.PRETRAINED / "digits.safetensors", state.ema_model, names["schedule"], dtype=torch.float16
+    checkpoint.save(weights, model, names["schedule"], dtype=torch.float16)
+    record = (
+        circumstances(f"train_digits.py {name}")
+        | {
+            "config": vars(names["config"]),
+            "unet": vars((model.unet if isinstance(model, ConditionalUNet) else model).config),
+            "schedule": repr(names["schedule"]),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "images_seen": names["config"].steps * names["config"].batch_size,
+            "seconds": round(seconds, 1),
+            "cpu_seconds": round(cpu, 1),  # of all threads; the same on a machine that is busy with other things
+            "loss_last_100": round(sum(losses[-100:]) / len(losses[-100:]), 5),
+            "losses": losses,
+        }
     )
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    record = {
-        "command": "python tools/train_digits.py",
-        "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU",
-        "torch": torch.__version__.split("+")[0],
-        "commit": commit.stdout.strip(),
-        "config": vars(names["config"]),
-        "unet": vars(state.ema_model.config),
-        "schedule": repr(names["schedule"]),
-        "parameters": sum(p.numel() for p in state.ema_model.parameters()),
-        "images_seen": names["config"].steps * names["config"].batch_size,
-        "seconds": round(seconds, 1),
-        "loss_last_100": round(sum(losses[-100:]) / len(losses[-100:]), 5),
-        "losses": losses,
-    }
-    RECORD.parent.mkdir(exist_ok=True)
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    draw()
-    print(f"{seconds:.0f} s; wrote {RECORD.relative_to(ROOT)} and ddpm_lite/pretrained/digits.safetensors")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    if name == "digits":
+        draw()
+    print(f"{seconds:.0f} s; wrote book/results/{name}.json and {weights.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
