@@ -21,6 +21,7 @@ from ddpm_lite.process import (
     z_from_score,
     z_from_v,
 )
+from ddpm_lite.run import fit
 from ddpm_lite.sampler import ddpm_step, sample
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
 from ddpm_lite.trainer import TrainConfig, TrainState, train
@@ -47,6 +48,7 @@ __all__ = [
     "ddpm_step",
     "decoder_nll",
     "drop_labels",
+    "fit",
     "from_pretrained",
     "gaussian_kl",
     "guided",

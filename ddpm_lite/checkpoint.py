@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder
@@ -35,25 +36,53 @@ def save(
     Raises:
         ValueError: another ending.
     """
-    from safetensors.torch import save as to_bytes
+    path, header = _checked(path), network_header(model)
+    if not header:
+        fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
+    tensors = {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
+    write_whole(path, packed(tensors | {"schedule.beta": schedule.beta.double()}, header))
 
-    path = _checked(path)
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in model.state_dict().items()}
-    tensors["schedule.beta"] = schedule.beta.double().cpu()
+
+def network_header(model: torch.nn.Module) -> dict[str, str]:
+    """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours."""
     unet, encoder = (model.unet, model.encoder) if isinstance(model, ConditionalUNet) else (model, None)
-    header = {"format": "pt", "unet_config": json.dumps(asdict(unet.config), sort_keys=True)}
+    header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
         header["label_encoder"] = json.dumps(fields, sort_keys=True)
+    return header
+
+
+def packed(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    """A safetensors file; equal tensors give equal bytes, which the library alone does not promise for its header."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
+    }
+    content = to_bytes(tensors, metadata={"format": "pt"} | header)
+    end = 8 + int.from_bytes(content[:8], "little")
+    text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":"))
+    head = (text + " " * (-len(text) % 8)).encode()
+    return len(head).to_bytes(8, "little") + head + content[end:]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it, so that the old one or the new one is there, never half of one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(beside, "wb") as file:
-            file.write(to_bytes(tensors, metadata=header))
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(beside, content)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
@@ -75,14 +104,32 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
         raise ValueError(f"path: expected a whole safetensors file, got {path.name!r} ({error})") from None
     if "unet_config" not in metadata or "schedule.beta" not in tensors:
         fail(ValueError, "path", "a file written by ddpm_lite.checkpoint.save", repr(path.name))
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["unet_config"]).items()}
-    schedule = Schedule(tensors.pop("schedule.beta"))
-    with torch.device("meta"):
-        model = UNet(UNetConfig(**config))
-        if "label_encoder" in metadata:
-            model = ConditionalUNet(model, LabelEncoder(**json.loads(metadata["label_encoder"])))
-    model.load_state_dict(tensors, assign=True)
+    try:
+        schedule = Schedule(tensors.pop("schedule.beta"))
+        with torch.device("meta"):
+            model = _network(metadata)
+        fit_tensors(model.state_dict(), tensors)
+        model.load_state_dict(tensors, assign=True)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"path: expected a network with its weights, got {path.name!r} ({error})") from None
     return model.float().eval(), schedule
+
+
+def _network(metadata: dict[str, str]) -> UNet | ConditionalUNet:
+    """The model that `network_header` describes."""
+    config = json.loads(metadata["unet_config"])
+    model = UNet(UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    if "label_encoder" in metadata:
+        model = ConditionalUNet(model, LabelEncoder(**json.loads(metadata["label_encoder"])))
+    return model
+
+
+def fit_tensors(wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    """Raise a ValueError, one line, unless these are the tensors that are wanted, by name and shape."""
+    for name in sorted(wanted.keys() | tensors.keys()):
+        expected, got = (list(d[name].shape) if name in d else "no such tensor" for d in (wanted, tensors))
+        if expected != got:
+            fail(ValueError, name, f"{expected}", f"{got}")
 
 
 def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
