@@ -83,7 +83,10 @@ class Stand:
         width, height, values = self.page.evaluate(
             """(i) => {
               const canvas = document.querySelectorAll('canvas')[i];
-              const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+              // a copy, as Chromium complains of reading often from one that is there to be seen
+              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+              copy.drawImage(canvas, 0, 0);
+              const data = copy.getImageData(0, 0, canvas.width, canvas.height).data;
               return [canvas.width, canvas.height, Array.from(data)];
             }""",
             index,
