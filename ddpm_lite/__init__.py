@@ -22,8 +22,8 @@ from ddpm_lite.process import (
     z_from_v,
 )
 from ddpm_lite.run import fit
-from ddpm_lite.sampler import ddpm_step, sample
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
+from ddpm_lite.sampler import ddim_step, ddpm_step, sample
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.trainer import TrainConfig, TrainState, train
 from ddpm_lite.unet import UNet, UNetConfig, time_embedding
 
@@ -44,6 +44,7 @@ __all__ = [
     "attention_weights",
     "bound_weight",
     "cosine_schedule",
+    "ddim_step",
     "ddpm_loss",
     "ddpm_step",
     "decoder_nll",
@@ -63,6 +64,7 @@ __all__ = [
     "prior_bits_per_dim",
     "q_sample",
     "q_step",
+    "respace",
     "sample",
     "save_pretrained",
     "score_from_z",

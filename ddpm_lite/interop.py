@@ -1,11 +1,14 @@
-"""The border to diffusers: a folder that its DDPMPipeline opens, and the folders that it writes.
+"""The border to diffusers: folders that its DDPMPipeline and DDIMPipeline open, and those that they write.
 
 What the two call differently is translated here and nowhere else:
 
     here                          in diffusers
     t in 1..T                     timestep = t - 1 in 0..T-1 (the U-Net itself counts its positions from 0)
     variance beta_tilde, beta     variance_type fixed_small, fixed_large
-    clip                          clip_sample
+    clip                          clip_sample (ddim_step clips as `use_clipped_model_output=True` there)
+    ddim_step, ddpm_step          DDIMScheduler, DDPMScheduler
+    respace(schedule, 50)         num_inference_steps=50 with timestep_spacing "trailing"; fixed_large leaves the noise
+                                  of a last step longer than 1 in the image there, not here
     sines first, then cosines     flip_sin_to_cos says which; the columns that read them change places
     attention_levels              a block type for each level, down and up
 
@@ -24,100 +27,46 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import check_real, check_whole, describe, fail
-from ddpm_lite.sampler import ddpm_step
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
+from ddpm_lite.diffusers_settings import (
+    ANY,
+    FIELDS,
+    FILES,
+    INDEX,
+    LAYOUT,
+    OLD,
+    OLD_KEYS,
+    ONLY_SAFETENSORS,
+    PICKLES,
+    SCHEDULERS,
+    UNET,
+    VARIANCE,
+    WEIGHTS,
+)
+from ddpm_lite.sampler import ddim_step, ddpm_step
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
-
-LAYOUT = "0.35.0"  # the version of diffusers whose layout is written; older and newer ones read it too
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-FILES = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", f"unet/{WEIGHTS}")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-ONLY_SAFETENSORS = "only safetensors is read, as opening a .bin, .pt, .ckpt or .pkl file can run code"
-
-ANY = None
-# Each setting of diffusers: its default there, and the values that mean what this package does.
-INDEX = {
-    "unet": (None, (["diffusers", "UNet2DModel"],)),
-    "scheduler": (None, (["diffusers", "DDPMScheduler"],)),
-}
-UNET = {
-    "sample_size": (None, ANY),
-    "in_channels": (3, ANY),
-    "out_channels": (3, ANY),
-    "center_input_sample": (False, (False,)),
-    "time_embedding_type": ("positional", ("positional",)),
-    "time_embedding_dim": (None, ANY),
-    "freq_shift": (0, (0, 1)),
-    "flip_sin_to_cos": (True, (True, False)),
-    "down_block_types": (["DownBlock2D"] + ["AttnDownBlock2D"] * 3, ANY),
-    "mid_block_type": ("UNetMidBlock2D", ("UNetMidBlock2D",)),
-    "up_block_types": (["AttnUpBlock2D"] * 3 + ["UpBlock2D"], ANY),
-    "block_out_channels": ([224, 448, 672, 896], ANY),
-    "layers_per_block": (2, ANY),
-    "mid_block_scale_factor": (1, (1,)),
-    "downsample_padding": (1, (0, 1)),
-    "downsample_type": ("conv", ("conv",)),
-    "upsample_type": ("conv", ("conv",)),
-    "dropout": (0.0, ANY),
-    "act_fn": ("silu", ("silu", "swish")),
-    "attention_head_dim": (8, ANY),
-    "norm_num_groups": (32, ANY),
-    "attn_norm_num_groups": (None, ANY),
-    "norm_eps": (1e-5, ANY),
-    "resnet_time_scale_shift": ("default", ("default",)),
-    "add_attention": (True, (True, False)),
-    "class_embed_type": (None, (None,)),
-    "num_class_embeds": (None, (None,)),
-    "num_train_timesteps": (None, ANY),  # only a learnt time embedding reads it
-}
-SCHEDULER = {
-    "num_train_timesteps": (1000, ANY),
-    "beta_start": (1e-4, ANY),
-    "beta_end": (0.02, ANY),
-    "beta_schedule": ("linear", ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")),
-    "trained_betas": (None, ANY),
-    "variance_type": ("fixed_small", ("fixed_small", "fixed_small_log", "fixed_large")),
-    "clip_sample": (True, (True, False)),
-    "clip_sample_range": (1.0, (1.0,)),
-    "prediction_type": ("epsilon", ("epsilon",)),
-    "thresholding": (False, (False,)),
-    "dynamic_thresholding_ratio": (0.995, ANY),
-    "sample_max_value": (1.0, ANY),
-    "timestep_spacing": ("leading", ("leading", "linspace", "trailing")),  # the same when every step is taken
-    "steps_offset": (0, (0,)),
-    "rescale_betas_zero_snr": (False, (False,)),
-}
-OLD = {"predict_epsilon": (True, (True,)), "tensor_format": ("pt", ANY)}  # in folders of 2022
-VARIANCE = {"fixed_small": "beta_tilde", "fixed_small_log": "beta_tilde", "fixed_large": "beta"}
-# Our fields whose values need no translation, by diffusers' names for them.
-FIELDS = {
-    "sample_size": "sample_size",
-    "in_channels": "in_channels",
-    "block_out_channels": "channels",
-    "layers_per_block": "blocks",
-    "add_attention": "middle_attention",
-    "attention_head_dim": "head_dim",
-    "norm_num_groups": "groups",
-    "dropout": "dropout",
-    "norm_eps": "norm_eps",
-    "freq_shift": "freq_shift",
-    "downsample_padding": "downsample_padding",
-}
-OLD_KEYS = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 def save_pretrained(
-    folder: str | Path, model: UNet, schedule: Schedule, *, variance: str = "beta_tilde", clip: bool = True
+    folder: str | Path,
+    model: UNet,
+    schedule: Schedule,
+    *,
+    variance: str = "beta_tilde",
+    clip: bool = True,
+    scheduler: str = "ddpm",
 ) -> None:
-    """Write a folder that `diffusers.DDPMPipeline.from_pretrained` opens, all of it or nothing.
+    """Write a folder that diffusers' DDPMPipeline or DDIMPipeline opens, all of it or nothing.
 
     Args:
         folder: a new or empty one, or one that holds an earlier pipeline and nothing else: that one is replaced. The
             new folder is written beside it and renamed, so at any time a whole one is there (after a power cut
             between two renames, the earlier one under a name that begins with a dot).
         model: a U-Net without context_dim; UNet2DModel has no cross-attention.
-        schedule: the schedule that it was trained with.
+        schedule: the schedule that it was trained with, not re-spaced: diffusers is told the steps when it samples.
         variance, clip: how to sample, as in `ddpm_step`.
+        scheduler: "ddpm" for a DDPMPipeline, "ddim" for a DDIMPipeline with trailing times. It has no variance: eta,
+            said when sampling, takes its place.
 
     Raises:
         ValueError: a model or option that diffusers has no counterpart for, or a folder with other files in it.
@@ -127,37 +76,49 @@ def save_pretrained(
     if not isinstance(model, UNet) or model.config.context_dim is not None:
         got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
         fail(ValueError, "model", "a UNet without context_dim, as UNet2DModel is", got, "use checkpoint.save")
-    if variance not in VARIANCE.values():
-        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
+    if int(schedule.times[-1]) != schedule.T:
+        fail(ValueError, "schedule", "the schedule that the model was trained with", f"a re-spaced one, {schedule!r}")
+    if scheduler not in ("ddpm", "ddim"):
+        fail(ValueError, "scheduler", '"ddpm" or "ddim"', f"{scheduler!r}")
+    if variance not in VARIANCE.values() or (scheduler == "ddim" and variance == "beta"):
+        expected = '"beta" or "beta_tilde"' if scheduler == "ddpm" else '"beta_tilde", which is eta = 1 of DDIM'
+        fail(ValueError, "variance", expected, f"{variance!r}")
     target = Path(folder).resolve()
     inside = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if inside - set(FILES) or (target.exists() and not target.is_dir()):
         got = f"one with {min(inside - set(FILES))!r} in it" if inside else "a file"
         fail(ValueError, "folder", "a new or empty folder, or an earlier pipeline alone", got, "choose another")
 
-    kind = "fixed_small" if variance == "beta_tilde" else "fixed_large"
-    scheduler = _defaults(SCHEDULER) | _from_schedule(schedule) | {"variance_type": kind, "clip_sample": clip}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    index = {name: wanted[0] for name, (_, wanted) in INDEX.items()}
+    name = scheduler.upper()
+    options = _defaults(SCHEDULERS[f"{name}Scheduler"]) | _from_schedule(schedule) | {"clip_sample": clip}
+    if scheduler == "ddpm":
+        options["variance_type"] = "fixed_small" if variance == "beta_tilde" else "fixed_large"
+    else:
+        options["timestep_spacing"] = "trailing"
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", f"{name}Scheduler"]}
     contents = (
-        _to_json("DDPMPipeline", index),
-        _to_json("DDPMScheduler", scheduler),
+        _to_json(f"{name}Pipeline", index),
+        _to_json(f"{name}Scheduler", options),
         _to_json("UNet2DModel", _defaults(UNET) | _from_config(model.config)),
         to_bytes(tensors, metadata={"format": "pt"}),
     )
     _replace_folder(target, dict(zip(FILES, contents, strict=True)))
 
 
-def from_pretrained(source: str | Path, *, revision: str | None = None) -> tuple[UNet, Schedule, Callable[..., Tensor]]:
-    """Open a folder of diffusers' DDPMPipeline, or a hub id, to sample here as that pipeline would.
+def from_pretrained(
+    source: str | Path, *, revision: str | None = None, steps: int | None = None
+) -> tuple[UNet, Schedule, Callable[..., Tensor]]:
+    """Open a folder of diffusers' DDPMPipeline or DDIMPipeline, or a hub id, to sample here as that pipeline would.
 
     Args:
         source: a folder, or "owner/name" on the hub (needs `pip install "ddpm-lite[hub]"`).
         revision: a branch, tag or commit of the hub's repository; None is its main branch.
+        steps: re-space the schedule to so many steps, with the folder's spacing; None takes all of them.
 
     Returns:
         The U-Net in eval mode and float32, its schedule, and its step: `sample(model, schedule, shape, step=step)`.
-        The step is `ddpm_step` with variance and clip bound (`step.keywords`).
+        The step is `ddpm_step` with variance and clip bound, or `ddim_step` with clip (`step.keywords`); its eta is 0.
 
     Raises:
         ValueError: a setting or tensor that we have no counterpart for, by name; weights in another format than
@@ -168,15 +129,25 @@ def from_pretrained(source: str | Path, *, revision: str | None = None) -> tuple
         fail(ValueError, "source", "a folder or a hub id", repr(str(source)), ONLY_SAFETENSORS)
     if not folder.is_dir():
         folder = _download(source, revision)
-    _options(folder, "model_index.json", "DDPMPipeline", INDEX)
+    pipeline, index = _options(folder, "model_index.json", {"DDPMPipeline": INDEX, "DDIMPipeline": INDEX})
     # the oldest published folders have no subfolders
-    unet, scheduler = ("unet/" if (folder / "unet").is_dir() else ""), "scheduler/scheduler_config.json"
-    scheduler = scheduler if (folder / "scheduler").is_dir() else "scheduler_config.json"
+    unet, file = ("unet/" if (folder / "unet").is_dir() else ""), "scheduler/scheduler_config.json"
+    file = file if (folder / "scheduler").is_dir() else "scheduler_config.json"
 
-    options = _options(folder, scheduler, "DDPMScheduler", SCHEDULER | OLD)
-    schedule = _to_schedule(scheduler, options)
-    step = partial(ddpm_step, variance=VARIANCE[options["variance_type"]], clip=options["clip_sample"])
-    options = _options(folder, f"{unet}config.json", "UNet2DModel", UNET)
+    named = (index["scheduler"] or ["diffusers", pipeline.replace("Pipeline", "Scheduler")])[1]
+    if pipeline == "DDIMPipeline" and named == "DDPMScheduler":
+        fail(ValueError, "model_index.json: scheduler", "a DDIMScheduler in a DDIMPipeline", repr(named))
+    kind, options = _options(folder, file, {named: SCHEDULERS[named] | OLD})
+    schedule, spacing = _to_schedule(file, options), options["timestep_spacing"]
+    if steps not in (None, schedule.T):
+        if spacing == "linspace":
+            fail(ValueError, f"{file}: timestep_spacing", "'leading' or 'trailing' with steps", repr(spacing))
+        schedule = respace(schedule, steps, spacing)
+    if kind == "DDIMScheduler":
+        step = partial(ddim_step, clip=options["clip_sample"])
+    else:
+        step = partial(ddpm_step, variance=VARIANCE[options["variance_type"]], clip=options["clip_sample"])
+    _, options = _options(folder, f"{unet}config.json", {"UNet2DModel": UNET})
     with torch.device("meta"):
         model = UNet(_to_config(f"{unet}config.json", options))
     model.load_state_dict(_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
@@ -266,17 +237,24 @@ def _to_json(kind: str, options: dict) -> bytes:
     return (json.dumps(options, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _options(folder: Path, file: str, kind: str, table: dict) -> dict:
-    """A config file's settings over diffusers' defaults; one that we cannot follow is refused by name."""
+def _options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str, dict]:
+    """A config file's class, one of the tables', and its settings over diffusers' defaults.
+
+    A setting that we cannot follow is refused by name.
+    """
     if not (folder / file).is_file():
-        fail(FileNotFoundError, "source", f"a folder of DDPMPipeline with {file} in it", f"{str(folder)!r} without")
+        fail(
+            FileNotFoundError, "source", f"a diffusers pipeline's folder with {file} in it", f"{str(folder)!r} without"
+        )
     try:
         given = json.loads((folder / file).read_text(encoding="utf8"))
         found = given.pop("_class_name", None)
     except (ValueError, AttributeError, TypeError):
         raise ValueError(f"{file}: expected a JSON object, got a damaged file in {str(folder)!r}") from None
-    if found != kind:
-        fail(ValueError, f"{file}: _class_name", repr(kind), repr(found), "other kinds are not supported")
+    if found not in tables:
+        kinds = " or ".join(map(repr, tables))
+        fail(ValueError, f"{file}: _class_name", kinds, repr(found), "other kinds are not supported")
+    table = tables[found]
     for key, value in given.items():
         if key in table:
             allowed = table[key][1]
@@ -284,7 +262,7 @@ def _options(folder: Path, file: str, kind: str, table: dict) -> dict:
                 fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value), "not supported here")
         elif value is not None and not key.startswith("_"):
             fail(ValueError, f"{file}: {key}", "no such setting", repr(value), "not supported here")
-    return _defaults(table) | {key: value for key, value in given.items() if key in table}
+    return found, _defaults(table) | {key: value for key, value in given.items() if key in table}
 
 
 def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, Tensor]:

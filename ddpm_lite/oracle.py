@@ -15,6 +15,8 @@ from ddpm_lite._check import check_real, check_t, check_whole, describe, fail
 from ddpm_lite.process import per_image
 from ddpm_lite.schedule import Schedule
 
+Moments = tuple[Float64[Tensor, "entries"], Float64[Tensor, "entries"]]
+
 
 @dataclass(frozen=True)
 class GaussianChain:
@@ -61,36 +63,78 @@ class GaussianChain:
         self,
         variance: str = "beta_tilde",
         *,
+        walk: Schedule | None = None,
         start: tuple[float, float] = (0.0, 1.0),
         last_noise: bool = False,
-    ) -> tuple[Float64[Tensor, "entries"], Float64[Tensor, "entries"]]:
+    ) -> Moments:
         """Mean and variance of x_t at every t when Algorithm 2 runs with the exact z (eq-oracle-chain).
 
         Args:
             variance: sigma_t^2, "beta" or "beta_tilde".
+            walk: the steps to take, `respace(schedule, ...)`; None takes all.
             start: mean and variance of x_T.
             last_noise: add the noise of t = 1 too, a known mistake.
 
         Returns:
-            Two tables of T + 1 entries; entry 0 is the samples.
+            Two tables with an entry for each time of the walk; entry 0 is the samples.
 
         Raises:
-            ValueError: an unknown variance.
+            ValueError: an unknown variance, or a walk along another schedule.
         """
         if variance not in ("beta", "beta_tilde"):
             fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
-        sigma_2 = getattr(self.schedule, variance)
+        walk, slope, offset = self._along(walk)
+        sigma_2 = getattr(walk, variance).clone()
+        if not last_noise:
+            sigma_2[1] = 0
+        root = walk.alpha.sqrt()
+        weight = walk.beta / walk.one_minus_alpha_bar.sqrt()
+        # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
+        return _chain((1 - weight * slope) / root, -weight * offset / root, sigma_2, start)
+
+    def ddim_moments(
+        self, eta: float = 0.0, *, walk: Schedule | None = None, start: tuple[float, float] = (0.0, 1.0)
+    ) -> Moments:
+        """Mean and variance of x_t at every t when DDIM's steps run with the exact z (eq-ddim-chain).
+
+        Args:
+            eta: 0..1, the share of fresh noise.
+            walk, start: as in `reverse_moments`.
+
+        Returns:
+            Two tables with an entry for each time of the walk; entry 0 is the samples.
+
+        Raises:
+            ValueError: eta out of range, or a walk along another schedule.
+        """
+        check_real("eta", eta, 0, 1)
+        walk, slope, offset = self._along(walk)
+        rest = walk.one_minus_alpha_bar
+        before = rest.roll(1)  # entry t holds time t - 1
+        sigma_2 = eta**2 * walk.beta_tilde
+        root = walk.alpha.sqrt()
+        weight = (before - sigma_2).clamp(min=0).sqrt() - (rest / walk.alpha).sqrt()
+        # x_{t-1} = x_t / root + weight (slope x_t + offset) + noise
+        return _chain(1 / root + weight * slope, weight * offset, sigma_2, start)
+
+    def _along(self, walk: Schedule | None) -> tuple[Schedule, Tensor, Tensor]:
+        """The schedule that is walked, and slope and offset of the best z at its times."""
+        walk = self.schedule if walk is None else walk
         slope, offset = self.line()
-        root = self.schedule.alpha.sqrt()
-        weight = self.schedule.beta / self.schedule.one_minus_alpha_bar.sqrt()
-        means, variances = torch.zeros_like(sigma_2), torch.zeros_like(sigma_2)
-        means[-1], variances[-1] = start
-        for t in range(self.schedule.T, 0, -1):
-            # x_{t-1} = ((1 - weight slope) x_t - weight offset) / root + noise
-            factor = (1 - weight[t] * slope[t]) / root[t]
-            means[t - 1] = factor * means[t] - weight[t] * offset[t] / root[t]
-            variances[t - 1] = factor**2 * variances[t] + (sigma_2[t] if t > 1 or last_noise else 0)
-        return means, variances
+        own = len(slope) > walk.times[-1] and torch.allclose(walk.alpha_bar, self.schedule.alpha_bar[walk.times])
+        if not own:
+            fail(ValueError, "walk", "the oracle's schedule re-spaced", repr(walk), "respace(oracle.schedule, steps)")
+        return walk, slope[walk.times], offset[walk.times]
+
+
+def _chain(factor: Tensor, offset: Tensor, sigma_2: Tensor, start: tuple[float, float]) -> Moments:
+    """Mean and variance of x_{t-1} = factor_t x_t + offset_t + sigma_t noise, for t = T..1."""
+    means, variances = torch.zeros_like(factor), torch.zeros_like(factor)
+    means[-1], variances[-1] = start
+    for t in range(len(factor) - 1, 0, -1):
+        means[t - 1] = factor[t] * means[t] + offset[t]
+        variances[t - 1] = factor[t] ** 2 * variances[t] + sigma_2[t]
+    return means, variances
 
 
 @dataclass(frozen=True, eq=False)

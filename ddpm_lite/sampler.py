@@ -1,18 +1,22 @@
 """From noise to an image: a step is a function, `sample` is the one loop.
 
 A step is any `(schedule, x_t, t, s, z_hat, noise) -> x_s` with s < t. Bind its options with functools.partial:
-`sample(..., step=partial(ddpm_step, variance="beta"))`.
+`sample(..., step=partial(ddpm_step, variance="beta"))`. The steps here differ in three numbers only:
+
+    x_s = weight_x_t x_t + weight_x_0 x_0_hat + sigma noise
+
+`respace` makes the schedule of a shorter walk; t and s count the steps of the schedule that is walked.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import sqrt
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_alike, check_whole, describe, fail
-from ddpm_lite.process import mean_from_noise, posterior, predict_x_0
+from ddpm_lite._check import check_alike, check_real, check_whole, describe, fail
 from ddpm_lite.schedule import Schedule
 
 X = Float[Tensor, "batch *shape"]
@@ -46,18 +50,80 @@ def ddpm_step(
     """
     check_whole("t", t, 1, schedule.T)
     if s != t - 1:
-        fail(ValueError, "s", f"t - 1 = {t - 1}, as a DDPM step goes back by one", f"{s}", "re-space the schedule")
+        advice = "re-space the schedule for longer steps"
+        fail(ValueError, "s", f"t - 1 = {t - 1}, as a DDPM step goes back by one", f"{s}", advice)
     if variance not in ("beta", "beta_tilde"):
         fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
-    check_alike("noise", noise, "x_t", x_t)
-    if clip:
-        x_0_hat = predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)
-        mean, sigma_2 = posterior(schedule, x_t, t, x_0_hat)
-    else:
-        mean, sigma_2 = mean_from_noise(schedule, x_t, t, z_hat), schedule.beta_tilde[t]
+    table = schedule.numbers
+    rest = table.one_minus_alpha_bar
+    weight_x_t = sqrt(table.alpha[t]) * rest[s] / rest[t]  # eq-posterior-mean
+    weight_x_0 = sqrt(table.alpha_bar[s]) * table.beta[t] / rest[t]
+    sigma_2 = table.beta_tilde[t]
     if variance == "beta":
-        sigma_2 = schedule.beta[t] if s > 0 else schedule.beta[0]  # beta_0 = 0: the last step adds no noise
-    return mean + sigma_2.sqrt().to(x_t.dtype) * noise
+        sigma_2 = table.beta[t] if s > 0 else 0.0  # the last step adds no noise
+    return _put_together(schedule, x_t, t, z_hat, noise, weight_x_t, weight_x_0, sqrt(sigma_2), clip)
+
+
+def ddim_step(
+    schedule: Schedule,
+    x_t: X,
+    t: int,
+    s: int,
+    z_hat: X,
+    noise: X,
+    *,
+    eta: float = 0.0,
+    clip: bool = True,
+) -> X:
+    """A leap back from t to any s < t; with eta = 0 nothing in it is random (eq-ddim-step, eq-ddim-sigma).
+
+    Args:
+        x_t: noisy images.
+        t: where they are, 1..T; s: where to go, 0..t - 1.
+        z_hat: the network's noise, x_t's shape.
+        noise: fresh noise from N(0, I), x_t's shape; not looked at where sigma is 0.
+        eta: 0..1, the share of fresh noise. With eta = 1 and s = t - 1 this is `ddpm_step` with "beta_tilde".
+        clip: put the image that z_hat implies into [-1, 1], and take the noise that goes with it; for images only.
+
+    Raises:
+        ValueError: t, s or eta out of range, or shapes that differ.
+
+    Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", equations 12 and 16. They do not clip; in
+    diffusers, this clip is that of `use_clipped_model_output=True`.
+    """
+    check_whole("t", t, 1, schedule.T)
+    check_whole("s", s, 0, t - 1)
+    check_real("eta", eta, 0, 1)
+    alpha_bar, rest = schedule.numbers.alpha_bar, schedule.numbers.one_minus_alpha_bar
+    sigma = eta * sqrt(rest[s] / rest[t] * (1 - alpha_bar[t] / alpha_bar[s]))
+    weight_x_t = sqrt(max(rest[s] - sigma**2, 0.0) / rest[t])
+    weight_x_0 = sqrt(alpha_bar[s]) - weight_x_t * sqrt(alpha_bar[t])
+    return _put_together(schedule, x_t, t, z_hat, noise, weight_x_t, weight_x_0, sigma, clip)
+
+
+def _put_together(
+    schedule: Schedule,
+    x_t: X,
+    t: int,
+    z_hat: X,
+    noise: X,
+    weight_x_t: float,
+    weight_x_0: float,
+    sigma: float,
+    clip: bool,
+) -> X:
+    """weight_x_t x_t + weight_x_0 x_0_hat + sigma noise, in as few passes over the pixels as it takes.
+
+    Factors are Python's numbers, from tables in float64: nothing is copied to the device, and nobody waits for it.
+    """
+    check_alike("z_hat", z_hat, "x_t", x_t)
+    check_alike("noise", noise, "x_t", x_t)
+    signal, rest = schedule.numbers.alpha_bar[t], schedule.numbers.one_minus_alpha_bar[t]
+    x_0_hat = torch.sub(x_t, z_hat, alpha=sqrt(rest)).div_(sqrt(signal))  # eq-x0-from-z
+    if clip:
+        x_0_hat = x_0_hat.clamp_(-1, 1)
+    x_s = x_0_hat.mul_(weight_x_0).add_(x_t, alpha=weight_x_t)
+    return x_s.add_(noise, alpha=sigma) if sigma else x_s
 
 
 def sample(
@@ -76,9 +142,9 @@ def sample(
 
     Args:
         model: any callable (x_t, t, context) -> z_hat. A module is put into eval mode while the loop runs.
-        schedule: the schedule that the model was trained with.
+        schedule: the schedule that the model was trained with, or one that `respace` made of it.
         shape: of the result, e.g. (16, 1, 8, 8).
-        step: what one step does.
+        step: what one step does. It is told t and s in the numbers of `schedule`, T..0, also where it is re-spaced.
         seed: the noise, x_T and every step's, follows from it alone.
         x_T: start here; None draws it from N(0, I).
         context: handed to the model.
@@ -86,7 +152,8 @@ def sample(
         dtype: of x_t.
 
     Yields:
-        (t, x_t), T + 1 times. `*path, (_, x_0) = sample(...)` keeps them all.
+        (t, x_t), T + 1 times. `*path, (_, x_0) = sample(...)` keeps them all. t is the time that the model was trained
+        with: on a schedule re-spaced to 50 of 1000 steps (1000, x_1000), (980, x_980), ..., (20, x_20), (0, x_0).
 
     Raises:
         ValueError: x_T of another shape.
@@ -103,12 +170,13 @@ def sample(
     x_t = torch.randn(shape, **draw) if x_T is None else x_T.to(device, dtype)
     if x_t.shape != tuple(shape):
         fail(ValueError, "x_T", f"shape {tuple(shape)}", describe(x_T))
-    yield schedule.T, x_t
+    times = schedule.numbers.times
+    yield times[-1], x_t
     for t in range(schedule.T, 0, -1):
         with evaluating(model), torch.no_grad():
-            z_hat = model(x_t, t, context)
+            z_hat = model(x_t, times[t], context)
             x_t = step(schedule, x_t, t, t - 1, z_hat, torch.randn(shape, **draw))
-        yield t - 1, x_t
+        yield times[t - 1], x_t
 
 
 @contextmanager

@@ -11,9 +11,10 @@ image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and not
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ddpm_lite._check import check_real, check_whole, describe, fail
@@ -27,6 +28,7 @@ class Schedule:
 
     Args:
         beta: (T + 1,) float64, beta[0] = 0 and every other entry in (0, 1).
+        times: (T + 1,) int64, what a network calls the entries' times; None is 0..T. Others come from `respace`.
 
     Raises:
         ValueError: a wrong shape, an entry outside (0, 1), or not finite; the message names the entry.
@@ -36,6 +38,7 @@ class Schedule:
     """
 
     beta: Float[Tensor, "entries"]
+    times: Int64[Tensor, "entries"] | None = None
 
     def __post_init__(self):
         beta = torch.as_tensor(self.beta).detach()
@@ -48,7 +51,11 @@ class Schedule:
         if len(wrong):
             t = int(wrong[0])
             fail(ValueError, f"beta[{t}]", "a finite number in (0, 1)", f"{float(beta[t]):g}")
+        times = torch.arange(len(beta)) if self.times is None else torch.as_tensor(self.times).cpu()
+        if times.shape != beta.shape or times.is_floating_point() or times[0] != 0 or (times.diff() <= 0).any():
+            fail(ValueError, "times", f"{len(beta)} whole numbers that begin with 0 and grow", describe(self.times))
         object.__setattr__(self, "beta", beta)
+        object.__setattr__(self, "times", times)
 
     @property
     def T(self) -> int:
@@ -67,8 +74,8 @@ class Schedule:
 
     @cached_property
     def one_minus_alpha_bar(self) -> Float[Tensor, "entries"]:
-        """1 - alpha_bar_t, the variance of the noise in x_t; its own table, as float32 could not subtract it."""
-        return 1 - self.alpha_bar
+        """1 - alpha_bar_t, the variance of the noise in x_t; computed so that no digits are lost at small t."""
+        return torch.log1p(-self.beta).cumsum(dim=0).expm1().abs()
 
     @cached_property
     def beta_tilde(self) -> Float[Tensor, "entries"]:
@@ -82,17 +89,24 @@ class Schedule:
         """The signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), infinite at t = 0 (eq-snr)."""
         return self.alpha_bar / self.one_minus_alpha_bar
 
+    @cached_property
+    def numbers(self) -> SimpleNamespace:
+        """The tables and times as lists of Python's numbers: each step of a sampler reads a few of them."""
+        return SimpleNamespace(**{name: getattr(self, name).tolist() for name in (*TABLES, "times")})
+
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Schedule":
         """The same schedule on a device: each table is computed in float64 first and rounded once."""
         if self.beta.device == torch.device(device) and self.beta.dtype == dtype:
             return self
         copy = object.__new__(Schedule)
         copy.__dict__.update({name: getattr(self, name).to(device, dtype) for name in TABLES})
+        copy.__dict__.update(times=self.times, numbers=self.numbers)  # these stay on the CPU, and exact
         return copy
 
     def __repr__(self) -> str:
-        beta = self.beta
-        return f"Schedule(T={self.T}, beta_1={float(beta[1]):.6g}, beta_T={float(beta[-1]):.6g})"
+        beta, last = self.beta, int(self.times[-1])
+        respaced = "" if last == self.T else f", times={int(self.times[1])}..{last}"
+        return f"Schedule(T={self.T}, beta_1={float(beta[1]):.6g}, beta_T={float(beta[-1]):.6g}{respaced})"
 
 
 def linear_schedule(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
@@ -135,3 +149,37 @@ def cosine_schedule(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) ->
     beta = torch.zeros(T + 1, dtype=torch.float64)
     beta[1:] = (1 - f[1:] / f[:-1]).clamp(max=beta_max)
     return Schedule(beta)
+
+
+def respace(schedule: Schedule, steps: int, spacing: str = "trailing") -> Schedule:
+    """Fewer, longer steps: alpha_bar at chosen times, and the betas that lead from one to the next (eq-leap-beta).
+
+    Args:
+        schedule: the schedule that the model was trained with.
+        steps: how many steps to walk, 1..T.
+        spacing: "trailing" takes T and goes down by T / steps, rounded (eq-trailing); "leading" takes 1 and goes up by
+            T // steps (eq-leading), so that it ends in a short step from 1 to 0 and never sees T.
+
+    Returns:
+        A schedule of `steps` steps. Its `times` are the original ones, and `sample` hands these to the model.
+
+    Raises:
+        ValueError: steps outside 1..T, or an unknown spacing.
+
+    Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", section 4.2; the spacings are named as in
+    diffusers, whose t is ours - 1. Where `steps` does not divide T, diffusers asks the network at these times too, but
+    lands a step of T // steps lower, beside the next of them; we land on it.
+    """
+    check_whole("steps", steps, 1, schedule.T)
+    count = torch.arange(steps + 1)
+    if spacing == "trailing":
+        chosen = torch.round(count.double() * schedule.T / steps).long()
+    elif spacing == "leading":
+        chosen = (count - 1) * (schedule.T // steps) + 1
+        chosen[0] = 0
+    else:
+        fail(ValueError, "spacing", '"trailing" or "leading"', f"{spacing!r}")
+    alpha_bar = schedule.alpha_bar.double().cpu()[chosen]
+    beta = torch.zeros_like(alpha_bar)
+    beta[1:] = 1 - alpha_bar[1:] / alpha_bar[:-1]
+    return Schedule(beta, schedule.times[chosen])

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_unet import CONFIGS, in_diffusers, randomise
@@ -21,9 +21,11 @@ from ddpm_lite import (
     UNet,
     UNetConfig,
     cosine_schedule,
+    ddim_step,
     ddpm_step,
     from_pretrained,
     linear_schedule,
+    respace,
     sample,
     save_pretrained,
 )
@@ -173,12 +175,12 @@ def test_our_schedules_are_written(schedule, tmp_path):
     assert torch.equal(from_pretrained(tmp_path)[1].beta, schedule.beta)
 
 
-def paths(folder, seed=3):
-    """(x_{T-1}, ..., x_0) here and in DDPMPipeline, from one folder and one seed: both draw the same noises."""
-    model, schedule, step = from_pretrained(folder)
+def paths(folder, seed=3, kind=DDPMPipeline, steps=None, options=None, **bound):
+    """Every image on the way here and in diffusers, from one folder and one seed: both draw the same noises."""
+    model, schedule, step = from_pretrained(folder, steps=steps)
     shape = (2, model.config.in_channels, model.config.sample_size, model.config.sample_size)
-    _, *ours = (x for _, x in sample(model, schedule, shape, step=step, seed=seed))
-    pipe = DDPMPipeline.from_pretrained(folder)
+    _, *ours = (x for _, x in sample(model, schedule, shape, step=partial(step, **bound), seed=seed))
+    pipe = kind.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     theirs, their_step = [], pipe.scheduler.step
 
@@ -188,7 +190,7 @@ def paths(folder, seed=3):
 
     pipe.scheduler.step = kept
     generator = torch.Generator().manual_seed(seed)
-    images = pipe(2, generator=generator, num_inference_steps=schedule.T, output_type="pt").images
+    images = pipe(2, generator=generator, num_inference_steps=schedule.T, output_type="pt", **options or {}).images
     theirs = [out.prev_sample for out in theirs]
     torch.testing.assert_close(images, (theirs[-1] / 2 + 0.5).clamp(0, 1))
     assert len(ours) == len(theirs) == schedule.T
@@ -215,6 +217,77 @@ def test_unclipped_steps_agree_too(tmp_path):
     for a, b in zip(ours, theirs, strict=True):
         assert (a - b).abs().max() < 1e-3 * max(1, b.abs().max())
     assert theirs[-1].abs().max() > 1.5  # clipping would have been seen
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("kind", [DDPMPipeline, DDIMPipeline])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("clip", [True, False])
+def test_ddim_folders_go_both_ways(clip, eta, kind, tmp_path):
+    """Ours is opened there and theirs here; fifty steps agree, as the folder's own spacing sets them."""
+    config = UNetConfig(8, 1, (8,), blocks=1, groups=4, attention_levels=(), middle_attention=False)
+    save_pretrained(tmp_path / "ours", randomise(UNet(config)), PAPER, clip=clip, scheduler="ddim")
+    pipe = DDIMPipeline.from_pretrained(tmp_path / "ours")
+    assert type(pipe.scheduler) is DDIMScheduler
+    assert (pipe.scheduler.config.timestep_spacing, pipe.scheduler.config.clip_sample) == ("trailing", clip)
+    scheduler = DDIMScheduler(clip_sample=clip, timestep_spacing="leading")
+    kind(pipe.unet, scheduler).save_pretrained(tmp_path / "theirs")
+    _, schedule, step = from_pretrained(tmp_path / "theirs", steps=50)
+    assert (step.func, step.keywords) == (ddim_step, {"clip": clip})
+    assert torch.equal(schedule.times, respace(PAPER, 50, "leading").times)
+
+    # DDPMPipeline knows no eta, and does not clip the noise
+    options = {"eta": eta, "use_clipped_model_output": clip}
+    for folder in ("ours", "theirs"):
+        if folder == "ours" or kind is DDIMPipeline:
+            ours, theirs = paths(tmp_path / folder, kind=DDIMPipeline, steps=50, options=options, eta=eta)
+            worst = max((a - b).abs().max().item() / max(1, b.abs().max()) for a, b in zip(ours, theirs, strict=True))
+            assert worst < 1e-3
+    if kind is DDPMPipeline and not clip and eta == 0:
+        ours, theirs = paths(tmp_path / "theirs", steps=50)
+        torch.testing.assert_close(ours[-1], theirs[-1], rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"schedule": respace(PAPER, 50)},
+            "schedule: expected the schedule that the model was trained with, got a re-sp",
+        ),
+        ({"scheduler": "euler"}, 'scheduler: expected "ddpm" or "ddim", got \'euler\''),
+        ({"scheduler": "ddim", "variance": "beta"}, 'variance: expected "beta_tilde", which is eta = 1 of DDIM, got'),
+    ],
+)
+def test_bad_settings_are_not_written(options, message, tmp_path):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        save_pretrained(tmp_path / "a", UNet(TINY), **{"schedule": PAPER} | options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_ddim_folder_s_own_settings_are_refused_by_name(folder):
+    model, file = from_pretrained(folder)[0], "scheduler/scheduler_config.json"
+    save_pretrained(folder, model, PAPER, scheduler="ddim")
+    for key, value, message in (
+        ("set_alpha_to_one", False, "expected True, got False"),
+        ("steps_offset", 1, "expected 0, got 1"),
+        ("variance_type", "fixed_small", "expected no such setting, got 'fixed_small'"),
+        ("_class_name", "DDPMScheduler", "expected 'DDIMScheduler', got 'DDPMScheduler'"),
+        ("timestep_spacing", "linspace", "expected 'leading' or 'trailing' with steps, got 'linspace'"),
+    ):
+        before = (folder / file).read_text(encoding="utf8")
+        edit(folder, file, **{key: value})
+        with pytest.raises(ValueError, match=rf"^{file}: {key}: {re.escape(message)}"):
+            from_pretrained(folder, steps=50)
+        (folder / file).write_text(before, encoding="utf8")
+    edit(folder, "model_index.json", scheduler=["diffusers", "DDPMScheduler"])
+    with pytest.raises(ValueError, match=r"model_index\.json: scheduler: expected a DDIMScheduler in a DDIMPipeline"):
+        from_pretrained(folder)
+    edit(folder, "model_index.json", scheduler=["diffusers", "DDIMScheduler"])
+    with pytest.raises(ValueError, match=r"steps: expected a whole number in 1\.\.1000, got 0 \(int\)"):
+        from_pretrained(folder, steps=0)
 
 
 UNSUPPORTED = [
@@ -255,7 +328,12 @@ UNSUPPORTED = [
     ("scheduler/scheduler_config.json", "trained_betas", [0.1], "expected num_train_timesteps = 1000 numbers, got 1"),
     ("scheduler/scheduler_config.json", "num_train_timesteps", 0, "expected a whole number >= 1, got 0"),
     ("scheduler/scheduler_config.json", "beta_end", 2, "expected a number in (0, 1), got 2 (int)"),
-    ("model_index.json", "_class_name", "StableDiffusionPipeline", "expected 'DDPMPipeline', got 'StableDiffusionPi"),
+    (
+        "model_index.json",
+        "_class_name",
+        "StableDiffusionPipeline",
+        "expected 'DDPMPipeline' or 'DDIMPipeline', got 'Sta",
+    ),
     ("model_index.json", "scheduler", ["diffusers", "PNDMScheduler"], "got ['diffusers', 'PNDMScheduler']"),
     ("model_index.json", "vae", ["diffusers", "AutoencoderKL"], "expected no such setting, got ['diffusers'"),
 ]
@@ -297,7 +375,9 @@ def test_damaged_and_missing_files_are_named(folder, tmp_path):
         with pytest.raises(ValueError, match=r"unet/config\.json: expected a JSON object, got a damaged file"):
             from_pretrained(folder)
     (folder / "unet/config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"source: expected a folder of DDPMPipeline with unet/config\.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"source: expected a diffusers pipeline's folder with unet/config\.json"
+    ):
         from_pretrained(folder)
     for source in (tmp_path / "none", "none", str(tmp_path / "none")):
         with pytest.raises(FileNotFoundError, match='source: expected an existing folder or a hub id "owner/name"'):

@@ -5,7 +5,17 @@ from functools import partial
 import pytest
 import torch
 
-from ddpm_lite import GaussianChain, ddpm_step, linear_schedule, q_sample, sample
+from ddpm_lite import (
+    GaussianChain,
+    GaussianMixture,
+    cosine_schedule,
+    ddim_step,
+    ddpm_step,
+    linear_schedule,
+    q_sample,
+    respace,
+    sample,
+)
 
 PAPER = linear_schedule()
 COARSE = linear_schedule(20, 0.005, 0.999)
@@ -47,56 +57,141 @@ def test_coarse_chain_to_ten_digits(variance, std):
     assert variances[0].sqrt().item() == pytest.approx(std, abs=1e-9)
 
 
-def affine_of_step(schedule, model, t, variance, shift=0):
-    """A step on Gaussian data is x -> a x + b + c noise; read a, b and c off the sampler itself."""
-    points = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    z_hat = model(points, min(max(t + shift, 1), schedule.T))
-    step = partial(ddpm_step, schedule, t=t, s=t - 1, clip=False, variance=variance)
-    b, b_plus_a = step(x_t=points, z_hat=z_hat, noise=torch.zeros_like(points)).flatten()
-    c = step(x_t=points, z_hat=z_hat, noise=torch.ones_like(points))[0, 0] - b
-    return b_plus_a - b, b, c
+STEPS = {
+    "ddpm, beta": partial(ddpm_step, variance="beta"),
+    "ddpm, beta_tilde": ddpm_step,
+    "ddim, eta 0": ddim_step,
+    "ddim, eta 0.5": partial(ddim_step, eta=0.5),
+    "ddim, eta 1": partial(ddim_step, eta=1.0),
+}
 
 
-def chain_of_steps(schedule, model, variance, shift=0):
+def computed(oracle, name, walk=None):
+    """Mean and variance of the samples by the oracle's own recursion."""
+    kind, option = name.split(", ")
+    if kind == "ddpm":
+        means, variances = oracle.reverse_moments(option, walk=walk)
+    else:
+        means, variances = oracle.ddim_moments(float(option.removeprefix("eta ")), walk=walk)
+    return means[0].item(), variances[0].sqrt().item()
+
+
+def arithmetic(walk, model, step):
+    """The same from the sampler itself: on Gaussian data a step is x -> a x + b + c noise; read a, b and c off it."""
     mean, var = torch.tensor(0.0).double(), torch.tensor(1.0).double()
-    for t in range(schedule.T, 0, -1):
-        a, b, c = affine_of_step(schedule, model, t, variance, shift)
+    zero_one = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    for t in range(walk.T, 0, -1):
+        now = partial(step, walk, zero_one, t, t - 1, model(zero_one, int(walk.times[t])), clip=False)
+        b, b_plus_a = now(torch.zeros_like(zero_one)).flatten()
+        c = now(torch.ones_like(zero_one))[0, 0] - b
+        a = b_plus_a - b
         mean, var = a * mean + b, a**2 * var + c**2
     return mean.item(), var.sqrt().item()
 
 
-@pytest.mark.parametrize("schedule", [COARSE, PAPER], ids=["T=20", "T=1000"])
-@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
-def test_ddpm_step_walks_the_exact_chain(schedule, variance):
+WALKS = {
+    "T = 20": (COARSE, COARSE),
+    "T = 1000": (PAPER, PAPER),
+    "cosine": (cosine_schedule(100), cosine_schedule(100)),
+    "5 of 20": (COARSE, respace(COARSE, 5)),
+    "7 of 20, leading": (COARSE, respace(COARSE, 7, "leading")),
+    "50 of 1000": (PAPER, respace(PAPER, 50)),
+    "50 of 1000, leading": (PAPER, respace(PAPER, 50, "leading")),
+    "30 of 1000": (PAPER, respace(PAPER, 30)),
+    "1 of 1000": (PAPER, respace(PAPER, 1)),
+}
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_walk_the_exact_chain(name, walk):
+    schedule, walk = WALKS[walk]
     oracle = GaussianChain(schedule, 0.3, 0.2)
-    means, variances = oracle.reverse_moments(variance)
-    mean, std = chain_of_steps(schedule, oracle, variance)
-    assert mean == pytest.approx(means[0].item(), abs=1e-9)
-    assert std == pytest.approx(variances[0].sqrt().item(), abs=1e-9)
+    assert arithmetic(walk, oracle, STEPS[name]) == pytest.approx(computed(oracle, name, walk), abs=1e-9)
 
 
-@pytest.mark.parametrize(("shift", "mean", "std"), [(1, 0.27559, 0.29336), (-1, 0.31656, 0.30335)])
-def test_an_index_shifted_by_one_is_seen(shift, mean, std):
-    """What a model asked at the wrong time would give: known numbers, far outside the bar of 1e-9."""
-    got = chain_of_steps(COARSE, GaussianChain(COARSE, 0.3, 0.2), "beta", shift)
-    assert got == pytest.approx((mean, std), abs=1e-5)
-
-
-def test_alpha_bar_t_in_the_place_of_alpha_bar_t_minus_1_is_seen():
-    """The note's slip, here in the weight of x_0 in the posterior mean: again known numbers."""
+def test_ddim_with_eta_1_is_the_chain_of_beta_tilde():
     oracle = GaussianChain(COARSE, 0.3, 0.2)
-    slope, offset = oracle.line()
-    signal, noise = COARSE.alpha_bar.sqrt(), COARSE.one_minus_alpha_bar.sqrt()
-    right = COARSE.one_minus_alpha_bar
-    weight_x_t = COARSE.alpha.sqrt() * right.roll(1) / right  # entry t holds time t - 1 over time t
-    weight_x_0 = signal * COARSE.beta / COARSE.one_minus_alpha_bar
-    mean, var = torch.tensor(0.0).double(), torch.tensor(1.0).double()
-    for t in range(COARSE.T, 0, -1):
-        x_0_slope, x_0_offset = (1 - noise[t] * slope[t]) / signal[t], -noise[t] * offset[t] / signal[t]
-        factor = weight_x_t[t] + weight_x_0[t] * x_0_slope
-        mean = factor * mean + weight_x_0[t] * x_0_offset
-        var = factor**2 * var + (COARSE.beta[t] if t > 1 else 0)
-    assert (mean.item(), var.sqrt().item()) == pytest.approx((0.28198, 0.26474), abs=1e-5)
+    for walk in (None, respace(COARSE, 6)):
+        for ours, theirs in zip(oracle.ddim_moments(1.0, walk=walk), oracle.reverse_moments(walk=walk), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_walking_without_noise_moves_the_density_as_its_flow_does():
+    """eta = 0 in ever smaller steps keeps x's distance from the mean in standard deviations: z-scores do not change."""
+    schedule = linear_schedule(20_000, 1e-7, 1e-3)  # the same alpha_bar_T, 20 times finer
+    oracle = GaussianChain(schedule, 0.3, 0.2)
+    share = schedule.alpha_bar[-1].item()
+    right = (share**0.5 * 0.3, share * 0.2**2 + 1 - share)  # where the forward process ends
+    means, variances = oracle.ddim_moments(start=right)
+    assert means[0].item() == pytest.approx(0.3, abs=1e-4)
+    assert variances[0].sqrt().item() == pytest.approx(0.2, rel=1e-3)
+
+
+def test_a_walk_along_another_schedule_is_refused():
+    oracle = GaussianChain(PAPER)
+    for other in (COARSE, respace(cosine_schedule(), 10), linear_schedule(2000)):
+        with pytest.raises(ValueError, match="walk: expected the oracle's schedule re-spaced, got Schedule"):
+            oracle.ddim_moments(walk=other)
+
+
+def asked_at(oracle, shift):
+    return lambda x_t, t: oracle(x_t, min(max(t + shift, 1), oracle.schedule.T))
+
+
+def wrong_before(schedule, x_t, t, s, z_hat, noise, *, eta=None, clip=False):
+    """alpha_bar_t in the place of alpha_bar_{t-1}: in DDPM's weight of x_0 (the note's slip), in DDIM's first term."""
+    signal, rest = schedule.alpha_bar.sqrt(), schedule.one_minus_alpha_bar
+    x_0_hat = (x_t - rest[t].sqrt() * z_hat) / signal[t]
+    if eta is None:
+        weights = schedule.alpha[t].sqrt() * rest[s] / rest[t], signal[t] * schedule.beta[t] / rest[t]
+        return weights[0] * x_t + weights[1] * x_0_hat + (schedule.beta[t].sqrt() * noise if s else 0)
+    sigma_2 = eta**2 * schedule.beta_tilde[t]
+    return signal[t] * x_0_hat + (rest[s] - sigma_2).sqrt() * z_hat + sigma_2.sqrt() * noise
+
+
+def noise_at_the_end(schedule, x_t, t, s, z_hat, noise, *, clip=False):
+    x_s = ddpm_step(schedule, x_t, t, s, z_hat, noise, variance="beta", clip=clip)
+    return x_s if s else x_s + schedule.beta[1].sqrt() * noise
+
+
+def variance_for_deviation(schedule, x_t, t, s, z_hat, noise, *, clip=False):
+    x_s = ddpm_step(schedule, x_t, t, s, z_hat, 0 * noise, clip=clip)
+    return x_s + schedule.beta_tilde[t] * noise
+
+
+# Mean and standard deviation where data N(0.3, 0.2^2) should come back; the first three are the numbers known for them.
+WRONG = {
+    "ddpm, beta: z asked at t + 1": (1, STEPS["ddpm, beta"], 0.27559, 0.29336),
+    "ddpm, beta: z asked at t - 1": (-1, STEPS["ddpm, beta"], 0.31656, 0.30335),
+    "ddpm, beta: alpha_bar_t for alpha_bar_{t-1}": (0, wrong_before, 0.28198, 0.26474),
+    "ddpm, beta: noise at the last step": (0, noise_at_the_end, 0.3, (0.2684249631**2 + 0.005) ** 0.5),
+    "ddpm, beta_tilde: z asked at t + 1": (1, STEPS["ddpm, beta_tilde"], 0.27559, None),
+    "ddpm, beta_tilde: z asked at t - 1": (-1, STEPS["ddpm, beta_tilde"], 0.31656, None),
+    "ddpm, beta_tilde: variance for deviation": (0, variance_for_deviation, 0.3, None),
+    "ddim, eta 0: z asked at t + 1": (1, STEPS["ddim, eta 0"], None, None),
+    "ddim, eta 0: z asked at t - 1": (-1, STEPS["ddim, eta 0"], None, None),
+    "ddim, eta 0: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=0.0), None, None),
+    "ddim, eta 0.5: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=0.5), None, None),
+    "ddim, eta 1: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=1.0), None, None),
+}
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("schedule", [COARSE, PAPER], ids=["T=20", "T=1000"])
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_samplers_are_seen(name, schedule):
+    """Each is far outside the bar of 1e-9 that the right ones keep; at T = 20 with the numbers known for it."""
+    oracle = GaussianChain(schedule, 0.3, 0.2)
+    shift, step, *known = WRONG[name]
+    got = arithmetic(schedule, asked_at(oracle, shift), step)
+    right = computed(oracle, name.split(":")[0])
+    far = max(abs(a - b) for a, b in zip(got, right, strict=True))
+    assert far > (1e-3 if schedule is COARSE else 1e-7)
+    if schedule is COARSE:
+        for value, number in zip(got, known, strict=True):
+            assert number is None or value == pytest.approx(number, abs=1e-5)
 
 
 def test_z_hat_is_the_regression_of_z_on_x_t(generator):
@@ -122,3 +217,45 @@ def test_samples_follow_the_chain(generator):
     assert s == 0
     assert abs(x_0.mean() - means[0]) < 5 * (variances[0] / 20_000).sqrt()
     assert abs(x_0.var() / variances[0] - 1) < 5 * (2 / 20_000) ** 0.5
+
+
+BLOBS = GaussianMixture(
+    PAPER,
+    means=torch.tensor([[-0.8, 0.1], [0.5, 0.7], [0.4, -0.6]]),
+    stds=torch.tensor([0.1, 0.25, 0.05]),
+    weights=torch.tensor([0.5, 0.2, 0.3]),
+)
+
+
+def sliced_wasserstein(x, y, directions=100):
+    """Root mean squared distance of two clouds of equal size, each pushed onto lines in many directions."""
+    generator = torch.Generator().manual_seed(5)
+    lines = torch.nn.functional.normalize(torch.randn(x.shape[1], directions, generator=generator), dim=0)
+    return ((x @ lines).sort(0).values - (y @ lines).sort(0).values).square().mean().sqrt().item()
+
+
+def covariance_error(x, y):
+    return (x.T.cov() - y.T.cov()).norm().item()
+
+
+def test_the_bars_for_a_mixture_lie_between_chance_and_a_wrong_shape(generator):
+    n = 20_000
+    real, again = BLOBS.sample(n, generator), BLOBS.sample(n, generator)
+    noise = torch.randn(n, 2, generator=generator)
+    one_gaussian = real.mean(0) + noise @ torch.linalg.cholesky(real.T.cov()).T
+    assert sliced_wasserstein(real, again) < 0.04
+    assert covariance_error(real, again) < 0.02
+    assert sliced_wasserstein(real, noise) > 0.5
+    assert sliced_wasserstein(real, one_gaussian) > 0.2  # its covariance is right
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "steps"), [(ddpm_step, 1000), (ddim_step, 250)], ids=["ddpm", "ddim"])
+@pytest.mark.usefixtures("plain")
+def test_a_mixture_comes_back(step, steps, generator):
+    n = 20_000
+    walk = sample(BLOBS, respace(PAPER, steps), (n, 2), step=partial(step, clip=False), seed=3)
+    *_, (_, x_0) = walk
+    real = BLOBS.sample(n, generator)
+    assert sliced_wasserstein(real, x_0) <= 0.06
+    assert covariance_error(real, x_0) <= 0.04

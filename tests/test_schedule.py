@@ -1,5 +1,7 @@
 """The tables against the paper's numbers, diffusers, and each other."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -55,6 +57,18 @@ def test_tables_agree_with_diffusers_to_its_float32(ours, theirs):
     torch.testing.assert_close(schedule.alpha_bar[1:].float(), reference.alphas_cumprod, rtol=2e-3, atol=1e-7)
 
 
+@pytest.mark.parametrize("schedule", [PAPER, cosine_schedule(), linear_schedule(50, 1e-9, 0.1)], ids=repr)
+def test_the_noise_in_x_t_is_known_to_the_last_digits(schedule):
+    """Against the product in exact fractions; 1 - alpha_bar in float64 would be 1e-12 off at small t, and 1e-8 here."""
+    product, worst = Fraction(1), 0.0
+    for t in range(1, 51):
+        product *= 1 - Fraction(schedule.beta[t].item())
+        exact = 1 - product
+        worst = max(worst, abs(float((Fraction(schedule.one_minus_alpha_bar[t].item()) - exact) / exact)))
+    assert worst < 1e-14
+    assert schedule.one_minus_alpha_bar[0] == 0
+
+
 def test_float32_copy_is_rounded_once_from_float64():
     copy = PAPER.to("cpu", torch.float32)
     for name in ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr"):
@@ -77,3 +91,12 @@ def test_schedule_is_frozen_and_keeps_float64():
     with pytest.raises(AttributeError):
         schedule.beta = torch.zeros(2)
     assert repr(schedule).startswith("Schedule(T=2, beta_1=0.1")
+
+
+def test_times_are_checked():
+    beta = torch.tensor([0.0, 0.1, 0.2])
+    assert Schedule(beta).times.tolist() == [0, 1, 2]
+    assert Schedule(beta, torch.tensor([0, 5, 9])).times.tolist() == [0, 5, 9]
+    for times in ([0, 1], [1, 2, 3], [0, 2, 2], [0.0, 1.0, 2.0]):
+        with pytest.raises((ValueError, TypeError)):
+            Schedule(beta, torch.tensor(times))
