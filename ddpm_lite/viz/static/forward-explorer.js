@@ -1,0 +1,96 @@
+// An image on its way to noise (eq-forward-closed): x_t, the histogram of its values, and where its schedule stands.
+function render({ model, el: place }) {
+  const [names, rules, T, shapes] = ["names", "schedules", "T", "shapes"].map((name) => model.get(name));
+  const sizes = shapes.map(([c, h, w]) => c * h * w), lengths = T.map((end) => end + 1);
+  const start = (parts, i) => parts.slice(0, i).reduce((a, b) => a + b, 0);
+  const total = start(sizes);
+  const clean = kit.images(model, "images", total);
+  const z = kit.numbers(model, "noise", Int16Array, total, 1 / 4096);
+  const beta = kit.numbers(model, "beta", Float32Array, start(lengths));
+  const bars = T.map((end, i) => kit.alphaBar(beta.slice(start(lengths, i), start(lengths, i + 1))));
+  const snrs = bars.map((bar) => bar.map((share) => share / (1 - share)));
+
+  // One canvas an image, as sizes differ.
+  const pictures = shapes.map(([, h, w]) => kit.picture(h, w, "", 224));
+  const shown = kit.el("div");
+  const x = new Float64Array(Math.max(...sizes)), counts = new Float64Array(41);
+  const edges = Array.from({ length: 42 }, (_, i) => i / 5 - 4.1);
+  const near = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "value", ylabel: "density (cut at 1)", label: "" });
+  const heights = near.bars("dw-1");
+  near.line("dw-exact")(edges, edges.map((v) => Math.exp((-v * v) / 2) / Math.sqrt(2 * Math.PI)));
+
+  const decade = (v) => Math.floor(Math.log10(Math.min(1e12, Math.max(1e-12, v))));
+  const low = decade(Math.min(...snrs.map((snr) => snr.at(-1)))), high = decade(Math.max(...snrs.map((snr) => snr[1]))) + 1;
+  const fall = kit.plot({
+    x: [0, Math.max(...T)], y: [10 ** low, 10 ** high], logy: true, xlabel: "t", ylabel: "signal-to-noise ratio", label: "",
+  });
+  // Without t = 0, where the ratio is infinite.
+  const trace = (draw, snr) => draw(snr.subarray(1).map((_, i) => i + 1), snr.subarray(1));
+  snrs.forEach((snr) => trace(fall.line("dw-2 dw-dash"), snr));
+  const chosen = fall.line("dw-2"), point = fall.marker("dw-2");
+
+  const time = kit.slider(model, "t", { label: "time t", min: 0, max: Math.max(...T) });
+  const facts = kit.facts();
+  // A line each, so that nothing jumps.
+  facts.style.display = "block";
+  let image, rule;
+
+  const draw = () => {
+    const i = model.get("image_number"), s = model.get("schedule_number"), t = model.get("t");
+    const share = bars[s]?.[t > T[s] ? T[s] : t], picture = pictures[i];
+    if (share === undefined || !picture) throw new Error(`there is no image ${i}, schedule ${s} or time ${t}`);
+    if (rule !== s) {
+      rule = s;
+      time.limit(T[s]);
+      trace(chosen, snrs[s]);
+    }
+    if (t > T[s]) {
+      model.set("t", T[s]);
+      model.save_changes();
+      return;
+    }
+    if (image !== i) shown.replaceChildren(picture.canvas);
+    image = i;
+
+    const n = sizes[i], offset = start(sizes, i), kept = Math.sqrt(share), added = Math.sqrt(1 - share);
+    let sum = 0, squares = 0;
+    counts.fill(0);
+    for (let k = 0; k < n; k++) {
+      const v = (x[k] = kept * clean[offset + k] + added * z[offset + k]);
+      sum += v;
+      squares += v * v;
+      // An index outside the array is nobody's.
+      counts[Math.floor((v + 4.1) * 5)]++;
+    }
+    picture.paint(x, 0, shapes[i][0]);
+    heights(edges, counts.map((count) => (count * 5) / n));
+    point(t, snrs[s][t]);
+    const [a, b, mean, deviation] = [kept, added, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
+    const ratio = t ? kit.number(snrs[s][t]) : "infinite";
+    facts.write([["Picture √ᾱ:", a], ["Noise √(1 − ᾱ):", b], ["SNR:", ratio], ["Mean:", mean], ["Deviation:", deviation]]);
+    picture.say(`${names[i]} at t = ${t}: ${a} of the picture, ${b} of the noise.`);
+    near.say(`Histogram of its ${n} values beside a standard Gaussian: mean ${mean}, deviation ${deviation}.`);
+    fall.say(`Signal-to-noise ratio over t, schedule ${rules[s]}: ${ratio} at t = ${t}.`);
+  };
+
+  const chooser = (name, label, options) => (options.length > 1 ? [kit.choice(model, name, { label, options })] : []);
+  kit.stage(
+    place,
+    "From a picture to noise",
+    kit.row(
+      shown,
+      kit.el(
+        "div",
+        { style: "flex: 1 1 16rem; min-width: 0" },
+        ...chooser("image_number", "picture", names),
+        ...chooser("schedule_number", "schedule", rules),
+        time,
+        facts,
+      ),
+    ),
+    kit.row(near.svg, fall.svg),
+    kit.legend([["dw-1", "values of the picture"], ["dw-exact", "standard Gaussian"], ["dw-2", "SNR (dashed: all schedules)"]]),
+  );
+  kit.follow(model, ["image_number", "schedule_number", "t"], draw);
+}
+export default { render };

@@ -1,0 +1,155 @@
+"""A picture on its way to noise, at any time and under any schedule."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from ddpm_lite._check import check_whole, describe, fail
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
+from ddpm_lite.viz.widgets import still
+from ddpm_lite.viz.widgets.base import (
+    Widget,
+    beta_bytes,
+    grey,
+    image_bytes,
+    module,
+    noise_bytes,
+    read_alpha_bar,
+    read_noise,
+    state,
+)
+
+LARGEST = 256  # pixels a side: the twin carries three bytes for each value
+BINS = 41  # of width 0.2, centred, so that black (-1) and white (+1) are in the middle of a bin
+
+
+class ForwardExplorer(Widget):
+    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z for one z an image, at any t (eq-forward-closed).
+
+    Args:
+        images: in [-1, 1], grey or colour: a tensor (N, C, H, W), or a sequence of images (C, H, W) or (1, C, H, W),
+            which may differ in size, or a dict with their names.
+        schedule: a Schedule, or a dict of them with their names, which may differ in T; None is the paper's linear
+            schedule, the cosine and the note's, each of 1000 steps.
+        image_number, schedule_number: the ones that are shown first, from 0.
+        t: the time that is shown first, in 0..T.
+        seed: of the noise.
+
+    Raises:
+        ValueError, TypeError: one line names the argument.
+    """
+
+    name = "forward-explorer"
+    _esm = module("forward-explorer")
+    images = state(traitlets.Bytes())
+    shapes = state(traitlets.Tuple())
+    names = state(traitlets.Tuple())
+    noise = state(traitlets.Bytes())
+    schedules = state(traitlets.Tuple())
+    T = state(traitlets.Tuple())
+    beta = state(traitlets.Bytes())
+    image_number = state(traitlets.Int())
+    schedule_number = state(traitlets.Int())
+    t = state(traitlets.Int())
+
+    def __init__(
+        self,
+        images: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+        schedule: Schedule | Mapping[str, Schedule] | None = None,
+        *,
+        image_number: int = 0,
+        schedule_number: int = 0,
+        t: int = 300,
+        seed: int = 0,
+    ):
+        if schedule is None:
+            schedule = {"linear": linear_schedule(), "cosine": cosine_schedule(), "note": linear_schedule(beta_T=0.002)}
+        if isinstance(schedule, Schedule):
+            schedule = {"schedule": schedule}
+        if not isinstance(schedule, Mapping):
+            fail(TypeError, "schedule", "a Schedule or a dict of them", type(schedule).__name__)
+        schedules = _named("schedule", schedule)
+        beta = [beta_bytes(f"schedule[{name!r}]", one) for name, one in schedules.items()]
+        T = [one.T for one in schedules.values()]
+        pictures = {name: _one(f"images[{name!r}]", image) for name, image in _named("images", images).items()}
+        count = sum(image.numel() for image in pictures.values())
+        z = np.random.default_rng(check_whole("seed", seed, 0)).standard_normal(count)
+        chosen = check_whole("schedule_number", schedule_number, 0, len(T) - 1)
+        super().__init__(
+            images=b"".join(image_bytes(f"images[{name!r}]", image[None]) for name, image in pictures.items()),
+            shapes=tuple(tuple(image.shape) for image in pictures.values()),
+            names=tuple(pictures),
+            noise=noise_bytes(z),
+            schedules=tuple(schedules),
+            T=tuple(T),
+            beta=b"".join(beta),
+            image_number=check_whole("image_number", image_number, 0, len(pictures) - 1),
+            schedule_number=chosen,
+            t=check_whole("t", t, 0, T[chosen]),
+        )
+
+    def alpha_bar(self) -> np.ndarray:
+        """alpha_bar_0..alpha_bar_T of the chosen schedule, as the page computes them."""
+        entries = [4 * (T + 1) for T in self.T]
+        start = sum(entries[: self.schedule_number])
+        return read_alpha_bar(self.beta[start : start + entries[self.schedule_number]])
+
+    def x_t(self, t: int | None = None) -> np.ndarray:
+        """The chosen image at time t, (C, H, W), as the page computes it; None is the time that is shown."""
+        sizes = [int(np.prod(shape)) for shape in self.shapes]
+        start = sum(sizes[: self.image_number])
+        part = slice(start, start + sizes[self.image_number])
+        x_0 = np.frombuffer(self.images, np.uint8)[part] / 127.5 - 1
+        share = self.alpha_bar()[self.t if t is None else t]
+        x = np.sqrt(share) * x_0 + np.sqrt(1 - share) * read_noise(self.noise)[part]
+        return x.reshape(self.shapes[self.image_number])
+
+    def histogram(self) -> np.ndarray:
+        """The density of x_t's values in bins of width 0.2, the first around -4, the last around 4."""
+        x = self.x_t().ravel()
+        bins = np.floor((x + 4.1) * 5).astype(int)
+        inside = bins[(bins >= 0) & (bins < BINS)]
+        return np.bincount(inside, minlength=BINS) * 5 / x.size
+
+    def _times(self) -> list[int]:
+        T = self.T[self.schedule_number]
+        return sorted({0, T // 4, T // 2, T})
+
+    def still(self) -> str:
+        pictures = [grey(self.x_t(t)).transpose(1, 2, 0) for t in self._times()]
+        pictures = [picture[..., 0] if picture.shape[2] == 1 else picture for picture in pictures]
+        name = self.names[self.image_number]
+        captions = [f"t = {t}" for t in self._times()]
+        return still.figures(pictures, captions, [f"{name} at {caption}" for caption in captions], 150)
+
+    def sentence(self) -> str:
+        name, rule = self.names[self.image_number], self.schedules[self.schedule_number]
+        times = ", ".join(map(str, self._times()))
+        left = ", ".join(f"{np.sqrt(self.alpha_bar()[t]):.2g}" for t in self._times())
+        return f"{name}, schedule {rule}: at t = {times} the weight of the picture is {left}. The rest is noise."
+
+
+def _named(argument: str, many: object) -> dict:
+    """What was given, by name; a sequence gets numbers from 1."""
+    several = isinstance(many, Mapping | list | tuple) or (isinstance(many, Tensor) and many.ndim > 0)
+    if not several or not len(many):
+        got = describe(many) if isinstance(many, Tensor) else f"{'empty ' if several else ''}{type(many).__name__}"
+        fail(TypeError, argument, "at least one, in a sequence or a dict", got)
+    named = many if isinstance(many, Mapping) else {f"image {i}": one for i, one in enumerate(many, start=1)}
+    for name in named:
+        if not isinstance(name, str):
+            fail(TypeError, argument, "names that are strings", repr(name))
+    return dict(named)
+
+
+def _one(argument: str, image: object) -> Tensor:
+    """One image (C, H, W), not too large for a page."""
+    single = image[0] if isinstance(image, Tensor) and image.ndim == 4 and len(image) == 1 else image
+    if not isinstance(single, Tensor) or single.ndim != 3:
+        got = describe(image) if isinstance(image, Tensor) else type(image).__name__
+        fail(TypeError, argument, "an image (C, H, W) or (1, C, H, W)", got)
+    if max(single.shape[1:]) > LARGEST:
+        fail(ValueError, argument, f"at most {LARGEST} pixels a side", describe(image), "scale it down")
+    return single
