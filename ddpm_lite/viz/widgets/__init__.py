@@ -1,8 +1,19 @@
 """Widgets for the chapters: in Jupyter they are live, in the built book they are as live with no kernel."""
 
+from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
+from ddpm_lite.viz.widgets.guidance import GuidanceDial
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
+from ddpm_lite.viz.widgets.reverse import ReversePath
 
-__all__ = ["ForwardExplorer", "MeanExplorer", "MergeExplorer", "PosteriorExplorer"]
+__all__ = [
+    "AttentionViewer",
+    "ForwardExplorer",
+    "GuidanceDial",
+    "MeanExplorer",
+    "MergeExplorer",
+    "PosteriorExplorer",
+    "ReversePath",
+]

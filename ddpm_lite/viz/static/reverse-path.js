@@ -1,0 +1,45 @@
+// Samples on their way from noise, frame by frame: x_t, and the image that the network has in mind.
+function render({ model, el: place }) {
+  const times = model.get("times"), n = model.get("count"), [C, H, W] = model.get("size");
+  const size = C * H * W, last = times.length - 1;
+  const kinds = [["x_t", "xₜ", "what we see"], ["x_0_hat", "x̂₀", "what the network has in mind"]].map(([trait, sign, words]) => {
+    const values = kit.images(model, trait, (last + 1) * n * size);
+    const pictures = Array.from({ length: n }, () => kit.picture(H, W, ""));
+    const strip = kit.el("div", { class: "dw-strip" }, ...pictures.map((one) => one.canvas));
+    return { values, pictures, words, figure: kit.figure(strip, `${sign}, ${words}`) };
+  });
+  const facts = kit.facts();
+
+  const draw = () => {
+    const frame = model.get("frame"), one = model.get("sample"), t = times[frame];
+    if (t === undefined || !(one >= 0 && one <= n)) throw new Error(`expected a frame in 0..${last} and a sample in 0..${n}`);
+    for (const { values, pictures, words } of kinds) {
+      pictures.forEach((picture, i) => {
+        picture.canvas.hidden = one > 0 && i !== one - 1;
+        if (picture.canvas.hidden) return;
+        picture.paint(values, (frame * n + i) * size, C);
+        picture.say(`Sample ${i + 1} at t = ${t}: ${words}`);
+      });
+    }
+    const [seen, thought] = kinds.map((kind) => kind.values);
+    const first = one ? (one - 1) * size : 0, count = one ? size : n * size;
+    let apart = 0;
+    for (let k = first; k < first + count; k++) apart += Math.abs(thought[frame * n * size + k] - seen[last * n * size + k]);
+    facts.write([["Time t:", String(t)], ["x̂₀ still changes, per pixel, by:", kit.number(apart / count)]]);
+  };
+
+  const options = ["all in a row", ...Array.from({ length: n }, (_, i) => `sample ${i + 1}`)];
+  kit.stage(
+    place,
+    "From noise to images",
+    kit.row(
+      kit.slider(model, "frame", { label: "walk", min: 0, max: last, text: (frame) => `t = ${times[frame]}` }),
+      kit.player(model, "frame", { first: 0, last, pace: 10 }),
+      kit.choice(model, "sample", { label: "show", options }),
+    ),
+    ...kinds.map((kind) => kind.figure),
+    facts,
+  );
+  kit.follow(model, ["frame", "sample"], draw);
+}
+export default { render };

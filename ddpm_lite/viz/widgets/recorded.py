@@ -1,0 +1,89 @@
+"""What the widgets share that show a trained model: its answers are recorded, as processors round differently.
+
+A record is a safetensors file of bytes; its header says which weights, seed and command made it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_lite._check import check_float, check_whole, describe, fail
+from ddpm_lite.viz.widgets.base import grey
+
+COMMAND = "python tools/record_widgets.py"
+
+
+def read_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a record, and its header.
+
+    Args:
+        path: of the record.
+        widget: the name of the widget that it must be for.
+
+    Raises:
+        FileNotFoundError, ValueError: one line that names the command which makes the record.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    expected, advice = f"a record for {widget}", f"`{COMMAND}` makes it"
+    if not path.is_file():
+        fail(FileNotFoundError, "path", expected, f"no file at {str(path)!r}", advice)
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError:
+        fail(ValueError, "path", expected, f"a damaged file, {path.name!r}", advice)
+    if header.get("widget") != widget:
+        fail(ValueError, "path", expected, f"{path.name!r}, which is none", advice)
+    return arrays, header
+
+
+def as_tensor(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
+    """x as finite floating-point numbers on the CPU, with as many axes as `axes` names."""
+    if not isinstance(x, Tensor | np.ndarray):
+        fail(TypeError, argument, f"a tensor or an array ({axes})", type(x).__name__)
+    x = torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x.detach().cpu()
+    check_float(argument, x)
+    if x.ndim != len(axes.split(", ")) or x.numel() == 0:
+        fail(ValueError, argument, f"shape ({axes})", describe(x))
+    if not torch.isfinite(x).all():
+        fail(ValueError, argument, "finite values", "NaN or infinity")
+    return x
+
+
+def as_pictures(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
+    """x as images, (..., C, H, W) with one channel or three. Noise may leave [-1, 1]; the screen cuts it off."""
+    x = as_tensor(argument, x, axes)
+    if x.shape[-3] not in (1, 3):
+        fail(ValueError, argument, "one channel or three", describe(x))
+    return x
+
+
+def from_bytes(x: np.ndarray) -> Tensor:
+    """Grey levels 0..255 as the numbers that they stand for."""
+    return torch.from_numpy(x.astype(np.float64)) / 127.5 - 1
+
+
+def tiles(x: np.ndarray | Tensor) -> np.ndarray:
+    """Images (rows, columns, C, H, W) on one sheet with mid-grey lines between: uint8 (H', W') or (H', W', 3)."""
+    x = grey(x) if not isinstance(x, np.ndarray) or x.dtype != np.uint8 else x
+    rows, columns, C, H, W = x.shape
+    sheet = np.full((rows * (H + 1) - 1, columns * (W + 1) - 1, C), 128, np.uint8)
+    for i, j in np.ndindex(rows, columns):
+        sheet[i * (H + 1) : i * (H + 1) + H, j * (W + 1) : j * (W + 1) + W] = x[i, j].transpose(1, 2, 0)
+    return sheet[..., 0] if C == 1 else sheet
+
+
+def check_times(times: Sequence[int], frames: int, *, falling: bool = False) -> list[int]:
+    """One whole number for each frame, all rising, or all falling."""
+    times = [check_whole("times", t, 0) for t in times]
+    if len(times) != frames:
+        fail(ValueError, "times", f"{frames} numbers, one for each frame", f"{len(times)}")
+    if times != sorted(set(times), reverse=falling):
+        fail(ValueError, "times", "falling numbers" if falling else "rising numbers", f"{times}")
+    return times

@@ -1,0 +1,128 @@
+"""The way back, as recorded frames."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor
+
+from ddpm_lite._check import check_whole, describe, fail
+from ddpm_lite.process import predict_x_0
+from ddpm_lite.sampler import ddpm_step, evaluating, sample
+from ddpm_lite.schedule import Schedule
+from ddpm_lite.viz.widgets import recorded, still
+from ddpm_lite.viz.widgets.base import Widget, grey, module, state
+
+AXES = "frames, samples, C, H, W"
+
+
+class ReversePath(Widget):
+    """Samples on their way from noise, and the images that the network has in mind on the way.
+
+    Args:
+        x_t: (frames, samples, C, H, W), from the noisiest to the last.
+        x_0_hat: the image in mind at each of them, of the same shape (eq-x0-from-z); at the end, the image itself.
+        times: t of each frame, falling.
+        frame: the frame shown first.
+        sample: 0 shows all in a row, n the n-th alone.
+
+    Raises:
+        ValueError, TypeError: one line names the argument.
+    """
+
+    name = "reverse-path"
+    _esm = module("reverse-path")
+    count = state(traitlets.Int())
+    size = state(traitlets.List())
+    times = state(traitlets.List())
+    x_t = state(traitlets.Bytes())
+    x_0_hat = state(traitlets.Bytes())
+    frame = state(traitlets.Int())
+    sample = state(traitlets.Int())
+
+    def __init__(
+        self,
+        x_t: np.ndarray | Tensor,
+        x_0_hat: np.ndarray | Tensor,
+        times: Sequence[int],
+        *,
+        frame: int = 0,
+        sample: int = 0,
+    ):
+        x_t, x_0_hat = recorded.as_pictures("x_t", x_t, AXES), recorded.as_pictures("x_0_hat", x_0_hat, AXES)
+        if x_0_hat.shape != x_t.shape:
+            fail(ValueError, "x_0_hat", f"the shape of x_t, {tuple(x_t.shape)}", describe(x_0_hat))
+        super().__init__(
+            count=x_t.shape[1],
+            size=list(x_t.shape[2:]),
+            times=recorded.check_times(times, len(x_t), falling=True),
+            x_t=grey(x_t).tobytes(),
+            x_0_hat=grey(x_0_hat).tobytes(),
+            frame=check_whole("frame", frame, 0, len(x_t) - 1),
+            sample=check_whole("sample", sample, 0, x_t.shape[1]),
+        )
+
+    @classmethod
+    def from_record(cls, path: str | Path, **options) -> "ReversePath":
+        """The widget as `python tools/record_widgets.py` recorded it; options as above."""
+        arrays, _ = recorded.read_record(path, cls.name)
+        x_t, x_0_hat = (recorded.from_bytes(arrays[name]) for name in ("x_t", "x_0_hat"))
+        return cls(x_t, x_0_hat, arrays["times"].tolist(), **options)
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Callable[..., Tensor],
+        schedule: Schedule,
+        shape: tuple[int, ...] = (1, 8, 8),
+        *,
+        samples: int = 8,
+        seed: int = 0,
+        step: Callable[..., Tensor] = ddpm_step,
+        context: Tensor | None = None,
+        **options,
+    ) -> "ReversePath":
+        """Walk now, and keep some sixty frames, more of them at small t; `shape` is (C, H, W) of an image."""
+        walk = sample(
+            model, schedule, (check_whole("samples", samples, 1), *shape), step=step, seed=seed, context=context
+        )
+        times, seen, thought = [], [], []
+        for k, (t, x_t) in zip(range(schedule.T, -1, -1), walk, strict=True):
+            every = schedule.T // (20 if k > 0.6 * schedule.T else 50 if k > 0.4 * schedule.T else 100)
+            if k % max(1, every) and k != schedule.T:
+                continue
+            with evaluating(model), torch.no_grad():
+                thought.append(predict_x_0(schedule, x_t, k, model(x_t, t, context)) if k else x_t)
+            times.append(t)
+            seen.append(x_t)
+        return cls(torch.stack(seen), torch.stack(thought), times, **options)
+
+    def frames(self, name: str) -> np.ndarray:
+        """All frames of "x_t" or "x_0_hat", uint8 (frames, samples, C, H, W)."""
+        return np.frombuffer(getattr(self, name), np.uint8).reshape(-1, self.count, *self.size)
+
+    def shown(self, name: str) -> np.ndarray:
+        """What the page shows of "x_t" or "x_0_hat" now, uint8 (samples, C, H, W)."""
+        images = self.frames(name)[self.frame]
+        return images[self.sample - 1 : self.sample] if self.sample else images
+
+    def from_the_end(self) -> float:
+        """How far the images in mind are from the last ones: the mean difference of a pixel, as the page shows it."""
+        end, chosen = self.frames("x_t")[-1], slice(self.sample - 1, self.sample) if self.sample else slice(None)
+        return float(np.abs(self.shown("x_0_hat").astype(float) - end[chosen]).mean() / 127.5)
+
+    def still(self) -> str:
+        picked = [round(i * (len(self.times) - 1) / 7) for i in range(8)]
+        sheets = [recorded.tiles(self.frames(name)[picked, :4].swapaxes(0, 1)) for name in ("x_t", "x_0_hat")]
+        marks = ", ".join(str(self.times[i]) for i in picked)
+        words = [f"{what}, at t = {marks}" for what in ("What we see", "What the network has in mind")]
+        return still.figures(sheets, words, words, size=5 * sheets[0].shape[1])
+
+    def sentence(self) -> str:
+        shown = min(4, self.count)
+        return (
+            f"{shown} samples, one a row, from t = {self.times[0]} to t = {self.times[-1]}: what we see, and "
+            "the image that the network has in mind, which takes shape much earlier."
+        )
