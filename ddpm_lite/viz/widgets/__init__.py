@@ -1,6 +1,7 @@
 """Widgets for the chapters: in Jupyter they are live, in the built book they are as live with no kernel."""
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
+from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
 from ddpm_lite.viz.widgets.mean import MeanExplorer
@@ -10,6 +11,7 @@ from ddpm_lite.viz.widgets.reverse import ReversePath
 
 __all__ = [
     "AttentionViewer",
+    "Cloud",
     "ForwardExplorer",
     "GuidanceDial",
     "MeanExplorer",

@@ -1,0 +1,231 @@
+"""The cloud: its points and scores in NumPy against the package, and on the page against NumPy."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from ddpm_lite import GaussianMixture, linear_schedule
+from ddpm_lite.sampler import ddpm_step
+from ddpm_lite.viz.widgets import Cloud
+from ddpm_lite.viz.widgets.cloud import three_blobs
+
+LIVE = ".ddpm-widget:not(.ddpm-widget-still)"
+TIMES = (0, 1, 50, 400, 1000)
+
+
+def tensor(x):
+    return torch.from_numpy(np.ascontiguousarray(x))
+
+
+@pytest.mark.parametrize("t", TIMES[1:])
+def test_score_is_the_oracles(t):
+    widget, mixture = Cloud(), three_blobs()
+    x = np.random.default_rng(0).uniform(-3, 3, (200, 2))
+    right = mixture.score(tensor(x), t).numpy()
+    np.testing.assert_allclose(widget.score(x, t), right, rtol=1e-4, atol=1e-4)  # tables travel as float32
+
+
+def test_score_of_the_data_themselves_points_to_the_blob():
+    widget, mixture = Cloud(), three_blobs()
+    centre = mixture.means[0].numpy()
+    (score,) = widget.score(centre[None] + [[0.1, 0.0]], 0)
+    np.testing.assert_allclose(score, [-0.1 / float(mixture.stds[0]) ** 2, 0], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("t", [1, 2, 300, 1000])
+def test_a_step_back_is_the_packages(t):
+    widget, mixture = Cloud(direction="back"), three_blobs()
+    x, noise = tensor(widget.at(t)), tensor(widget.fresh(t))
+    right = ddpm_step(mixture.schedule, x, t, t - 1, mixture(x, t), noise, clip=False)
+    np.testing.assert_allclose(widget.at(t - 1), right.numpy(), atol=1e-5)
+
+
+def test_fresh_noise_is_gaussian_and_new_in_every_step():
+    widget = Cloud(points=2000)
+    noise = np.concatenate([widget.fresh(t) for t in range(1, 51)])  # 200,000 numbers
+    n = noise.size
+    assert abs(noise.mean()) < 4 / n**0.5
+    assert abs(noise.var() - 1) < 4 * (2 / n) ** 0.5
+    assert abs((noise**4).mean() - 3) < 4 * (96 / n) ** 0.5
+    assert abs((noise[:, 0] * noise[:, 1]).mean()) < 4 / (n / 2) ** 0.5
+    for lag in (1, 2000):  # the next point, and the same point one step on
+        assert abs((noise[lag:] * noise[:-lag]).mean()) < 4 / n**0.5
+    assert len(np.unique(noise)) > 0.999 * n
+    assert not np.array_equal(widget.fresh(3), Cloud(points=2000, seed=2).fresh(3))
+
+
+def test_the_way_back_ends_in_the_blobs():
+    widget, mixture = Cloud(direction="back", points=2000), three_blobs()
+    x, means = widget.at(0), mixture.means.numpy()
+    blob = ((x[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
+    share = np.bincount(blob, minlength=3) / len(x)
+    assert abs(share - 1 / 3).max() < 4 * (2 / 9 / len(x)) ** 0.5
+    for k, std in enumerate(mixture.stds.tolist()):
+        assert x[blob == k].std(axis=0) == pytest.approx(std, rel=0.15)
+
+
+def test_both_ways_meet_at_the_end():
+    widget = Cloud()
+    np.testing.assert_array_equal(widget.at(1000, 0), widget.at(1000, 1))
+
+
+def test_still_and_sentence():
+    assert Cloud().still().count("<path") == 3
+    assert "end as one round cloud" in Cloud().sentence()
+    back = Cloud(direction="back")
+    assert back.still().index("t = 1000") < back.still().index("t = 0")
+    assert "walk back under the exact z" in back.sentence()
+    assert back.twin() == Cloud(direction="back").twin()
+    assert len(back.twin()) < 40_000
+
+
+def test_any_mixture_of_the_plane():
+    mixture = GaussianMixture(
+        linear_schedule(10, 0.04, 0.5),
+        torch.tensor([[1.0, 0.0], [-1.0, 0.0]]),
+        torch.tensor([0.1, 0.3]),
+        torch.tensor([0.9, 0.1]),
+    )
+    widget = Cloud(mixture, points=1000)
+    assert (widget.T, widget.K) == (10, 2)
+    assert abs((widget.at(0)[:, 0] > 0).mean() - 0.9) < 4 * (0.09 / 1000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"t": -1}, "t: expected a whole number in 0..1000"),
+        ({"points": 5000}, "points: expected a whole number in 10..2000"),
+        ({"direction": "up"}, 'direction: expected "forward" or "back"'),
+        ({"arrows": 1}, "arrows: expected True or False"),
+        ({"seed": 0.5}, "seed: expected a whole number"),
+        ({"mixture": linear_schedule()}, "mixture: expected a GaussianMixture, got Schedule"),
+        (
+            {"mixture": GaussianMixture(linear_schedule(10), torch.zeros(2, 3), torch.ones(2))},
+            "mixture: expected blobs in the plane",
+        ),
+    ],
+)
+def test_bad_state_is_one_line(plain, options, words):
+    with pytest.raises((ValueError, TypeError), match=words.replace("..", r"\.\.")) as caught:
+        Cloud(**options)
+    assert "\n" not in str(caught.value)
+
+
+def spots(page, selector, index=0):
+    """The points that a path in the page goes through, in the units of the plane."""
+    text = page.page.evaluate(
+        "([i, s]) => document.querySelectorAll('[data-widget]')[i].querySelector(s).getAttribute('d')",
+        [index, f"{LIVE} {selector}"],
+    )
+    pixels = np.array([[float(v) for v in pair] for pair in re.findall(r"[ML]([\d.-]+) ([\d.-]+)", text)])
+    return np.stack([(pixels[:, 0] - 48) / 300 * 7 - 3.5, 3.5 - (pixels[:, 1] - 10) / 300 * 7], axis=1)
+
+
+@pytest.mark.html
+def test_points_of_the_page_are_numpys(stand):
+    widget = Cloud()
+    page = stand(widget)
+    walk = widget.walk()
+    for direction in (0, 1):
+        for t in TIMES:
+            page.set(direction=direction, t=t)
+            right = walk[t] if direction else widget.at(t, 0)
+            np.testing.assert_allclose(spots(page, "path.dw-dot"), right, atol=1e-3)
+            words = page.facts()
+            deviation = right.var(axis=0).mean() ** 0.5
+            assert float(words["deviation:"]) == pytest.approx(deviation, rel=1e-3)
+            counts = [int(count) for count in words["points by likeliest blob:"].split(", ")]
+            assert sum(counts) == 300
+
+
+@pytest.mark.html
+def test_needles_of_the_page_are_numpys_scores(stand):
+    widget = Cloud(arrows=True)
+    page = stand(widget)
+    line = np.linspace(-3, 3, 11)
+    grid = np.stack([np.tile(line, 11), np.repeat(line, 11)], axis=1)
+    for t in TIMES:
+        page.set(t=t)
+        score = widget.score(grid, t)
+        longest = np.hypot(*score.T).max()
+        tip, left, right = spots(page, "path.dw-marker").reshape(121, 3, 2).swapaxes(0, 1)
+        np.testing.assert_allclose((left + right) / 2, grid, atol=1e-3)
+        np.testing.assert_allclose(tip - grid, 0.58 * score / longest, atol=1e-3)
+        assert float(page.facts()["longest needle, a score of"]) == pytest.approx(longest, rel=1e-3)
+
+
+@pytest.mark.html
+def test_scrubbing_comes_back_to_the_same_points(stand):
+    page = stand(Cloud(direction="back", t=500))
+    first = spots(page, "path.dw-dot")
+    for t in (20, 900, 500):
+        page.set(t=t)
+    np.testing.assert_array_equal(spots(page, "path.dw-dot"), first)
+
+
+@pytest.mark.html
+def test_keyboard_moves_every_control(stand):
+    page = stand(Cloud(t=500))
+    keyboard, button = page.page.keyboard, lambda name: page.page.get_by_role("button", name=name)
+    page.page.locator("input[id^=dw-t]").focus()
+    keyboard.press("ArrowRight")
+    assert page.get("t") == 501
+    button("Step on").focus()
+    keyboard.press("Enter")
+    assert page.get("t") == 506
+    page.page.locator("select").focus()
+    keyboard.press("ArrowDown")
+    assert page.get("direction") == 1
+    button("Step on").focus()
+    keyboard.press("Enter")
+    assert page.get("t") == 501
+    button("Step back").focus()
+    keyboard.press("Space")
+    assert page.get("t") == 506
+    page.page.locator("input[type=checkbox]").focus()
+    keyboard.press("Space")
+    assert page.get("arrows") is True
+
+
+@pytest.mark.html
+def test_play_runs_down_and_pauses(stand):
+    page = stand(Cloud(direction="back", t=1000))
+    button = page.page.get_by_role("button", name="Play")
+    button.focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_function("document.querySelector('[data-widget]').model.get('t') < 980")
+    page.page.get_by_role("button", name="Pause").click()
+    t = page.get("t")
+    page.page.wait_for_timeout(200)
+    assert page.get("t") == t
+
+
+@pytest.mark.html
+def test_reduced_motion_leaves_the_steps(stand):
+    page = stand(Cloud(t=0), reduced_motion="reduce")
+    assert page.page.get_by_role("button", name="Play").count() == 0
+    page.page.get_by_role("button", name="Step on").click()
+    assert page.get("t") == 5
+
+
+@pytest.mark.html
+def test_touch_on_a_narrow_screen(stand):
+    page = stand(Cloud(t=0), viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = page.page.locator("input[id^=dw-t]").bounding_box()
+    page.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert 400 < page.get("t") < 600
+    page.page.get_by_label("needles along the score").tap()
+    assert page.get("arrows") is True
+
+
+@pytest.mark.html
+def test_damaged_state_is_one_line_in_the_page(stand):
+    page = stand(
+        Cloud(), Cloud(), damage=lambda text: text.replace("&quot;points&quot;:300", "&quot;points&quot;:3", 1)
+    )
+    assert page.page.get_by_role("alert").inner_text().endswith("x_0: expected 24 bytes, got 2400")
+    assert page.facts(1)["deviation:"]
