@@ -27,6 +27,9 @@ MAY_IMPORT = {
     "interop": {"schedule", "unet", "sampler", "diffusers_settings"},
     "diffusers_settings": set(),
     "data": set(),
+    "presets": {"schedule", "unet", "condition", "trainer", "data"},
+    "doctor": {"schedule", "trainer", "data", "presets"},
+    "_png": set(),
 }
 
 
@@ -62,6 +65,7 @@ def python(code):
 def test_importing_the_package_loads_nothing_heavy():
     loaded = python("import json, sys, ddpm_lite; print(json.dumps(sorted(sys.modules)))")
     heavy = {"matplotlib", "ipywidgets", "anywidget", "accelerate", "diffusers", "sklearn", "PIL", "IPython", "tqdm"}
+    heavy |= {"tyro", "pooch", "requests"}
     # torch itself may load tqdm and others; what counts is what comes on top
     torch_alone = python("import json, sys, torch; print(json.dumps(sorted(sys.modules)))")
     assert not heavy & (set(loaded) - set(torch_alone))
@@ -87,5 +91,6 @@ def code_lines(path):
 
 def test_the_science_stays_small():
     """What the chapters derive; checks of input, data, files and other people's formats are beside it."""
-    beside = {"__init__", "__main__", "_check", "data", "checkpoint", "run", "interop", "diffusers_settings"}
+    beside = {"__init__", "__main__", "_check", "_png", "data", "checkpoint", "run", "interop", "diffusers_settings"}
+    beside |= {"presets", "doctor"}
     assert sum(code_lines(path) for path in PACKAGE.glob("*.py") if path.stem not in beside) < 1200

@@ -4,30 +4,15 @@ Matplotlib's pictures differ from version to version, and compressed PNGs from z
 rounded first, and its PNGs are not compressed.
 """
 
-import struct
-import zlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
 
+from ddpm_lite._png import png
+
 COLOURS = ("#0072b2", "#d55e00", "#00795a", "#b3528c")
-BLOCK = 65535  # the longest stored block that deflate knows
-
-
-def png(grey: np.ndarray) -> bytes:
-    """A PNG of a uint8 array, (H, W) grey or (H, W, 3) colours, with nothing compressed."""
-    height, width = grey.shape[:2]
-    rows = b"".join(b"\0" + row.tobytes() for row in np.ascontiguousarray(grey))
-    parts = [rows[i : i + BLOCK] for i in range(0, len(rows), BLOCK)]
-    stored = b"".join(struct.pack("<BHH", part is parts[-1], len(part), len(part) ^ 0xFFFF) + part for part in parts)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if grey.ndim == 2 else 2, 0, 0, 0)
-    data = b"\x78\x01" + stored + struct.pack(">I", zlib.adler32(rows))
-    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    )
 
 
 def image(grey: np.ndarray, alt: str, size: int = 160) -> str:
