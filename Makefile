@@ -1,6 +1,7 @@
 # make book    build the pages            make lab        open the chapters in JupyterLab
 # make test    everything CI runs         make notebooks  run and normalise every chapter
 # make unit    the package's tests only   make lint       ruff, check and format
+# make bench   speed beside the peers     make gpu-check  the tests and the benchmark on a GPU
 # make clean   remove what was built      make distclean  and the environment
 #
 # Every target sets up .venv by itself, once. PYTHON=... chooses the interpreter that makes it.
@@ -21,7 +22,7 @@ OF_THE_BOOK := $(addprefix tests/test_,book.py equations.py exercises.py extensi
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book test unit chapters html lab notebooks lint constraints clean distclean
+.PHONY: book test unit chapters html lab notebooks lint constraints bench gpu-check clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -58,6 +59,18 @@ chapters: $(READY)
 html: $(READY) $(BUILT)
 	@$(BIN)/python tools/chromium.py >/dev/null
 	@$(BIN)/python -m pytest -q -m html tests
+
+# The peers go into a folder of their own: they are no part of the environment.
+bench: $(READY)
+	@$(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/peers -r benchmarks/requirements.txt
+	@PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench.py $(BENCH)
+
+# On a machine with a GPU. GPU_PYTHON=python3 takes an interpreter that has torch and the rest already.
+GPU_PYTHON ?= $(BIN)/python
+gpu-check:
+	@$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
+	@$(GPU_PYTHON) benchmarks/bench.py $(BENCH)
+	@$(GPU_PYTHON) benchmarks/bench.py --network cifar10 --batch 128 $(BENCH)
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=book

@@ -1,0 +1,297 @@
+"""Ours and its peers side by side: one process, the same shapes, rounds that take turns.
+
+    make bench                         the peers are installed beside, then all of it is measured and recorded
+    python benchmarks/bench.py --part steps --rounds 7
+    python benchmarks/bench.py --network cifar10 --batch 128      the paper's network, for a GPU
+
+A time alone says little, as the machine is never the same; what counts is the ratio of medians, and both runs of a
+ratio are from the same minute. Prints a table and writes book/results/bench-DEVICE.json.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import peers
+import torch
+from torch.nn.functional import mse_loss
+from torch.utils.flop_counter import FlopCounterMode
+
+from ddpm_lite import UNetConfig, ddim_step, ddpm_step, linear_schedule
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "book" / "results"
+NETWORKS = {
+    "small": UNetConfig(32, 1, (32, 64, 128), blocks=2, attention_levels=(1, 2), groups=32),
+    "cifar10": UNetConfig(32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1),
+}
+PARTS = ("steps", "samplers", "imports", "memory", "peak")
+
+
+def wait(device):
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def interleaved(runs, rounds, repeats, device):
+    """Seconds for one call of each, a list per name: all take turns in every round, each round in another order."""
+    times = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for number in range(rounds):
+        names = list(runs)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            wait(device)
+            start = time.perf_counter()
+            for _ in range(repeats):
+                runs[name]()
+            wait(device)
+            times[name].append((time.perf_counter() - start) / repeats)
+    return times
+
+
+def table(title, times, base):
+    """Rows for the record: median, spread, and the ratio to the row that is called base; printed as they are made."""
+    median = {name: statistics.median(values) for name, values in times.items()}
+    print(f"\n{title}")
+    rows = []
+    for name, values in times.items():
+        ratio = median[name] / median[base]
+        row = {
+            "name": name,
+            "ms": 1e3 * median[name],
+            "ratio": ratio,
+            "low": 1e3 * min(values),
+            "high": 1e3 * max(values),
+        }
+        rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
+        print(f"  {name:32} {1e3 * median[name]:10.3f} ms   {ratio:6.2f} x {base}")
+    return rows
+
+
+def autocast(device, dtype):
+    """The precision of a run: fp32, or bf16 by autocast as all four are used."""
+    return torch.autocast(device.type, torch.bfloat16) if dtype == "bf16" else nullcontext()
+
+
+def train_step(model, x_0, device, dtype):
+    """A function that does one step: noise, forward, backward, Adam."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    t = torch.randint(1, 1001, (len(x_0),), device=device)
+    z = torch.randn_like(x_0)
+
+    def step():
+        optimizer.zero_grad()
+        with autocast(device, dtype):
+            loss = mse_loss(model(x_0 + z, t).float(), z)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def forward(model, x_0, device, dtype):
+    """A function that does one forward pass, as sampling does."""
+    t = torch.full((len(x_0),), 500, device=device)
+
+    def run():
+        with torch.no_grad(), autocast(device, dtype):
+            model(x_0, t)
+
+    return run
+
+
+def measure_steps(options, device):
+    """A step of training and a forward pass, for each library and precision."""
+    config = NETWORKS[options.network]
+    shape = (options.batch, config.in_channels, config.sample_size, config.sample_size)
+    x_0 = torch.rand(shape, device=device) * 2 - 1
+    models = {name: make(config).to(device) for name, make in peers.MAKERS.items()}
+    counts = {name: peers.parameters(model) for name, model in models.items()}
+    found = {"shape": list(shape), "parameters": counts}
+    kinds = {"fp32": models, "bf16": models}
+    if device.type == "cuda":
+        compiled = {f"{name}, compiled": torch.compile(model, mode="max-autotune") for name, model in models.items()}
+        kinds["bf16, channels_last, compiled"] = {
+            name: model.to(memory_format=torch.channels_last) for name, model in compiled.items()
+        }
+    for kind, chosen in kinds.items():
+        for what, make in (("train", train_step), ("forward", forward)):
+            runs = {name: make(model, x_0, device, kind[:4]) for name, model in chosen.items()}
+            times = interleaved(runs, options.rounds, options.repeats, device)
+            base = next(name for name in times if name.startswith("diffusers"))
+            found[f"{what}, {kind}"] = table(f"{what}, {kind}, batch {shape}", times, base)
+    ours = {
+        kind: next(r for r in found[f"train, {kind}"] if r["name"] == peers.OURS)["ms"] for kind in ("fp32", "bf16")
+    }
+    found["train, our bf16 is faster than our fp32 by"] = round(ours["fp32"] / ours["bf16"], 3)
+    print(f"\nour train step in bf16 is {ours['fp32'] / ours['bf16']:.2f} times as fast as in fp32")
+    return found
+
+
+def measure_samplers(options, device):
+    """What a step costs beside the network: everything but the forward pass, ours and diffusers'."""
+    from diffusers import DDIMScheduler, DDPMScheduler
+
+    schedule, found = linear_schedule(), {}
+    theirs = DDPMScheduler(1000, clip_sample=True)
+    implicit = DDIMScheduler(1000, clip_sample=True)
+    theirs.set_timesteps(1000)
+    implicit.set_timesteps(1000)
+    for shape in ((1, 1, 8, 8), (16, 1, 8, 8), (1, 3, 32, 32), (16, 3, 32, 32)):
+        x_t, z_hat = torch.randn(shape, device=device), torch.randn(shape, device=device)
+        runs = {
+            "ddpm_step": lambda x=x_t, z=z_hat: ddpm_step(schedule, x, 500, 499, z, torch.randn_like(x)),
+            "ddim_step": lambda x=x_t, z=z_hat: ddim_step(schedule, x, 500, 499, z, x),
+            "diffusers DDPM": lambda x=x_t, z=z_hat: theirs.step(z, 499, x),
+            "diffusers DDIM": lambda x=x_t, z=z_hat: implicit.step(z, 499, x),
+        }
+        times = interleaved(runs, options.rounds, 300, device)
+        found[str(shape)] = table(f"a sampling step without the network, {shape}", times, "diffusers DDPM")
+    return found
+
+
+def measure_imports(options, device):
+    """Seconds to import, each in a fresh process."""
+    imports = [
+        "torch",
+        peers.OURS,
+        "diffusers, UNet2DModel and DDPMScheduler",
+        "smalldiffusion",
+        "denoising_diffusion_pytorch",
+    ]
+    code = {name: f"import {name}" for name in imports}
+    code[imports[2]] = "from diffusers import UNet2DModel, DDPMScheduler"
+
+    def run(line):
+        script = f"import time; s = time.perf_counter(); {line}; print(time.perf_counter() - s)"
+        if "smalldiffusion" in line or "denoising" in line:
+            script = f"import peers; peers.without_torchvision(); {script}"
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()
+        )
+        return float(done.stdout.split()[-1])
+
+    times = {name: [] for name in code}
+    for _ in range(min(options.rounds, 5)):
+        for name, line in code.items():
+            times[name].append(run(line))
+    return {"imports": table("import, a fresh process each", times, "torch")}
+
+
+def _environment():
+    here = str(Path(__file__).resolve().parent)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def measure_memory(options, device):
+    """The most memory that one training step needs, each library in a process of its own."""
+    found = {}
+    print("\npeak memory of a training step")
+    for name in peers.MAKERS:
+        command = [sys.executable, __file__, "--peak-of", name, "--network", options.network]
+        command += ["--batch", str(options.batch), "--device", device.type]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment())
+        found[name] = round(float(done.stdout.split()[-1]), 1)
+        print(f"  {name:32} {found[name]:10.1f} MB")
+    return found
+
+
+def peak_of(options, device):
+    """MB that three training steps add, in this process."""
+    config = NETWORKS[options.network]
+    model = peers.MAKERS[options.peak_of](config).to(device)
+    x_0 = torch.rand(options.batch, config.in_channels, config.sample_size, config.sample_size, device=device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    step = train_step(model, x_0, device, "fp32")
+    for _ in range(3):
+        step()
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+
+
+def measure_peak(options, device):
+    """Our train step's arithmetic, as a share of what this machine's best convolution reaches."""
+    config, found = NETWORKS[options.network], {}
+    model = peers.Ours(config).to(device)
+    x_0 = torch.rand(options.batch, config.in_channels, config.sample_size, config.sample_size, device=device)
+    with FlopCounterMode(display=False) as counter:
+        train_step(model, x_0, device, "fp32")()
+    work, width = counter.get_total_flops(), 256 if device.type == "cuda" else 128
+    print(f"\na training step of {work / 1e9:.1f} GFLOP")
+    for dtype in ("fp32", "bf16"):
+        kind = torch.bfloat16 if dtype == "bf16" else torch.float32
+        x = torch.randn(32, width, 32, 32, device=device, dtype=kind)
+        conv = torch.nn.Conv2d(width, width, 3, padding=1, bias=False, device=device, dtype=kind)
+        pure = 2 * x.numel() * width * 9
+        with torch.no_grad():
+            runs = {"convolution": lambda c=conv, v=x: c(v)}
+            best = min(interleaved(runs, options.rounds, 3, device)["convolution"])
+        ours = {"step": train_step(model, x_0, device, dtype)}
+        step = statistics.median(interleaved(ours, options.rounds, options.repeats, device)["step"])
+        found[dtype] = {
+            "peak_gflops": round(pure / best / 1e9, 1),
+            "ours_gflops": round(work / step / 1e9, 1),
+            "share": round(work / step / (pure / best), 3),
+        }
+        row = found[dtype]
+        print(f"  {dtype}: {row['ours_gflops']} of {row['peak_gflops']} GFLOP/s, {row['share']:.0%}")
+    return found
+
+
+def processor():
+    """What the machine calls its processor."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def main():
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--part", choices=PARTS, action="append", help="only these; default: all")
+    parser.add_argument("--network", choices=NETWORKS, default="small")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="calls of each in a round")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--peak-of", choices=peers.MAKERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    if options.peak_of:
+        print(peak_of(options, device))
+        return
+    torch.manual_seed(0)
+    start, parts = time.perf_counter(), options.part or PARTS
+    record = {
+        "command": "python benchmarks/bench.py " + " ".join(sys.argv[1:]),
+        "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "none",
+        "versions": peers.versions(),
+        "rounds": options.rounds,
+    }
+    for part in parts:
+        record[part] = globals()[f"measure_{part}"](options, device)
+        gc.collect()
+    record["seconds"] = round(time.perf_counter() - start, 1)
+    path = RESULTS / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
+    if options.part is None:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+        print(f"\n{record['seconds']:.0f} s; wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The same U-Net in four libraries, as far as each can build it: a function (x_t, t) -> z_hat and its parameters."""
+
+import sys
+from importlib.metadata import version
+from unittest.mock import MagicMock
+
+import torch
+from torch import nn
+
+from ddpm_lite import UNet, UNetConfig
+
+OURS = "ddpm_lite"
+
+
+def without_torchvision():
+    """Peers import torchvision for their data sets, which are not measured here; an empty stand-in will do."""
+    try:
+        import torchvision  # noqa: F401 - if it is there, it is used
+    except ImportError:
+        for name in ("torchvision", "torchvision.transforms", "torchvision.utils"):
+            sys.modules[name] = MagicMock()
+
+
+class Ours(nn.Module):
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.net = UNet(config)
+
+    def forward(self, x_t, t):
+        return self.net(x_t, t)
+
+
+class Diffusers(nn.Module):
+    """UNet2DModel with our keys and operations."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        from diffusers import UNet2DModel
+
+        levels = range(len(config.channels))
+        attend = levels if config.attention_levels == "every" else config.attention_levels
+        self.net = UNet2DModel(
+            sample_size=config.sample_size,
+            in_channels=config.in_channels,
+            out_channels=config.in_channels,
+            block_out_channels=config.channels,
+            layers_per_block=config.blocks,
+            down_block_types=tuple("AttnDownBlock2D" if i in attend else "DownBlock2D" for i in levels),
+            up_block_types=tuple("AttnUpBlock2D" if i in attend else "UpBlock2D" for i in reversed(levels)),
+            attention_head_dim=None,
+            norm_num_groups=config.groups,
+            norm_eps=config.norm_eps,
+            dropout=config.dropout,
+            downsample_padding=config.downsample_padding,
+            flip_sin_to_cos=False,
+            freq_shift=config.freq_shift,
+        )
+
+    def forward(self, x_t, t):
+        return self.net(x_t, t - 1).sample
+
+
+class SmallDiffusion(nn.Module):
+    """Its U-Net takes sigma and 32 groups are fixed; width and levels as ours."""
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        without_torchvision()
+        from smalldiffusion import Unet
+
+        mults = tuple(width // config.channels[0] for width in config.channels)
+        size, levels = config.sample_size, range(len(config.channels))
+        attend = levels if config.attention_levels == "every" else config.attention_levels
+        self.net = Unet(
+            size,
+            config.in_channels,
+            config.in_channels,
+            ch=config.channels[0],
+            ch_mult=mults,
+            num_res_blocks=config.blocks,
+            attn_resolutions=tuple(size // 2**level for level in attend),
+            dropout=config.dropout,
+        )
+
+    def forward(self, x_t, t):
+        return self.net(x_t, t.to(x_t.dtype) / 1000)
+
+
+class Lucidrains(nn.Module):
+    """denoising-diffusion-pytorch: always two blocks a level, attention at each; the width is chosen to fit ours."""
+
+    def __init__(self, config: UNetConfig, dim: int):
+        super().__init__()
+        without_torchvision()
+        from denoising_diffusion_pytorch import Unet
+
+        mults = tuple(width // config.channels[0] for width in config.channels)
+        levels = range(len(config.channels))
+        attend = levels if config.attention_levels == "every" else config.attention_levels
+        self.net = Unet(
+            dim,
+            dim_mults=mults,
+            channels=config.in_channels,
+            full_attn=tuple(level in attend for level in levels),
+            flash_attn=True,
+            dropout=config.dropout,
+        )
+
+    def forward(self, x_t, t):
+        return self.net(x_t, t)
+
+
+def parameters(model: nn.Module) -> int:
+    """How many weights."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def closest_lucidrains(config: UNetConfig) -> Lucidrains:
+    """The width, a multiple of 8, whose number of weights comes closest to ours."""
+    goal, best = parameters(Ours(config)), None
+    for dim in range(16, 257, 8):
+        with torch.device("meta"):
+            off = abs(parameters(Lucidrains(config, dim)) - goal)
+        if best is None or off < best[0]:
+            best = (off, dim)
+    return Lucidrains(config, best[1])
+
+
+MAKERS = {
+    OURS: Ours,
+    "diffusers": Diffusers,
+    "smalldiffusion": SmallDiffusion,
+    "denoising-diffusion-pytorch": closest_lucidrains,
+}
+
+
+def versions() -> dict[str, str]:
+    """What was measured."""
+    names = ("torch", "diffusers", "smalldiffusion", "denoising-diffusion-pytorch")
+    return {name: version(name).split("+")[0] for name in names}
