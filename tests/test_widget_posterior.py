@@ -78,7 +78,7 @@ def test_page_shows_numpys_numbers_and_bells(stand):
             assert off == pytest.approx(wrong_percent(widget), rel=1e-3)
             for kind, name in (("dw-1", "prior"), ("dw-3", "posterior")):
                 curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.{kind}")
-                x = np.linspace(*widget.ends(), 401)
+                x = np.linspace(*widget.ends(), 241)
                 mean, variance = bells[name]
                 height = np.exp(-((x - mean) ** 2) / (2 * variance)) * (bells["posterior"][1] / variance) ** 0.5
                 np.testing.assert_allclose(curve[:, 1], 180 - 170 * height, atol=0.06)  # tenths of a pixel

@@ -3,7 +3,7 @@ function render({ model, el: place }) {
   const T = model.get("T");
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
   const bar = kit.alphaBar(beta);
-  const window = Array.from({ length: 401 }, (_, i) => i / 200 - 1); // from its left end to its right end
+  const window = Array.from({ length: 241 }, (_, i) => i / 120 - 1); // from its left end to its right end
   const plot = kit.plot({ x: [-1, 1], y: [0, 1], xlabel: "value at t − 1", ylabel: "density, peak of posterior = 1", label: "" });
   const ticks = [...plot.svg.querySelectorAll("text")].slice(0, 3);
   const lines = ["dw-1 dw-dash", "dw-2 dw-dots", "dw-3", "dw-4 dw-dash"].map(plot.line);
