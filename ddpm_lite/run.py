@@ -111,9 +111,9 @@ def fit(
             try:
                 state = next(states)
             except Diverged as error:
-                error.args = (
-                    f"{error}; " + (f"the last checkpoint is {whole[0].name}" if whole else "no checkpoint yet"),
-                )
+                if main:
+                    last = f"the last checkpoint is {whole[0].name}" if whole else "there is no checkpoint yet"
+                    error.args = (f"{error}; {last}",)
                 raise
             step = state.step
             if main:
@@ -528,7 +528,10 @@ def _cut(path: Path, step: int) -> None:
 
 def _shown(progress: bool | None) -> bool:
     """Whether somebody watches: a terminal, or a notebook."""
-    return progress if progress is not None else sys.stderr.isatty() or "ipykernel" in sys.modules
+    if progress is not None:
+        return progress
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
 
 
 def _bar(step: int, steps: int, name: str):

@@ -214,7 +214,7 @@ def _gradients(network, schedule: Schedule, data, config: TrainConfig, step: int
         flip = torch.rand(B, device=data.device) < 0.5 if config.flip else None
         for part in range(rank * parts, (rank + 1) * parts):
             if part > 0:
-                torch.manual_seed(_key(config.seed, step, part))
+                _reseed(config.seed, step, part, data.device)
             own = slice(B * part // (n * parts), B * (part + 1) // (n * parts))
             x_0, share = data.take(index[own]), (own.stop - own.start) / B
             if flip is not None:
@@ -355,9 +355,11 @@ def _epoch_order(N: int, seed: int, epoch: int) -> np.ndarray:
 def randomness_of(seed: int, step: int, part: int, device: torch.device) -> Iterator[None]:
     """torch's random numbers as (seed, step, part) gives them; afterwards they are as they were before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(_key(seed, step, part))
+        _reseed(seed, step, part, device)
         yield
 
 
-def _key(seed: int, step: int, part: int) -> int:
-    return int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0])
+def _reseed(seed: int, step: int, part: int, device: torch.device) -> None:
+    key = int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0])
+    # torch.manual_seed turns to every kind of device there might be, which a small step on a CPU would feel
+    (torch.default_generator if device.type == "cpu" else torch).manual_seed(key)
