@@ -138,12 +138,14 @@ const kit = (() => {
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(width, height);
     pixels.data.fill(255);
+    // The array of pixels rounds and clamps by itself.
     const paint = (values, offset = 0, channels = 1) => {
-      const n = width * height;
+      const n = width * height, data = pixels.data, next = channels === 3 ? n : 0;
       for (let i = 0; i < n; i++) {
-        for (let c = 0; c < 3; c++) {
-          pixels.data[4 * i + c] = Math.round((values[offset + i + (channels === 3 ? c * n : 0)] + 1) * 127.5);
-        }
+        const at = offset + i;
+        data[4 * i] = (values[at] + 1) * 127.5;
+        data[4 * i + 1] = (values[at + next] + 1) * 127.5;
+        data[4 * i + 2] = (values[at + 2 * next] + 1) * 127.5;
       }
       context.putImageData(pixels, 0, 0);
     };
@@ -214,7 +216,13 @@ const kit = (() => {
   const facts = () => {
     const list = el("dl", { class: "dw-facts", "aria-live": "polite" });
     list.write = (pairs) => {
-      list.replaceChildren(...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+      const cell = (kind) => el(kind, {}, "");
+      if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
+      // New text in the old cells: the page has less to lay out, and a screen reader less to say.
+      pairs.flat().forEach((text, i) => {
+        const node = list.children[i >> 1].children[i & 1].firstChild;
+        if (node.data !== text) node.data = text;
+      });
     };
     return list;
   };
