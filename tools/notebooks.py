@@ -31,7 +31,7 @@ KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
-KERNEL_FILE = re.compile(r"\S*ipykernel_\d+/\d+\.py")
+KERNEL_FILE = re.compile(r"(?<!\S)\S*ipykernel_\d+/\d+\.py")
 
 
 class NotebookError(Exception):
