@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from ddpm_lite._check import check_whole, fail
 from ddpm_lite.checkpoint import fit_tensors, network_header, packed, write_through, write_whole
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, first_state, train
+from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_data, first_state, train
 
 KEEP = 2
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
@@ -82,6 +82,7 @@ def fit(
     """
     check_whole("every", every, 1)
     check_whole("log", log, 1)
+    check_data(images)
     folder, main = Path(folder), accelerator is None or accelerator.is_main_process
     about = _about(model, schedule, images, config, labels)
     with ExitStack() as stack:

@@ -76,7 +76,7 @@ class TrainConfig:
         if self.mixed_precision not in ("no", "bf16"):
             fail(ValueError, "mixed_precision", '"no" or "bf16"', f"{self.mixed_precision!r}")
         check_real("lr", self.lr, 0, 1, ends="(]")
-        check_real("grad_clip", self.grad_clip, 0, float("inf"), ends="(]")
+        check_real("grad_clip", self.grad_clip, 0, float("inf"), ends="()")
         check_real("ema_decay", self.ema_decay, 0, 1, ends="[)")
         check_real("label_dropout", self.label_dropout, 0, 1)
 
@@ -162,7 +162,7 @@ def train(
 
     Source: Ho et al. (2020), Algorithm 1.
     """
-    _check_images(images)
+    check_data(images)
     parameter = next(model.parameters(), None)
     if parameter is None:
         fail(ValueError, "model", "a module with parameters to train", describe(model))
@@ -304,7 +304,7 @@ def _more_parts(parts: int, config: TrainConfig, step: int, accelerator) -> int:
     return 2 * parts
 
 
-def _check_images(images: Tensor | np.ndarray) -> None:
+def check_data(images: Tensor | np.ndarray) -> None:
     """Floats in [-1, 1] or uint8, (N, C, H, W); the values of a float tensor are looked at here, once."""
     if isinstance(images, Tensor) and images.dtype != torch.uint8:
         return check_images("images", images)

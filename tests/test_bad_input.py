@@ -18,6 +18,7 @@ from ddpm_lite import (
     ddpm_loss,
     ddpm_step,
     drop_labels,
+    fit,
     guided,
     linear_schedule,
     load_digits,
@@ -254,6 +255,63 @@ CASES = {
     "an unknown photo": (lambda: load_photo("dog"), 'name: expected "china" or "flower", got \'dog\''),
     "a photo of no size": (lambda: load_photo("china", 0), "size: expected a whole number in 1..427, got 0 (int)"),
 }
+
+
+# Settings of a training that cannot be right, each with the end of its line.
+SETTINGS = (
+    ("steps", "100", "a whole number >= 1, got '100' (str)"),
+    ("steps", True, "a whole number >= 1, got True (bool)"),
+    ("steps", 1e3, "a whole number >= 1, got 1000.0 (float)"),
+    ("batch_size", 0, "a whole number >= 1, got 0 (int)"),
+    ("batch_size", 12.5, "a whole number >= 1, got 12.5 (float)"),
+    ("batch_size", None, "a whole number >= 1, got None (NoneType)"),
+    ("lr", -1e-3, "a number in (0, 1], got -0.001 (float)"),
+    ("lr", 2, "a number in (0, 1], got 2 (int)"),
+    ("lr", "1e-3", "a number in (0, 1], got '1e-3' (str)"),
+    ("lr", float("nan"), "a number in (0, 1], got nan (float)"),
+    ("warmup", -1, "a whole number >= 0, got -1 (int)"),
+    ("warmup", 0.1, "a whole number >= 0, got 0.1 (float)"),
+    ("grad_clip", 0, "a number in (0, inf), got 0 (int)"),
+    ("grad_clip", float("inf"), "a number in (0, inf), got inf (float)"),
+    ("ema_decay", -0.1, "a number in [0, 1), got -0.1 (float)"),
+    ("ema_decay", 9999, "a number in [0, 1), got 9999 (int)"),
+    ("seed", -1, "a whole number >= 0, got -1 (int)"),
+    ("seed", None, "a whole number >= 0, got None (NoneType)"),
+    ("label_dropout", -0.1, "a number in [0, 1], got -0.1 (float)"),
+    ("label_dropout", True, "a number in [0, 1], got True (bool)"),
+    ("flip", 1, "True or False, got 1 (int)"),
+    ("flip", "yes", "True or False, got 'yes' (str)"),
+    ("accumulation", 0, "a whole number in 1..128, got 0 (int)"),
+    ("accumulation", 129, "a whole number in 1..128, got 129 (int)"),
+    ("halve_on_oom", None, "True or False, got None (NoneType)"),
+    ("mixed_precision", "fp16", '"no" or "bf16", got \'fp16\''),
+    ("mixed_precision", torch.bfloat16, '"no" or "bf16", got torch.bfloat16'),
+    ("compile", "max-autotune", "True or False, got 'max-autotune' (str)"),
+)
+
+
+@pytest.mark.parametrize(("field", "value", "line"), SETTINGS)
+def test_a_wrong_setting_gets_one_line(field, value, line):
+    with pytest.raises(ValueError, match=f"^{field}: expected {re.escape(line)}$"):
+        TrainConfig(**{"steps": 1} | {field: value})
+
+
+def test_a_run_is_refused_before_a_folder_is_made(tmp_path):
+    folder, config = tmp_path / "run", TrainConfig(steps=1)
+    for options, line in (
+        ({"every": 0}, "every: expected a whole number >= 1, got 0"),
+        ({"every": 2.5}, "every: expected a whole number >= 1, got 2.5"),
+        ({"log": 0}, "log: expected a whole number >= 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match="^" + re.escape(line)):
+            fit(UNet(SMALL), PAPER, X, config, folder, **options)
+    for images, line in (
+        (UINT8[0], "images: expected non-empty uint8 images"),
+        (X.long(), "images: expected a floating"),
+    ):
+        with pytest.raises((ValueError, TypeError), match="^" + re.escape(line)):
+            fit(UNet(SMALL), PAPER, images, config, folder)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", CASES)
