@@ -36,6 +36,7 @@ from ddpm_lite.schedule import Schedule
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_data, first_state, train
 
 KEEP = 2
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam keeps for each parameter
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
 # What a run may change when it goes on: how far, and settings that change the way to the loss but not the loss.
 MAY_CHANGE = {"steps", "accumulation", "halve_on_oom", "compile"}
@@ -60,7 +61,7 @@ def fit(
     """Train into a folder; if it holds a checkpoint, go on from there (alg-training).
 
     SIGINT (Ctrl-C, the notebook's stop button) and SIGTERM let the step end, write a checkpoint, and stop the run; a
-    second one stops it at once. With several processes the first of them reads and writes the folder.
+    second one stops it at once. With several processes the first writes the folder, and each reads it.
 
     Args:
         model, schedule, images, config, labels, none, accelerator: as in `train`.
@@ -95,13 +96,8 @@ def fit(
             model.to(accelerator.device)
         state = _read(folder / _name(step), model, about) if step else None
         if config.steps < step:
-            fail(
-                ValueError,
-                "steps",
-                f"at least {step}, as {_name(step)} is there",
-                f"{config.steps}",
-                "take another folder",
-            )
+            there = f"at least {step}, as {_name(step)} is there"
+            fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
         if main:
             _check_space(folder, model)
             with _disk(folder, whole):
@@ -227,9 +223,8 @@ def _about(model: nn.Module, schedule: Schedule, images, config: TrainConfig, la
     """What makes a run this run; compared, field by field, when it goes on."""
     N = len(images)
     some = images[np.linspace(0, max(N - 1, 0), min(64, N)).astype(int)]  # enough to notice other images
-    network = {key: json.loads(value) for key, value in network_header(model).items()} or {
-        "class": type(model).__name__
-    }
+    header = {key: json.loads(value) for key, value in network_header(model).items()}
+    network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
     data = {
         "number of images": N,
         "shape of images": list(images.shape[1:]),
@@ -239,7 +234,7 @@ def _about(model: nn.Module, schedule: Schedule, images, config: TrainConfig, la
     }
     return {
         "config": asdict(config),
-        "network": network.pop("unet_config", {}) | network,
+        "network": network,
         "schedule": {"T": schedule.T, "schedule": _digest(schedule.beta.double())},
         "data": data,
     }
@@ -257,16 +252,16 @@ def _check_same(name: str, earlier: dict, about: dict) -> None:
         for key, value in settings.items():
             then = earlier.get(group, {}).get(key, "no such setting")
             if then != value and not (group == "config" and key in MAY_CHANGE):
-                fail(
-                    ValueError, key, f"{then!r}, as in {name}", f"{value!r}", "go on as before, or take another folder"
-                )
+                advice = "go on as before, or take another folder"
+                fail(ValueError, key, f"{then!r}, as in {name}", f"{value!r}", advice)
 
 
 def _tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
     """All that a run is made of, by file."""
     moments = {}
     for name, parameter in state.model.named_parameters():
-        moments |= {f"{name}/{key}": value for key, value in state.optimizer.state[parameter].items()}
+        of_its = state.optimizer.state.get(parameter, {})  # none for a parameter that the loss does not reach
+        moments |= {f"{name}/{key}": of_its[key] for key in MOMENTS if of_its}
     return dict(zip(FILES, (state.model.state_dict(), state.ema_model.state_dict(), moments), strict=True))
 
 
@@ -274,33 +269,39 @@ def _read(path: Path, model: nn.Module, about: dict) -> TrainState:
     """The state in a checkpoint, its weights put into this model."""
     manifest, files = _verified(path)
     _check_same(path.name, manifest, about)
-    state, named = first_state(model), dict(model.named_parameters())
-    wanted = {f"{name}/{key}": p for name, p in named.items() for key in ("exp_avg", "exp_avg_sq")}
-    wanted |= {f"{name}/step": torch.zeros(()) for name in named}
-    all_wanted = zip(FILES, (model.state_dict(), state.ema_model.state_dict(), wanted), strict=True)
-    weights, average, moments = (_unpacked(path, name, files[name], wanted) for name, wanted in all_wanted)
+    state, one = first_state(model), torch.zeros(())
+    weights, average, moments = (_unpacked(path, name, content) for name, content in files.items())
+    named = {name: p for name, p in model.named_parameters() if f"{name}/step" in moments}
+    wanted = {f"{name}/{key}": one if key == "step" else p for name, p in named.items() for key in MOMENTS}
+    _check_fit(path, FILES[0], model.state_dict(), weights)
+    _check_fit(path, FILES[1], model.state_dict(), average)
+    _check_fit(path, FILES[2], wanted, moments)
     model.load_state_dict(weights)
     state.ema_model.load_state_dict(average)
     by_number = {
-        number: {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        for number, name in enumerate(named)
+        number: {key: moments[f"{name}/{key}"] for key in MOMENTS}
+        for number, (name, _) in enumerate(model.named_parameters())
+        if name in named
     }
     state.optimizer.load_state_dict(state.optimizer.state_dict() | {"state": by_number})
     return TrainState(manifest["step"], torch.tensor(manifest["loss"]), model, state.ema, state.optimizer)
 
 
-def _unpacked(path: Path, name: str, content: bytes, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A file's tensors, if they are the ones that are wanted."""
+def _unpacked(path: Path, name: str, content: bytes) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        tensors = {key: value.clone() for key, value in load(content).items() if key != "schedule.beta"}
-        fit_tensors(wanted, tensors)
+        return {key: value.clone() for key, value in load(content).items() if key != "schedule.beta"}
     except (SafetensorError, ValueError, KeyError) as error:
-        line = f"{path.name}/{name}: expected the tensors of this network, got others ({error}); delete that folder"
-        raise ValueError(line) from None
-    return tensors
+        fail(ValueError, f"{path.name}/{name}", "a safetensors file", f"another ({error})", "delete that folder")
+
+
+def _check_fit(path: Path, name: str, wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    try:
+        fit_tensors(wanted, tensors)
+    except ValueError as error:
+        fail(ValueError, f"{path.name}/{name}", "this network's tensors", f"others ({error})", "delete that folder")
 
 
 def _save(folder: Path, state: TrainState, schedule: Schedule, about: dict, whole: list[Path]) -> list[Path]:
@@ -313,8 +314,9 @@ def _save(folder: Path, state: TrainState, schedule: Schedule, about: dict, whol
         except ValueError as error:
             raise OSError(0, f"{error}, right after writing it") from None
     whole = [path, *(earlier for earlier in whole if earlier != path)]
-    for old in whole[KEEP:]:
-        _remove(old)
+    with _disk(folder, whole):
+        for old in whole[KEEP:]:
+            _remove(old)
     return whole[:KEEP]
 
 
