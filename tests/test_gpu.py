@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddpm_lite import TrainConfig, UNet, UNetConfig, linear_schedule, posterior, q_sample, sample, train
+from ddpm_lite import TrainConfig, UNet, UNetConfig, fit, linear_schedule, posterior, q_sample, sample, train
 
 pytestmark = pytest.mark.gpu
 
@@ -41,6 +41,38 @@ def test_training_follows_the_model_to_its_device():
     *_, state = train(model_on("cuda"), PAPER, images, config)
     assert next(state.ema_model.parameters()).is_cuda
     assert state.loss < 2
+
+
+def losses(**options):
+    images = torch.randint(0, 256, (20, 1, 8, 8), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    pictures = images.numpy() if options.pop("on_the_host", False) else images
+    config = TrainConfig(steps=10, batch_size=8, lr=1e-3, flip=True, **options)
+    return torch.tensor([state.loss for state in train(model_on("cuda"), PAPER, pictures, config)])
+
+
+def test_batches_in_parts_from_the_host_and_in_bfloat16_learn_the_same():
+    expected = losses()
+    torch.testing.assert_close(losses(on_the_host=True), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(losses(accumulation=3), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(losses(mixed_precision="bf16"), expected, rtol=5e-2, atol=2e-2)
+
+
+def test_a_run_that_was_stopped_goes_on_on_the_device(tmp_path):
+    images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    config = TrainConfig(steps=6, batch_size=8, lr=1e-3)
+
+    def stop(state):
+        if state.step == 3:
+            raise KeyboardInterrupt
+
+    whole = fit(model_on("cuda"), PAPER, images, config, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(model_on("cuda"), PAPER, images, config, tmp_path / "stopped", on_step=stop)
+    again = fit(model_on("cuda"), PAPER, images, config, tmp_path / "stopped")
+    assert again.step == 6
+    assert next(again.ema_model.parameters()).is_cuda
+    for ours, theirs in zip(again.ema_model.parameters(), whole.ema_model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_sampling_repeats_itself():
