@@ -4,7 +4,7 @@ from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
 from ddpm_lite.checkpoint import from_pretrained, load_pretrained, save_pretrained
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided
-from ddpm_lite.data import load_digits, load_photo
+from ddpm_lite.data import load_cifar10, load_digits, load_fashion_mnist, load_photo
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,
@@ -54,7 +54,9 @@ __all__ = [
     "gaussian_kl",
     "guided",
     "linear_schedule",
+    "load_cifar10",
     "load_digits",
+    "load_fashion_mnist",
     "load_photo",
     "load_pretrained",
     "mean_from_noise",

@@ -1,16 +1,75 @@
-"""Images in, as the book needs them: float32 in [-1, 1], shape (N, C, H, W)."""
+"""Images in, shape (N, C, H, W), with their labels. The book's are float32 in [-1, 1]; the larger sets stay uint8.
 
+`train` takes both, and scales uint8 batch by batch. A larger set is looked for in a folder of yours; without one, in
+the folder that the environment variable DDPM_LITE_DATA names (else `ddpm-lite` in the user's cache), among the system's
+packages, and last on two servers. Every file is compared with a SHA-256 before it is used; no format here can run code.
+"""
+
+import gzip
+import hashlib
+import io
 import os
+import tarfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from ddpm_lite._check import check_whole, fail
 
 TEST_DIGITS = 500
+
+# SHA-256 of each file as it is published, for downloads, and of what is in it: Debian has packed the same images anew.
+FASHION = {
+    "train-images-idx3-ubyte.gz": (
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+}
+FASHION_SERVERS = (
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+)
+FASHION_PACKAGE = Path("/usr/share/datasets/fashion-mnist")  # apt-get install dataset-fashion-mnist
+FASHION_WORDS = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle-boot",
+)
+
+CIFAR10 = "cifar-10-binary.tar.gz"
+CIFAR10_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+CIFAR10_SERVERS = (
+    "https://www.cs.toronto.edu/~kriz/",
+    "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/",
+)
+CIFAR10_WORDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
+CIFAR10_EACH = {"train": 5000, "test": 1000}  # images of each label
+RECORD = 1 + 3 * 32 * 32  # a label, then red, green and blue, each row by row
 
 
 def load_digits(part: str = "all") -> tuple[Float32[Tensor, "N 1 8 8"], Int64[Tensor, "N"]]:
@@ -63,6 +122,181 @@ def load_photo(name: str = "china", size: int = 64) -> Float32[Tensor, "1 3 size
     square = photo[..., left : left + photo.shape[2]]
     small = torch.nn.functional.interpolate(square, (size, size), mode="bilinear", antialias=True)
     return small.clamp(-1, 1)
+
+
+def load_fashion_mnist(
+    part: str = "train", *, folder: str | Path | None = None
+) -> tuple[UInt8[Tensor, "N 1 28 28"], Int64[Tensor, "N"]]:
+    """60,000 small grey pictures of clothes to train with, or 10,000 to test with, and their labels 0..9.
+
+    Args:
+        part: "train" or "test".
+        folder: where the four files of Fashion-MNIST are, *-ubyte.gz; None looks where the module's head says, and
+            downloads them (31 MB) if they are nowhere.
+
+    Returns:
+        Images, (N, 1, 28, 28) of uint8, 0 is empty and 255 is bright, and labels, (N,): FASHION_WORDS[label].
+
+    Raises:
+        ValueError: another part, or a damaged file in the folder. FileNotFoundError: no such file in the folder.
+        OSError: no server has it. ImportError: pooch, which downloads, is not installed.
+
+    Source: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747; MIT licence.
+    """
+    _check_part(part)
+    start = {"train": "train", "test": "t10k"}[part]
+    images, labels = f"{start}-images-idx3-ubyte.gz", f"{start}-labels-idx1-ubyte.gz"
+    pixels = _idx(_fashion(images, folder))
+    return torch.from_numpy(pixels)[:, None], torch.from_numpy(_idx(_fashion(labels, folder)).astype(np.int64))
+
+
+def load_cifar10(
+    part: str = "train", *, folder: str | Path | None = None
+) -> tuple[UInt8[Tensor, "N 3 32 32"], Int64[Tensor, "N"]]:
+    """50,000 small colour photographs to train with, or 10,000 to test with, and their labels 0..9.
+
+    Args:
+        part: "train" or "test".
+        folder: where CIFAR-10's binary version is, cifar-10-binary.tar.gz or the .bin files that are in it; None looks
+            where the module's head says, and downloads it (170 MB) if it is nowhere. Loose .bin files have no published
+            SHA-256: their size and the number of images of each label are looked at.
+
+    Returns:
+        Images, (N, 3, 32, 32) of uint8, and labels, (N,): CIFAR10_WORDS[label].
+
+    Raises:
+        As `load_fashion_mnist`.
+
+    Source: Krizhevsky (2009), "Learning multiple layers of features from tiny images".
+    """
+    _check_part(part)
+    names = CIFAR10_FILES[part]
+
+    def records(path: Path) -> np.ndarray:
+        contents = [(path / name).read_bytes() for name in names] if path.is_dir() else _members(path, names)
+        size = 10 * CIFAR10_EACH[part] * RECORD // len(names)
+        for name, content in zip(names, contents, strict=True):
+            if len(content) != size:
+                raise ValueError(f"{name} has {len(content):,} bytes, not {size:,}")
+        rows = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, RECORD)
+        if np.bincount(rows[:, 0], minlength=10).tolist() != 10 * [CIFAR10_EACH[part]]:
+            raise ValueError(f"its labels are not 0..9, {CIFAR10_EACH[part]:,} times each")
+        return rows
+
+    def places(folder: Path) -> list[Path]:
+        unpacked = [place for place in (folder, folder / "cifar-10-batches-bin") if (place / names[0]).is_file()]
+        return [folder / CIFAR10, *unpacked]
+
+    rows = _first_whole(CIFAR10, folder, places, records, CIFAR10_SERVERS, CIFAR10_SHA256)
+    labels, pixels = rows[:, 0].astype(np.int64), rows[:, 1:].reshape(-1, 3, 32, 32)
+    return torch.from_numpy(pixels.copy()), torch.from_numpy(labels)
+
+
+def data_folder() -> Path:
+    """Where downloads go, and where data is looked for: $DDPM_LITE_DATA, or `ddpm-lite` in the user's cache."""
+    if os.environ.get("DDPM_LITE_DATA"):
+        return Path(os.environ["DDPM_LITE_DATA"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm-lite"
+
+
+def _check_part(part: str) -> None:
+    if part not in ("train", "test"):
+        fail(ValueError, "part", '"train" or "test"', f"{part!r}")
+
+
+def _fashion(name: str, folder: str | Path | None) -> bytes:
+    """What is in one of the four files."""
+    published, content_hash = FASHION[name]
+
+    def unpacked(path: Path) -> bytes:
+        content = gzip.decompress(path.read_bytes())
+        if hashlib.sha256(content).hexdigest() != content_hash:
+            raise ValueError("its SHA-256 differs, as that of MNIST's file of the same name does")
+        return content
+
+    def places(folder: Path) -> list[Path]:
+        return [folder / name] + ([FASHION_PACKAGE / name] if folder == data_folder() else [])
+
+    return _first_whole(name, folder, places, unpacked, FASHION_SERVERS, published)
+
+
+def _idx(content: bytes) -> np.ndarray:
+    """An array in LeCun's idx format: the bytes 0, 0, 8 (for uint8), the number of dimensions, each one, the values."""
+    if content[:3] != b"\0\0\x08":
+        fail(ValueError, "an idx file", "the bytes 0, 0, 8 at its start", f"{list(content[:3])}")
+    ends = 4 + 4 * content[3]
+    shape = tuple(np.frombuffer(content[4:ends], ">u4").tolist())
+    if len(content) != ends + np.prod(shape, dtype=int):
+        fail(ValueError, "an idx file", f"{np.prod(shape, dtype=int)} values", f"{len(content) - ends}")
+    return np.frombuffer(bytearray(content), np.uint8, offset=ends).reshape(shape)
+
+
+def _members(path: Path, names: list[str]) -> list[bytes]:
+    """These files of the archive, which is not unpacked onto the disk."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != CIFAR10_SHA256:
+        raise ValueError("its SHA-256 differs")
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return [archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in names]
+
+
+def _first_whole(
+    name: str,
+    folder: str | Path | None,
+    places: Callable[[Path], list[Path]],
+    read: Callable,
+    servers: tuple[str, ...],
+    sha256: str,
+):
+    """What `read` makes of the first whole one of the places in the folder; if there is none, of a download.
+
+    A folder that was asked for is all there is. Elsewhere a damaged file is passed over, and only a whole one takes its
+    place.
+    """
+    home, problems = Path(folder) if folder is not None else data_folder(), []
+    for path in places(home):
+        if path.exists():
+            try:
+                return read(path)
+            except (OSError, EOFError, ValueError, KeyError, zlib.error, tarfile.TarError) as error:
+                problems.append(f"{path} is damaged ({error})")
+    if folder is not None and problems:
+        fail(ValueError, "folder", f"a whole {name}", problems[0], "fetch it anew")
+    if folder is not None:
+        fail(FileNotFoundError, "folder", f"one with {name}", f"{str(home)!r} without it")
+    return read(_download(name, home, servers, sha256, problems))
+
+
+def _download(name: str, home: Path, servers: tuple[str, ...], sha256: str, problems: list[str]) -> Path:
+    """A file from the first server that has it whole; it takes its name only when its SHA-256 is right."""
+    try:
+        import pooch
+    except ImportError as error:
+        line = f'{name} is not in {str(home)!r}, and downloads need pooch: pip install "ddpm-lite[data]"'
+        raise ImportError(line) from error
+    for server in servers:
+        try:
+            fetch = pooch.HTTPDownloader(timeout=30)
+            return Path(pooch.retrieve(server + name, f"sha256:{sha256}", name, home, downloader=fetch))
+        except (OSError, ValueError) as error:
+            problems.append(f"{server}: {_reason(error)}")
+    advice = f"or put the file into {str(home)!r} yourself"
+    fail(OSError, name, "to find or to download it", "; ".join(problems), f"try again, {advice}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a download failed, in a few words."""
+    from requests import exceptions
+
+    if isinstance(error, exceptions.HTTPError) and error.response is not None:
+        return f"HTTP {error.response.status_code}"
+    if isinstance(error, exceptions.ChunkedEncodingError):
+        return "cut short"
+    if isinstance(error, exceptions.RequestException):
+        return "no connection"
+    if isinstance(error, ValueError):
+        return "another content, its SHA-256 differs"
+    return error.strerror or str(error)
 
 
 def images_from_folder(folder: str | Path, size: int, *, file: str | Path | None = None, channels: int = 3) -> Path:
@@ -128,5 +362,5 @@ def _sklearn_datasets():
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise ImportError("this data set comes with scikit-learn: pip install 'ddpm-lite[book]'") from error
+        raise ImportError("this data set comes with scikit-learn: pip install 'ddpm-lite[data]'") from error
     return datasets

@@ -1,0 +1,398 @@
+"""Train and sample diffusion models, look at a machine, check a folder.
+
+Examples:
+
+    python -m ddpm_lite train digits --out runs/digits
+    python -m ddpm_lite sample runs/digits --label 3 7 --out grid.png
+    python -m ddpm_lite sample digits-by-label --label 3 --steps 50 --sampler ddim --out grid.png
+    python -m ddpm_lite doctor
+    python -m ddpm_lite verify runs/digits
+    accelerate launch -m ddpm_lite train cifar10 --out runs/cifar10
+
+A wrong value gets one line and exit code 2; what else goes wrong, one line and exit code 1.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+import numpy as np
+import torch
+
+from ddpm_lite import checkpoint
+from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite._png import png
+from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.presets import PRESETS, TOKENS, network
+from ddpm_lite.run import checkpoints, fit, verify
+from ddpm_lite.sampler import ddim_step, ddpm_step, sample
+from ddpm_lite.schedule import Schedule, linear_schedule, respace
+from ddpm_lite.trainer import Diverged, TrainConfig, TrainState
+from ddpm_lite.unet import UNet, UNetConfig
+
+try:
+    import tyro
+    from tyro.conf import Positional, Suppress, subcommand
+except ImportError:
+    sys.exit('the command line needs tyro: pip install "ddpm-lite[run]"')
+
+PROGRAM = "python -m ddpm_lite"
+COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network into a folder.
+
+    If the folder holds a checkpoint, the run goes on from there, bit for bit; so the same command again is what to do
+    after a kill. Ctrl-C writes a checkpoint first. Several devices: accelerate launch -m ddpm_lite train ...
+
+    Args:
+        preset: what is trained.
+        config: How to train.
+        unet: The network.
+        out: the run's folder; made if it is not there.
+        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
+        every: steps between two checkpoints.
+        tokens: tokens that stand for one label.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        tensorboard: write the metrics for TensorBoard too.
+    """
+
+    preset: Suppress[str]
+    config: TrainConfig
+    unet: UNetConfig
+    out: Path
+    every: int
+    data: Path | None = None
+    tokens: int = TOKENS
+    device: str = "auto"
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images, and write them as one PNG.
+
+    Args:
+        model: digits or digits-by-label, which come with the package; a folder that train wrote, or one of diffusers;
+            or a .safetensors file.
+        out: the picture to write, a name that ends in .png.
+        label: what to draw, by number or by word (3, sneaker), one row for each; all of them with "all".
+            Without it a model that knows labels is told none.
+        count: images in all, or of each label.
+        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        steps: how many steps, up to the T that the model was trained with.
+        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it. Needs a label.
+        seed: the noise follows from it; the same seed on the same device draws the same images.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    out: Path = Path("grid.png")
+    label: tuple[str, ...] = ()
+    count: int = 8
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int = 50
+    scale: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Look at this machine.
+
+    It tells versions, whether the device computes what the CPU computes, memory, disk, where the data sets are, and how
+    long each preset would take here, from a few steps of each. The exit code is 1 if something is wrong.
+
+    Args:
+        device: what to look at: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Compare every byte of a run's checkpoints with its SHA-256.
+
+    Names each checkpoint, and what is wrong with it; the exit code is 1 if one is damaged, or none is there.
+
+    Args:
+        folder: a folder that train wrote.
+    """
+
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+
+
+def commands() -> object:
+    """What tyro chooses from: each preset is a `train` with other defaults."""
+    trains = tuple(
+        Annotated[
+            Train,
+            subcommand(name, default=Train(name, p.config, p.unet, Path("runs") / name, p.every), description=p.about),
+        ]
+        for name, p in PRESETS.items()
+    )
+    train = Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")]  # noqa: UP007
+    return Union[train, *(Annotated[one, subcommand(one.__name__.lower())] for one in (Sample, Doctor, Verify))]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        asked = parsed(sys.argv[1:] if argv is None else argv)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest, **options: _say(f"warning: {message}")
+            return RUN[type(asked)](asked)
+    except KeyboardInterrupt as error:
+        _say(str(error) or "stopped")
+        return 130
+    except Exception as error:
+        if sys.flags.dev_mode:  # python -X dev -m ddpm_lite ... shows where it came from
+            raise
+        wrong_value = isinstance(error, ValueError | TypeError | FileNotFoundError)
+        known = wrong_value or isinstance(error, OSError | ImportError | Diverged | torch.OutOfMemoryError)
+        _say(f"{error}" if known else f"{type(error).__name__}: {error}")
+        return 2 if wrong_value else 1
+
+
+def _say(text: str) -> None:
+    """One line for people, whatever it holds."""
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def parsed(argv: list[str]) -> "Train | Sample | Doctor | Verify":
+    """What the words ask for.
+
+    Raises:
+        ValueError: they make no sense; the line is all that is said.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(commands(), args=argv, prog=PROGRAM, description=__doc__)
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+    raise ValueError(_in_one_line(said.getvalue()))
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro draws in a box: a title, what is wrong, and below lines advice, of which we take the choices."""
+    lines = [line.strip("│╭╮╰╯ \t") for line in box.splitlines()[1:-1]]
+    wrong, *advice = [part.strip() for part in re.split("─{3,}", " ".join(lines))]
+    wrong = re.sub(r"^Error parsing \S*\b(config|unet): (\w+)", lambda m: f"--{m[1]}.{m[2].replace('_', '-')}", wrong)
+    wrong = wrong.removeprefix("Error parsing ")
+    for part in advice:
+        if part.startswith("Perhaps you meant"):
+            wrong += f"; perhaps you meant {re.search(r'--[a-z][a-z.-]*', part)[0]}"
+        elif part.startswith("Available subcommands"):
+            wrong += f"; there are: {part.partition(': ')[2]}"
+    return f"{wrong}; --help tells more"
+
+
+def _train(asked: Train) -> int:
+    preset, accelerator = PRESETS[asked.preset], _accelerator(asked)
+    device = _device(asked.device) if accelerator is None else accelerator.device
+    main = accelerator is None or accelerator.is_main_process
+    with contextlib.nullcontext() if accelerator is None else accelerator.main_process_first():
+        images, labels = preset.load(asked.data)  # one process downloads, the others find it there
+    channels, size = images.shape[1:3]
+    for field, value in (("in_channels", channels), ("sample_size", size)):
+        if getattr(asked.unet, field) != value:
+            flag = f"--unet.{field.replace('_', '-')}"
+            fail(ValueError, flag, f"{value}, as the images of {asked.preset} have it", f"{getattr(asked.unet, field)}")
+    torch.manual_seed(asked.config.seed)
+    model = network(asked.unet, len(preset.words), asked.tokens).to(device)
+    labelled = {"labels": labels, "none": model.none} if isinstance(model, ConditionalUNet) else {}
+    if main:
+        parameters = sum(p.numel() for p in model.parameters())
+        print(f"{asked.preset}: {len(images):,} images, {parameters:,} parameters, on {device}", flush=True)
+
+    def note(state: TrainState) -> None:
+        if main and not (asked.out / "preset.json").exists():
+            text = json.dumps({"preset": asked.preset, "words": preset.words}) + "\n"
+            checkpoint.write_whole(asked.out / "preset.json", text.encode())
+
+    options = {"accelerator": accelerator, "every": asked.every, "tensorboard": asked.tensorboard, "on_step": note}
+    start = time.perf_counter()
+    state = fit(model, linear_schedule(), images, asked.config, asked.out, **labelled, **options)
+    if main:
+        print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
+        print(f"{PROGRAM} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
+    return 0
+
+
+def _accelerator(asked: Train):
+    """An Accelerator where several processes were launched."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ImportError('several processes need accelerate: pip install "ddpm-lite[run]"') from error
+    return Accelerator(mixed_precision=asked.config.mixed_precision, cpu=asked.device == "cpu")
+
+
+def _device(name: str) -> torch.device:
+    """A device that answers."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        fail(ValueError, "--device", "auto, or a device that torch has here, such as cpu or cuda", f"{name!r}")
+    return device
+
+
+def _sample(asked: Sample) -> int:
+    if asked.out.suffix != ".png":
+        fail(ValueError, "--out", "a name that ends in .png", f"{str(asked.out)!r}")
+    if not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    check_whole("--count", asked.count, 1, 10_000)
+    check_whole("--seed", asked.seed, 0, 2**63 - 1)
+    check_real("--scale", asked.scale, -100, 100)
+    device = _device(asked.device)
+    model, schedule, words = opened(asked.model)
+    model, config = model.to(device), (model.unet if isinstance(model, ConditionalUNet) else model).config
+    if config.in_channels not in (1, 3):
+        fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
+    check_whole("--steps", asked.steps, 1, schedule.T)
+    numbers = _numbers(asked.label, model, words)
+    if asked.scale and not numbers:
+        fail(ValueError, "--scale", "a --label to follow", "none", "give --label, or leave --scale at 0")
+    context = torch.tensor(numbers, device=device).repeat_interleave(asked.count) if numbers else None
+    if asked.scale:
+        model = guided(model, asked.scale, model.none)
+    short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
+    shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
+    start, step = time.perf_counter(), {"ddim": ddim_step, "ddpm": ddpm_step}[asked.sampler]
+    states = sample(model, short, shape, step=step, seed=asked.seed, context=context)
+    *_, (_, x_0) = _watched(states, short.T + 1)
+    checkpoint.write_whole(asked.out, png(grid(x_0, asked.count if numbers else COLUMNS), compress=True))
+    seconds = time.perf_counter() - start
+    print(f"{asked.out}: {shape[0]} images, {asked.steps} steps of {asked.sampler}, {seconds:.1f} s on {device}")
+    return 0
+
+
+def opened(source: str) -> tuple[UNet | ConditionalUNet, Schedule, tuple[str, ...]]:
+    """A model, its schedule, and what its labels are called if that is known.
+
+    Args:
+        source: the name of a model that comes with the package; a folder; a .safetensors file.
+
+    Raises:
+        ValueError, FileNotFoundError: no such model, or not a whole one.
+    """
+    path, shipped = Path(source), sorted(file.stem for file in checkpoint.PRETRAINED.glob("*.safetensors"))
+    if source in shipped:
+        preset = source.partition("-")[0]
+        return *checkpoint.load_pretrained(source), PRESETS[preset].words if preset in PRESETS else ()
+    if path.suffix == ".safetensors":
+        return *checkpoint.load(path), _words(path.parent.parent)
+    if path.is_dir() and checkpoints(path):
+        return *checkpoint.load(verify(path) / "ema.safetensors"), _words(path)
+    if path.is_dir() and (path / "model_index.json").is_file():
+        return *checkpoint.from_pretrained(path)[:2], ()
+    expected = f"one of {', '.join(shipped)}, a folder with a checkpoint, or a .safetensors file"
+    fail(ValueError, "model", expected, f"{source!r}", "train it first" if source in PRESETS else "")
+
+
+def _words(folder: Path) -> tuple[str, ...]:
+    """What `train` wrote down about the labels of its run."""
+    try:
+        return tuple(map(str, json.loads((folder / "preset.json").read_text(encoding="utf8"))["words"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()
+
+
+def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
+    """Labels as numbers."""
+    if not asked:
+        return []
+    if not isinstance(model, ConditionalUNet):
+        fail(ValueError, "--label", "none, as this model knows no labels", " ".join(asked))
+    count = model.encoder.labels
+    if asked == ("all",):
+        return list(range(count))
+    known = {str(number): number for number in range(count)} | {word: i for i, word in enumerate(words[:count])}
+    for label in asked:
+        if label.lower() not in known:
+            named = f" or one of {', '.join(words)}" if words and not words[0].isdigit() else ""
+            fail(ValueError, "--label", f"all, a number in 0..{count - 1}{named}", f"{label!r}")
+    return [known[label.lower()] for label in asked]
+
+
+def _watched(states: Iterator, total: int) -> Iterator:
+    """The same, with a bar if somebody watches and tqdm is there."""
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            return tqdm(states, total=total, leave=False)
+    return states
+
+
+def grid(images: torch.Tensor, columns: int) -> np.ndarray:
+    """Images in [-1, 1], (N, C, H, W), side by side on white, each pixel a square of at least one.
+
+    Args:
+        images: grey or coloured.
+        columns: images in a row.
+
+    Returns:
+        uint8, (height, width) or (height, width, 3).
+    """
+    zoom = -(-SMALLEST // images.shape[3])
+    pixels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
+    N, height, width, channels = pixels.shape
+    columns = min(columns, N)
+    rows = -(-N // columns)
+    page = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 255, np.uint8)
+    for number, picture in enumerate(pixels):
+        top, left = (
+            GAP + place * (size + GAP) for place, size in zip(divmod(number, columns), picture.shape, strict=False)
+        )
+        page[top : top + height, left : left + width] = picture
+    return page if channels == 3 else page[:, :, 0]
+
+
+def _doctor(asked: Doctor) -> int:
+    from ddpm_lite.doctor import examine
+
+    well = True
+    for fine, what, found in examine(_device(asked.device), Path.cwd()):
+        print(f"{'' if fine else 'WRONG: '}{what:<13}{found}", flush=True)
+        well = well and fine
+    return 0 if well else 1
+
+
+def _verify(asked: Verify) -> int:
+    if not asked.folder.is_dir():
+        fail(FileNotFoundError, "folder", "a folder that train wrote", f"{str(asked.folder)!r}")
+    found = checkpoints(asked.folder)
+    for path, problem in found.items():
+        print(f"{path}: damaged: {problem}" if problem else f"{path}: whole")
+    if not found:
+        print(f"{asked.folder}: no checkpoint", file=sys.stderr)
+    return 0 if found and not any(found.values()) else 1
+
+
+RUN = {Train: _train, Sample: _sample, Doctor: _doctor, Verify: _verify}
+
+if __name__ == "__main__":
+    sys.exit(main())
