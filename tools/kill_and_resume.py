@@ -148,7 +148,13 @@ def main():
         folder, steps, started, die_at = options.life
         return train(Path(folder), int(steps), Path(started), int(die_at))
     if options.fork:
-        import ddpm_lite  # noqa: F401 - once, for all lives
+        import torch
+
+        from ddpm_lite import load_digits
+        from ddpm_lite.trainer import first_state
+
+        load_digits()
+        first_state(torch.nn.Linear(1, 1))  # with what the optimiser imports, once for all lives
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
