@@ -170,9 +170,13 @@ class AttentionViewer(Widget):
 
     def still(self) -> str:
         image = recorded.tiles(self.frames()[None, None, self.frame])
-        mark = "The asking pixel is framed."
-        words = [f"What the network saw, t = {self.times[self.frame]}. {mark}", self.sentence()]
-        return still.figures([self._framed(image), self._framed(self.looked_at())], words, words, size=200)
+        best = f"Who looks at token {self.asked().argmax() + 1}"
+        words = [
+            f"What the network saw, t = {self.times[self.frame]}",
+            best if self.layers[self.layer][4] else "Where it looks",
+        ]
+        alts = [f"{words[0]}; the asking pixel is framed", self.sentence()]
+        return still.figures([self._framed(image), self._framed(self.looked_at())], words, alts, size=200)
 
     def _framed(self, image: np.ndarray) -> np.ndarray:
         """The image larger, with a white and a black frame around the asking cell."""
@@ -194,8 +198,8 @@ class AttentionViewer(Widget):
         row, column = self.cell()
         target = f"token {best + 1}" if tokens else f"row {best // width + 1}, column {best % width + 1}"
         return (
-            f"Layer {name}, t = {self.times[self.frame]}: the pixel in row {row + 1}, column {column + 1} listens most "
-            f"to {target}, with a weight of {asked[best]:.2g}; alike for all would be {1 / len(asked):.2g}."
+            f"Layer {name}, t = {self.times[self.frame]}: the framed pixel, row {row + 1}, column {column + 1}, "
+            f"listens most to {target}, with a weight of {asked[best]:.2g}; alike for all is {1 / len(asked):.2g}."
         )
 
 

@@ -117,12 +117,12 @@ class ReversePath(Widget):
         picked = [round(i * (len(self.times) - 1) / 7) for i in range(8)]
         sheets = [recorded.tiles(self.frames(name)[picked, :4].swapaxes(0, 1)) for name in ("x_t", "x_0_hat")]
         marks = ", ".join(str(self.times[i]) for i in picked)
-        words = [f"{what}, at t = {marks}" for what in ("What we see", "What the network has in mind")]
-        return still.figures(sheets, words, words, size=5 * sheets[0].shape[1])
+        words = ["What we see", "What the network has in mind"]
+        return still.figures(sheets, words, [f"{word}, at t = {marks}" for word in words], size=5 * sheets[0].shape[1])
 
     def sentence(self) -> str:
         shown = min(4, self.count)
         return (
-            f"{shown} samples, one a row, from t = {self.times[0]} to t = {self.times[-1]}: what we see, and "
-            "the image that the network has in mind, which takes shape much earlier."
+            f"{shown} samples, one a row, at eight times from t = {self.times[0]} to t = {self.times[-1]}: what we "
+            "see, and the image that the network has in mind, which takes shape much earlier."
         )
