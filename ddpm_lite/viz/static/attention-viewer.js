@@ -72,7 +72,7 @@ function render({ model, el: place }) {
     bars.forEach(({ bar, word, line }, i) => {
       line.hidden = i >= tokens;
       bar.value = mine[i] ?? 0;
-      word.textContent = kit.number(bar.value, 3);
+      word.textContent = bar.value.toFixed(3);
     });
     const target = tokens ? `token ${best + 1}` : `row ${Math.floor(best / w) + 1}, column ${(best % w) + 1}`;
     facts.write([
