@@ -4,7 +4,7 @@ const kit = (() => {
 
   // An element with attributes and children; `on...` are listeners, undefined and false are left out.
   const el = (tag, attributes = {}, ...children) => {
-    const svg = ["svg", "g", "path", "line", "circle", "rect", "text"].includes(tag);
+    const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon"].includes(tag);
     const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
       if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
@@ -37,11 +37,11 @@ const kit = (() => {
   const slider = (model, name, { label, min, max, step = 1, text = number }) => {
     const id = `dw-${name}-${names++}`;
     const input = el("input", { type: "range", id, min, max, step, "data-lm-suppress-shortcuts": "true" });
-    const output = el("output", { for: id });
+    const output = el("output", { for: id }, "");
     bind(model, name, input, () => Number(input.value), () => {
       input.value = model.get(name);
-      output.textContent = text(Number(input.value));
-      input.setAttribute("aria-valuetext", output.textContent);
+      output.firstChild.data = text(Number(input.value));
+      input.setAttribute("aria-valuetext", output.firstChild.data);
     });
     const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
     made.limit = (max) => {
@@ -189,11 +189,18 @@ const kit = (() => {
         const path = add("path", `dw-line ${kind}`);
         return (xs, ys) => path.setAttribute("d", Array.from(xs, (v, i) => `${i ? "L" : "M"}${px(v).toFixed(1)} ${inside(py(ys[i]))}`).join(""));
       },
+      // A polygon: unlike those of a path, its points are no matter of style, which saves the browser a look.
       bars: (kind) => {
-        const path = add("path", `dw-bars ${kind}`);
+        const shape = add("polygon", `dw-bars ${kind}`), base = py(y[0]).toFixed(1);
+        let known, at;
         return (edges, heights) => {
-          const draw = (h, i) => `M${px(edges[i]).toFixed(1)} ${py(y[0])}V${inside(py(h))}H${px(edges[i + 1]).toFixed(1)}V${py(y[0])}`;
-          path.setAttribute("d", Array.from(heights, draw).join(""));
+          if (edges !== known) at = Array.from((known = edges), (v) => px(v).toFixed(1));
+          let points = `${at[0]} ${base}`;
+          heights.forEach((h, i) => {
+            const top = inside(py(h));
+            points += ` ${at[i]} ${top} ${at[i + 1]} ${top}`;
+          });
+          shape.setAttribute("points", `${points} ${at.at(-1)} ${base}`);
         };
       },
       marker: (kind) => {
