@@ -27,7 +27,8 @@ function render({ model, el: place }) {
   // Without t = 0, where the ratio is infinite.
   const trace = (draw, snr) => draw(snr.subarray(1).map((_, i) => i + 1), snr.subarray(1));
   snrs.forEach((snr) => trace(fall.line("dw-2 dw-dash"), snr));
-  const chosen = fall.line("dw-2"), point = fall.marker("dw-2");
+  const chosen = fall.line("dw-2"), point = kit.el("polygon", { class: "dw-marker dw-2" });
+  fall.svg.append(point);
 
   const time = kit.slider(model, "t", { label: "time t", min: 0, max: Math.max(...T) });
   const facts = kit.facts();
@@ -64,10 +65,11 @@ function render({ model, el: place }) {
     }
     picture.paint(x, 0, shapes[i][0]);
     heights(edges, counts.map((count) => (count * 5) / n));
-    point(t, snrs[s][t]);
+    const px = fall.px(t), py = Math.max(-99, fall.py(snrs[s][t]));
+    point.setAttribute("points", [px - 6, py, px, py - 6, px + 6, py, px, py + 6].map((v) => v.toFixed(1)).join(" "));
     const [a, b, mean, deviation] = [kept, added, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
     const ratio = t ? kit.number(snrs[s][t]) : "infinite";
-    facts.write([["Picture √ᾱ:", a], ["Noise √(1 − ᾱ):", b], ["SNR:", ratio], ["Mean:", mean], ["Deviation:", deviation]]);
+    facts.write([["Picture √ᾱ, noise √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
     picture.say(`${names[i]} at t = ${t}: ${a} of the picture, ${b} of the noise.`);
     near.say(`Histogram of its ${n} values beside a standard Gaussian: mean ${mean}, deviation ${deviation}.`);
     fall.say(`Signal-to-noise ratio over t, schedule ${rules[s]}: ${ratio} at t = ${t}.`);
