@@ -1,0 +1,103 @@
+"""Time the forward explorer on a slow machine's terms: from the input event to the repainted canvas.
+
+    python tools/time_widgets.py                    print the medians and the 95th percentiles
+    python tools/time_widgets.py --throttle 1       on this machine's own terms
+    python tools/time_widgets.py --moves 1000       drag longer
+
+A real mouse drags the slider of t through headless Chromium, whose CPU is throttled (CDP's
+Emulation.setCPUThrottlingRate, which slows the page's main thread). The clock starts when the slider's input event
+arrives, before any other listener. It stops in the first task after the frame that the event led to: a message posted
+by requestAnimationFrame, which runs once styles, layout and paint are done and the frame is handed to the compositor;
+and after one pixel of the canvas has been read back, so that the picture has really been drawn. Chromium delivers the
+moves of a mouse at the beginning of a frame, so hardly any waiting for the screen is in the time, and none of the
+compositor's own, which is on another thread and is not throttled. No event is left out, the first ones neither.
+
+Other work on the machine makes the times longer, and much longer where the CPU is throttled, because Chromium
+throttles with a thread that wants a processor of its own. So the first line says how busy the machine was.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from torch.nn.functional import interpolate
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "book" / "_ext")]
+
+import chromium  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+from stands import Stand  # noqa: E402
+
+from ddpm_lite.data import load_digits, load_photo  # noqa: E402
+from ddpm_lite.viz.widgets import ForwardExplorer  # noqa: E402
+
+LIMITS = 8, 16  # milliseconds: median, 95th percentile
+
+CLOCK = """() => {
+  window.times = [];
+  const channel = new MessageChannel();
+  const context = document.querySelector('canvas').getContext('2d');
+  addEventListener('input', () => {
+    const start = performance.now();
+    requestAnimationFrame(() => channel.port2.postMessage(start));
+  }, true);
+  channel.port1.onmessage = (message) => {
+    context.getImageData(0, 0, 1, 1);
+    times.push(performance.now() - message.data);
+  };
+}"""
+
+
+def drag(browser, images, throttle, moves):
+    """Milliseconds from each input event of a drag to the end of its frame."""
+    with tempfile.TemporaryDirectory() as folder:
+        stand = Stand(browser, Path(folder), [ForwardExplorer(images, t=0)], viewport={"width": 1000, "height": 800})
+        page = stand.page
+        stand.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": throttle})
+        page.evaluate(CLOCK)
+        box = page.get_by_label("time t", exact=True).bounding_box()
+        left, width, y = box["x"] + 10, int(box["width"]) - 20, box["y"] + box["height"] / 2
+        page.mouse.move(left, y)
+        page.mouse.down()
+        for i in range(1, moves + 1):
+            there, back = divmod(i, width)
+            page.mouse.move(left + (width - back if there % 2 else back), y)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        times = page.evaluate("times")
+        stand.context.close()
+    return np.array(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Time the forward explorer from input event to repainted canvas.")
+    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU shall be (4)")
+    parser.add_argument("--moves", type=int, default=600, help="how many moves of the mouse (600)")
+    options = parser.parse_args()
+    path = chromium.find()
+    if not path:
+        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
+    digit = interpolate(load_digits()[0][3:4], (28, 28), mode="nearest")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+        busy, processors = os.getloadavg()[0], os.cpu_count()
+        print(f"Chromium {browser.version} on {platform.machine()}, CPU throttled {options.throttle:g} times")
+        print(f"load before the start: {busy:.1f} on {processors} processors")
+        for name, images in {"28 x 28 grey": digit, "64 x 64 colour": load_photo()}.items():
+            times = drag(browser, images, options.throttle, options.moves)
+            middle, late = np.percentile(times, [50, 95])
+            verdict = "within" if middle < LIMITS[0] and late < LIMITS[1] else "over"
+            print(
+                f"{name:15} {len(times)} events: median {middle:.1f} ms, 95th percentile {late:.1f} ms, "
+                f"{verdict} {LIMITS[0]} and {LIMITS[1]} ms"
+            )
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
