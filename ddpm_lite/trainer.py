@@ -190,7 +190,8 @@ def train(
             except torch.OutOfMemoryError:
                 parts = _more_parts(parts, config, step, accelerator)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        # The one wait for the device in a step. What follows is queued in less time than it takes to compute.
+        # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in one
+        # process is in the gradient of all. The device idles until the optimiser is queued, not for a whole step.
         if not torch.isfinite(loss + norm):
             raise Diverged(step, loss.item(), norm.item(), t)
         optimizer.step()
