@@ -68,6 +68,7 @@ function render({ model, el: place }) {
   const path = (kind) => plot.svg.appendChild(kit.el("path", { class: kind }));
   const dots = path("dw-line dw-dot dw-1"), needles = path("dw-marker dw-2");
   const ring = plot.marker("dw-4 dw-ring");
+  const keys = kit.legend([["dw-1", "points"], ["dw-4", "one marked point"], ["dw-2", "score"]]);
   const facts = kit.facts();
   const spot = (x, y) => `${plot.px(x).toFixed(2)} ${plot.py(y).toFixed(2)}`;
 
@@ -109,6 +110,7 @@ function render({ model, el: place }) {
       ["deviation:", kit.number(deviation, 5)],
       ["points by likeliest blob:", counts.join(", ")],
     ];
+    keys.lastChild.hidden = !model.get("arrows");
     if (model.get("arrows")) pairs.push(["longest needle, a score of", kit.number(field(t), 5)]);
     else needles.setAttribute("d", "");
     facts.write(pairs);
@@ -128,7 +130,7 @@ function render({ model, el: place }) {
       kit.toggle(model, "arrows", { label: "needles along the score" }),
     ),
     plot.svg,
-    kit.legend([["dw-1", "points"], ["dw-4", "one marked point"], ["dw-2", "score"]]),
+    keys,
     facts,
   );
   kit.follow(model, ["direction"], () => hold.replaceChildren(players[model.get("direction")]));
