@@ -154,6 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         asked = parsed(sys.argv[1:] if argv is None else argv)
         with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
             warnings.showwarning = lambda message, *rest, **options: _say(f"warning: {message}")
             return RUN[type(asked)](asked)
     except KeyboardInterrupt as error:
@@ -190,9 +191,9 @@ def parsed(argv: list[str]) -> "Train | Sample | Doctor | Verify":
 
 
 def _in_one_line(box: str) -> str:
-    """What tyro draws in a box: a title, what is wrong, and below lines advice, of which we take the choices."""
-    lines = [line.strip("│╭╮╰╯ \t") for line in box.splitlines()[1:-1]]
-    wrong, *advice = [part.strip() for part in re.split("─{3,}", " ".join(lines))]
+    """What tyro draws in a box, or in ASCII: a title; what is wrong; below rules advice, of which we take choices."""
+    lines = [line.strip("│╰╯ \t") for line in box.splitlines()[1:]]
+    wrong, *advice = filter(None, (part.strip(" .") for part in re.split("[─-]{6,}", " ".join(lines))))
     wrong = re.sub(r"^Error parsing \S*\b(config|unet): (\w+)", lambda m: f"--{m[1]}.{m[2].replace('_', '-')}", wrong)
     wrong = wrong.removeprefix("Error parsing ")
     for part in advice:
@@ -243,7 +244,10 @@ def _accelerator(asked: Train):
         from accelerate import Accelerator
     except ImportError as error:
         raise ImportError('several processes need accelerate: pip install "ddpm-lite[run]"') from error
-    return Accelerator(mixed_precision=asked.config.mixed_precision, cpu=asked.device == "cpu")
+    if asked.device not in ("auto", "cpu"):
+        fail(ValueError, "--device", "auto or cpu with several processes, one device each", f"{asked.device!r}")
+    on_cpu = asked.device == "cpu" or not torch.cuda.is_available()
+    return Accelerator(mixed_precision=asked.config.mixed_precision, cpu=on_cpu)
 
 
 def _device(name: str) -> torch.device:
