@@ -1,9 +1,24 @@
 """What a CUDA device must do as the CPU does. Run with `pytest -m gpu` on a machine that has one."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from ddpm_lite import TrainConfig, UNet, UNetConfig, fit, linear_schedule, posterior, q_sample, sample, train
+from ddpm_lite import (
+    TrainConfig,
+    UNet,
+    UNetConfig,
+    ddim_step,
+    ddpm_step,
+    fit,
+    linear_schedule,
+    posterior,
+    q_sample,
+    respace,
+    sample,
+    train,
+)
 
 pytestmark = pytest.mark.gpu
 
@@ -27,6 +42,21 @@ def test_equations_agree_with_the_cpu(generator):
     mean, _ = posterior(there, on_gpu, t.cuda(), x_0.cuda())
     expected, _ = posterior(PAPER, on_gpu.cpu(), t, x_0)
     torch.testing.assert_close(mean.cpu(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [ddpm_step, partial(ddim_step, eta=0.5)], ids=["ddpm", "ddim"])
+def test_steps_agree_with_the_cpu_and_wait_for_nothing(step, generator):
+    x_t, z_hat, noise = torch.randn(3, 4, 1, 8, 8, generator=generator)
+    there = [part.cuda() for part in (x_t, z_hat, noise)]
+    for schedule in (PAPER, respace(PAPER, 50), PAPER.to("cuda")):
+        for t in (1, 2, 25, schedule.T):
+            torch.cuda.set_sync_debug_mode("error")  # a copy that has to be waited for raises
+            try:
+                on_gpu = step(schedule, there[0], t, t - 1, there[1], there[2])
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            expected = step(schedule, x_t, t, t - 1, z_hat, noise)
+            torch.testing.assert_close(on_gpu.cpu(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_network_agrees_with_the_cpu(generator):
