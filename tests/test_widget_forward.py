@@ -282,7 +282,7 @@ def test_damaged_state_is_one_line_and_leaves_the_figure(stand, old, new, words)
     assert words in alerts[0]
     assert page.page.locator(".ddpm-widget-still").first.is_visible()
     page.set(1, t=20)  # the other one lives
-    assert page.facts(1)["Picture \u221a\u1fb1, noise \u221a(1 \u2212 \u1fb1):"].startswith("0.9971, ")
+    assert page.facts(1)["Weights \u221a\u1fb1, \u221a(1 \u2212 \u1fb1):"].startswith("0.9971, ")
 
 
 @pytest.mark.html

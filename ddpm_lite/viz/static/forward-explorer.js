@@ -69,7 +69,7 @@ function render({ model, el: place }) {
     point.setAttribute("points", [px - 6, py, px, py - 6, px + 6, py, px, py + 6].map((v) => v.toFixed(1)).join(" "));
     const [a, b, mean, deviation] = [kept, added, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
     const ratio = t ? kit.number(snrs[s][t]) : "infinite";
-    facts.write([["Picture √ᾱ, noise √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
+    facts.write([["Weights √ᾱ, √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
     picture.say(`${names[i]} at t = ${t}: ${a} of the picture, ${b} of the noise.`);
     near.say(`Histogram of its ${n} values beside a standard Gaussian: mean ${mean}, deviation ${deviation}.`);
     fall.say(`Signal-to-noise ratio over t, schedule ${rules[s]}: ${ratio} at t = ${t}.`);
