@@ -8,6 +8,7 @@ import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,18 +197,22 @@ def test_fashion_mnist_is_downloaded_once(home, servers):
 
 
 def test_places_are_looked_at_in_order(home, servers, tmp_path, monkeypatch):
+    read, read_bytes = set(), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.add(path.parent) or read_bytes(path))
     anew = {name: gzip.compress(gzip.decompress(content), 1, mtime=5) for name, content in FILES.items()}
     assert anew["train-labels-idx1-ubyte.gz"] != FILES["train-labels-idx1-ubyte.gz"]
     put(tmp_path / "package", anew)  # as Debian does, packed in another way
     check_fashion()
-    assert not home.exists()
+    assert read == {tmp_path / "package"}
     put(home, FILES)
-    (tmp_path / "package" / "train-images-idx3-ubyte.gz").write_bytes(b"not looked at")
+    read.clear()
     check_fashion()
+    assert read == {home}
     put(tmp_path / "mine", FILES)
-    (home / "train-images-idx3-ubyte.gz").write_bytes(b"not looked at")
+    read.clear()
     check_fashion(folder=tmp_path / "mine")
     check_fashion(folder=str(tmp_path / "mine"))
+    assert read == {tmp_path / "mine"}
     assert servers[0].asked == []
     monkeypatch.delenv("DDPM_LITE_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
