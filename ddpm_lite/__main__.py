@@ -114,7 +114,8 @@ class Doctor:
     """Look at this machine.
 
     It tells versions, whether the device computes what the CPU computes, memory, disk, where the data sets are, and how
-    long each preset would take here, from a few steps of each. The exit code is 1 if something is wrong.
+    long each preset would take, from a few steps of each while the machine is as busy as it is. The exit code is 1 if
+    something is wrong.
 
     Args:
         device: what to look at: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...

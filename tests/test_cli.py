@@ -396,13 +396,13 @@ def test_doctor_looks_at_everything(run, monkeypatch):
 
 def test_parity_sees_a_wrong_device(monkeypatch):
     assert 1e-9 < doctor.parity(torch.device("cpu")) < 1e-5
-    conv = torch.nn.functional.conv2d
-    rounded = {torch.float32: torch.bfloat16}
+    conv = torch.nn.Conv2d.forward
 
-    def coarse(x, weight, *rest):
-        return conv(x.to(rounded.get(x.dtype, x.dtype)).to(x.dtype), weight, *rest)
+    def wrong(layer, x):  # one of a hundred numbers is lost
+        answer = conv(layer, x)
+        return answer * (torch.arange(answer.numel()).view_as(answer) % 100 > 0) if x.dtype == torch.float32 else answer
 
-    monkeypatch.setattr(torch.nn.functional, "conv2d", coarse)
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", wrong)
     assert doctor.parity(torch.device("cpu")) > doctor.PARITY
 
 
