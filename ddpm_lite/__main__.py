@@ -21,6 +21,7 @@ import shlex
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -286,7 +287,7 @@ def _sample(asked: Sample) -> int:
     shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
     start, step = time.perf_counter(), {"ddim": ddim_step, "ddpm": ddpm_step}[asked.sampler]
     states = sample(model, short, shape, step=step, seed=asked.seed, context=context)
-    *_, (_, x_0) = _watched(states, short.T + 1)
+    ((_, x_0),) = deque(_watched(states, short.T + 1), maxlen=1)  # the path is not kept
     checkpoint.write_whole(asked.out, png(grid(x_0, asked.count if numbers else COLUMNS), compress=True))
     seconds = time.perf_counter() - start
     print(f"{asked.out}: {shape[0]} images, {asked.steps} steps of {asked.sampler}, {seconds:.1f} s on {device}")

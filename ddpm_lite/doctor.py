@@ -21,9 +21,8 @@ OPTIONAL = {
     "data": ("scikit-learn", "pillow", "pooch"),
     "hub": ("huggingface_hub",),
 }
-PARITY = (
-    5e-3  # of the norm; for float32, the matrix units of a GPU round to ten bits, half a thousandth, layer by layer
-)
+# Of the norm. For float32 the matrix units of a GPU round to ten bits, half a thousandth, in layer after layer.
+PARITY = 5e-3
 
 
 def examine(device: torch.device, folder: Path) -> Iterator[tuple[bool, str, str]]:
