@@ -401,4 +401,5 @@ def _verify(asked: Verify) -> int:
 RUN = {Train: _train, Sample: _sample, Doctor: _doctor, Verify: _verify}
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
     sys.exit(main())
