@@ -2,7 +2,7 @@
 (() => {
   const makers = {};
 
-  // What anywidget's model offers, over the state that the page carries.
+  // What the widgets use of anywidget's model, over the state that the page carries.
   class Model {
     constructor(state) {
       this.state = state;
@@ -19,9 +19,6 @@
     }
     on(event, listener) {
       (this.listeners[event] ??= []).push(listener);
-    }
-    off(event, listener) {
-      this.listeners[event] = (this.listeners[event] ?? []).filter((one) => one !== listener);
     }
     save_changes() {}
   }

@@ -12,8 +12,6 @@ import numpy as np
 
 from ddpm_lite._png import png
 
-COLOURS = ("#0072b2", "#d55e00", "#00795a", "#b3528c")
-
 
 def image(grey: np.ndarray, alt: str, size: int = 160) -> str:
     """An <img> of a uint8 array, `size` CSS pixels wide, with the words that say what it shows."""

@@ -1,0 +1,115 @@
+"""Widgets in a running JupyterLab: the page follows Python, and Python the page."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.html
+
+MAKE = """
+import torch
+from ddpm_lite import load_digits
+from ddpm_lite.viz.widgets import ForwardExplorer, MergeExplorer
+merge, forward = MergeExplorer(t=300), ForwardExplorer(load_digits("test")[0][:2], t=300)
+seen = []
+merge.observe(lambda change: seen.append(change["new"]), "t")
+forward.observe(lambda change: seen.append(-change["new"]), "t")
+"""
+CELLS = [MAKE, "merge", "forward", "print('observed', seen)", "merge.t = 700; forward.t = 600; print('set')"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a folder with one notebook; its address."""
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "widgets.ipynb")
+    homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+    environment = os.environ | {home: str(folder / home.lower()) for home in homes}
+    environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1", "IPYTHONDIR": str(folder / "ipython")}
+    port = free_port()
+    options = ["--no-browser", "--allow-root", "--ServerApp.token=", "--ServerApp.password=", "--LabApp.news_url="]
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.port={port}", f"--notebook-dir={folder}"]
+    with open(folder / "lab.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address, patience = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    while time.monotonic() < patience:
+        assert server.poll() is None, (folder / "lab.log").read_text()
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=2).close()
+            break
+        except OSError:
+            time.sleep(0.3)
+    yield address
+    server.terminate()
+    server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def notebook(lab, browser):
+    """The notebook, open in the browser, with all cells but the last run."""
+    context = browser.new_context(viewport={"width": 1200, "height": 1600})
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{lab}/lab/tree/widgets.ipynb?reset")
+    page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+    # The kernel is there when its status says so; cells that are run earlier would wait without a word.
+    page.wait_for_selector(
+        ".jp-NotebookPanel [data-status='idle'], .jp-Notebook-ExecutionIndicator[data-status='idle']"
+    )
+    yield page
+    context.close()
+
+
+def run_cell(page, number):
+    """Run the cell with this number and wait until the kernel has answered."""
+    cell = page.locator(".jp-NotebookPanel .jp-Cell").nth(number)
+    cell.locator(".jp-InputArea-editor .cm-content").click()
+    page.keyboard.press("Control+Enter")
+    done = re.compile(r"\[\d+\]")
+    page.wait_for_function(
+        "([i, source]) => new RegExp(source).test(document.querySelectorAll('.jp-NotebookPanel .jp-Cell')[i]"
+        ".querySelector('.jp-InputPrompt').textContent)",
+        arg=[number, done.pattern],
+    )
+    return cell
+
+
+def test_widgets_live_in_jupyterlab(notebook):
+    page = notebook
+    for number in range(3):
+        run_cell(page, number)
+    for number, name in ((1, "merge"), (2, "forward")):
+        cell = page.locator(".jp-NotebookPanel .jp-Cell").nth(number)
+        slider = cell.locator("input[id^=dw-t]")
+        slider.wait_for()
+        assert cell.locator(".ddpm-widget-still").count() == 0, f"{name}: the live widget, not its twin"
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        assert slider.input_value() == "302"
+    observed = run_cell(page, 3)
+    assert "observed [301, 302, -301, -302]" in observed.locator(".jp-OutputArea").inner_text()
+    run_cell(page, 4)
+    for number, value in ((1, "700"), (2, "600")):
+        cell = page.locator(".jp-NotebookPanel .jp-Cell").nth(number)
+        page.wait_for_function(
+            "([i, v]) => document.querySelectorAll('.jp-NotebookPanel .jp-Cell')[i]"
+            ".querySelector('input[id^=dw-t]').value === v",
+            arg=[number, value],
+        )
+        assert value in cell.locator("output[for^=dw-t]").inner_text()

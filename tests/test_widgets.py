@@ -1,0 +1,158 @@
+"""What holds for every widget: where it stands, what it weighs, and what is left when something fails.
+
+The states are those that the chapters store: what a reader meets.
+"""
+
+import json
+import re
+from collections import namedtuple
+from html import unescape
+from pathlib import Path
+
+import notebooks
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from ddpm_book.widgets import scripts
+
+ROOT = Path(__file__).resolve().parent.parent
+# The chapters and the widgets that the reader finds there.
+PLACES = {
+    "02_forward_process": {"forward-explorer", "merge-explorer", "cloud"},
+    "03_posterior": {"posterior-explorer"},
+    "04_noise_parameterized_mean": {"mean-explorer"},
+    "07_attention": {"attention-viewer"},
+    "09_sampling": {"cloud", "reverse-path"},
+    "10_conditioning_and_guidance": {"guidance-dial"},
+}
+STATE = re.compile(r'data-state="([^"]*)"')
+
+Twin = namedtuple("Twin", "name chapter html")
+Twin.twin = lambda self: self.html
+
+
+def stored_twins():
+    """The twins in the chapters' outputs."""
+    for path in notebooks.chapters(ROOT):
+        for cell in notebooks.read(path)["cells"]:
+            for output in cell.get("outputs", []):
+                html = output.get("data", {}).get("text/html", "")
+                for name in re.findall(r'data-widget="([\w-]+)"', html):
+                    yield Twin(name, path.stem, html)
+
+
+TWINS = list(stored_twins())
+every_twin = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.chapter[:2]}-{twin.name}")
+
+
+def test_every_widget_stands_in_its_chapter():
+    found = {}
+    for twin in TWINS:
+        found.setdefault(twin.chapter, set()).add(twin.name)
+    assert found == PLACES
+
+
+def test_scripts_are_light():
+    weights = {name: len(text.encode()) for name, text in scripts().items() if name.endswith(".js")}
+    assert sum(weights.values()) <= 40_000, weights
+    heaviest = max(weight for name, weight in weights.items() if name != "host.js")
+    assert weights["host.js"] + heaviest <= 15_000, weights
+
+
+def test_every_script_is_a_widget_of_some_chapter():
+    names = {name.removesuffix(".js") for name in scripts() if name.endswith(".js")} - {"host"}
+    assert names == set().union(*PLACES.values())
+
+
+@every_twin
+def test_twin_has_a_still_figure_and_a_sentence(twin):
+    still = BeautifulSoup(twin.html, "html.parser").select_one(".ddpm-widget-still")
+    pictures = still.select("img, svg")
+    assert pictures
+    for picture in pictures:
+        words = picture.get("alt") or picture.get("aria-label") or ""
+        assert len(words) >= 12, f"too few words for {picture.name}: {words!r}"
+    assert len(still.find_all("p")[-1].get_text()) >= 40
+
+
+@pytest.mark.html
+@every_twin
+def test_without_scripts_the_figure_is_there(twin, browser, tmp_path):
+    from stands import Stand
+
+    stand = Stand(browser, tmp_path, [twin], java_script_enabled=False)
+    picture = stand.page.locator(".ddpm-widget-still img, .ddpm-widget-still svg").first
+    box = picture.bounding_box()
+    stand.context.close()
+    assert box["width"] > 50
+    assert box["height"] > 20
+
+
+def broken(state):
+    """Ways in which a page's state can be damaged, and the word that the reader should find."""
+    packed = sorted(name for name, value in state.items() if isinstance(value, dict))
+    without = {name: value for name, value in state.items() if name != packed[0]}
+    cut = state | {packed[0]: {"bytes": state[packed[0]]["bytes"][:-8]}}
+    return {"no JSON": "{", "a part is missing": json.dumps(without), "bytes are missing": json.dumps(cut)}
+
+
+@pytest.mark.html
+@pytest.mark.parametrize("kind", ["no JSON", "a part is missing", "bytes are missing"])
+@every_twin
+def test_damaged_state_is_one_line_and_breaks_nothing_else(twin, kind, stand):
+    state = json.loads(unescape(STATE.search(twin.html)[1]))
+    damaged = broken(state)[kind].replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    worse = Twin(twin.name, twin.chapter, STATE.sub(lambda _: f'data-state="{damaged}"', twin.html))
+    page = stand(worse, twin).page
+    places = page.locator("[data-widget]")
+    line = places.nth(0).locator("[role=alert]")
+    assert "could not start" in line.inner_text()
+    assert "\n" not in line.inner_text().strip()
+    assert places.nth(0).locator(".ddpm-widget-still").is_visible()
+    assert places.nth(1).locator(".ddpm-widget-still").is_hidden()
+    assert places.nth(1).locator("input, select, button, [tabindex]").count() > 0
+
+
+@pytest.mark.html
+def test_all_widgets_share_a_page(stand):
+    page = stand(*TWINS).page
+    assert page.locator("[data-widget]").count() == len(TWINS)
+    assert page.locator("[role=alert]").count() == 0
+    assert page.evaluate("() => new Set(Array.from(document.querySelectorAll('[id]'), (e) => e.id)).size") == (
+        page.locator("[id]").count()
+    )
+
+
+@pytest.mark.html
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_widgets_are_accessible(theme, stand):
+    page = stand(*TWINS, theme=theme, reduced_motion="reduce").page
+    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+    assert [
+        (v["id"], node["html"]) for v in found for node in v["nodes"] if v["impact"] in ("serious", "critical")
+    ] == []
+
+
+@pytest.mark.html
+@every_twin
+def test_on_a_phone_nothing_stands_out(twin, stand):
+    page = stand(twin, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
+    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    for control in page.locator(".ddpm-widget input[type=range], .ddpm-widget button, .ddpm-widget select").all():
+        if control.is_visible():
+            assert control.bounding_box()["height"] >= 24
+
+
+@pytest.mark.html
+@every_twin
+def test_every_control_has_a_name_and_is_reached_by_tab(twin, stand):
+    page = stand(twin).page
+    controls = page.locator(".ddpm-widget:not(.ddpm-widget-still) :is(input, select, button, [tabindex='0'])")
+    expected = sum(control.is_visible() and control.is_enabled() for control in controls.all())
+    reached = set()
+    for _ in range(expected + 2):
+        page.keyboard.press("Tab")
+        name = page.evaluate("() => document.activeElement.closest('.ddpm-widget') && document.activeElement.outerHTML")
+        if name:
+            reached.add(name)
+    assert len(reached) >= expected > 0
