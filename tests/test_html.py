@@ -158,6 +158,21 @@ def test_page_is_accessible(over_http, theme):
     assert serious == []
 
 
+@pytest.mark.parametrize("path", sorted((SITE / "book").glob("*.html")), ids=lambda path: path.stem)
+def test_page_is_light(path):
+    """Apart from images, a chapter with its widgets stays under 1.5 MB."""
+    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", path.read_text(encoding="utf8"))
+    assert len(text.encode()) < 1_500_000
+
+
+def test_widgets_scripts_are_on_their_pages_only():
+    for path in (SITE / "book").glob("*.html"):
+        page = read_page(path)
+        used = {place["data-widget"] for place in page.select("[data-widget]")}
+        loaded = {Path(tag["src"].split("?")[0]).stem for tag in page.select("script[src*='_static/widgets/']")}
+        assert loaded == (used | {"host"} if used else set()), path.name
+
+
 def test_links_and_pictures_lead_somewhere():
     pages = {path: read_page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
     anchors = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
