@@ -198,9 +198,9 @@ def _from_schedule(schedule: Schedule) -> dict:
     """The name of the schedule where it has one there, else its betas, one by one."""
     beta, T = schedule.beta.double().cpu(), schedule.T
     first, last = float(beta[1]), float(beta[-1])
-    if torch.equal(beta, linear_schedule(T, first, last).beta):
+    if torch.allclose(beta, linear_schedule(T, first, last).beta, rtol=1e-12, atol=0):  # processors round apart
         return {"num_train_timesteps": T, "beta_start": first, "beta_end": last}
-    if torch.equal(beta, cosine_schedule(T).beta):
+    if torch.allclose(beta, cosine_schedule(T).beta, rtol=1e-12, atol=0):
         return {"num_train_timesteps": T, "beta_schedule": "squaredcos_cap_v2"}
     return {"num_train_timesteps": T, "trained_betas": beta[1:].tolist()}
 

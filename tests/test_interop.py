@@ -541,3 +541,14 @@ def test_hub_ids_open_through_the_hubs_own_client(folder, tmp_path):
     assert no_client == 'ImportError a hub id needs huggingface_hub: pip install "ddpm-lite[hub]"'
     downloaded = {path.name for path in (tmp_path / "home").rglob("snapshots/*/**/*") if not path.is_dir()}
     assert downloaded == {file.rpartition("/")[2] for file in FILES}  # no README, no pickle
+
+
+def test_schedule_of_another_processor_is_still_the_linear_one(tmp_path):
+    """Processors round the last digit of beta differently; the folder must say "linear" all the same."""
+    beta = linear_schedule().beta.clone()
+    beta[1:] *= 1 + 2.3e-16 * torch.randint(-2, 3, (1000,), generator=torch.Generator().manual_seed(0)).double()
+    assert not torch.equal(beta, linear_schedule().beta)
+    save_pretrained(tmp_path, UNet(UNetConfig(8, channels=(8,), blocks=1)), Schedule(beta))
+    settings = json.loads((tmp_path / "scheduler" / "scheduler_config.json").read_text())
+    assert settings.get("beta_schedule", "linear") == "linear"
+    assert settings.get("trained_betas") is None
