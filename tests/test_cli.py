@@ -190,7 +190,7 @@ def test_the_digits_are_those_asked_for(run):
 
 def test_a_folder_a_file_and_its_words(run, tmp_path):
     preset = PRESETS["fashion"]
-    small = replace(preset.unet, sample_size=8, channels=(8, 16))
+    small = replace(preset.unet, sample_size=8, channels=(8, 16), attention_levels="every")
     torch.manual_seed(0)
     model = network(small, 10)
     images, labels = torch.zeros(10, 1, 8, 8), torch.arange(10)
