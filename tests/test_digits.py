@@ -96,3 +96,15 @@ def test_study_of_guidance_is_about_the_shipped_weights():
     assert rows[0]["images"] == 500
     assert rows[0]["as_asked"] >= 0.9
     assert rows[0]["diversity"] > rows[1]["diversity"] > rows[8]["diversity"]
+
+
+def test_study_of_steps_is_about_the_shipped_weights():
+    study = record_of("steps")
+    weights = (checkpoint.PRETRAINED / "digits.safetensors").read_bytes()
+    assert study["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    found = {(row["kind"], row["spacing"], row["steps"]): row["distance"] for row in study["rows"]}
+    for spacing, steps in (("trailing", 1000), ("leading", 200)):
+        ends = [found[kind, spacing, steps] for kind in ("DDPM, beta", "DDPM, beta_tilde", "DDIM")]
+        assert max(ends) - min(ends) < 0.003
+    assert found["DDPM, beta", "leading", 10] > 4 * found["DDIM", "leading", 10]
+    assert found["DDIM", "trailing", 50] < found["DDPM, beta_tilde", "trailing", 50] - study["real"]["most"]
