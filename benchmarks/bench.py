@@ -13,7 +13,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -43,21 +42,29 @@ def wait(device):
         torch.cuda.synchronize()
 
 
-def interleaved(runs, rounds, repeats, device):
-    """Seconds for one call of each, a list per name: all take turns in every round, each round in another order."""
-    times = {name: [] for name in runs}
-    for run in runs.values():
+def interleaved(runs, rounds, device):
+    """Seconds for one call of each, a list per name: all take turns in every round, each round in another order.
+
+    In a round each is called as often as fits into about half a second, but at least once.
+    """
+    times, repeats = {name: [] for name in runs}, {}
+    for name, run in runs.items():
         run()
+        repeats[name] = max(1, min(300, round(0.5 / _seconds(run, 1, device))))
     for number in range(rounds):
         names = list(runs)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            wait(device)
-            start = time.perf_counter()
-            for _ in range(repeats):
-                runs[name]()
-            wait(device)
-            times[name].append((time.perf_counter() - start) / repeats)
+            times[name].append(_seconds(runs[name], repeats[name], device))
     return times
+
+
+def _seconds(run, repeats, device):
+    wait(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    wait(device)
+    return (time.perf_counter() - start) / repeats
 
 
 def table(title, times, base):
@@ -75,7 +82,7 @@ def table(title, times, base):
             "high": 1e3 * max(values),
         }
         rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-        print(f"  {name:32} {1e3 * median[name]:10.3f} ms   {ratio:6.2f} x {base}")
+        print(f"  {name:32} {1e3 * median[name]:10.3f} ms   {ratio:6.2f} x {base}", flush=True)
     return rows
 
 
@@ -119,7 +126,11 @@ def measure_steps(options, device):
     models = {name: make(config).to(device) for name, make in peers.MAKERS.items()}
     counts = {name: peers.parameters(model) for name, model in models.items()}
     found = {"shape": list(shape), "parameters": counts}
-    kinds = {"fp32": models, "bf16": models}
+    kinds = {"fp32": models}
+    gain = measure_half(models[peers.OURS], x_0, options, device)
+    found["our step in bf16 over fp32"] = round(1 / gain, 3)
+    if gain > 0.5:  # else this processor has no arithmetic for bf16, and more of it would show no more
+        kinds["bf16"] = models
     if device.type == "cuda":
         compiled = {f"{name}, compiled": torch.compile(model, mode="max-autotune") for name, model in models.items()}
         kinds["bf16, channels_last, compiled"] = {
@@ -128,15 +139,18 @@ def measure_steps(options, device):
     for kind, chosen in kinds.items():
         for what, make in (("train", train_step), ("forward", forward)):
             runs = {name: make(model, x_0, device, kind[:4]) for name, model in chosen.items()}
-            times = interleaved(runs, options.rounds, options.repeats, device)
+            times = interleaved(runs, options.rounds, device)
             base = next(name for name in times if name.startswith("diffusers"))
             found[f"{what}, {kind}"] = table(f"{what}, {kind}, batch {shape}", times, base)
-    ours = {
-        kind: next(r for r in found[f"train, {kind}"] if r["name"] == peers.OURS)["ms"] for kind in ("fp32", "bf16")
-    }
-    found["train, our bf16 is faster than our fp32 by"] = round(ours["fp32"] / ours["bf16"], 3)
-    print(f"\nour train step in bf16 is {ours['fp32'] / ours['bf16']:.2f} times as fast as in fp32")
     return found
+
+
+def measure_half(model, x_0, options, device):
+    """How many times as fast our train step is in bf16 as in fp32."""
+    runs = {dtype: train_step(model, x_0, device, dtype) for dtype in ("fp32", "bf16")}
+    times = {name: statistics.median(values) for name, values in interleaved(runs, 3, device).items()}
+    print(f"\nour train step in bf16 takes {times['bf16'] / times['fp32']:.2f} times as long as in fp32", flush=True)
+    return times["fp32"] / times["bf16"]
 
 
 def measure_samplers(options, device):
@@ -151,12 +165,13 @@ def measure_samplers(options, device):
     for shape in ((1, 1, 8, 8), (16, 1, 8, 8), (1, 3, 32, 32), (16, 3, 32, 32)):
         x_t, z_hat = torch.randn(shape, device=device), torch.randn(shape, device=device)
         runs = {
+            "ddpm_step, noise given": lambda x=x_t, z=z_hat: ddpm_step(schedule, x, 500, 499, z, x),
             "ddpm_step": lambda x=x_t, z=z_hat: ddpm_step(schedule, x, 500, 499, z, torch.randn_like(x)),
             "ddim_step": lambda x=x_t, z=z_hat: ddim_step(schedule, x, 500, 499, z, x),
             "diffusers DDPM": lambda x=x_t, z=z_hat: theirs.step(z, 499, x),
             "diffusers DDIM": lambda x=x_t, z=z_hat: implicit.step(z, 499, x),
         }
-        times = interleaved(runs, options.rounds, 300, device)
+        times = interleaved(runs, options.rounds, device)
         found[str(shape)] = table(f"a sampling step without the network, {shape}", times, "diffusers DDPM")
     return found
 
@@ -176,7 +191,9 @@ def measure_imports(options, device):
     def run(line):
         script = f"import time; s = time.perf_counter(); {line}; print(time.perf_counter() - s)"
         if "smalldiffusion" in line or "denoising" in line:
-            script = f"import peers; peers.without_torchvision(); {script}"
+            names = ("torchvision", "torchvision.transforms", "torchvision.utils")
+            fill = f"sys.modules.update({{name: MagicMock() for name in {names}}})"
+            script = f"import sys; from unittest.mock import MagicMock; {fill}; {script}"
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=_environment()
         )
@@ -212,13 +229,19 @@ def peak_of(options, device):
     config = NETWORKS[options.network]
     model = peers.MAKERS[options.peak_of](config).to(device)
     x_0 = torch.rand(options.batch, config.in_channels, config.sample_size, config.sample_size, device=device)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = _most_memory()
     step = train_step(model, x_0, device, "fp32")
     for _ in range(3):
         step()
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    return _most_memory() - before
+
+
+def _most_memory():
+    """MB that this process has used at most. Linux's own account: getrusage's begins with that of the parent."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def measure_peak(options, device):
@@ -230,16 +253,16 @@ def measure_peak(options, device):
         train_step(model, x_0, device, "fp32")()
     work, width = counter.get_total_flops(), 256 if device.type == "cuda" else 128
     print(f"\na training step of {work / 1e9:.1f} GFLOP")
-    for dtype in ("fp32", "bf16"):
+    for dtype in ("fp32", "bf16") if device.type == "cuda" else ("fp32",):
         kind = torch.bfloat16 if dtype == "bf16" else torch.float32
         x = torch.randn(32, width, 32, 32, device=device, dtype=kind)
         conv = torch.nn.Conv2d(width, width, 3, padding=1, bias=False, device=device, dtype=kind)
         pure = 2 * x.numel() * width * 9
         with torch.no_grad():
             runs = {"convolution": lambda c=conv, v=x: c(v)}
-            best = min(interleaved(runs, options.rounds, 3, device)["convolution"])
+            best = min(interleaved(runs, options.rounds, device)["convolution"])
         ours = {"step": train_step(model, x_0, device, dtype)}
-        step = statistics.median(interleaved(ours, options.rounds, options.repeats, device)["step"])
+        step = statistics.median(interleaved(ours, options.rounds, device)["step"])
         found[dtype] = {
             "peak_gflops": round(pure / best / 1e9, 1),
             "ours_gflops": round(work / step / 1e9, 1),
@@ -266,7 +289,6 @@ def main():
     parser.add_argument("--network", choices=NETWORKS, default="small")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3, help="calls of each in a round")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--peak-of", choices=peers.MAKERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -288,9 +310,10 @@ def main():
         gc.collect()
     record["seconds"] = round(time.perf_counter() - start, 1)
     path = RESULTS / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
-    if options.part is None:
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-        print(f"\n{record['seconds']:.0f} s; wrote {path.relative_to(ROOT)}")
+    if options.part:  # the rest of an earlier record stays
+        record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    print(f"\nwrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
