@@ -84,7 +84,8 @@ class Stand:
             """(i) => {
               const canvas = document.querySelectorAll('canvas')[i];
               // a copy, as Chromium complains of reading often from one that is there to be seen
-              const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', {willReadFrequently: true});
+              const paper = new OffscreenCanvas(canvas.width, canvas.height);
+              const copy = paper.getContext('2d', {willReadFrequently: true});
               copy.drawImage(canvas, 0, 0);
               const data = copy.getImageData(0, 0, canvas.width, canvas.height).data;
               return [canvas.width, canvas.height, Array.from(data)];
