@@ -4,8 +4,13 @@ from jaxtyping import config, install_import_hook
 
 install_import_hook("ddpm_lite", "typechecker.check")
 
-import pytest  # noqa: E402 - the hook must be there before anything imports the package
+import signal  # noqa: E402 - the hook must be there before anything imports the package
+
+import pytest  # noqa: E402
 import torch  # noqa: E402
+
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that. The tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
