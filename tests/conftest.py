@@ -1,12 +1,12 @@
 """Types and shapes of the package are checked while tests run; `plain` turns that off for one test."""
 
+import signal
+
 from jaxtyping import config, install_import_hook
 
 install_import_hook("ddpm_lite", "typechecker.check")
 
-import signal  # noqa: E402 - the hook must be there before anything imports the package
-
-import pytest  # noqa: E402
+import pytest  # noqa: E402 - the hook must be there before anything imports the package
 import torch  # noqa: E402
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that. The tests send it.
