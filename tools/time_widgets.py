@@ -6,9 +6,10 @@
 
 A real mouse drags the slider of t through headless Chromium, whose CPU is throttled (CDP's
 Emulation.setCPUThrottlingRate, which slows the page's main thread). The clock starts when the slider's input event
-arrives, before any other listener. It stops in the first task after the frame that the event led to: a message posted
-by requestAnimationFrame, which runs once styles, layout and paint are done and the frame is handed to the compositor;
-and after one pixel of the canvas has been read back, so that the picture has really been drawn. Chromium delivers the
+arrives, before any other listener. It is read twice. "canvas": after the widget's own listener, when one pixel of the
+canvas has been read back, so that the picture has really been drawn. "frame": in the first task after the frame that
+the event led to, with all that a browser does to put it on the screen: a message posted by requestAnimationFrame,
+which runs once styles, layout and paint are done and the frame is handed to the compositor. Chromium delivers the
 moves of a mouse at the beginning of a frame, so hardly any waiting for the screen is in the time, and none of the
 compositor's own, which is on another thread and is not throttled. No event is left out, the first ones neither.
 
@@ -39,22 +40,28 @@ from ddpm_lite.viz.widgets import ForwardExplorer  # noqa: E402
 LIMITS = 8, 16  # milliseconds: median, 95th percentile
 
 CLOCK = """() => {
-  window.times = [];
+  window.canvas = [];
+  window.frame = [];
+  let begun;
   const channel = new MessageChannel();
   const context = document.querySelector('canvas').getContext('2d');
   addEventListener('input', () => {
-    const start = performance.now();
+    const start = begun = performance.now();
     requestAnimationFrame(() => channel.port2.postMessage(start));
   }, true);
+  addEventListener('input', () => {
+    context.getImageData(0, 0, 1, 1);
+    canvas.push(performance.now() - begun);
+  });
   channel.port1.onmessage = (message) => {
     context.getImageData(0, 0, 1, 1);
-    times.push(performance.now() - message.data);
+    frame.push(performance.now() - message.data);
   };
 }"""
 
 
 def drag(browser, images, throttle, moves):
-    """Milliseconds from each input event of a drag to the end of its frame."""
+    """Milliseconds from each input event of a drag, (2, N): to the repainted canvas, and to the end of its frame."""
     with tempfile.TemporaryDirectory() as folder:
         stand = Stand(browser, Path(folder), [ForwardExplorer(images, t=0)], viewport={"width": 1000, "height": 800})
         page = stand.page
@@ -69,9 +76,9 @@ def drag(browser, images, throttle, moves):
             page.mouse.move(left + (width - back if there % 2 else back), y)
         page.mouse.up()
         page.wait_for_timeout(500)
-        times = page.evaluate("times")
+        times = page.evaluate("[canvas, frame]")
         stand.context.close()
-    return np.array(times)
+    return [np.array(one) for one in times]
 
 
 def main():
@@ -89,13 +96,15 @@ def main():
         print(f"Chromium {browser.version} on {platform.machine()}, CPU throttled {options.throttle:g} times")
         print(f"load before the start: {busy:.1f} on {processors} processors")
         for name, images in {"28 x 28 grey": digit, "64 x 64 colour": load_photo()}.items():
-            times = drag(browser, images, options.throttle, options.moves)
-            middle, late = np.percentile(times, [50, 95])
-            verdict = "within" if middle < LIMITS[0] and late < LIMITS[1] else "over"
-            print(
-                f"{name:15} {len(times)} events: median {middle:.1f} ms, 95th percentile {late:.1f} ms, "
-                f"{verdict} {LIMITS[0]} and {LIMITS[1]} ms"
-            )
+            for what, times in zip(
+                ("canvas", "frame"), drag(browser, images, options.throttle, options.moves), strict=True
+            ):
+                middle, late = np.percentile(times, [50, 95])
+                verdict = "within" if middle < LIMITS[0] and late < LIMITS[1] else "over"
+                print(
+                    f"{name:15} {what:7} {len(times)} events: median {middle:.1f} ms, 95th percentile {late:.1f} ms, "
+                    f"{verdict} {LIMITS[0]} and {LIMITS[1]} ms"
+                )
         browser.close()
 
 
