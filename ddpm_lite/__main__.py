@@ -35,7 +35,8 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite._png import png
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.presets import PRESETS, TOKENS, network
-from ddpm_lite.run import checkpoints, fit, verify
+from ddpm_lite.run import fit
+from ddpm_lite.run_folder import checkpoints, verify
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from ddpm_lite import TrainConfig, UNet, UNetConfig, checkpoint, cosine_schedule, fit, linear_schedule
-from ddpm_lite.run import checkpoints, verify
+from ddpm_lite.run_folder import checkpoints, verify
 from ddpm_lite.trainer import Diverged
 
 PACKAGE = Path(checkpoint.__file__).parent
