@@ -158,10 +158,11 @@ def test_page_is_accessible(over_http, theme):
     assert serious == []
 
 
-@pytest.mark.parametrize("path", sorted((SITE / "book").glob("*.html")), ids=lambda path: path.stem)
-def test_page_is_light(path):
+# The table of contents names the pages: the folder of the built book may not be there when tests are collected.
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_page_is_light(document):
     """Apart from images, a chapter with its widgets stays under 1.5 MB."""
-    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", path.read_text(encoding="utf8"))
+    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", (SITE / f"{document}.html").read_text(encoding="utf8"))
     assert len(text.encode()) < 1_500_000
 
 
