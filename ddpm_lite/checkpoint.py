@@ -6,6 +6,7 @@ Only safetensors is read, so opening a file never runs code. A file is written b
 so a killed run leaves the old file or the new one, never half of one.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
 PRETRAINED = Path(__file__).parent / "pretrained"
+SUMS = PRETRAINED / "SHA256SUMS"
 
 
 def save(
@@ -139,12 +141,32 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
         name: "digits", the model that the chapter on training trains (8x8 digits, one channel).
 
     Raises:
-        ValueError: no such model.
+        ValueError: no such model, or its file is not the one that was shipped.
     """
     names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
     if name not in names:
         fail(ValueError, "name", f"one of {names}", repr(name))
-    return load(PRETRAINED / f"{name}.safetensors")
+    return load(shipped(f"{name}.safetensors"))
+
+
+def shipped(name: str) -> Path:
+    """The path of a file that comes with the package, after every byte of it was compared with its SHA-256.
+
+    Args:
+        name: below `pretrained`, as in its file SHA256SUMS.
+
+    Raises:
+        ValueError: changed since it was shipped. FileNotFoundError: not there.
+    """
+    path = PRETRAINED / name
+    if not path.is_file():
+        fail(FileNotFoundError, "name", "a file that comes with the package", repr(name), "install ddpm-lite again")
+    sums = dict(line.split()[::-1] for line in SUMS.read_text(encoding="ascii").splitlines())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if sums.get(name) != found:
+        expected = f"SHA-256 {sums.get(name, 'in SHA256SUMS')}"
+        fail(ValueError, name, expected, found, "the file is damaged: install ddpm-lite again")
+    return path
 
 
 def _checked(path: str | Path) -> Path:

@@ -108,3 +108,28 @@ def test_study_of_steps_is_about_the_shipped_weights():
         assert max(ends) - min(ends) < 0.003
     assert found["DDPM, beta", "leading", 10] > 4 * found["DDIM", "leading", 10]
     assert found["DDIM", "trailing", 50] < found["DDPM, beta_tilde", "trailing", 50] - study["real"]["most"]
+
+
+@pytest.mark.parametrize("bit", [0, 4_000, 900_000, -1])
+def test_shipped_file_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit):
+    content = bytearray((checkpoint.PRETRAINED / "digits.safetensors").read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    (tmp_path / "digits.safetensors").write_bytes(content)
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
+    with pytest.raises(ValueError, match=r"^digits.safetensors: expected SHA-256 \w{64}, got \w{64}; the file is damaged: install"):
+        load_pretrained("digits")
+
+
+def test_every_shipped_file_has_its_sum_and_every_sum_its_file():
+    files = {
+        path.relative_to(checkpoint.PRETRAINED).as_posix() for path in checkpoint.PRETRAINED.rglob("*.safetensors")
+    }
+    listed = [line.split()[1] for line in checkpoint.SUMS.read_text(encoding="ascii").splitlines()]
+    assert listed == sorted(files)
+    for name in listed:
+        assert checkpoint.shipped(name).is_file()
+
+
+def test_a_shipped_file_that_is_not_there_is_named():
+    with pytest.raises(FileNotFoundError, match=r"^name: expected a file that comes with the package, got 'x.safet"):
+        checkpoint.shipped("x.safetensors")

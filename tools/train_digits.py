@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import torch
+from ship import ship
 
 from ddpm_lite import ConditionalUNet, checkpoint, load_pretrained, sample, train
 from ddpm_lite.viz import plots
@@ -88,8 +89,8 @@ def main():
             print(f"step {state.step} of {names['config'].steps}: loss {sum(losses[-50:]) / 50:.4f}", flush=True)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     model, weights = state.ema_model, checkpoint.PRETRAINED / f"{name}.safetensors"
-    checkpoint.PRETRAINED.mkdir(exist_ok=True)
     checkpoint.save(weights, model, names["schedule"], dtype=torch.float16)
+    ship(weights.name, weights.read_bytes())
     record = (
         circumstances(f"train_digits.py {name}")
         | {
