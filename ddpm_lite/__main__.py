@@ -29,6 +29,8 @@ from typing import Annotated, Literal, Union
 
 import numpy as np
 import torch
+import tyro
+from tyro.conf import Positional, Suppress, subcommand
 
 from ddpm_lite import checkpoint
 from ddpm_lite._check import check_real, check_whole, fail
@@ -41,12 +43,6 @@ from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState
 from ddpm_lite.unet import UNet, UNetConfig
-
-try:
-    import tyro
-    from tyro.conf import Positional, Suppress, subcommand
-except ImportError:
-    sys.exit('the command line needs tyro: pip install "ddpm-lite[run]"')
 
 PROGRAM = "python -m ddpm_lite"
 COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one

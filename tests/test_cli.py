@@ -459,12 +459,6 @@ def test_a_bare_install_draws_digits(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_tyro_it_says_what_to_install(tmp_path):
-    code, out, err = program("doctor", without=("tyro",), cwd=tmp_path)
-    assert (code, out, err) == (1, "", 'the command line needs tyro: pip install "ddpm-lite[run]"\n')
-
-
-@pytest.mark.slow
 def test_a_program_that_was_given_wrong_words(tmp_path):
     command = [sys.executable, "-m", "ddpm_lite", "train", "digits", "--config.steps", "-3"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
