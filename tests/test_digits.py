@@ -116,7 +116,8 @@ def test_shipped_file_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit
     content[bit // 8] ^= 1 << bit % 8
     (tmp_path / "digits.safetensors").write_bytes(content)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
-    with pytest.raises(ValueError, match=r"^digits.safetensors: expected SHA-256 \w{64}, got \w{64}; the file is damaged: install"):
+    refusal = r"^digits.safetensors: expected SHA-256 \w{64}, got \w{64}; the file is damaged: install"
+    with pytest.raises(ValueError, match=refusal):
         load_pretrained("digits")
 
 
