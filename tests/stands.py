@@ -5,7 +5,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-from ddpm_book.widgets import scripts
+from ddpm_book.widgets import USED, live_scripts, scripts, write
 
 PAGE = """<!doctype html>
 <html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>Widgets</title>
@@ -43,11 +43,10 @@ class Stand:
     """A page with widgets in a tab of its own; `foreign` and `complaints` stay empty if all is well."""
 
     def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, **context):
-        used = sorted({widget.name for widget in widgets})
-        for name, text in scripts().items():
-            (folder / name).write_text(text, encoding="utf8")
-        tags = "".join(f'<script defer src="{name}.js"></script>' for name in ["host", *used])
         twins = "".join(widget.twin() for widget in widgets)
+        write(folder, scripts() | live_scripts())
+        names = ["host", *sorted(set(USED.findall(twins)))]
+        tags = "".join(f'<script defer src="{name}.js"></script>' for name in names)
         if damage:
             twins = damage(twins)
         (folder / "page.html").write_text(PAGE.format(theme=theme, tags=tags, twins=twins), encoding="utf8")

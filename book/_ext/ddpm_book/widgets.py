@@ -1,15 +1,17 @@
 """Puts the widgets' scripts on the pages that hold widgets, and on no other.
 
 A page opened as a file may not import modules, so each module becomes a classic script that hands itself to host.js.
+Heavy widgets are not on the page: host.js loads them, from the same folder, when a reader presses their button.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 from sphinx.util import logging
 
 STATIC = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz" / "static"
-USED = re.compile(r'data-widget="([\w-]+)"')
+USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once; a heavy one needs host.js alone
 logger = logging.getLogger(__name__)
 
 
@@ -36,20 +38,40 @@ def scripts():
     return made | {"widgets.css": (STATIC / "widgets.css").read_text(encoding="utf8")}
 
 
+@cache
+def live_scripts():
+    """The files that pages load on a reader's press, by name: live/NAME.js, each module from its parts."""
+    from ddpm_lite.viz import widgets
+
+    made = {}
+    for widget in (getattr(widgets, name) for name in widgets.__all__):
+        if widget.live:
+            parts = [(STATIC / "live" / f"{part}.js").read_text(encoding="utf8") for part in widget.live]
+            made[f"live/{widget.name}.js"] = lean(classic(widget.name, "".join(parts)))
+    return made
+
+
+def write(folder, files):
+    """Write files by name, and the folders that they need."""
+    for name, text in files.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf8")
+
+
 def write_scripts(app):
     folder = Path(app.doctreedir) / "ddpm_static" / "widgets"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in scripts().items():
-        (folder / name).write_text(text, encoding="utf8")
+    write(folder, scripts() | live_scripts())
     app.config.html_static_path.append(str(folder.parent))
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
-    used = sorted(set(USED.findall(context.get("body", ""))))
+    body = context.get("body", "")
+    used = sorted(set(USED.findall(body)))
     for name in used:
         if not (STATIC / f"{name}.js").is_file():
             logger.warning("%s: there is no widget %s in ddpm_lite/viz/static", pagename, name)
-    if used:
+    if 'data-widget="' in body:
         app.add_css_file("widgets/widgets.css")
         for name in ["host", *used]:
             app.add_js_file(f"widgets/{name}.js", loading_method="defer")

@@ -22,9 +22,9 @@ STATIC = Path(__file__).parent.parent / "static"
 NOISE_UNIT = 1 / 4096  # noise travels as int16 in this unit: up to 8 standard deviations
 
 
-def module(name: str) -> str:
-    """The JavaScript of a widget as one module without imports: kit.js, then static/NAME.js."""
-    return (STATIC / "kit.js").read_text(encoding="utf8") + (STATIC / f"{name}.js").read_text(encoding="utf8")
+def module(*names: str) -> str:
+    """The JavaScript of a widget as one module without imports: kit.js, then static/NAME.js for each name."""
+    return "".join((STATIC / f"{name}.js").read_text(encoding="utf8") for name in ("kit", *names))
 
 
 def state(trait: traitlets.TraitType) -> traitlets.TraitType:
@@ -33,9 +33,18 @@ def state(trait: traitlets.TraitType) -> traitlets.TraitType:
 
 
 class Widget(anywidget.AnyWidget):
-    """A widget of the book. A class of its own says `name` (of its module), `_esm`, `still` and `sentence`."""
+    """A widget of the book. A class of its own says `name` (of its module), `_esm`, `still` and `sentence`.
+
+    A heavy one has its module in static/live/ and says `live`, what the module is put together from, in order, as in
+    `live = ("unet", "draw-a-digit")` with `_esm = module("live/unet", "live/draw-a-digit")`; and `press`, the words on
+    a button. The book's page then holds the still figure and that button, and loads the module when it is pressed:
+    host.js waits for what `render` returns, hides the figure, and puts the widget there, which may move at once, as
+    the reader has asked for it. `files` names what else is loaded then. In Jupyter `render` is called at once.
+    """
 
     name = ""
+    live: tuple[str, ...] = ()
+    press = ""
     _css = STATIC / "widgets.css"
 
     def still(self) -> str:
@@ -46,12 +55,18 @@ class Widget(anywidget.AnyWidget):
         """What the still figure shows, in words; readers without JavaScript read it."""
         raise NotImplementedError(f"{type(self).__name__} needs a sentence")
 
+    def files(self) -> tuple[str, ...]:
+        """Scripts that a page loads beside the module of a heavy widget, without .js."""
+        return ()
+
     def twin(self) -> str:
         """The widget for a page without a kernel."""
         values = {name: _plain(getattr(self, name)) for name in sorted(self.traits(twin=True))}
         text = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))
         still = f'<div class="ddpm-widget ddpm-widget-still">{self.still()}<p>{escape(self.sentence())}</p></div>'
-        return f'<div data-widget="{self.name}" data-state="{text}">{still}</div>'
+        later = " ".join((f"live/{self.name}", *self.files()))
+        heavy = f' data-live="{later}" data-press="{escape(self.press)}"' if self.live else ""
+        return f'<div data-widget="{self.name}"{heavy} data-state="{text}">{still}</div>'
 
     def __repr__(self) -> str:
         names = sorted(self.traits(twin=True))
