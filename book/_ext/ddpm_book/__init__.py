@@ -5,10 +5,11 @@ hygiene.py  takes out of a page what it does not need, and mends what the theme 
 checks.py   links each equation to the code that checks it
 numbers.py  numbers equations by chapter
 widgets.py  puts the widgets' scripts on the pages that hold widgets
+records.py  stops the build where a recorded run is gone
 assets/     the book's own style sheet and script
 """
 
-from . import checks, hygiene, mathjax, numbers, widgets
+from . import checks, hygiene, mathjax, numbers, records, widgets
 
 
 def setup(app):
@@ -17,4 +18,5 @@ def setup(app):
     numbers.setup(app)
     hygiene.setup(app)
     widgets.setup(app)
+    records.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,75 @@
+"""Recorded runs: each has the command that makes it, and a book without one of them is not built."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import notebooks
+import pytest
+
+from ddpm_lite.viz.records import COMMANDS, read_record
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "book" / "results"
+LISTED = json.loads((RESULTS / COMMANDS).read_text(encoding="utf8"))
+READ = re.compile(r"[\w/-]+\.(?:json|safetensors)\b")
+
+
+def test_every_record_that_a_chapter_reads_has_its_command():
+    kept = {path.relative_to(RESULTS).as_posix() for path in RESULTS.rglob("*.*") if path.name != COMMANDS}
+    read = set()
+    for path in notebooks.chapters(ROOT):
+        for cell in notebooks.read(path)["cells"]:
+            found = READ.findall(cell["source"]) if cell["cell_type"] == "code" else []
+            read |= {name for name in kept for word in found if word.endswith(name.rsplit("/", 1)[-1])}
+    assert len(read) >= 4
+    assert read - set(LISTED) == set()
+
+
+def test_records_are_there_and_were_made_by_the_command():
+    for name, command in LISTED.items():
+        assert (RESULTS / name).is_file(), name
+        if name.endswith(".json"):
+            assert command.startswith(read_record(RESULTS / name)["command"].strip())  # that of digits is older
+
+
+def test_commands_name_scripts_that_exist():
+    for command in LISTED.values():
+        assert (ROOT / command.split()[1]).is_file(), command
+
+
+def test_record_that_is_not_there_is_named_with_its_command(tmp_path):
+    (tmp_path / COMMANDS).write_text('{"steps.json": "python tools/study_steps.py"}')
+    with pytest.raises(FileNotFoundError, match=r"^path: .*/steps.json', which .*; make it again: python tools/stu"):
+        read_record(tmp_path / "steps.json")
+    with pytest.raises(
+        FileNotFoundError, match=r"^path: expected a recorded run, got .*/other.json', which is not there$"
+    ):
+        read_record(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize("gone", ["steps.json", "widgets/self-attention.safetensors"])
+def test_book_without_a_record_is_not_built(tmp_path, gone):
+    shutil.copytree(RESULTS, tmp_path / "results")
+    conf = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "book" / "_ext")!r})
+extensions, html_theme = ["ddpm_book.records"], "basic"
+ddpm_records = "results/{COMMANDS}"
+"""
+    (tmp_path / "conf.py").write_text(conf)
+    (tmp_path / "index.rst").write_text("One\n===\n")
+
+    def build():
+        command = [sys.executable, "-m", "sphinx", "-q", ".", "out"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    whole = build()
+    assert whole.returncode == 0, whole.stderr
+    (tmp_path / "results" / gone).unlink()
+    broken = build()
+    assert broken.returncode != 0
+    assert f"{gone} is missing: run {LISTED[gone]}" in broken.stderr
