@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import notebooks
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from ddpm_lite.viz.records import COMMANDS, read_record
+from ddpm_lite.viz.records import COMMANDS, read_pictures, read_record
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "book" / "results"
@@ -49,6 +51,16 @@ def test_record_that_is_not_there_is_named_with_its_command(tmp_path):
         FileNotFoundError, match=r"^path: expected a recorded run, got .*/other.json', which is not there$"
     ):
         read_record(tmp_path / "other.json")
+
+
+def test_pictures_come_back_in_their_range_and_missing_ones_are_named(tmp_path):
+    save_file({"new": np.array([[[[0, 255, 51]]]], np.uint8), "times": np.array([3])}, tmp_path / "a.safetensors")
+    pictures = read_pictures(tmp_path / "a.safetensors")
+    assert list(pictures) == ["new"]
+    assert pictures["new"].flatten().tolist() == pytest.approx([-1, 1, -0.6])
+    (tmp_path / COMMANDS).write_text('{"widgets/b.safetensors": "python tools/record_widgets.py b"}')
+    with pytest.raises(FileNotFoundError, match=r"b.safetensors', which .*; make it again: python tools/record_w"):
+        read_pictures(tmp_path / "widgets" / "b.safetensors")
 
 
 @pytest.mark.parametrize("gone", ["steps.json", "widgets/self-attention.safetensors"])

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from ddpm_lite._check import fail
 
 COMMANDS = "commands.json"  # beside the records: how each of them is made
@@ -17,10 +20,35 @@ def read_record(path: str | Path) -> dict:
     Raises:
         FileNotFoundError: it is not there; the one line says which command makes it again.
     """
+    return json.loads(_there(path).read_text(encoding="utf8"))
+
+
+def read_pictures(path: str | Path) -> dict[str, Tensor]:
+    """The images of a record, by name, (N, C, H, W) in [-1, 1].
+
+    Args:
+        path: of a .safetensors file of bytes.
+
+    Raises:
+        FileNotFoundError: as in `read_record`.
+    """
+    from safetensors import safe_open
+
+    with safe_open(_there(path), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    return {name: values.float() / 127.5 - 1 for name, values in tensors.items() if values.dtype == torch.uint8}
+
+
+def _there(path: str | Path) -> Path:
+    """The path of a record that is there."""
     path = Path(path)
     if not path.is_file():
-        commands = path.parent / COMMANDS
-        command = json.loads(commands.read_text(encoding="utf8")).get(path.name) if commands.is_file() else None
+        command = ""
+        for folder in path.parents[:2]:  # a record may lie in a folder beside the list
+            listed = folder / COMMANDS
+            if listed.is_file():
+                made = json.loads(listed.read_text(encoding="utf8"))
+                command = command or made.get(path.relative_to(folder).as_posix(), "")
         advice = f"make it again: {command}" if command else ""
         fail(FileNotFoundError, "path", "a recorded run", f"{path.as_posix()!r}, which is not there", advice)
-    return json.loads(path.read_text(encoding="utf8"))
+    return path
