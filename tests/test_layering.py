@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "presets": {"schedule", "unet", "condition", "trainer", "data"},
     "doctor": {"schedule", "trainer", "data", "presets"},
     "_png": set(),
+    "evaluate": {"checkpoint"},
 }
 
 

@@ -34,3 +34,6 @@ fi
 echo "setup: installing into $venv (once; PyTorch makes it the longest step)"
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,test]' ||
     fail "pip could not install; its reason stands above"
+# Without its dependencies: torchvision is not needed for what is compared, and has no build for every torch.
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt torch-fidelity ||
+    fail "pip could not install torch-fidelity; its reason stands above"

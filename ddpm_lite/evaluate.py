@@ -1,0 +1,333 @@
+"""Is it any good? Distances between two crowds of images, in the features of a small network that knows the data set.
+
+A crowd is N features, (N, 64): what a small classifier sees in N images. It was trained on real images, held-out ones
+not among them, and is frozen. Its features are scaled so that the variances of all 64, over the training images, add up
+to 64: a distance then means the same whatever the scale that training arrived at. Statistics are computed in float64.
+"""
+
+import json
+
+import torch
+from jaxtyping import Float, Float32, Float64, Int64, Num
+from torch import Tensor, nn
+
+from ddpm_lite._check import check_images, check_whole, fail
+from ddpm_lite.checkpoint import PRETRAINED, fit_tensors, shipped
+
+WIDTHS = (16, 32, 64)  # channels after each halving
+FEATURES = 64
+ROWS = 1000  # of a table of distances, at a time
+
+
+class FeatureNet(nn.Module):
+    """A small classifier of grey images, whose last but one layer is the feature space.
+
+    Args:
+        size: height and width S of the images, >= 8.
+        classes: how many labels it tells apart, >= 2.
+    """
+
+    def __init__(self, size: int, classes: int = 10):
+        super().__init__()
+        self.size = check_whole("size", size, 8)
+        self.classes = check_whole("classes", classes, 2)
+        layers = []
+        for width, wider in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True):
+            layers += [nn.Conv2d(width, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)]
+        left = size // 2 ** len(WIDTHS)
+        self.features = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * left**2, FEATURES), nn.ReLU())
+        self.classifier = nn.Linear(FEATURES, classes)
+
+    def forward(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N 64"]:
+        """The features of images in [-1, 1].
+
+        Raises:
+            ValueError: images of another shape.
+        """
+        if images.shape[1:] != (1, self.size, self.size):
+            expected = f"a tensor of shape (N, 1, {self.size}, {self.size})"
+            fail(ValueError, "images", expected, f"{tuple(images.shape)}", "take the network of this data set")
+        return self.features(images)
+
+    def logits(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N classes"]:
+        """The scores of each label."""
+        return self.classifier(self(images))
+
+
+def load_features(name: str) -> FeatureNet:
+    """Open a feature network that comes with the package, frozen, after a look at its SHA-256.
+
+    Args:
+        name: "digits" (8x8) or "fashion" (28x28), the data set it was trained on.
+
+    Raises:
+        ValueError: no such network, or its file is not the one that was shipped.
+    """
+    from safetensors import safe_open
+
+    names = sorted(path.stem for path in (PRETRAINED / "features").glob("*.safetensors"))
+    if name not in names:
+        fail(ValueError, "name", f"one of {names}", repr(name))
+    with safe_open(shipped(f"features/{name}.safetensors"), framework="pt") as file:
+        net = FeatureNet(**json.loads(file.metadata()["feature_net"]))
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    fit_tensors(net.state_dict(), tensors)
+    net.load_state_dict(tensors)
+    return net.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def features_of(net: FeatureNet, images: Float[Tensor, "N 1 S S"], batch: int = 500) -> Float64[Tensor, "N 64"]:
+    """What the network sees in images, in float64.
+
+    Args:
+        net: from `load_features`.
+        images: values in [-1, 1]; clamp what a sampler draws outside.
+        batch: how many at once; the features do not depend on it.
+
+    Raises:
+        ValueError: values outside [-1, 1], NaN or infinity, another shape. TypeError: uint8 images.
+    """
+    check_whole("batch", batch, 1)
+    check_images("images", images)
+    return torch.cat([net(part.float()).double() for part in images.split(batch)])
+
+
+Crowd = Float[Tensor, "N features"]
+
+
+def frechet_distance(a: Crowd, b: Float[Tensor, "M features"]) -> float:
+    """How far apart two Gaussians are that have the means and covariances of the crowds (eq-frechet-distance).
+
+    It is a squared distance, 0 for equal means and covariances. Fewer samples make it larger: to judge one, compare
+    with that of real images, as many. With N <= 64 the covariance is singular, which does no harm but bias.
+
+    Args:
+        a, b: features, at least two rows each.
+
+    Raises:
+        ValueError: fewer rows, other shapes, NaN or infinity.
+
+    Source: Heusel et al. (2017), "GANs trained by a two time-scale update rule", equation 6, with other features.
+    """
+    a, b = _crowds(a=a, b=b)
+    covariance_a, covariance_b = (torch.atleast_2d(crowd.T.cov()) for crowd in (a, b))
+    values, vectors = torch.linalg.eigh(covariance_a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # symmetric; what rounding made negative is 0
+    # The trace of the root of S_a S_b, from a symmetric matrix with the same eigenvalues.
+    values = torch.linalg.eigvalsh(root @ covariance_b @ root)
+    apart = (a.mean(0) - b.mean(0)).square().sum()
+    both = covariance_a.trace() + covariance_b.trace() - 2 * values.clamp(min=0).sqrt().sum()
+    return max(float(apart + both), 0.0)
+
+
+def kernel_distance(a: Crowd, b: Float[Tensor, "M features"]) -> float:
+    """The squared distance of the crowds' means after a cubic kernel's feature map, unbiased (eq-kernel-distance).
+
+    Unlike the Frechet distance it sees the third moments, and its expectation does not depend on N; so for two crowds
+    of one kind it is 0 on average, and may be a little below.
+
+    Args:
+        a, b: features, at least two rows each.
+
+    Raises:
+        ValueError: fewer rows, other shapes, NaN or infinity.
+
+    Source: Binkowski et al. (2018), "Demystifying MMD GANs", section 4, in one piece rather than averaged over parts.
+    """
+    a, b = _crowds(a=a, b=b)
+    within = [_kernel_sum(crowd, crowd) - float(_cubic((crowd * crowd).sum(1), crowd).sum()) for crowd in (a, b)]
+    pairs = [len(crowd) * (len(crowd) - 1) for crowd in (a, b)]
+    return within[0] / pairs[0] + within[1] / pairs[1] - 2 * _kernel_sum(a, b) / (len(a) * len(b))
+
+
+def _cubic(products: Tensor, crowd: Tensor) -> Tensor:
+    """(x.y / d + 1)^3."""
+    return (products / crowd.shape[1] + 1) ** 3
+
+
+def _kernel_sum(a: Tensor, b: Tensor) -> float:
+    """The kernel added up over all pairs."""
+    return sum(float(_cubic(part @ b.T, b).sum()) for part in a.split(ROWS))
+
+
+def precision_recall(real: Crowd, generated: Float[Tensor, "M features"], k: int = 3) -> tuple[float, float]:
+    """Which share of the generated lies among the real (eq-precision), and of the real among the generated (eq-recall).
+
+    "Among" a crowd means: nearer to one of its members than that one's k-th neighbour in its own crowd. Both depend on
+    the number of samples: compare crowds of equal size.
+
+    Args:
+        real, generated: features, more than k rows each.
+        k: 1, 2, ...
+
+    Returns:
+        (precision, recall), each in 0..1.
+
+    Raises:
+        ValueError: too few rows for k, other shapes, NaN or infinity.
+
+    Source: Kynkaanniemi et al. (2019), "Improved precision and recall metric", equations 1 and 2.
+    """
+    check_whole("k", k, 1)
+    real, generated = _crowds(k + 1, real=real, generated=generated)
+    return _share_among(generated, real, k), _share_among(real, generated, k)
+
+
+def _share_among(points: Tensor, crowd: Tensor, k: int) -> float:
+    """The share of points in the union of balls around the members of the crowd, each up to its k-th neighbour."""
+    radius = torch.cat([torch.cdist(part, crowd).kthvalue(k + 1).values for part in crowd.split(ROWS)])  # itself is one
+    among = [(torch.cdist(part, crowd) <= radius).any(1) for part in points.split(ROWS)]
+    return float(torch.cat(among).double().mean())
+
+
+def _crowds(least: int = 2, **crowds: Tensor) -> list[Tensor]:
+    """The two crowds in float64, after a look at them."""
+    widths = {crowd.shape[1:] for crowd in crowds.values()}
+    for name, crowd in crowds.items():
+        if crowd.ndim != 2 or len(widths) > 1:
+            shapes = " and ".join(str(tuple(each.shape)) for each in crowds.values())
+            fail(ValueError, name, "features of shape (N, d), with one d for both", shapes, "take them by features_of")
+        if len(crowd) < least:
+            fail(ValueError, name, f"at least {least} samples", f"{len(crowd)}", "draw more")
+        if not torch.isfinite(crowd).all():
+            bad = int((~torch.isfinite(crowd)).any(1).nonzero()[0])
+            fail(ValueError, name, "finite features", f"NaN or infinity in row {bad}")
+    return [crowd.double() for crowd in crowds.values()]
+
+
+def nearest(
+    images: Float[Tensor, "N C H W"], training: Num[Tensor, "M C H W"]
+) -> tuple[Float32[Tensor, "N"], Int64[Tensor, "N"]]:
+    """For each image its nearest training image: a model that learnt by heart draws what is at distance 0.
+
+    Args:
+        images: in [-1, 1].
+        training: in [-1, 1], or uint8.
+
+    Returns:
+        Distances, the root of the mean square difference of two pixels (0..2), and indices into `training`.
+
+    Raises:
+        ValueError: images outside [-1, 1], NaN or infinity, or of another shape than the training images.
+    """
+    check_images("images", images)
+    if training.shape[1:] != images.shape[1:] or not len(training):
+        fail(ValueError, "training", f"images of shape {tuple(images.shape[1:])}", f"{tuple(training.shape)}")
+    flat = images.float().flatten(1)
+    least, index = torch.full((len(images),), torch.inf), torch.zeros(len(images), dtype=torch.int64)
+    for number, part in enumerate(training.split(ROWS)):
+        distance, where = torch.cdist(flat, _floats(part).flatten(1)).min(1)
+        closer = distance < least
+        least[closer], index[closer] = distance[closer], where[closer] + number * ROWS
+    # Again, pixel by pixel: cdist rounds the distance of equal images to something other than 0.
+    return (flat - _floats(training[index]).flatten(1)).square().mean(1).sqrt(), index
+
+
+def class_agreement(net: FeatureNet, images: Float[Tensor, "N 1 S S"], labels: Int64[Tensor, "N"]) -> float:
+    """The share of images in which the network sees the label that was asked for.
+
+    It is right about held-out real images less than always, and an image that is more typical than real ones pleases
+    it: a share above that of real images is no praise.
+
+    Raises:
+        ValueError: labels that are not one for each image; images as in `features_of`.
+    """
+    if labels.shape != images.shape[:1]:
+        fail(ValueError, "labels", f"shape ({len(images)},), one for each image", f"{tuple(labels.shape)}")
+    with torch.no_grad():
+        guesses = net.classifier(features_of(net, images).float()).argmax(1)
+    return float((guesses == labels).double().mean())
+
+
+def measure(
+    net: FeatureNet,
+    images: Float[Tensor, "N 1 S S"],
+    reference: Float[Tensor, "M 1 S S"],
+    training: Num[Tensor, "L 1 S S"],
+    labels: Int64[Tensor, "N"] | None = None,
+) -> dict[str, float]:
+    """One row of the table.
+
+    Args:
+        net: from `load_features`.
+        images: what is judged, in [-1, 1].
+        reference: real images that were held out, in [-1, 1].
+        training: real images that the model was trained with, in [-1, 1] or uint8.
+        labels: what was asked for.
+
+    Returns:
+        frechet and kernel: distances to the reference. precision and recall, against as many of its images as are
+        judged, or on as many of these as it has. nearest: of the distances to training images, that which a twentieth
+        stays below. agreement, if there are labels.
+    """
+    seen, real = features_of(net, images), features_of(net, reference)
+    count = min(len(seen), len(real))
+    precision, recall = precision_recall(real[:count], seen[:count])
+    row = {
+        "frechet": frechet_distance(seen, real),
+        "kernel": kernel_distance(seen, real),
+        "precision": precision,
+        "recall": recall,
+        "nearest": float(nearest(images, training)[0].quantile(0.05)),
+    }
+    return row if labels is None else row | {"agreement": class_agreement(net, images, labels)}
+
+
+def floors(
+    net: FeatureNet,
+    reference: Float[Tensor, "M 1 S S"],
+    training: Num[Tensor, "L 1 S S"],
+    count: int,
+    seed: int = 0,
+    labels: Int64[Tensor, "L"] | None = None,
+) -> dict[str, dict[str, float]]:
+    """What the same numbers are for images of which one knows how good they are: no figure means much without these.
+
+    Args:
+        net, reference, training: as in `measure`.
+        count: how many images each row judges, at most as many as there are training images.
+        seed: which training images, and the noise.
+        labels: of the training images; with them the rows have agreement, and there is one more.
+
+    Returns:
+        A row of `measure` for each of: "real", training images at random; they "+ noise 0.1"; they blurred, each pixel
+        the mean of 3x3; for labels "class means"; a Gaussian with the mean and covariance of the pixels; noise. In the
+        row "real", nearest is that of held-out images, as training images are at distance 0 from themselves.
+    """
+    check_whole("count", count, 2, len(training))
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(training), generator=generator)[:count]
+    real, known = _floats(training[chosen]), None if labels is None else labels[chosen]
+
+    def noise() -> Tensor:
+        return torch.randn(real.shape, generator=generator)
+
+    padded = nn.functional.pad(real, (1, 1, 1, 1), mode="replicate")
+    rows = {
+        "real": (real, known),
+        "real + noise 0.1": ((real + 0.1 * noise()).clamp(-1, 1), known),
+        "real, blurred": (nn.functional.avg_pool2d(padded, 3, stride=1), known),
+    }
+    if labels is not None:
+        means = torch.stack([_floats(training[labels == label]).mean(0) for label in range(net.classes)])
+        rows["class means"] = (means[known], known)
+    rows["pixel Gaussian"] = (_pixel_gaussian(_floats(training), noise()).clamp(-1, 1), None)
+    rows["noise"] = (noise().clamp(-1, 1), None)
+    table = {name: measure(net, images, reference, training, known) for name, (images, known) in rows.items()}
+    table["real"]["nearest"] = float(nearest(reference[:count], training)[0].quantile(0.05))
+    return table
+
+
+def _pixel_gaussian(images: Tensor, noise: Tensor) -> Tensor:
+    """Turn N(0, I) into a Gaussian with the mean and covariance of the images."""
+    pixels = images.flatten(1)
+    values, vectors = torch.linalg.eigh(pixels.T.cov().double())
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return (pixels.mean(0) + noise.flatten(1) @ root.float()).view_as(noise)
+
+
+def _floats(images: Tensor) -> Tensor:
+    """Images in [-1, 1], of uint8 ones too."""
+    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
