@@ -57,7 +57,7 @@ def record(folder):
             "images_seen": step * config["batch_size"],
             "seconds": round(seconds),
             "loss_last_100": round(sum(losses[-100:]) / len(losses[-100:]), 5),
-            "steps": [line["step"] for line in lines],
+            "loss_every": every[0],
             "losses": [round(loss, 5) for loss in losses],
         },
     )
