@@ -149,6 +149,13 @@ def test_kernel_distance_is_the_distance_of_moments(crowds):
     assert kernel_distance(a, b) == pytest.approx(float(exact), rel=1e-9)
 
 
+def test_kernel_distance_is_of_the_kernel(crowds):
+    a, b = crowds[0], crowds[1][:200]
+    kernel = {name: (x @ y.T / 64 + 1) ** 3 for name, x, y in (("aa", a, a), ("bb", b, b), ("ab", a, b))}
+    within = [(kernel[name].sum() - kernel[name].trace()) / (N * (N - 1)) for name, N in (("aa", 300), ("bb", 200))]
+    assert kernel_distance(a, b) == pytest.approx(float(sum(within) - 2 * kernel["ab"].mean()), rel=1e-9)
+
+
 def test_kernel_distance_is_unbiased_and_symmetric(crowds, generator):
     a, b = crowds
     assert kernel_distance(a, b) == pytest.approx(kernel_distance(b, a), rel=1e-12)
@@ -385,6 +392,7 @@ def test_a_row_is_made_of_its_parts(digits):
     assert (row["precision"], row["recall"]) == precision_recall(real[:90], seen)
     assert row["nearest"] == float(nearest(images, training)[0].quantile(0.05))
     assert row["agreement"] == class_agreement(net, images, labels)
+    assert measure(net, images, real, training, labels) == row
     whole = measure(net, training, held_out, training)
     assert "agreement" not in whole
     assert whole["nearest"] == 0
