@@ -5,6 +5,8 @@ Examples:
     python -m ddpm_lite train digits --out runs/digits
     python -m ddpm_lite sample runs/digits --label 3 7 --out grid.png
     python -m ddpm_lite sample digits-by-label --label 3 --steps 50 --sampler ddim --out grid.png
+    python -m ddpm_lite export-page digits --out digits.js
+    python -m ddpm_lite evaluate digits-by-label --count 500 --out digits-by-label.json
     python -m ddpm_lite doctor
     python -m ddpm_lite verify runs/digits
     accelerate launch -m ddpm_lite train cifar10 --out runs/cifar10
@@ -23,7 +25,8 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
@@ -108,6 +111,54 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class ExportPage:
+    """Write a network as a script that a web page can load and run.
+
+    Weights are rounded to float16. ddpm_lite/viz/static/live/unet.js is what runs it.
+
+    Args:
+        model: as for sample.
+        out: the script to write, a name that ends in .js; the page knows the network by this name.
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    out: Path
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure how good a model's images are, beside images of known worth.
+
+    Labels are asked for in turn. A row for each seed, their mean and spread; then rows for real images, as many, for
+    real ones that were spoilt, and for noise. Distances are to held-out real images, in the features of a small
+    classifier: lower is better, and no figure means much without that of real images below it.
+
+    Args:
+        model: as for sample; it draws digits of 8x8 or clothes of 28x28.
+        count: images of each row, at most as many as there are training images. Distances depend on it.
+        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        steps: how many steps, up to the T that the model was trained with.
+        eta: the share of fresh noise in a step of ddim, 0 to 1.
+        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it.
+        seeds: a row for each, drawn with its own noise.
+        out: a file to record it all in, a name that ends in .json.
+        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    count: int = 1000
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int = 50
+    eta: float = 0.0
+    scale: float = 0.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    out: Path | None = None
+    data: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class Doctor:
     """Look at this machine.
 
@@ -144,8 +195,9 @@ def commands() -> object:
         ]
         for name, p in PRESETS.items()
     )
+    others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
     train = Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")]  # noqa: UP007
-    return Union[train, *(Annotated[one, subcommand(one.__name__.lower())] for one in (Sample, Doctor, Verify))]
+    return Union[train, *(Annotated[one, subcommand(name)] for name, one in others.items())]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -173,7 +225,7 @@ def _say(text: str) -> None:
     print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
-def parsed(argv: list[str]) -> "Train | Sample | Doctor | Verify":
+def parsed(argv: list[str]) -> "Train | Sample | Evaluate | ExportPage | Doctor | Verify":
     """What the words ask for.
 
     Raises:
@@ -374,6 +426,59 @@ def grid(images: torch.Tensor, columns: int) -> np.ndarray:
     return page if channels == 3 else page[:, :, 0]
 
 
+def _export_page(asked: ExportPage) -> int:
+    from ddpm_lite.export_page import export_page
+
+    if asked.out.suffix != ".js":
+        fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
+    if not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    model, schedule, _ = opened(asked.model)
+    script = export_page(asked.out.stem, model, schedule)
+    checkpoint.write_whole(asked.out, script.encode("ascii"))
+    weights = sum(weight.numel() for weight in model.parameters())
+    print(f"{asked.out}: {weights:,} weights in {len(script):,} bytes")
+    return 0
+
+
+def _evaluate(asked: Evaluate) -> int:
+    from ddpm_lite.report import circumstances, report, table
+
+    if asked.out is not None and asked.out.suffix != ".json":
+        fail(ValueError, "--out", "a name that ends in .json", f"{str(asked.out)!r}")
+    if asked.out is not None and not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    check_real("--scale", asked.scale, -100, 100)
+    if asked.eta and asked.sampler == "ddpm":
+        fail(ValueError, "--eta", "0 with --sampler ddpm, which always adds its noise", f"{asked.eta:g}")
+    for seed in asked.seeds or ("none",):
+        check_whole("--seeds", seed, 0, 2**31 - 1)
+    eta, device = check_real("--eta", asked.eta, 0, 1), _device(asked.device)
+    model, schedule, _ = opened(asked.model)
+    check_whole("--steps", asked.steps, 1, schedule.T)
+    step = ddpm_step if asked.sampler == "ddpm" else partial(ddim_step, eta=eta)
+    walk = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
+    options = {"scale": asked.scale, "folder": asked.data, "watched": _watched}
+    found = report(model.to(device), walk, step, asked.count, asked.seeds, **options)
+    print(table(found))
+    if asked.out is not None:
+        how = {name: getattr(asked, name) for name in ("model", "sampler", "steps", "eta", "scale")}
+        record = {"command": _words_of(asked)} | circumstances(device) | how | found
+        checkpoint.write_whole(asked.out, (json.dumps(record, indent=1) + "\n").encode())
+        print(f"wrote {asked.out}")
+    return 0
+
+
+def _words_of(asked: Evaluate) -> str:
+    """The command that asks for this."""
+    words = [asked.model]
+    for field in fields(asked):
+        value = getattr(asked, field.name)
+        if field.name != "model" and value != field.default:
+            words += [f"--{field.name}", *map(str, value if isinstance(value, tuple) else [value])]
+    return f"{PROGRAM} evaluate {shlex.join(words)}"
+
+
 def _doctor(asked: Doctor) -> int:
     from ddpm_lite.doctor import examine
 
@@ -395,7 +500,7 @@ def _verify(asked: Verify) -> int:
     return 0 if found and not any(found.values()) else 1
 
 
-RUN = {Train: _train, Sample: _sample, Doctor: _doctor, Verify: _verify}
+RUN = {Train: _train, Sample: _sample, Evaluate: _evaluate, ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
