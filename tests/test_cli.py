@@ -243,8 +243,11 @@ def test_verify_says_what_is_whole(digits_run, run):
 # Wrong words
 
 WRONG = {
-    "nothing": ("", "Expected one of {train, sample, doctor, verify}"),
-    "another command": ("tran digits", "Unrecognized options: tran, digits; there are: train, sample, doctor, verify"),
+    "nothing": ("", "Expected one of {train, sample, evaluate, export-page, doctor, verify}"),
+    "another command": (
+        "tran digits",
+        "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, doctor, verify",
+    ),
     "another preset": ("train mnist", "Unrecognized options: mnist; there are: digits, fashion, cifar10"),
     "no preset": ("train", "Expected one of {digits, fashion, cifar10}"),
     "another option": ("train digits --config.step 5", "--config.step, 5; perhaps you meant --config.steps"),
@@ -264,7 +267,7 @@ WRONG = {
     "folder without the data": ("train fashion --data .", "folder: expected one with train-images-idx3-ubyte.gz"),
     "no model": ("sample", "Missing from python -m ddpm_lite sample: MODEL"),
     "another model": ("sample digit", "model: expected one of digits, digits-by-label, a folder with a checkpoint"),
-    "not trained yet": ("sample fashion", "got 'fashion'; train it first"),
+    "not trained yet": ("sample cifar10", "got 'cifar10'; train it first"),
     "a model of another format": ("sample model.ckpt", "model: expected one of digits, digits-by-label"),
     "no such file": ("sample model.safetensors", "path: expected an existing file, got 'model.safetensors'"),
     "no weights": ("sample text.safetensors", "path: expected a whole safetensors file, got 'text.safetensors'"),
@@ -279,6 +282,18 @@ WRONG = {
     "picture": ("sample digits --out grid.jpg", "--out: expected a name that ends in .png, got 'grid.jpg'"),
     "picture nowhere": ("sample digits --out no/grid.png", "--out: expected a file in a folder that is there"),
     "folder to verify": ("verify nowhere", "folder: expected a folder that train wrote, got 'nowhere'"),
+    "no model to evaluate": ("evaluate", "Missing from python -m ddpm_lite evaluate: MODEL"),
+    "another model to evaluate": ("evaluate digit", "model: expected one of digits, digits-by-label"),
+    "few to evaluate": ("evaluate digits --count 3", "--count: expected 4..1297, as there are training images, got 3"),
+    "many to evaluate": ("evaluate digits --count 1298", "--count: expected 4..1297, as there are training images"),
+    "steps to evaluate": ("evaluate digits --steps 0", "--steps: expected a whole number in 1..1000, got 0 (int)"),
+    "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, as this model knows no labels, got 2"),
+    "eta": ("evaluate digits --eta 1.5", "--eta: expected a number in [0, 1], got 1.5 (float)"),
+    "eta of ddpm": ("evaluate digits --eta 1 --sampler ddpm", "--eta: expected 0 with --sampler ddpm, which always"),
+    "seeds": ("evaluate digits --seeds 1 -1", "--seeds: expected a whole number in 0..2147483647, got -1 (int)"),
+    "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
+    "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
+    "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in a folder that is there"),
     "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch has here"),
 }
 
@@ -342,6 +357,8 @@ HELP = {
     "train digits": options_of(cli.Train) | options_of(TrainConfig, "config.") | options_of(UNetConfig, "unet."),
     "train cifar10": options_of(cli.Train) | options_of(TrainConfig, "config.") | options_of(UNetConfig, "unet."),
     "sample": options_of(cli.Sample),
+    "evaluate": options_of(cli.Evaluate),
+    "export-page": options_of(cli.ExportPage),
     "doctor": options_of(cli.Doctor),
     "verify": set(),
 }
@@ -365,9 +382,16 @@ def test_help_begins_with_examples_that_parse(run):
     code, out, _ = run("--help")
     assert code == 0
     examples = re.findall(r"^ +(?:python|accelerate launch) -m ddpm_lite (.*)", out, re.MULTILINE)
-    assert {example.split()[0] for example in examples} == {"train", "sample", "doctor", "verify"}
+    assert {example.split()[0] for example in examples} == {
+        "train",
+        "sample",
+        "evaluate",
+        "export-page",
+        "doctor",
+        "verify",
+    }
     for example in examples:
-        assert type(cli.parsed(example.split())).__name__.lower() == example.split()[0]
+        assert type(cli.parsed(example.split())).__name__.lower() == example.split()[0].replace("-", "")
     for name, preset in PRESETS.items():
         assert preset.about.split(".")[0] in " ".join(re.sub("[│]", " ", run("train", name, "--help")[1]).split())
 
