@@ -10,6 +10,7 @@ seed and this command. `clothes` holds real images, and needs Fashion-MNIST; not
 
 import argparse
 import hashlib
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,13 +21,14 @@ from ddpm_lite import ddim_step, load_pretrained, respace, sample
 from ddpm_lite.checkpoint import PRETRAINED
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.viz import plots
-from ddpm_lite.viz.widgets import AttentionViewer, GuidanceDial, ReversePath
+from ddpm_lite.viz.widgets import AttentionViewer, GuidanceDial, Learner, ReversePath
 
 FOLDER = train_digits.RESULTS / "widgets"
 SEED = 0
 TIMES = (1, 50, 100, 200, 300, 400, 600, 1000)  # at which attention is looked at
 ON_THE_WAY = ("sneaker", "pullover", "bag", "dress")
 FEWER = (10, 25, 50, 100, 1000)
+LEARNT = (50, 300, 3000)  # steps of training after which the small network is asked
 
 
 def noisy_digit(which):
@@ -111,6 +113,19 @@ def clothes_steps(model, schedule):
     return None, images
 
 
+def learner():
+    """The spiral of the small network in the page, trained here as it is there; 80 points at three moments."""
+    widget, stages = Learner("spiral", seed=SEED), {}
+    short = respace(widget.mixture().schedule, 50)
+    for step, _, network in widget.training():
+        if step in LEARNT:
+            step_back = partial(ddim_step, clip=False)
+            *_, (_, x_0) = sample(network, short, (80, 2), step=step_back, seed=SEED, dtype=torch.float64)
+            stages[step] = x_0.numpy()
+    samples = np.stack(list(stages.values()))
+    return widget, {"steps": np.array(list(stages), np.int64), "samples": (samples * 4096).round().astype(np.int16)}
+
+
 RECORDS = {  # file: which model, and how
     "reverse-path": ("digits", reverse_path),
     "self-attention": ("digits", self_attention),
@@ -121,6 +136,7 @@ RECORDS = {  # file: which model, and how
     "clothes-path": ("fashion", clothes_path),
     "clothes-guidance": ("fashion", clothes_guidance),
     "clothes-steps": ("fashion", clothes_steps),
+    "learner": (None, learner),
 }
 
 

@@ -4,6 +4,7 @@ from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
+from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
@@ -14,6 +15,7 @@ __all__ = [
     "Cloud",
     "ForwardExplorer",
     "GuidanceDial",
+    "Learner",
     "MeanExplorer",
     "MergeExplorer",
     "PosteriorExplorer",

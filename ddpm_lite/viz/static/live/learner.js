@@ -1,0 +1,244 @@
+// A small network learns points in the plane: its loss, its arrows beside the exact ones, what is drawn from it.
+function render({ model, el: place }) {
+  const STEPS = model.get("steps"), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
+  const counts = model.get("counts"), own = counts.length, deviations = model.get("deviations");
+  const centres = kit.numbers(model, "centres", Int16Array, 2 * counts.reduce((a, b) => a + b), 1 / 4096);
+  // The paper's schedule: beta_t rises along a line.
+  const T = model.get("T"), [low, high] = model.get("ends");
+  const bar = kit.alphaBar(Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low)));
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+  // Of one training, from `reset` on; then what is being worked at, and when it was last painted.
+  let data, real, fresh, least, student, losses, drawn, distance;
+  let task, timer, gap, painted = 0, cross = [0, 0];
+
+  const words = { xlabel: "first number", ylabel: "second number", height: 350 };
+  const [left, right] = [0, 1].map(() => kit.plot({ x: [-REACH, REACH], y: [-REACH, REACH], label: "", ...words }));
+  const curve = kit.plot({ x: [0, STEPS], y: [0, 1], xlabel: "step", ylabel: "loss", label: "", height: 190 });
+  const path = ({ svg }, kind, style = "") => svg.appendChild(kit.el("path", { class: kind, style }));
+  const dots = path(left, "dw-line dw-dot dw-1"), crosses = path(left, "dw-line dw-2", "stroke-width: 1.4"), aim = path(left, "dw-line dw-4");
+  const needles = path(right, "dw-marker dw-3", "fill-opacity: 0.6"), lines = path(right, "dw-line dw-2");
+  const [learnt, exact] = ["dw-2", "dw-3 dw-dash"].map(curve.line);
+  const facts = kit.facts(), status = kit.el("p", { role: "status" });
+  // They change many times a second. A screen reader hears the status: how it began, and how it ended.
+  facts.setAttribute("aria-live", "off");
+  const say = (text) => {
+    status.textContent = text;
+  };
+
+  const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+  const draws = (uniform) => {
+    const points = new Float64Array(2 * POINTS);
+    for (let i = 0; i < POINTS; i++) points.set(data.draw(uniform, 3 * i), 2 * i);
+    return points;
+  };
+
+  // What the exact z costs (eq-training-loss): no network is below it.
+  function* measure() {
+    const n = 4096, uniform = stream(0, 4);
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const t = 1 + Math.floor((T * (i + uniform(6 * i))) / n), [a, b] = data.draw(uniform, 6 * i + 1);
+      const [z, w] = gaussians(uniform, 6 * i + 4), root = Math.sqrt(bar[t]), rest = Math.sqrt(1 - bar[t]);
+      const [u, v] = data.exact(root * a + rest * z, root * b + rest * w, t);
+      sum += ((u - z) ** 2 + (v - w) ** 2) / (2 * n);
+      if (i % 64 === 0) yield;
+    }
+    least = sum;
+  }
+  function* look(way) {
+    drawn = (yield* walk(student.ask, bar, way ? T : QUICK, POINTS, stream(model.get("seed"), 2), way)).slice();
+    distance = energy(drawn, real);
+  }
+  function* learning() {
+    if (!least) yield* measure();
+    while (losses.length < STEPS) {
+      losses.push(student.learn());
+      yield;
+      if (losses.length % LOOK === 0) yield* look(0);
+    }
+    if (model.get("way")) yield* look(1);
+  }
+
+  // Work in slices of a few milliseconds, so that the page stays quick.
+  const go = (work, ended) => {
+    clearTimeout(timer);
+    task = work;
+    const slice = () => {
+      if (performance.now() > painted + 150) {
+        draw();
+        timer = setTimeout(slice);
+        return;
+      }
+      const until = performance.now() + 8;
+      let done = !place.isConnected;
+      while (!done && performance.now() < until) done = task.next().done;
+      if (done) halt(ended());
+      else timer = setTimeout(slice);
+    };
+    slice();
+  };
+  const halt = (text) => {
+    clearTimeout(timer);
+    task = null;
+    button.textContent = "Start";
+    say(text);
+    draw();
+  };
+  const toggled = () => {
+    if (button.textContent === "Pause") return halt(`Paused after step ${losses.length}.`);
+    if (!data) return say(help);
+    if (losses.length === STEPS) reset();
+    button.textContent = "Pause";
+    say("Learning.");
+    go(learning(), () => `Done after ${STEPS} steps. Loss ${loss()}, exact z ${kit.number(least, 3)}; samples' distance ${off()}, of fresh data ${kit.number(fresh, 2)}.`);
+  };
+  const NONE = "none yet";
+  const loss = () => (losses.length ? kit.number(mean(losses.slice(-250)), 3) : NONE);
+  const off = () => (drawn ? kit.number(distance, 2) : NONE);
+  const help = "Place points first: press on the left picture, or go there by Tab, move with the arrow keys, and press Enter.";
+
+  const reset = () => {
+    const which = model.get("data"), from = 2 * counts.slice(0, which).reduce((a, b) => a + b, 0);
+    const mine = which === own ? model.get("points").flat() : centres.subarray(from, from + 2 * counts[which]);
+    losses = [];
+    drawn = least = data = null;
+    if (mine.length) {
+      data = blobs(mine, deviations[which], bar);
+      real = draws(stream(0, 3));
+      // What two sets of fresh data are apart on average, as sets of so many points are never quite the same.
+      fresh = (2 * apart(real, draws(stream(1, 3)))) / POINTS;
+      student = learner({ bar, data, seed: model.get("seed"), steps: STEPS });
+    }
+    halt(mine.length ? "Ready." : help);
+  };
+
+  const spot = ({ px, py }, x, y) => `${px(x).toFixed(1)} ${py(y).toFixed(1)}`;
+  const scatter = (points, mark) => {
+    let text = "";
+    for (let i = 0; i < points.length; i += 2) {
+      const [x, y] = [points[i], points[i + 1]];
+      if (Math.abs(x) < REACH && Math.abs(y) < REACH) text += `M${spot(left, x, y)}${mark}`;
+    }
+    return text;
+  };
+
+  // Against the noise, which is where the score points. Noise of length 1 is 0.25 long, and of more than 2 as long as 2.
+  const grid = Float64Array.from({ length: 242 }, (_, i) => 0.54 * ((i % 2 ? Math.floor(i / 22) : (i >> 1) % 11) - 5));
+  const along = (u, v) => [u, v].map((value) => -value * Math.min(0.25, 0.5 / Math.hypot(u, v)));
+  const arrows = (t) => {
+    const guess = student.ask(grid, t);
+    let needle = "", line = "", gap = 0;
+    for (let i = 0; i < grid.length; i += 2) {
+      const x = grid[i], y = grid[i + 1], [p, q] = along(...data.exact(x, y, t)), [u, v] = along(guess[i], guess[i + 1]);
+      const wide = 0.07 / (Math.hypot(p, q) || 1);
+      needle += `M${spot(right, x + p, y + q)}L${spot(right, x - wide * q, y + wide * p)}L${spot(right, x + wide * q, y - wide * p)}Z`;
+      line += `M${spot(right, x, y)}L${spot(right, x + u, y + v)}`;
+    }
+    needles.setAttribute("d", needle);
+    lines.setAttribute("d", line);
+    // How far they are apart where the points are at this time.
+    const uniform = stream(0, 5), x = real.map((value) => Math.sqrt(bar[t]) * value);
+    for (let i = 0; i < x.length; i += 2) gaussians(uniform, i).forEach((z, axis) => (x[i + axis] += Math.sqrt(1 - bar[t]) * z));
+    const answer = student.ask(x, t);
+    for (let i = 0; i < x.length; i += 2) {
+      const [u, v] = data.exact(x[i], x[i + 1], t);
+      gap += ((answer[i] - u) ** 2 + (answer[i + 1] - v) ** 2) / x.length;
+    }
+    return kit.number(Math.sqrt(gap), 3);
+  };
+
+  const paint = () => {
+    const placing = model.get("data") === own, [x, y] = cross;
+    aim.setAttribute("d", placing ? `M${spot(left, x - 0.2, y)}L${spot(left, x + 0.2, y)}M${spot(left, x, y - 0.2)}L${spot(left, x, y + 0.2)}` : "");
+    pad.tabIndex = placing ? 0 : -1;
+    dots.setAttribute("d", data ? scatter(real, "h0") : "");
+    crosses.setAttribute("d", drawn ? scatter(drawn, "m-2.5-2.5l5 5m0-5l-5 5") : "");
+    if (!data) [needles, lines].forEach((one) => one.setAttribute("d", ""));
+    gap = data ? arrows(model.get("t")) : NONE;
+    const ends = Array.from({ length: Math.ceil(losses.length / 25) }, (_, i) => Math.min(25 * i + 25, losses.length));
+    learnt(ends, ends.map((end, i) => mean(losses.slice(25 * i, end))));
+    exact(least ? [0, STEPS] : [], [least, least]);
+    left.say(`The data${drawn ? `, and samples at a distance of ${off()}` : ""}. ${placing ? `${model.get("points").length} points placed.` : ""}`);
+    right.say(`Learnt and exact arrows at time ${model.get("t")}; they differ by ${gap}.`);
+    curve.say(`The loss up to step ${losses.length}: ${loss()}.`);
+  };
+  const draw = () => {
+    painted = performance.now();
+    // Readers who prefer reduced motion see the numbers run, and the pictures when they stand.
+    if (!task || !calm.matches) paint();
+    facts.write([
+      ["step:", String(losses.length)],
+      ["loss, last 250 steps:", loss()],
+      ["loss of the exact z:", least ? kit.number(least, 3) : NONE],
+      [`arrows differ at t = ${model.get("t")} by`, gap],
+      ["samples' distance from the data:", off()],
+      ["that of fresh data:", data ? kit.number(fresh, 2) : NONE],
+    ]);
+  };
+
+  // Points of the reader's own, by pointer or keyboard.
+  const put = (points) => {
+    model.set("points", points);
+    model.save_changes();
+  };
+  const add = () => {
+    const points = model.get("points");
+    if (points.length >= MOST) return say(`${MOST} points are the most.`);
+    put([...points, cross]);
+    say(`Point ${points.length + 1} at ${cross.map((value) => kit.number(value, 2)).join(", ")}.`);
+  };
+  const limited = (value) => Math.round(20 * Math.min(2.5, Math.max(-2.5, value))) / 20;
+  const clicked = (event) => {
+    if (model.get("data") !== own) return;
+    const box = left.svg.getBoundingClientRect(), scale = 360 / box.width, width = left.px(REACH) - left.px(-REACH);
+    const across = ((event.clientX - box.left) * scale - left.px(0)) / width, up = (left.py(0) - (event.clientY - box.top) * scale) / (left.py(-REACH) - left.py(REACH));
+    cross = [across, up].map((share) => limited(2 * REACH * share));
+    add();
+  };
+  const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const pressed = (event) => {
+    if (model.get("data") !== own) return;
+    const move = MOVES[event.key];
+    if (move) {
+      cross = cross.map((value, axis) => limited(value + 0.1 * move[axis]));
+      say(`Cross at ${cross.map((value) => kit.number(value, 2)).join(", ")}.`);
+      draw();
+    } else if (event.key === "Enter" || event.key === " ") add();
+    else if (event.key === "Backspace" || event.key === "Delete") put(model.get("points").slice(0, -1));
+    else return;
+    event.preventDefault();
+  };
+  const pad = kit.el(
+    "div",
+    {
+      class: "dw-pad", role: "application", "data-lm-suppress-shortcuts": "true", onclick: clicked, onkeydown: pressed,
+      "aria-label": "Place points: the arrow keys move the cross, Enter places a point, Backspace takes the last one away",
+    },
+    left.svg,
+  );
+
+  const button = kit.el("button", { type: "button", onclick: toggled }, "Start");
+  kit.stage(
+    place,
+    "A small network learns",
+    kit.row(
+      kit.el("div", { class: "dw-control" }, button, kit.el("button", { type: "button", onclick: () => reset() }, "Reset")),
+      kit.choice(model, "data", { label: "data", options: ["ring", "spiral", "mixture of five", "your own points"] }),
+      kit.slider(model, "seed", { label: "seed", min: 0, max: 99 }),
+      kit.choice(model, "way", { label: "drawn by", options: [`DDIM, ${QUICK} steps`, `Algorithm 2, ${T} steps`] }),
+    ),
+    status,
+    kit.row(pad, kit.el("div", { class: "dw-pad" }, right.svg)),
+    kit.legend([["dw-1", "data (dots)"], ["dw-2", "samples (crosses), learnt arrows (lines), loss"], ["dw-3", "exact arrows (wedges), loss of the exact z (dashed)"]]),
+    kit.row(kit.slider(model, "t", { label: "arrows at time t", min: 1, max: T })),
+    kit.row(curve.svg, facts),
+  );
+  for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset());
+  model.on("change:way", () => {
+    if (!task && losses.length) go(look(model.get("way")), () => "Drawn.");
+  });
+  model.on("change:t", () => draw());
+  reset();
+}
+export default { render };
