@@ -42,7 +42,7 @@ class Served:
 class Stand:
     """A page with widgets in a tab of its own; `foreign` and `complaints` stay empty if all is well."""
 
-    def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, **context):
+    def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, init="", **context):
         twins = "".join(widget.twin() for widget in widgets)
         write(folder, scripts() | live_scripts())
         names = ["host", *sorted(set(USED.findall(twins)))]
@@ -54,6 +54,7 @@ class Stand:
         self.foreign, self.complaints = [], []
         self.context = browser.new_context(color_scheme=theme, **context)
         self.context.route("**/*", lambda route: self._route(route, origin))
+        self.context.add_init_script(init or "0")  # runs before the page's own
         self.page = self.context.new_page()
         self.page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -21,7 +21,15 @@ from ddpm_lite import ddim_step, load_pretrained, respace, sample
 from ddpm_lite.checkpoint import PRETRAINED
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.viz import plots
-from ddpm_lite.viz.widgets import AttentionViewer, GuidanceDial, Learner, ReversePath
+from ddpm_lite.viz.widgets import (
+    AttentionViewer,
+    DrawDigit,
+    FewerSteps,
+    GuidanceDial,
+    GuidanceRows,
+    Learner,
+    ReversePath,
+)
 
 FOLDER = train_digits.RESULTS / "widgets"
 SEED = 0
@@ -126,6 +134,16 @@ def learner():
     return widget, {"steps": np.array(list(stages), np.int64), "samples": (samples * 4096).round().astype(np.int16)}
 
 
+def drawing(kind):
+    """The figure of a widget that draws in the page, as Python draws it from the page's noise."""
+
+    def ask(model, schedule):
+        widget = kind()
+        return widget, {"pictures": widget.pictures}
+
+    return ask
+
+
 RECORDS = {  # file: which model, and how
     "reverse-path": ("digits", reverse_path),
     "self-attention": ("digits", self_attention),
@@ -137,6 +155,9 @@ RECORDS = {  # file: which model, and how
     "clothes-guidance": ("fashion", clothes_guidance),
     "clothes-steps": ("fashion", clothes_steps),
     "learner": (None, learner),
+    "draw-a-digit": ("digits-by-label", drawing(DrawDigit)),
+    "guidance-rows": ("digits-by-label", drawing(GuidanceRows)),
+    "fewer-steps": ("digits", drawing(FewerSteps)),
 }
 
 
@@ -146,7 +167,7 @@ def record(name):
     widget, arrays = ask(*load_pretrained(asked)) if asked else ask()
     about = train_digits.circumstances(f"record_widgets.py {name}") | {
         "widget": widget.name if widget is not None else "pictures",
-        "seed": str(SEED),
+        "seed": str(getattr(widget, "seed", SEED)),
     }
     if asked:
         about["weights"] = f"{asked}.safetensors"

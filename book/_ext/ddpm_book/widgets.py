@@ -40,10 +40,11 @@ def scripts():
 
 @cache
 def live_scripts():
-    """The files that pages load on a reader's press, by name: live/NAME.js, each module from its parts."""
+    """The files that pages load on a reader's press, by name: live/NAME.js, each module from its parts; networks."""
     from ddpm_lite.viz import widgets
+    from ddpm_lite.viz.widgets.drawing import NETWORKS, page_file
 
-    made = {}
+    made = {f"networks/{name}.js": page_file(name) for name in NETWORKS}
     for widget in (getattr(widgets, name) for name in widgets.__all__):
         if widget.live:
             parts = [(STATIC / "live" / f"{part}.js").read_text(encoding="utf8") for part in widget.live]

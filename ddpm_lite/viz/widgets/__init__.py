@@ -2,6 +2,7 @@
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.cloud import Cloud
+from ddpm_lite.viz.widgets.drawing import DrawDigit, FewerSteps, GuidanceRows
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
 from ddpm_lite.viz.widgets.learner import Learner
@@ -13,8 +14,11 @@ from ddpm_lite.viz.widgets.reverse import ReversePath
 __all__ = [
     "AttentionViewer",
     "Cloud",
+    "DrawDigit",
+    "FewerSteps",
     "ForwardExplorer",
     "GuidanceDial",
+    "GuidanceRows",
     "Learner",
     "MeanExplorer",
     "MergeExplorer",

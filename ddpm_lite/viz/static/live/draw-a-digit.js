@@ -1,0 +1,121 @@
+// A digit on its way: what we see, the image that the network has in mind, and the noise that it sees, step by step.
+function render({ model, el: place }) {
+  const labels = model.get("labels"), [C, H, W] = model.get("size"), choices = model.get("choices");
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const kinds = [["x", "xₜ", "what we see"], ["image", "x̂₀", "the image in mind"], ["z", "ẑ", "the noise it sees"]];
+  const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
+  facts.setAttribute("aria-live", "off"); // it changes with every step
+  let frames = [], steps = 0, following = false, timer = null;
+
+  const show = () => {
+    const frame = frames[model.get("frame")];
+    if (!frame) return;
+    kinds.forEach(([part, sign, words], i) => {
+      pictures[i].paint(frame[part] ?? new Float64Array(C * H * W), 0, C);
+      pictures[i].say(frame[part] ? `${sign}, ${words}, at t = ${frame.t}` : "no noise is left to see at t = 0");
+    });
+    const largest = frame.image.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    facts.write([["Time t:", String(frame.t)], ["Largest number in x̂₀:", kit.number(largest)]]);
+  };
+  // To a frame that is there; a slider may be ahead of the engine.
+  const go = (to) => model.set("frame", Math.max(0, Math.min(to, frames.length - 1)));
+  const halt = () => {
+    clearInterval(timer);
+    timer = null;
+    following = false;
+    play.textContent = "Play";
+    model.save_changes();
+  };
+  const toggled = () => {
+    if (timer || following) return halt();
+    if (model.get("frame") === steps) go(0);
+    play.textContent = "Pause";
+    timer = setInterval(() => {
+      go(model.get("frame") + Math.ceil(steps / 100));
+      if (model.get("frame") === steps || !play.isConnected) halt();
+    }, 50);
+  };
+  const step = (by) => () => {
+    halt();
+    go(model.get("frame") + by);
+    model.save_changes();
+  };
+  const button = (text, onclick) => kit.el("button", { type: "button", onclick }, text);
+  const play = button("Play", toggled);
+  const obey = () => {
+    play.hidden = calm.matches;
+    if (calm.matches) halt();
+  };
+
+  const named = () => (labels && model.get("label") < labels ? `a ${model.get("label")}` : "a digit");
+  const work = atelier({
+    model,
+    traits: ["label", "seed", "sampler", "variance", "steps", "clip"],
+    next: "Draw another",
+    plan: () => {
+      const ddpm = model.get("sampler") === 1;
+      steps = choices[model.get("steps")];
+      const walk = {
+        steps,
+        label: model.get("label"),
+        seed: model.get("seed"),
+        sampler: ddpm ? "ddpm" : "ddim",
+        variance: model.get("variance") ? "beta" : "beta_tilde",
+        clip: model.get("clip"),
+      };
+      return { walks: [walk], frames: steps + 1, words: `${named()} from seed ${walk.seed} by ${ddpm ? "DDPM" : "DDIM"} in ${steps} steps` };
+    },
+    begin: () => {
+      halt();
+      frames = [];
+      slider.limit(steps);
+      variance.querySelector("select").disabled = model.get("sampler") !== 1;
+      following = !calm.matches;
+      if (following) play.textContent = "Pause";
+    },
+    // x_T first, even if the rest is there as fast.
+    heard: (made) => {
+      const first = !frames.length;
+      frames.push(...made);
+      const fresh = model.get("frame");
+      if (first) go(0);
+      else if (following || (calm.matches && frames.length > steps)) go(frames.length - 1);
+      if (model.get("frame") === fresh) show();
+    },
+    ended: () => {
+      if (following || calm.matches) go(steps);
+      halt();
+      return "Move the slider to see the way.";
+    },
+  });
+
+  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: choices[model.get("steps")], text: (frame) => `t = ${frames[frame]?.t ?? "..."}` });
+  slider.querySelector("input").addEventListener("input", () => {
+    if (timer || following) halt();
+    go(model.get("frame"));
+  });
+  const variance = kit.choice(model, "variance", { label: "variance", options: ["beta-tilde", "beta"] });
+  const digits = [...Array.from({ length: labels }, (_, i) => String(i)), "no label"];
+  kit.stage(
+    place,
+    "Draw a digit",
+    kit.row(
+      ...(labels ? [kit.choice(model, "label", { label: "label", options: digits })] : []),
+      kit.slider(model, "seed", { label: "seed", min: 0, max: 99, text: String }),
+      kit.choice(model, "sampler", { label: "sampler", options: ["DDIM", "DDPM"] }),
+      kit.choice(model, "steps", { label: "steps", options: choices.map(String) }),
+      variance,
+      kit.toggle(model, "clip", { label: "clip" }),
+    ),
+    work.controls,
+    kit.row(...kinds.map(([, sign, words], i) => kit.figure(pictures[i].canvas, `${sign}, ${words}`))),
+    kit.row(slider, kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step on", step(1)))),
+    facts,
+    work.status,
+  );
+  calm.addEventListener("change", obey);
+  obey();
+  model.on("change:frame", show);
+  return work.open();
+}
+export default { render };

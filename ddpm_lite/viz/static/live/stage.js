@@ -1,0 +1,155 @@
+// The engine at work for a widget: in a worker made from its own text, as a page opened as a file may load no other;
+// where workers are refused, on the page in slices, so that the page stays quick.
+
+// A conversation. Told a file, it says that the network is ready, or what is wrong. Told a job, a number and a list of
+// walks, it sends their frames as they come; a new job ends the one before.
+function serve(engine, post, slice) {
+  const { network, walk } = engine();
+  let net, now, work;
+  function* all(walks) {
+    for (const [which, options] of walks.entries()) {
+      for (const frame of walk(net, options)) yield { which, ...frame };
+    }
+  }
+  const turn = (job) => {
+    if (job !== now) return;
+    const until = performance.now() + slice, frames = [];
+    let done = false, error;
+    try {
+      while (!done && performance.now() < until) {
+        const next = work.next();
+        done = next.done;
+        if (!done) frames.push(next.value);
+      }
+    } catch (wrong) {
+      [done, error] = [true, wrong.message];
+    }
+    post({ job, frames, done, error });
+    if (!done) setTimeout(turn, 0, job);
+  };
+  return ({ file, job, walks }) => {
+    if (file) {
+      try {
+        net = network(file);
+        post({ ready: true });
+      } catch (wrong) {
+        post({ error: wrong.message });
+      }
+      return;
+    }
+    now = job;
+    work = all(walks);
+    setTimeout(turn, 0, job);
+  };
+}
+
+// A worker that has answered, or null where none can be had.
+const hire = () =>
+  new Promise((done) => {
+    const text = `const tell = (${serve})(${engine}, (m) => postMessage(m), 30);
+      onmessage = ({ data }) => tell(data);
+      postMessage("here");`;
+    let worker, patience;
+    const refused = (event) => {
+      event?.preventDefault?.();
+      clearTimeout(patience);
+      worker?.terminate();
+      done(null);
+    };
+    try {
+      const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+      worker = new Worker(address);
+      patience = setTimeout(refused, 5000);
+      worker.onerror = refused;
+      worker.onmessage = () => {
+        clearTimeout(patience);
+        URL.revokeObjectURL(address);
+        done(worker);
+      };
+    } catch {
+      refused();
+    }
+  });
+
+// The network's file: on the book's pages host.js has it, in Jupyter Python sends it when it is asked.
+const fetched = (model) => {
+  if (model.file) return model.file(model.get("network"));
+  return new Promise((done) => {
+    model.on("msg:custom", (message) => message.text && done(message));
+    model.send("network");
+  });
+};
+
+// Who draws for a widget. `draw(walks, heard)` hands out what `serve` posts about them and forgets earlier walks.
+const crew = async (file) => {
+  let hear, job = 0;
+  const worker = await hire();
+  const tell = worker ? (message) => worker.postMessage(message) : serve(engine, (message) => hear(message), 12);
+  if (worker) {
+    worker.onmessage = ({ data }) => hear(data);
+    worker.onerror = () => hear({ job, frames: [], done: true, error: "The worker stopped." });
+  }
+  await new Promise((done, failed) => {
+    hear = ({ error }) => (error ? failed(new Error(error)) : done());
+    tell({ file });
+  });
+  const draw = (walks, heard) => {
+    const mine = ++job;
+    hear = (message) => message.job === mine && heard(message);
+    tell({ job: mine, walks });
+  };
+  return { draw, leave: () => worker?.terminate() };
+};
+
+// What the drawing widgets have in common: a button, a bar, a status that a screen reader hears at the beginning and
+// at the end, and what becomes of a change. `plan()` gives the walks and their name in words; `heard(frames)` gets
+// frames as they come, and `ended()` gives what there is to say at the end. On a page that was pressed the first
+// drawing begins at once; in Jupyter it waits for the button.
+const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
+  const status = kit.el("p", { role: "status" }), bar = kit.el("progress", { max: 1, value: 0, "aria-label": "drawn" });
+  let workers = null, started = null;
+  const redraw = async () => {
+    const { walks, words, frames } = plan();
+    let count = 0;
+    started = performance.now();
+    status.textContent = `Drawing ${words}.`;
+    bar.value = 0;
+    bar.max = frames;
+    begin();
+    try {
+      workers ??= crew(await fetched(model));
+      (await workers).draw(walks, (message) => {
+        count += message.frames.length;
+        bar.value = count;
+        if (message.frames.length) heard(message.frames);
+        if (message.error) status.textContent = message.error;
+        else if (message.done) status.textContent = `Done: ${words}, in ${kit.number((performance.now() - started) / 1000, 2)} s. ${ended()}`;
+      });
+    } catch (error) {
+      workers = null;
+      status.textContent = error.message;
+    }
+  };
+  const pressed = () => {
+    if (started === null) return redraw();
+    model.set("seed", (model.get("seed") + 1) % 100);
+    model.save_changes();
+  };
+  const button = kit.el("button", { type: "button", onclick: pressed }, "Draw");
+  for (const trait of traits) model.on(`change:${trait}`, () => started !== null && redraw());
+  return {
+    controls: kit.el("div", { class: "dw-control" }, button, bar),
+    status,
+    // What `render` returns: on a page, once the network is there and whole.
+    open: async () => {
+      if (model.file) {
+        workers = crew(await fetched(model));
+        await workers;
+        redraw();
+      }
+      button.textContent = model.file ? next : "Draw";
+      model.on("change:seed", () => (button.textContent = next));
+      return async () => (await workers)?.leave();
+    },
+  };
+};
