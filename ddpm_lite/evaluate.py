@@ -294,7 +294,8 @@ def floors(
         net, reference, training: as in `measure`.
         count: how many images each row judges, at most as many as there are training images.
         seed: which training images, and the noise.
-        labels: of the training images; with them the rows have agreement, and there is one more.
+        labels: of the training images; with them each label comes as often, the rows have agreement, and there is one
+            row more.
 
     Returns:
         A row of `measure` for each of: "real", training images at random; they "+ noise 0.1"; they blurred, each pixel
@@ -303,7 +304,12 @@ def floors(
     """
     check_whole("count", count, 2, len(training))
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(training), generator=generator)[:count]
+    chosen = torch.randperm(len(training), generator=generator)
+    if labels is not None:
+        # By label in turn, as models are asked: numbers of each label that vary by chance are a distance of their own.
+        counted = nn.functional.one_hot(labels[chosen]).cumsum(0).gather(1, labels[chosen][:, None])[:, 0]
+        chosen = chosen[counted.argsort(stable=True)]
+    chosen = chosen[:count]
     real, known = _floats(training[chosen]), None if labels is None else labels[chosen]
 
     def noise() -> Tensor:

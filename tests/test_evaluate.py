@@ -360,6 +360,20 @@ def test_floors_are_in_order(table):
     assert "agreement" not in table["noise"]
 
 
+def test_floors_have_each_label_as_often(digits, monkeypatch):
+    """The classes' numbers in a random choice are a part of its distance, of which a model that is asked has none."""
+    net, (held_out, _), (training, labels) = digits
+    judged = []
+    monkeypatch.setattr(evaluate, "measure", lambda net, images, *rest: judged.append((images, rest[-1])) or {})
+    floors(net, held_out, training, count=600, seed=0, labels=labels)
+    images, known = judged[0]
+    assert known.bincount().tolist() == [60] * 10
+    assert len(images.flatten(1).unique(dim=0)) == 600
+    assert torch.equal(labels[nearest(images, training)[1]], known)
+    floors(net, held_out, training, count=len(training), seed=0, labels=labels)
+    assert torch.equal(judged[len(judged) // 2][1].bincount(), labels.bincount())
+
+
 def test_nearest_of_the_floors(table, digits):
     _, (held_out, _), (training, _) = digits
     assert table["real"]["nearest"] == pytest.approx(float(nearest(held_out[:400], training)[0].quantile(0.05)))
