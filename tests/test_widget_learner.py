@@ -217,7 +217,7 @@ def test_three_thousand_steps_come_near_the_floor(data):
     for seed in (0, 1):
         code = f"""for (let i = 0; i < steps; i++) student.learn();
         show([7, 8].map((other) => end(walk(student.ask, bar, 50, {n}, stream(other, 2), 0))));"""
-        for samples in node(Learner(data, seed=seed), code):
+        for samples in node(Learner(data, seed=seed), code, timeout=900):
             x = np.array(samples).reshape(-1, 2)
             ratios.append(np.mean([energy(x, one) for one in fresh]) / floor)
     assert np.mean(ratios) < 2, ratios

@@ -22,6 +22,7 @@ PLACES = {
     "03_posterior": {"posterior-explorer"},
     "04_noise_parameterized_mean": {"mean-explorer"},
     "07_attention": {"attention-viewer"},
+    "08_training": {"learner"},
     "09_sampling": {"cloud", "reverse-path"},
     "10_conditioning_and_guidance": {"guidance-dial"},
 }
@@ -61,6 +62,7 @@ def test_scripts_are_light():
 
 def test_every_script_is_a_widget_of_some_chapter():
     names = {name.removesuffix(".js") for name in scripts() if name.endswith(".js")} - {"host"}
+    names |= {twin.name for twin in TWINS if "data-live" in twin.html}
     assert names == set().union(*PLACES.values())
 
 

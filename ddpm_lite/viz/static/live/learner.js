@@ -236,7 +236,7 @@ function render({ model, el: place }) {
   );
   for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset());
   model.on("change:way", () => {
-    if (!task && losses.length) go(look(model.get("way")), () => "Drawn.");
+    if (button.textContent !== "Pause" && losses.length) go(look(model.get("way")), () => "Drawn.");
   });
   model.on("change:t", () => draw());
   reset();
