@@ -52,7 +52,7 @@ PRESETS = {
         lambda folder: load_fashion_mnist("train", folder=folder),
         FASHION_WORDS,
         UNetConfig(sample_size=28, channels=(32, 64, 64), blocks=1, attention_levels=(1, 2), context_dim=32),
-        TrainConfig(steps=3000, batch_size=64, lr=2e-3, warmup=100, ema_decay=0.999),
+        TrainConfig(steps=6000, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.999),
         every=500,
     ),
     # Ho et al. (2020), appendix B, and their code: 35,746,307 parameters, no labels.
