@@ -5,7 +5,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-from ddpm_book.widgets import USED, live_scripts, scripts, write
+from ddpm_book.widgets import first_scripts, live_scripts, scripts, write
 
 PAGE = """<!doctype html>
 <html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>Widgets</title>
@@ -45,8 +45,7 @@ class Stand:
     def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, init="", **context):
         twins = "".join(widget.twin() for widget in widgets)
         write(folder, scripts() | live_scripts())
-        names = ["host", *sorted(set(USED.findall(twins)))]
-        tags = "".join(f'<script defer src="{name}.js"></script>' for name in names)
+        tags = "".join(f'<script defer src="{name}.js"></script>' for name in first_scripts(twins))
         if damage:
             twins = damage(twins)
         (folder / "page.html").write_text(PAGE.format(theme=theme, tags=tags, twins=twins), encoding="utf8")

@@ -13,7 +13,7 @@ import notebooks
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from ddpm_book.widgets import scripts
+from ddpm_book.widgets import live_scripts, scripts
 
 ROOT = Path(__file__).resolve().parent.parent
 # The chapters and the widgets that the reader finds there.
@@ -23,10 +23,12 @@ PLACES = {
     "04_noise_parameterized_mean": {"mean-explorer"},
     "07_attention": {"attention-viewer"},
     "08_training": {"learner"},
-    "09_sampling": {"cloud", "reverse-path"},
-    "10_conditioning_and_guidance": {"guidance-dial"},
+    "09_sampling": {"cloud", "draw-a-digit", "reverse-path"},
+    "10_conditioning_and_guidance": {"guidance-dial", "guidance-rows"},
+    "11_fewer_steps": {"fewer-steps"},
 }
 STATE = re.compile(r'data-state="([^"]*)"')
+LATER = re.compile(r'data-live="([^"]*)"')
 
 Twin = namedtuple("Twin", "name chapter html")
 Twin.twin = lambda self: self.html
@@ -56,13 +58,24 @@ def test_every_widget_stands_in_its_chapter():
 def test_scripts_are_light():
     weights = {name: len(text.encode()) for name, text in scripts().items() if name.endswith(".js")}
     assert sum(weights.values()) <= 40_000, weights
-    heaviest = max(weight for name, weight in weights.items() if name != "host.js")
+    heaviest = max(weight for name, weight in weights.items() if name not in ("host.js", "press.js"))
     assert weights["host.js"] + heaviest <= 15_000, weights
 
 
+def test_heavy_widgets_are_light_until_they_are_pressed():
+    """Before the press, under 20 kB beside the still figure: frame, styles, state. After it: the module, a network."""
+    frame = sum(len(scripts()[name].encode()) for name in ("host.js", "press.js", "widgets.css"))
+    for twin in TWINS:
+        if names := LATER.findall(twin.html):
+            assert frame + len(twin.html.partition('<div class="ddpm-widget ddpm-widget-still">')[0].encode()) < 20_000
+            weights = {name: len(live_scripts()[f"{name}.js"].encode()) for name in names[0].split()}
+            assert sum(weights.values()) < 640_000, weights
+            assert weights[f"live/{twin.name}"] < 40_000, weights
+
+
 def test_every_script_is_a_widget_of_some_chapter():
-    names = {name.removesuffix(".js") for name in scripts() if name.endswith(".js")} - {"host"}
-    names |= {twin.name for twin in TWINS if "data-live" in twin.html}
+    names = {Path(name).stem for name in scripts() if name.endswith(".js")} - {"host", "press"}
+    names |= {Path(name).stem for name in live_scripts() if name.startswith("live/")}
     assert names == set().union(*PLACES.values())
 
 
@@ -90,28 +103,49 @@ def test_without_scripts_the_figure_is_there(twin, browser, tmp_path):
     assert box["height"] > 20
 
 
-def broken(state):
-    """Ways in which a page's state can be damaged, and the word that the reader should find."""
+def broken(twin):
+    """Ways in which a page's state can be damaged."""
+    state = json.loads(unescape(STATE.search(twin.html)[1]))
     packed = sorted(name for name, value in state.items() if isinstance(value, dict))
-    without = {name: value for name, value in state.items() if name != packed[0]}
-    cut = state | {packed[0]: {"bytes": state[packed[0]]["bytes"][:-8]}}
-    return {"no JSON": "{", "a part is missing": json.dumps(without), "bytes are missing": json.dumps(cut)}
+    gone = (packed or sorted(state))[0]
+    ways = {"no JSON": "{", "a part is missing": json.dumps({k: v for k, v in state.items() if k != gone})}
+    if packed:
+        ways["bytes are missing"] = json.dumps(state | {gone: {"bytes": state[gone]["bytes"][:-8]}})
+    return ways
+
+
+def press(place):
+    """Start a heavy widget, as a reader would."""
+    if place.get_attribute("data-live") and place.get_by_role("alert").count() == 0:
+        place.get_by_role("button").first.click()
+
+
+def started(page):
+    """Start all heavy widgets of a page, and wait until they stand."""
+    for place in page.locator("[data-live]").all():
+        press(place)
+        place.locator(".ddpm-widget-still").wait_for(state="hidden", timeout=60_000)
 
 
 @pytest.mark.html
-@pytest.mark.parametrize("kind", ["no JSON", "a part is missing", "bytes are missing"])
-@every_twin
+@pytest.mark.parametrize(
+    ("twin", "kind"),
+    [(twin, kind) for twin in TWINS for kind in broken(twin)],
+    ids=lambda value: value if isinstance(value, str) else f"{value.chapter[:2]}-{value.name}",
+)
 def test_damaged_state_is_one_line_and_breaks_nothing_else(twin, kind, stand):
-    state = json.loads(unescape(STATE.search(twin.html)[1]))
-    damaged = broken(state)[kind].replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    damaged = broken(twin)[kind].replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     worse = Twin(twin.name, twin.chapter, STATE.sub(lambda _: f'data-state="{damaged}"', twin.html))
     page = stand(worse, twin).page
     places = page.locator("[data-widget]")
+    press(places.nth(0))
     line = places.nth(0).locator("[role=alert]")
+    line.wait_for()
     assert "could not start" in line.inner_text()
     assert "\n" not in line.inner_text().strip()
     assert places.nth(0).locator(".ddpm-widget-still").is_visible()
-    assert places.nth(1).locator(".ddpm-widget-still").is_hidden()
+    press(places.nth(1))
+    places.nth(1).locator(".ddpm-widget-still").wait_for(state="hidden")
     assert places.nth(1).locator("input, select, button, [tabindex]").count() > 0
 
 
@@ -119,6 +153,7 @@ def test_damaged_state_is_one_line_and_breaks_nothing_else(twin, kind, stand):
 def test_all_widgets_share_a_page(stand):
     page = stand(*TWINS).page
     assert page.locator("[data-widget]").count() == len(TWINS)
+    started(page)
     assert page.locator("[role=alert]").count() == 0
     assert page.evaluate("() => new Set(Array.from(document.querySelectorAll('[id]'), (e) => e.id)).size") == (
         page.locator("[id]").count()
@@ -129,6 +164,7 @@ def test_all_widgets_share_a_page(stand):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_widgets_are_accessible(theme, stand):
     page = stand(*TWINS, theme=theme, reduced_motion="reduce").page
+    started(page)
     found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
     assert [
         (v["id"], node["html"]) for v in found for node in v["nodes"] if v["impact"] in ("serious", "critical")
@@ -139,6 +175,7 @@ def test_widgets_are_accessible(theme, stand):
 @every_twin
 def test_on_a_phone_nothing_stands_out(twin, stand):
     page = stand(twin, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
+    started(page)
     assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     for control in page.locator(".ddpm-widget input[type=range], .ddpm-widget button, .ddpm-widget select").all():
         if control.is_visible():
@@ -149,6 +186,7 @@ def test_on_a_phone_nothing_stands_out(twin, stand):
 @every_twin
 def test_every_control_has_a_name_and_is_reached_by_tab(twin, stand):
     page = stand(twin).page
+    started(page)
     controls = page.locator(".ddpm-widget:not(.ddpm-widget-still) :is(input, select, button, [tabindex='0'])")
     expected = sum(control.is_visible() and control.is_enabled() for control in controls.all())
     reached = set()

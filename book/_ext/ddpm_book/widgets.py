@@ -1,7 +1,7 @@
 """Puts the widgets' scripts on the pages that hold widgets, and on no other.
 
 A page opened as a file may not import modules, so each module becomes a classic script that hands itself to host.js.
-Heavy widgets are not on the page: host.js loads them, from the same folder, when a reader presses their button.
+Heavy widgets are not on the page: press.js loads them, from the same folder, when a reader presses their button.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from sphinx.util import logging
 
 STATIC = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz" / "static"
-USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once; a heavy one needs host.js alone
+USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once, unlike the heavy ones
 logger = logging.getLogger(__name__)
 
 
@@ -66,6 +66,11 @@ def write_scripts(app):
     app.config.html_static_path.append(str(folder.parent))
 
 
+def first_scripts(page):
+    """The scripts that a page loads by itself, in order."""
+    return ["host", *sorted(set(USED.findall(page))), *["press"] * ("data-live=" in page)]
+
+
 def add_scripts(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     used = sorted(set(USED.findall(body)))
@@ -74,7 +79,7 @@ def add_scripts(app, pagename, templatename, context, doctree):
             logger.warning("%s: there is no widget %s in ddpm_lite/viz/static", pagename, name)
     if 'data-widget="' in body:
         app.add_css_file("widgets/widgets.css")
-        for name in ["host", *used]:
+        for name in first_scripts(body):
             app.add_js_file(f"widgets/{name}.js", loading_method="defer")
 
 

@@ -38,7 +38,7 @@ class Widget(anywidget.AnyWidget):
     A heavy one has its module in static/live/ and says `live`, what the module is put together from, in order, as in
     `live = ("unet", "draw-a-digit")` with `_esm = module("live/unet", "live/draw-a-digit")`; and `press`, the words on
     a button. The book's page then holds the still figure and that button, and loads the module when it is pressed:
-    host.js waits for what `render` returns, hides the figure, and puts the widget there, which may move at once, as
+    it waits for what `render` returns, hides the figure, and puts the widget there, which may move at once, as
     the reader has asked for it. `files` names what else is loaded then. In Jupyter `render` is called at once.
     """
 

@@ -1,0 +1,105 @@
+"""Time the network in the page: how long a reader waits for a digit, and how quick the page stays meanwhile.
+
+    python tools/time_live.py                 print the times
+    python tools/time_live.py --throttle 6    ... and those of a CPU that is six times slower, in the place of four
+
+Headless Chromium opens a page from file://, and presses the button of "Draw a digit" for the first time: the script,
+the network's file and the worker are loaded then, and a digit is drawn in 50 steps of DDIM. Then it draws one in the
+1,000 steps of DDPM. For the slow CPU it opens the page again and refuses it workers, because Chromium slows a page's
+main thread only (CDP's Emulation.setCPUThrottlingRate): the page then draws by itself, in slices. The clock of the page
+is read at the press, and when the status says that the digit is done. Meanwhile a timer asks for its turn every
+millisecond: the longest time between two turns is the longest block of the main thread.
+
+Other work on the machine makes the times longer. So the first line says how busy it was.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "book" / "_ext")]
+
+import chromium  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+from stands import Stand  # noqa: E402
+
+from ddpm_lite.viz.widgets import DrawDigit  # noqa: E402
+
+RECORD = ROOT / "book" / "results" / "widgets" / "draw-a-digit.safetensors"
+BLOCK = 100  # milliseconds
+
+CLOCK = """() => {
+  window.longest = 0;
+  let last = performance.now();
+  const channel = new MessageChannel();
+  channel.port1.onmessage = () => setTimeout(turn, 1);
+  const turn = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+    channel.port2.postMessage(0);
+  };
+  turn();
+}"""
+# Do something, and wait until the status says that a digit is done, as a reader sees it.
+WAIT = """(what) => new Promise((done) => {
+  const place = document.querySelector("[data-widget]");
+  const start = performance.now();
+  window.longest = 0;
+  const seen = () => {
+    const said = Array.from(place.querySelectorAll("[role=status]"), (line) => line.textContent).join();
+    if (said.includes("Done: ") && said.includes(what.words)) done([performance.now() - start, longest]);
+    else requestAnimationFrame(seen);
+  };
+  if (what.press) place.querySelector("button").click();
+  for (const [trait, value] of Object.entries(what.traits ?? {})) place.model.set(trait, value);
+  seen();
+})"""
+
+
+REFUSE = "window.Worker = class { constructor() { throw new Error('refused'); } };"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU shall be (4)")
+    options = parser.parse_args()
+    path = chromium.find()
+    if not path:
+        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+        print(f"Chromium {browser.version} on {platform.machine()}")
+        print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+        def opened(init=""):
+            one = Stand(browser, Path(folder), [DrawDigit.from_record(RECORD)], init=init)
+            one.page.set_default_timeout(600_000)
+            one.page.evaluate(CLOCK)
+            one.page.wait_for_timeout(500)
+            return one
+
+        def told(one, what, limit, **asked):
+            spent, block = one.page.evaluate(WAIT, asked)
+            verdict = "within" if spent / 1000 < limit and block < BLOCK else "over"
+            print(f"{what:48} {spent / 1000:6.2f} s, longest block {block:4.0f} ms: {verdict} {limit} s and {BLOCK} ms")
+
+        one = opened()
+        told(one, "first press to a digit in 50 steps of DDIM", 1.5, press=True, words="in 50 steps")
+        told(one, "1,000 steps of DDPM", 8, traits={"sampler": 1, "steps": 3}, words="by DDPM in 1000 steps")
+        one.context.close()
+        one = opened(REFUSE)
+        told(one, "first press where workers are refused", 1.5, press=True, words="in 50 steps")
+        one.context.new_cdp_session(one.page).send("Emulation.setCPUThrottlingRate", {"rate": options.throttle})
+        slow = f"1,000 steps of DDPM, CPU throttled {options.throttle:g} times"
+        told(one, slow, 30, traits={"sampler": 1, "steps": 3}, words="by DDPM in 1000 steps")
+        one.context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
