@@ -286,7 +286,7 @@ class Desk:
 
     def until(self, step):
         self.page.wait_for_function(
-            "(step) => Number(document.querySelector('.dw-facts dd').textContent) >= step", arg=step, timeout=60_000
+            "(step) => Number(document.querySelector('.dw-facts dd').textContent) >= step", arg=step, timeout=240_000
         )
 
     def drawing(self, number):
@@ -445,20 +445,20 @@ def test_reduced_motion_paints_at_the_end_only(stand):
 
 
 @pytest.mark.html
-def test_the_page_is_never_blocked(stand):
+def test_the_page_is_never_blocked(stand, browser, tmp_path):
+    """No task of the page takes 100 ms of processor time; a clock on the wall would count other programs too."""
     desk = Desk(stand, Learner("spiral"))
-    desk.page.evaluate(
-        """() => {
-          window.longest = [];
-          new PerformanceObserver((list) => longest.push(...list.getEntries().map((e) => e.duration)))
-            .observe({ entryTypes: ['longtask'] });
-        }"""
+    browser.start_tracing(
+        page=desk.page, path=tmp_path / "trace.json", categories=["disabled-by-default-devtools.timeline"]
     )
     desk.button("Start").click()
     desk.until(210)
     desk.button("Pause").click()
-    # two long ones may be another program's, which had the processor
-    assert sorted([0, 0, 0, *desk.page.evaluate("longest")])[-3] < 100
+    browser.stop_tracing()
+    events = json.loads((tmp_path / "trace.json").read_text(encoding="utf8"))["traceEvents"]
+    times = [event["tdur"] / 1000 for event in events if event["name"] == "RunTask" and "tdur" in event]
+    assert len(times) > 100
+    assert max(times) < 100
 
 
 @pytest.mark.html
@@ -467,7 +467,7 @@ def test_a_whole_training_ends_near_its_data(stand):
     desk = Desk(stand, Learner("mixture", way="DDPM", steps=300))
     desk.button("Start").click()
     desk.page.wait_for_function(
-        "document.querySelector('p[role=status]').textContent.startsWith('Done')", timeout=60_000
+        "document.querySelector('p[role=status]').textContent.startsWith('Done')", timeout=240_000
     )
     facts = desk.stand.facts()
     assert desk.said() == (
@@ -480,7 +480,7 @@ def test_a_whole_training_ends_near_its_data(stand):
     mixture = Learner("mixture").mixture()
     assert fresh == pytest.approx(floor_of(mixture, 256), rel=0.1)
     desk.page.get_by_label("drawn by").select_option("DDIM, 50 steps")
-    desk.page.wait_for_function("document.querySelector('p[role=status]').textContent === 'Drawn.'", timeout=60_000)
+    desk.page.wait_for_function("document.querySelector('p[role=status]').textContent === 'Drawn.'", timeout=240_000)
     assert desk.stand.facts()[DISTANCE] != facts[DISTANCE]
     desk.button("Start").click()
     desk.button("Pause").click()
