@@ -56,14 +56,14 @@ def report(
     folder: Path | None = None,
     watched: Callable[[Iterator, int], Iterator] = lambda states, total: states,
 ) -> dict:
-    """A row for each seed, their mean and spread, and the rows of `floors` at the same count.
+    """A row for each seed, their mean and spread, and those of the rows of `floors` with the same count and seeds.
 
     Args:
         model: draws images of one of the data sets; one that knows labels is asked for all in turn.
         schedule: what is walked.
         step: of the sampler.
         count: images of each row, 4 or more, at most as many as there are training images.
-        seeds: one or more; the first is the seed of the floors too.
+        seeds: one or more.
         scale: guidance weight.
         folder: where the data set's files are.
         watched: what a sampler's states go through, for a bar.
@@ -89,7 +89,9 @@ def report(
         images = drawn(chosen, schedule, step, (count, *shape), labels, seed, device, watched)
         seconds = time.perf_counter() - begun
         rows.append({"seed": seed, **measure(net, images, seen, training, labels), "seconds": round(seconds, 1)})
-    columns = {column: torch.tensor([row[column] for row in rows]).double() for column in COLUMNS if column in rows[0]}
+    tables = [floors(net, held_out, training, count, seed, known) for seed in seeds]
+    known_worth = {name: summed_up([table[name] for table in tables]) for name in tables[0]}
+    mean, spread = summed_up(rows)
     found = {
         "data": name,
         "count": count,
@@ -97,9 +99,10 @@ def report(
         "accuracy": class_agreement(net, held_out, truth),
         "weights": weights,
         "rows": rows,
-        "mean": {column: float(values.mean()) for column, values in columns.items()},
-        "spread": {column: float(values.std()) for column, values in columns.items()} if len(rows) > 1 else {},
-        "floors": floors(net, held_out, training, count, seeds[0], known),
+        "mean": mean,
+        "spread": spread,
+        "floors": {name: mean for name, (mean, _) in known_worth.items()},
+        "floors_spread": {name: spread for name, (_, spread) in known_worth.items()},
     }
     # Those of the processor are the same on a machine that is busy with other things.
     seconds = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
@@ -125,6 +128,13 @@ def drawn(
         ((_, x_0),) = deque(watched(states, schedule.T + 1), maxlen=1)
         images.append(x_0.float().cpu().clamp(-1, 1))
     return torch.cat(images)
+
+
+def summed_up(rows: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean and the standard deviation of each column; of one row there is no deviation."""
+    columns = {column: torch.tensor([row[column] for row in rows]).double() for column in COLUMNS if column in rows[0]}
+    spread = {column: float(values.std()) for column, values in columns.items()} if len(rows) > 1 else {}
+    return {column: float(values.mean()) for column, values in columns.items()}, spread
 
 
 def hashed(model: torch.nn.Module) -> str:
@@ -153,7 +163,7 @@ def table(found: dict) -> str:
     for name, row in rows.items():
         lines.append(f"{name:<{wide}}" + "".join(f"{row[c]:11.3f}" if c in row else " " * 11 for c in COLUMNS).rstrip())
     times = found["mean"]["frechet"] / found["floors"]["real"]["frechet"]
-    lines.append(f"The Frechet distance is {times:.1f} times that of {found['count']:,} real images.")
+    lines.append(f"The Frechet distance is {times:.1f} times that of as many real images.")
     lines.append(f"The classifier, that agreement is with, reads {found['accuracy']:.1%} of held-out images right.")
     return "\n".join(lines)
 
