@@ -23,7 +23,11 @@ seen = []
 merge.observe(lambda change: seen.append(change["new"]), "t")
 forward.observe(lambda change: seen.append(-change["new"]), "t")
 """
-CELLS = [MAKE, "merge", "forward", "print('observed', seen)", "merge.t = 700; forward.t = 600; print('set')"]
+DRAW = """
+from ddpm_lite.viz.widgets import DrawDigit
+DrawDigit(steps=10, label=5)
+"""
+CELLS = [MAKE, "merge", "forward", "print('observed', seen)", "merge.t = 700; forward.t = 600; print('set')", DRAW]
 
 
 def free_port():
@@ -117,3 +121,12 @@ def test_widgets_live_in_jupyterlab(notebook):
             arg=[number, value],
         )
         assert value in cell.locator("output[for^=dw-t]").inner_text()
+
+
+def test_python_sends_the_network_and_the_page_draws(notebook):
+    cell = run_cell(notebook, 5)
+    cell.get_by_role("button", name="Draw", exact=True).click()
+    cell.get_by_role("status").filter(has_text="Done: a 5 from seed 0 by DDIM in 10 steps").wait_for()
+    assert cell.get_by_label("walk").input_value() == "10"
+    cell.get_by_label("label").select_option("7")
+    cell.get_by_role("status").filter(has_text="Done: a 7 from seed 0").wait_for()

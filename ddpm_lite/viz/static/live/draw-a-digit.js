@@ -77,10 +77,9 @@ function render({ model, el: place }) {
     heard: (made) => {
       const first = !frames.length;
       frames.push(...made);
-      const fresh = model.get("frame");
-      if (first) go(0);
+      if (first && model.get("frame") === 0) show();
+      else if (first) go(0);
       else if (following || (calm.matches && frames.length > steps)) go(frames.length - 1);
-      if (model.get("frame") === fresh) show();
     },
     ended: () => {
       if (following || calm.matches) go(steps);
@@ -89,7 +88,7 @@ function render({ model, el: place }) {
     },
   });
 
-  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: choices[model.get("steps")], text: (frame) => `t = ${frames[frame]?.t ?? "..."}` });
+  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: choices[model.get("steps")], text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
   slider.querySelector("input").addEventListener("input", () => {
     if (timer || following) halt();
     go(model.get("frame"));
