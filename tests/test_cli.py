@@ -266,7 +266,7 @@ WRONG = {
     "device": ("train digits --device tpu", "--device: expected auto, or a device that torch has here"),
     "folder without the data": ("train fashion --data .", "folder: expected one with train-images-idx3-ubyte.gz"),
     "no model": ("sample", "Missing from python -m ddpm_lite sample: MODEL"),
-    "another model": ("sample digit", "model: expected one of digits, digits-by-label, a folder with a checkpoint"),
+    "another model": ("sample digit", "model: expected one of digits, digits-by-label, fashion, a folder with"),
     "not trained yet": ("sample cifar10", "got 'cifar10'; train it first"),
     "a model of another format": ("sample model.ckpt", "model: expected one of digits, digits-by-label"),
     "no such file": ("sample model.safetensors", "path: expected an existing file, got 'model.safetensors'"),
