@@ -34,8 +34,8 @@ MODELS = {  # name: what it draws, the data, and what to keep in mind
         "Clothes of 28x28 pixels, by label, with labels dropped in training so that it can be guided.",
         CLOTHES,
         "Made to teach, and trained on one processor core: prints and patterns are blotchy, and some samples are torn, "
-        "or not what was asked. Ten kinds of clothes from one shop's catalogue, as photographed there; it says nothing of "
-        "clothes or people in general.",
+        "or not what was asked. Ten kinds of clothes from one shop's catalogue, as photographed there; it says nothing "
+        "of clothes or people in general.",
     ),
 }
 COLUMNS = {
