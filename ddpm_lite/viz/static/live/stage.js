@@ -84,7 +84,7 @@ const fetched = (model) => {
 const crew = async (file) => {
   let hear, job = 0;
   const worker = await hire();
-  const tell = worker ? (message) => worker.postMessage(message) : serve(engine, (message) => hear(message), 12);
+  const tell = worker ? (message) => worker.postMessage(message) : serve(engine, (message) => hear(message), 30);
   if (worker) {
     worker.onmessage = ({ data }) => hear(data);
     worker.onerror = () => hear({ job, frames: [], done: true, error: "The worker stopped." });
