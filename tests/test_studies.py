@@ -130,3 +130,29 @@ def test_kept_images_have_the_neighbours_that_they_are_shown_with(digits):
     for name in ("drawn", "held out"):
         _, which = nearest(kept[name], digits)
         torch.testing.assert_close(digits[which], kept[f"{name}: nearest"], atol=0.005, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def training():
+    return read_record(RESULTS / "digits-training.json")["rows"]
+
+
+def test_every_trained_row_has_three_seeds(training):
+    assert {row["row"] for row in training} == set(study_training.ROWS)
+    for name in study_training.ROWS:
+        assert by(training, "seed", row=name, weights="ema") == [0, 1, 2]
+    assert by(training, "seed", weights="last") == [0, 1, 2]
+
+
+def test_what_the_chapter_says_of_the_trained_rows_holds_for_every_seed(training):
+    def found(key, row, weights="ema"):
+        return by(training, key, row=row, weights=weights)
+
+    for averaged, last in zip(found("frechet", "base"), found("frechet", "base", "last"), strict=True):
+        assert averaged < 0.7 * last
+    for averaged, last in zip(found("loss", "base"), found("loss", "base", "last"), strict=True):
+        assert 0.8 * last < averaged < last
+    for other in ("z, bound", "mu", "mu, bound"):
+        assert max(found("frechet", "base")) < min(found("frechet", other))
+    assert max(found("mean", "beta_T = 0.002")) < 0.95 < min(found("mean", "linear, T = 1000"))
+    assert min(found("loss", "beta_T = 0.002")) > 1.5 * max(found("loss", "linear, T = 1000"))

@@ -1,7 +1,7 @@
 """Measure what a shipped model draws, by each kind of walk and each strength of guidance, with the rows to compare it.
 
-    python tools/study_sampling.py digits-by-label     (about forty minutes on one core)
-    python tools/study_sampling.py fashion --steps 10 25 50 100 --scales 0 1 3     (hours)
+    python tools/study_sampling.py digits-by-label     (about an hour of one core)
+    python tools/study_sampling.py fashion --steps 10 25 --scales 0 1     (over an hour; see --help)
 
 NAME is a model that comes with the package and takes labels; the labels 0 to 9 are asked for in turn. Nothing is
 trained here. Each row is drawn with several seeds. Beside them stand real images and what is no image: real ones with
@@ -153,6 +153,7 @@ def main():
     parser.add_argument("--data", choices=IMAGES, help="its data set; by default as its name begins")
     parser.add_argument("--count", type=int, help="images of each row; by default 500 digits, 1000 clothes")
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 25, 50, 100, 250, 1000])
+    parser.add_argument("--kinds", choices=KINDS, nargs="+", default=list(KINDS), help="of steps")
     parser.add_argument("--scales", type=float, nargs="+", default=[0, 0.5, 1, 2, 4])
     parser.add_argument("--guided-kind", choices=KINDS, default="DDIM", help="the steps for the rows of guidance")
     parser.add_argument("--guided-steps", type=int, default=25, help="how many of them")
@@ -165,7 +166,7 @@ def main():
     folder = given.keep or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     study = Study(name, data_set, given.count or IMAGES[data_set], folder)
-    walks = study.walks((kind, steps, 0.0, seed) for steps in given.steps for kind in KINDS for seed in seeds)
+    walks = study.walks((kind, steps, 0.0, seed) for steps in given.steps for kind in given.kinds for seed in seeds)
     guided_by = given.guided_kind, given.guided_steps
     guidance = study.walks((*guided_by, scale, seed) for scale in given.scales for seed in seeds)
     by_scale = {scale: study.drawn(*guided_by, scale, 0)[0] for scale in given.scales}

@@ -1,6 +1,6 @@
 """Train small networks that differ in one thing, measure what they draw, and record it for the chapter on evaluation.
 
-    python tools/study_training.py [--keep FOLDER]     (about half an hour on one core)
+    python tools/study_training.py [--keep FOLDER]     (about 25 minutes of one core)
 
 Unlabelled digits, the U-Net and the recipe of the chapter on training, but 300 steps. Each row is trained with three
 seeds, and each network draws 500 digits in 100 steps of DDPM with beta_tilde. What is drawn stays in FOLDER, if there
@@ -36,7 +36,7 @@ from ddpm_lite import (
     sample,
     z_from_mean,
 )
-from ddpm_lite.evaluate import load_features, measure
+from ddpm_lite.evaluate import frechet_distance, load_features, measure
 from ddpm_lite.process import per_image
 from ddpm_lite.trainer import batch_indices, ema_decay, first_state, randomness_of, update_ema
 
@@ -166,6 +166,13 @@ def made(name: str, seed: int, folder: Path) -> dict:
     return load_file(path)
 
 
+def judged(net, x_0, reference, images) -> dict:
+    """A row of `measure`, and two numbers in pixels: the distance, and how much of the mean real image is there."""
+    x, real = x_0.flatten(1), reference.flatten(1)
+    share = (x.mean(0) @ real.mean(0)) / real.mean(0).square().sum()
+    return measure(net, x_0, reference, images) | {"pixels": frechet_distance(x, real), "mean": float(share)}
+
+
 def main():
     """Train and draw what is missing, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -179,7 +186,7 @@ def main():
             digits = made(name, seed, folder)
             seconds += float(digits["seconds"])
             for weights in ("ema", "last") if name in BOTH else ("ema",):
-                found = measure(net, digits[weights].clamp(-1, 1), reference, images)
+                found = judged(net, digits[weights].clamp(-1, 1), reference, images)
                 row = {
                     "row": name,
                     "weights": weights,

@@ -4,6 +4,7 @@ from math import exp, lgamma, sqrt
 
 import torch
 
+from ddpm_lite import mean_from_noise, predict_x_0
 from ddpm_lite.evaluate import frechet_distance, kernel_distance, nearest, precision_recall
 from equations.checks import by_hand, identity, matches
 
@@ -228,5 +229,20 @@ CHECKS = [
         r"n(x) = \min_i \sqrt{\frac{1}{d} \lVert x - x_i \rVert^2}",
         nearest_by_pairs,
         "a minimum over images is not parsed",
+    ),
+    # what the network should tell
+    identity(
+        "eq-loss-of-image",
+        where={
+            r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v(r"\hat{z}")),
+            "x_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z),
+        },
+    ),
+    identity(
+        "eq-loss-of-mean",
+        where={
+            r"\hat{\mu}_t": lambda s, v: mean_from_noise(s, v.x_t, v.t, v(r"\hat{z}")),
+            r"\tilde{\mu}_t": lambda s, v: mean_from_noise(s, v.x_t, v.t, v.z),
+        },
     ),
 ]
