@@ -2,9 +2,11 @@
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.cloud import Cloud
-from ddpm_lite.viz.widgets.drawing import DrawDigit, FewerSteps, GuidanceRows
+from ddpm_lite.viz.widgets.draw_digit import DrawDigit
+from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
+from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer

@@ -1,0 +1,95 @@
+"""One digit, drawn in the page by the trained network."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import traitlets
+from torch import Tensor
+
+from ddpm_lite.process import predict_x_0
+from ddpm_lite.viz.widgets.base import grey, module, state
+from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, choice_of, label_of, opened, page_walk
+
+
+class DrawDigit(Drawing):
+    """One digit on its way: x_t, x_0_hat and z_hat at every step (alg-sampling).
+
+    Args:
+        pictures: of the still figure, uint8 (3, times, C, H, W): x_t, x_0_hat and z_hat; None draws them now.
+        network: one of NETWORKS.
+        label: which digit; None tells the network no label.
+        seed: of the noise, 0..99.
+        sampler: "ddim" or "ddpm".
+        variance: "beta_tilde" or "beta", for DDPM.
+        steps: 10, 50, 200 or 1000.
+        clip: whether the image in mind is put into [-1, 1] at each step.
+
+    Raises:
+        ValueError: one line names the argument.
+    """
+
+    name = "draw-a-digit"
+    live = ("unet", "stage", "draw-a-digit")
+    press = "Draw a digit here, with the trained network"
+    _esm = module(*(f"live/{part}" for part in live))
+    choices = state(traitlets.List())
+    label = state(traitlets.Int())
+    sampler = state(traitlets.Int())
+    variance = state(traitlets.Int())
+    steps = state(traitlets.Int())
+    clip = state(traitlets.Bool())
+    frame = state(traitlets.Int())
+
+    def __init__(
+        self,
+        pictures: np.ndarray | None = None,
+        *,
+        network: str = "digits-by-label",
+        label: int | None = 3,
+        seed: int = 0,
+        sampler: str = "ddim",
+        variance: str = "beta_tilde",
+        steps: int = 50,
+        clip: bool = True,
+    ):
+        checked = {
+            "label": label_of(label, network),
+            "sampler": choice_of("sampler", sampler, SAMPLERS),
+            "variance": choice_of("variance", variance, VARIANCES),
+            "steps": choice_of("steps", steps, STEPS),
+            "clip": bool(clip),
+        }
+        super().__init__(pictures, network, seed, choices=list(STEPS), frame=0, **checked)
+        if pictures is None:
+            walked = list(self.walk())
+            picked = [walked[round(i * steps / 8)] for i in range(8)]  # not the end, where z_hat is none
+            self.pictures = np.stack([grey(torch.cat([frame[part] for frame in picked])) for part in range(1, 4)])
+
+    def walk(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """What the page computes with the settings of now: (t, x_t, x_0_hat, z_hat), each (1, C, H, W).
+
+        At t = 0 there is no z_hat: zeros stand there, and x_0_hat is the image itself.
+        """
+        model, schedule = opened(self.network)
+        settings = {"sampler": SAMPLERS[self.sampler], "variance": VARIANCES[self.variance], "clip": self.clip}
+        context = torch.tensor([self.label]) if self.labels else None
+        for t, x_t in page_walk(
+            self.network, [self.label], steps=self.choices[self.steps], seeds=[self.seed], **settings
+        ):
+            if t == 0:
+                yield t, x_t, x_t, torch.zeros_like(x_t)
+                return
+            with torch.no_grad():
+                z_hat = model(x_t, t, context)
+            yield t, x_t, predict_x_0(schedule, x_t.double(), t, z_hat.double()).float(), z_hat
+
+    def caption(self) -> str:
+        return "Top: what we see. Middle: the image in mind. Bottom: the noise that the network sees."
+
+    def sentence(self) -> str:
+        what = f"a {self.label}" if self.label < self.labels else "a digit"
+        return (
+            f"Eight moments of {self.choices[self.steps]} steps from noise, on the left, to {what}: what we see, the "
+            "image that the network has in mind, and the noise that it sees."
+        )

@@ -1,0 +1,76 @@
+"""A row of digits for every label, drawn in the page at any scale of guidance."""
+
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from ddpm_lite._check import fail
+from ddpm_lite.viz.widgets import recorded
+from ddpm_lite.viz.widgets.base import grey, module, state
+from ddpm_lite.viz.widgets.drawing import Drawing, choice_of, page_walk
+
+SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class GuidanceRows(Drawing):
+    """A row of digits for every label, drawn at one scale of guidance (eq-guidance).
+
+    Args:
+        pictures: of the still figure, uint8 (labels, count, C, H, W); None draws them now.
+        network: one of NETWORKS, with labels.
+        scale: w, one of SCALES.
+        seed: of the noise, 0..99; all labels get the same.
+        steps: of DDIM, 10, 20 or 50.
+
+    Raises:
+        ValueError: one line names the argument.
+    """
+
+    name = "guidance-rows"
+    live = ("unet", "stage", "guidance-rows")
+    press = "Draw these digits here, at any scale"
+    _esm = module(*(f"live/{part}" for part in live))
+    scales = state(traitlets.List())
+    choices = state(traitlets.List())
+    count = state(traitlets.Int())
+    chosen = state(traitlets.Int())
+    steps = state(traitlets.Int())
+
+    def __init__(
+        self,
+        pictures: np.ndarray | None = None,
+        *,
+        network: str = "digits-by-label",
+        scale: float = 2.0,
+        seed: int = 0,
+        steps: int = 20,
+    ):
+        choices = (10, 20, 50)
+        checked = {"chosen": choice_of("scale", scale, SCALES), "steps": choice_of("steps", steps, choices)}
+        super().__init__(pictures, network, seed, scales=list(SCALES), choices=list(choices), count=4, **checked)
+        if not self.labels:
+            fail(ValueError, "network", "one with labels", repr(network))
+        if pictures is None:
+            self.pictures = grey(self.drawn())
+
+    def drawn(self) -> Tensor:
+        """What the page draws with the settings of now, (labels, count, C, H, W)."""
+        labels = [label for label in range(self.labels) for _ in range(self.count)]
+        seeds = [self.seed * self.count + column for _ in range(self.labels) for column in range(self.count)]
+        walk = page_walk(
+            self.network, labels, steps=self.choices[self.steps], seeds=seeds, scale=self.scales[self.chosen]
+        )
+        *_, (_, x_0) = walk
+        return x_0.unflatten(0, (self.labels, self.count))
+
+    def pixel(self) -> int:
+        return 4 * recorded.tiles(self.pictures).shape[1]
+
+    def caption(self) -> str:
+        return f"Labels 0 to {self.labels - 1} from top to bottom, w = {self.scales[self.chosen]:g}"
+
+    def sentence(self) -> str:
+        return (
+            f"{self.count} digits of each of the {self.labels} labels, a row each, drawn with guidance at "
+            f"w = {self.scales[self.chosen]:g} in {self.choices[self.steps]} steps."
+        )
