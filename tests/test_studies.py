@@ -77,12 +77,11 @@ def test_no_attention_is_no_attention():
 
 
 def test_what_was_drawn_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(study_sampling, "BATCH", 3)
-    x_0, seconds = study_sampling.drawn("digits-by-label", "DDIM", 2, 1.0, 0, 5, tmp_path)
+    x_0, seconds = study_sampling.drawn("digits-by-label", "DDIM", 2, 1.0, 0, 5, 3, tmp_path)
     assert x_0.shape == (5, 1, 8, 8)
     assert x_0.abs().max() <= 1
     monkeypatch.setattr(study_sampling, "load_pretrained", None)  # not asked again
-    again, same = study_sampling.drawn("digits-by-label", "DDIM", 2, 1.0, 0, 5, tmp_path)
+    again, same = study_sampling.drawn("digits-by-label", "DDIM", 2, 1.0, 0, 5, 3, tmp_path)
     assert torch.equal(again, x_0)
     assert same == seconds
 

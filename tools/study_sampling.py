@@ -1,7 +1,7 @@
 """Measure what a shipped model draws, by each kind of walk and each strength of guidance, with the rows to compare it.
 
     python tools/study_sampling.py digits-by-label     (about an hour of one core)
-    python tools/study_sampling.py fashion --steps 10 25 --scales 0 1     (over an hour; see --help)
+    python tools/study_sampling.py fashion --steps 10 25 --scales 0 1     (over an hour; see --help for less)
 
 NAME is a model that comes with the package and takes labels; the labels 0 to 9 are asked for in turn. Nothing is
 trained here. Each row is drawn with several seeds. Beside them stand real images and what is no image: real ones with
@@ -51,7 +51,7 @@ DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}
 IMAGES = {"digits": 500, "fashion": 1000}  # of each row, for each data set
 SIZES = {"digits": [50, 100, 200, 500, 1000], "fashion": [100, 200, 500, 1000, 2000, 5000]}
 SHOWN = 10  # images kept of each scale, one of each label; as many beside their nearest training images
-BATCH = 500  # images drawn at a time
+BATCH = {"digits": 500, "fashion": 50}  # images drawn at a time: as many as the processor's caches like
 
 
 def data(name, part):
@@ -62,13 +62,13 @@ def data(name, part):
     return images.float() / 127.5 - 1, labels
 
 
-def drawn(name, kind, steps, scale, seed, count, folder):
+def drawn(name, kind, steps, scale, seed, count, batch, folder):
     """`count` images, labels 0 to 9 in turn, and the seconds that they took; from the folder if they are there."""
     path = folder / f"{name}, {kind}, {steps} steps, scale {scale:g}, seed {seed}, {count}.safetensors"
     if not path.exists():
         model, schedule = load_pretrained(name)
         asked, start, parts = torch.arange(count) % 10, time.process_time(), []
-        for i, context in enumerate(asked.split(BATCH)):
+        for i, context in enumerate(asked.split(batch)):
             shape = (len(context), model.unet.config.in_channels, *2 * [model.unet.config.sample_size])
             walk, model_ = respace(schedule, steps), guided(model, scale, model.none)
             *_, (_, x_0) = sample(model_, walk, shape, step=KINDS[kind], seed=1000 * i + seed, context=context)
@@ -83,7 +83,7 @@ class Study:
     """A model, the images that it was and was not trained with, and the network in whose features they are compared."""
 
     def __init__(self, name, data_set, count, folder):
-        self.name, self.count, self.folder = name, count, folder
+        self.name, self.count, self.batch, self.folder = name, count, BATCH[data_set], folder
         self.net = load_features(data_set)
         self.images, self.labels = data(data_set, "train")
         self.reference, unseen = data(data_set, "test")
@@ -93,7 +93,7 @@ class Study:
 
     def drawn(self, kind, steps, scale, seed):
         """What one walk draws."""
-        return drawn(self.name, kind, steps, scale, seed, self.count, self.folder)
+        return drawn(self.name, kind, steps, scale, seed, self.count, self.batch, self.folder)
 
     def walks(self, plan):
         """A row for each walk: how it was made, and what it is like."""
