@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import islice
 
 import pytest
 import torch
@@ -32,6 +33,13 @@ def test_shipped_model_is_the_recipes(name):
     assert torch.equal(schedule.beta, recipe["schedule"].beta)
     assert len(record["losses"]) == recipe["config"].steps
     torch.testing.assert_close(recipe["images"], load_digits("train")[0])
+
+
+@pytest.mark.parametrize("name", train_digits.CHAPTERS)
+def test_the_recipe_begins_as_the_record_does(name):
+    recipe, record = train_digits.recipe(name), record_of(name)
+    losses = [state.loss for state in islice(train_digits.run(recipe), 3)]
+    assert losses == pytest.approx(record["losses"][:3], abs=1e-3)
 
 
 def test_the_judge_knows_digits(judge):

@@ -73,14 +73,29 @@ def test_forward_and_gradients_equal_diffusers(name, generator):
     theirs = in_diffusers(config).eval()
     theirs.load_state_dict(ours.state_dict())
     x_t = torch.randn(4, config.in_channels, config.sample_size, config.sample_size, generator=generator)
-    t = torch.tensor([1, 2, 500, 1000])
+    t = torch.cat([torch.tensor([1, 1000]), torch.randint(2, 1000, (2,), generator=generator)])
     z_hat, reference = ours(x_t, t), theirs(x_t, t - 1).sample
-    assert (z_hat - reference).abs().max() <= 1e-5 * max(1, reference.abs().max())
+    assert (z_hat - reference).abs().max() <= 1e-5
     z_hat.square().mean().backward()
     reference.square().mean().backward()
     for key, parameter in ours.named_parameters():
         expected = theirs.get_parameter(key).grad
         assert (parameter.grad - expected).abs().max() <= 1e-4 * expected.abs().max() + 1e-7, key
+
+
+def test_dropout_in_training_equals_diffusers(generator):
+    """Without attention: its layers lay the memory out in another way, and the same seed drops other values."""
+    config = UNetConfig(8, 1, (32, 32), attention_levels=(), middle_attention=False, dropout=0.3)
+    ours = randomise(UNet(config)).train()
+    theirs = in_diffusers(config).train()
+    theirs.load_state_dict(ours.state_dict())
+    x_t, t, found = torch.randn(4, 1, 8, 8, generator=generator), torch.tensor([1, 2, 500, 1000]), []
+    for model, time in ((ours, t), (theirs, t - 1)):
+        torch.manual_seed(0)
+        found.append(model(x_t, time))
+    z_hat, reference = found[0], found[1].sample
+    assert (z_hat - reference).abs().max() <= 1e-5
+    assert (z_hat - ours.eval()(x_t, t)).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -163,6 +178,7 @@ def test_autocast_and_memory_format_are_the_callers_choice(generator):
     torch.testing.assert_close(other.float(), z_hat, rtol=0, atol=0.1 * bound)
     other = model.to(memory_format=torch.channels_last)(x_t.to(memory_format=torch.channels_last), t, context)
     torch.testing.assert_close(other, z_hat, rtol=0, atol=1e-5 * bound)
+    assert other.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_nothing_waits_for_a_value():
@@ -200,8 +216,8 @@ def test_attention_weights_give_the_fused_output(generator):
     q, k, v = (torch.randn(2, 3, n, 8, generator=generator) for n in (5, 7, 7))
     weights = attention_weights(q, k)
     assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
-    torch.testing.assert_close(weights @ v, attention(q, k, v), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5), rtol=0, atol=1e-6)
+    torch.testing.assert_close(weights @ v, attention(q, k, v), rtol=0, atol=1e-6)
 
 
 def test_self_attention_does_not_know_where_a_pixel_is(generator):
