@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import study_sampling
 import study_training
+import time_attention
 import torch
 import train_digits
 from safetensors.torch import load_file
@@ -84,6 +85,25 @@ def test_what_was_drawn_is_kept(tmp_path, monkeypatch):
     again, same = study_sampling.drawn("digits-by-label", "DDIM", 2, 1.0, 0, 5, 3, tmp_path)
     assert torch.equal(again, x_0)
     assert same == seconds
+
+
+def test_both_layers_are_timed_on_the_same_map():
+    rows = time_attention.medians((4, 8), rounds=3, channels=16)
+    assert [row["side"] for row in rows] == [4, 8]
+    for row in rows:
+        assert min(row["attention"], row["convolution"]) > 0
+
+
+def test_the_clock_says_what_the_chapter_says():
+    found = read_record(RESULTS / "attention-cost.json")
+    timed = {row["side"]: row["ratio"] for row in found["rows"]}
+    n, C = {side: side**2 for side in timed}, found["channels"]
+    counted = {side: (4 * n[side] * C**2 + 2 * n[side] ** 2 * C) / (9 * n[side] * C**2) for side in timed}
+    assert timed[16] < 1 < timed[25]
+    above = {side: timed[side] / counted[side] for side in timed}
+    assert all(1 < each <= above[8] < 2 for each in above.values())
+    for row in found["rows"]:
+        assert row["ratio"] == pytest.approx(row["attention"] / row["convolution"], rel=0.01)
 
 
 def test_the_folder_is_no_part_of_the_command(monkeypatch):
