@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -204,7 +205,7 @@ def main(arguments=None):
     with tempfile.TemporaryDirectory() as scratch:
         _quiet_environment(scratch)
         for path in paths:
-            before = path.read_text(encoding="utf8")
+            before, start = path.read_text(encoding="utf8"), time.monotonic()
             try:
                 text = normalise(execute(path))
             except NotebookError as error:
@@ -212,7 +213,8 @@ def main(arguments=None):
                 return 1
             if text != before:
                 write_atomically(path, text)
-            print(f"{path.name}: {'unchanged' if text == before else 'written'}", flush=True)
+            seconds = time.monotonic() - start
+            print(f"{path.name}: {'unchanged' if text == before else 'written'} ({seconds:.0f} s)", flush=True)
     return 0
 
 
