@@ -44,10 +44,15 @@ class LabelEncoder(nn.Module):
         """The tokens of each label. Values are looked at on the CPU only: on a GPU the look would stop the queue."""
         if labels.dtype != torch.int64 or labels.ndim != 1:
             fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
-        if labels.device.type == "cpu" and labels.numel() and not (labels.min() >= 0 and labels.max() <= self.none):
+        if labels.device.type == "cpu":
+            self.check(labels)
+        return self.table(labels).unflatten(1, (self.tokens, self.width))
+
+    def check(self, labels: Int64[Tensor, "B"]) -> None:
+        """Look at every label, on any device; `sample` does it once, before its loop."""
+        if labels.numel() and not (labels.min() >= 0 and labels.max() <= self.none):
             expected = f'every label in 0..{self.labels - 1}, or {self.none} for "no label"'
             fail(ValueError, "labels", expected, f"values in {int(labels.min())}..{int(labels.max())}")
-        return self.table(labels).unflatten(1, (self.tokens, self.width))
 
 
 class ConditionalUNet(nn.Module):
@@ -79,6 +84,10 @@ class ConditionalUNet(nn.Module):
         if context is None:
             context = torch.full((len(x_t),), self.none, device=x_t.device)
         return self.unet(x_t, t, self.encoder(context))
+
+    def check_context(self, context: Int64[Tensor, "B"]) -> None:
+        """Look at every label."""
+        self.encoder.check(context)
 
 
 def drop_labels(labels: Int64[Tensor, "B"], none: int, p: float) -> Int64[Tensor, "B"]:
@@ -135,3 +144,8 @@ class _Guided(nn.Module):
         times = torch.cat([t, t]) if isinstance(t, Tensor) else t
         z_c, z_none = self.model(torch.cat([x_t, x_t]), times, torch.cat([context, none])).chunk(2)
         return z_c + self.scale * (z_c - z_none)
+
+    def check_context(self, context: Tensor) -> None:
+        """Look at the context, if the model knows how."""
+        if hasattr(self.model, "check_context"):
+            self.model.check_context(context)

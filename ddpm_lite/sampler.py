@@ -156,7 +156,7 @@ def sample(
         with: on a schedule re-spaced to 50 of 1000 steps (1000, x_1000), (980, x_980), ..., (20, x_20), (0, x_0).
 
     Raises:
-        ValueError: x_T of another shape.
+        ValueError: x_T of another shape; a context that the model's `check_context`, if it has one, does not accept.
 
     Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device: the same seed on the same device
     gives the same images.
@@ -170,6 +170,8 @@ def sample(
     x_t = torch.randn(shape, **draw) if x_T is None else x_T.to(device, dtype)
     if x_t.shape != tuple(shape):
         fail(ValueError, "x_T", f"shape {tuple(shape)}", describe(x_T))
+    if context is not None and hasattr(model, "check_context"):
+        model.check_context(context)  # here, as in the loop a look at values would make a device wait
     times = schedule.numbers.times
     yield times[-1], x_t
     for t in range(schedule.T, 0, -1):

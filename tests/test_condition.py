@@ -236,3 +236,13 @@ def test_labels_wait_for_no_value_and_follow_the_models_dtype():
     for network in (on_meta, guided(on_meta, 1.0, on_meta.none)):
         assert network(*arguments).shape == x_t.shape
     assert on_meta(*arguments[:2]).shape == x_t.shape
+
+
+def test_sampling_looks_at_every_label_before_its_first_step():
+    """The network itself looks on the CPU only: a device would have to be waited for in every step."""
+    model = labelled_model()
+    model.forward = None  # not to be asked
+    line = '^labels: expected every label in 0..9, or 10 for "no label", got values in 3..11$'
+    for network in (model, guided(model, 1.0, model.none)):
+        with pytest.raises(ValueError, match=line):
+            next(sample(network, PAPER, (2, 1, 8, 8), context=torch.tensor([3, 11])))
