@@ -1,6 +1,7 @@
 """Kill a training at random moments, let it go on, and compare its end with a training that nobody killed.
 
     python tools/kill_and_resume.py                30 kills, at least 5 inside a save; a few minutes
+    python tools/kill_and_resume.py --record       the same, written down in book/results/kill-and-resume.json
     python tools/kill_and_resume.py --kills 6 --in-save 2 --steps 30 --fork
 
 A kill is SIGKILL: the process gets no chance to say goodbye. Those inside a save come at a chosen call of fsync or
@@ -22,6 +23,7 @@ import warnings
 from pathlib import Path
 
 FILES = ("model", "ema", "optimizer")
+RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "kill-and-resume.json"
 CALLS_OF_A_SAVE = 8  # fsync: three files, the manifest, two folders; rename: the new checkpoint, the one that goes
 EVERY = 5
 
@@ -134,6 +136,16 @@ def kill(folder, steps, kills, in_save, seed, fork):
     return count
 
 
+def write_record(options, **found):
+    """What was found, with the machine and the command."""
+    import train_digits  # here: each life runs this file, and needs none of it
+
+    record = train_digits.circumstances(" ".join(["kill_and_resume.py", *sys.argv[1:]]))
+    record |= {"seed": options.seed, "steps": options.steps} | found
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    print(f"wrote {RECORD.relative_to(RECORD.parents[2])}")
+
+
 def main():
     """Kill, compare, say the count; exit 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -142,6 +154,7 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fork", action="store_true", help="fork each life from here, to save the imports")
+    parser.add_argument("--record", action="store_true", help="write down the count and the SHA-256")
     parser.add_argument("--life", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.life:
@@ -166,10 +179,12 @@ def main():
             f"{name}: {one[:16]}... never stopped, {other[:16]}... killed: {'equal' if one == other else 'DIFFERENT'}"
         )
     same = expected == found and losses == found_losses and len(losses) == options.steps
-    said = ", ".join(f"{number} {kind}" for kind, number in count.items())
-    print(
-        f"{sum(count.values())} kills ({said}) in {options.steps} steps, {time.monotonic() - begin:.0f} s; left: {left}"
-    )
+    said, seconds = ", ".join(f"{number} {kind}" for kind, number in count.items()), time.monotonic() - begin
+    print(f"{sum(count.values())} kills ({said}) in {options.steps} steps, {seconds:.0f} s; left: {left}")
+    if options.record:
+        hashes = {name: {"never stopped": a, "killed": b} for name, a, b in zip(FILES, expected, found, strict=True)}
+        equal = {"sha256": hashes, "the losses are equal": losses == found_losses}
+        write_record(options, seconds=round(seconds, 1), kills=count, **equal)
     print("the run that was killed is the run that was never stopped" if same else "THE RUNS DIFFER")
     return 0 if same else 1
 
