@@ -140,13 +140,13 @@ def asked_at(oracle, shift):
     return lambda x_t, t: oracle(x_t, min(max(t + shift, 1), oracle.schedule.T))
 
 
-def wrong_before(schedule, x_t, t, s, z_hat, noise, *, eta=None, clip=False):
+def wrong_before(schedule, x_t, t, s, z_hat, noise, *, eta=None, variance="beta", clip=False):
     """alpha_bar_t in the place of alpha_bar_{t-1}: in DDPM's weight of x_0 (the note's slip), in DDIM's first term."""
     signal, rest = schedule.alpha_bar.sqrt(), schedule.one_minus_alpha_bar
     x_0_hat = (x_t - rest[t].sqrt() * z_hat) / signal[t]
     if eta is None:
         weights = schedule.alpha[t].sqrt() * rest[s] / rest[t], signal[t] * schedule.beta[t] / rest[t]
-        return weights[0] * x_t + weights[1] * x_0_hat + (schedule.beta[t].sqrt() * noise if s else 0)
+        return weights[0] * x_t + weights[1] * x_0_hat + (getattr(schedule, variance)[t].sqrt() * noise if s else 0)
     sigma_2 = eta**2 * schedule.beta_tilde[t]
     return signal[t] * x_0_hat + (rest[s] - sigma_2).sqrt() * z_hat + sigma_2.sqrt() * noise
 
@@ -161,17 +161,39 @@ def variance_for_deviation(schedule, x_t, t, s, z_hat, noise, *, clip=False):
     return x_s + schedule.beta_tilde[t] * noise
 
 
+def wrong_variance(schedule, x_t, t, s, z_hat, noise, *, clip=False):
+    """alpha_bar_t in the place of beta_tilde_t."""
+    return ddpm_step(schedule, x_t, t, s, z_hat, 0 * noise, clip=clip) + schedule.alpha_bar[t].sqrt() * noise
+
+
+def scaled_z(step):
+    """z too small by a fiftieth."""
+    return lambda schedule, x_t, t, s, z_hat, noise, **options: step(
+        schedule, x_t, t, s, 0.98 * z_hat, noise, **options
+    )
+
+
 # Mean and standard deviation where data N(0.3, 0.2^2) should come back; the first three are the numbers known for them.
 WRONG = {
     "ddpm, beta: z asked at t + 1": (1, STEPS["ddpm, beta"], 0.27559, 0.29336),
     "ddpm, beta: z asked at t - 1": (-1, STEPS["ddpm, beta"], 0.31656, 0.30335),
     "ddpm, beta: alpha_bar_t for alpha_bar_{t-1}": (0, wrong_before, 0.28198, 0.26474),
     "ddpm, beta: noise at the last step": (0, noise_at_the_end, 0.3, (0.2684249631**2 + 0.005) ** 0.5),
+    "ddpm, beta: z scaled by 0.98": (0, scaled_z(STEPS["ddpm, beta"]), None, None),
     "ddpm, beta_tilde: z asked at t + 1": (1, STEPS["ddpm, beta_tilde"], 0.27559, None),
     "ddpm, beta_tilde: z asked at t - 1": (-1, STEPS["ddpm, beta_tilde"], 0.31656, None),
     "ddpm, beta_tilde: variance for deviation": (0, variance_for_deviation, 0.3, None),
+    "ddpm, beta_tilde: z scaled by 0.98": (0, scaled_z(STEPS["ddpm, beta_tilde"]), None, None),
+    "ddpm, beta_tilde: alpha_bar_t for alpha_bar_{t-1}": (
+        0,
+        partial(wrong_before, variance="beta_tilde"),
+        0.28198,
+        None,
+    ),
+    "ddpm, beta_tilde: alpha_bar_t for beta_tilde_t": (0, wrong_variance, 0.3, None),
     "ddim, eta 0: z asked at t + 1": (1, STEPS["ddim, eta 0"], None, None),
     "ddim, eta 0: z asked at t - 1": (-1, STEPS["ddim, eta 0"], None, None),
+    "ddim, eta 0: z scaled by 0.98": (0, scaled_z(STEPS["ddim, eta 0"]), None, None),
     "ddim, eta 0: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=0.0), None, None),
     "ddim, eta 0.5: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=0.5), None, None),
     "ddim, eta 1: alpha_bar_t for alpha_bar_s": (0, partial(wrong_before, eta=1.0), None, None),

@@ -484,8 +484,11 @@ def test_tensorboard_gets_the_metrics_when_it_is_there(folder, monkeypatch):
 # Files that mean harm
 
 
+RUNS_CODE = ("a pickle", "a pickle, protocol 0", "a zip file of torch", "torch's older format")
+
+
 def harmful(marker):
-    """Ten contents for a file of weights: five would write the marker if anything ran them, five are wrong."""
+    """Ten contents for a file of weights: four would write the marker if anything opened them, six are wrong."""
 
     class Run:
         def __reduce__(self):
