@@ -541,32 +541,108 @@ def test_harmful_and_wrong_weights_run_nothing_and_are_refused(name, folder, fin
     sealed = manifest | {"sha256": hashlib.sha256(body.encode()).hexdigest()}
     (newest / "manifest.json").write_text(json.dumps(sealed, indent=1, sort_keys=True) + "\n")
     assert checkpoints(folder)[newest] == ""
-    alone = tmp_path / "weights.safetensors"
+    alone, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
     alone.write_bytes(content)
+    checkpoint.save_pretrained(theirs, small_unet(), SCHEDULE)
+    (theirs / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(content)
     line = r"^step-000006/model.safetensors: expected .*, got (another|others) \(.*\); delete that folder$"
-    for call, expected in ((lambda: run(folder), line), (lambda: checkpoint.load(alone), "^path: expected ")):
+    for call, expected in (
+        (lambda: run(folder), line),
+        (lambda: checkpoint.load(alone), "^path: expected "),
+        (lambda: checkpoint.from_pretrained(theirs), r"^unet/diffusion_pytorch_model.safetensors: .*expected "),
+    ):
         with pytest.raises(ValueError, match=expected) as caught:
             call()
         assert "\n" not in str(caught.value)
     assert not marker.exists()
 
 
-def test_the_markers_would_have_been_written(tmp_path):
-    """The pickles above do what they are for, when something runs them: the test can fail."""
-    for number, name in enumerate(["a pickle", "a pickle, protocol 0"]):
-        pickle.loads(harmful(tmp_path / str(number))[name])
-        assert (tmp_path / str(number)).exists()
-    torch.load(io.BytesIO(harmful(tmp_path / "zip")["a zip file of torch"]), weights_only=False)
-    assert (tmp_path / "zip").exists()
+@pytest.mark.parametrize("name", RUNS_CODE)
+def test_the_markers_would_have_been_written(name, tmp_path):
+    """The files above do what they are for, when something opens them: the test can fail."""
+    marker = tmp_path / "was here"
+    content = harmful(marker)[name]
+    assert not marker.exists()
+    if "torch" in name:
+        torch.load(io.BytesIO(content), weights_only=False)
+    else:
+        pickle.loads(content)
+    assert marker.exists()
+
+
+def small_unet():
+    torch.manual_seed(0)
+    return UNet(UNetConfig(8, 1, (8,), blocks=1, attention_levels=()))
+
+
+@pytest.mark.parametrize("kind", ["another shape", "a tensor too few", "a tensor too many"])
+def test_whole_files_with_other_tensors_are_refused_by_the_tensors_name(kind, tmp_path):
+    """All else is right, the config and the schedule in the header too."""
+    from safetensors import safe_open
+    from safetensors.torch import load, save_file
+
+    ours, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
+    checkpoint.save(ours, small_unet(), SCHEDULE)
+    checkpoint.save_pretrained(theirs, small_unet(), SCHEDULE)
+    weights = theirs / "unet" / "diffusion_pytorch_model.safetensors"
+    for path in (ours, weights):
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        tensors = load(path.read_bytes())
+        bias = tensors.pop("conv_in.bias")
+        if kind != "a tensor too few":
+            tensors |= (
+                {"conv_in.bias": bias[:-1]} if kind == "another shape" else {"conv_in.bias": bias, "more": 2 * bias}
+            )
+        save_file(tensors, path, metadata=header)
+    named = "more" if kind == "a tensor too many" else "conv_in.bias"
+    with pytest.raises(ValueError, match=rf"^path: expected a network with its weights, got .*\({named}: expected"):
+        checkpoint.load(ours)
+    with pytest.raises(ValueError, match=rf"^unet/diffusion_pytorch_model.safetensors: .*{named}"):
+        checkpoint.from_pretrained(theirs)
+
+
+OF_PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.serialization", "torch.hub"}
+
+
+def opens_pickles(code):
+    """The lines of a program that read or write pickles, or could."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+            found += [node.lineno] if node.attr in ("load", "save", "hub", "serialization") else []
+        if isinstance(node, ast.Import):
+            bad = [a for a in node.names if a.name in OF_PICKLES or (a.name == "torch" and a.asname)]
+            found += [node.lineno] if bad else []
+        if isinstance(node, ast.ImportFrom):
+            names = {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+            found += [node.lineno] if names & (OF_PICKLES | {"torch.load", "torch.save", "torch.*"}) else []
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value is not False:
+            found.append(node.value.lineno)
+    return found
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_nothing_in_the_package_reads_or_writes_pickles(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
-        if isinstance(node, ast.Attribute) and node.attr in ("load", "save", "hub"):
-            assert not (isinstance(node.value, ast.Name) and node.value.id == "torch"), f"line {node.lineno}"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            modules = {getattr(node, "module", "") or "", *(alias.name for alias in node.names)}
-            assert not modules & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, f"line {node.lineno}"
-        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-            assert node.value.value is False
+    assert opens_pickles(path.read_text(encoding="utf8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(x)",
+        "torch.save(x, y)",
+        "torch.hub.load(x)",
+        "from torch import nn, load",
+        "from torch import save as keep",
+        "from torch import hub",
+        "from torch import *",
+        "from torch.serialization import load",
+        "import torch as t",
+        "import pickle",
+        "from pickle import loads",
+        "np.load(x, allow_pickle=True)",
+    ],
+)
+def test_every_way_to_a_pickle_is_noticed(line):
+    assert opens_pickles(f"import torch\n{line}\n") == [2]
