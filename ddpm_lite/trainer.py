@@ -187,15 +187,18 @@ def train(
             optimizer.zero_grad()
             try:
                 loss, t = _gradients(network, schedule, data, config, step, parts, accelerator)
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not _no_memory(error):
+                    raise
                 parts = _more_parts(parts, config, step, accelerator)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
         # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in one
         # process is in the gradient of all. The device idles until the optimiser is queued, not for a whole step.
         if not torch.isfinite(loss + norm):
             raise Diverged(step, loss.item(), norm.item(), t)
-        optimizer.step()
-        update_ema(ema, model, ema_decay(step, config.ema_decay))
+        with _room_for_adam(step):
+            optimizer.step()
+            update_ema(ema, model, ema_decay(step, config.ema_decay))
         yield TrainState(step, loss, model, ema, optimizer)
 
 
@@ -288,6 +291,23 @@ def _check_processes(config: TrainConfig, accelerator) -> None:
         fail(ValueError, "batch_size", expected, f"{config.batch_size}")
     if n > 1 and config.halve_on_oom:
         fail(ValueError, "halve_on_oom", f"False with {n} processes", "True", "raise accumulation instead")
+
+
+def _no_memory(error: Exception) -> bool:
+    """Whether memory ran out: a device says so by the kind of error, the processor in words, NumPy in its way."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+@contextmanager
+def _room_for_adam(step: int) -> Iterator[None]:
+    """Here no batch takes any room, so a smaller one would not help; nor can half a step be done once more."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _no_memory(error):
+            raise
+        got, advice = f"no memory left for Adam's averages at step {step}", "use a smaller network, with half the width"
+        fail(torch.OutOfMemoryError, "model", "a network that fits in memory with all that training keeps", got, advice)
 
 
 def _more_parts(parts: int, config: TrainConfig, step: int, accelerator) -> int:

@@ -151,6 +151,39 @@ def test_learning_rate_warms_up():
     assert moves[1] == pytest.approx(1e-3, rel=1e-2)
 
 
+class Steep(torch.nn.Module):
+    """Its gradient is long in the first step, as after one bad batch, and short afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.calls = torch.nn.Parameter(torch.tensor([0.1, -0.2])), 0
+
+    def forward(self, x_t, t, context=None):
+        self.calls += 1
+        slope = 1e6 if self.calls == 1 else 1.0
+        return x_t * (1 + (self.weight * torch.tensor([3.0, 4.0])).sum() * slope)
+
+
+@pytest.mark.parametrize("grad_clip", [1.0, 0.25])
+def test_a_long_gradient_is_cut_to_its_length_and_keeps_its_direction(grad_clip):
+    model = Steep()
+    state = next(train(model, PAPER, images(), TrainConfig(steps=1, batch_size=8, grad_clip=grad_clip)))
+    assert model.weight.grad.norm().item() == pytest.approx(grad_clip, rel=1e-5)
+    torch.testing.assert_close(model.weight.grad.abs(), grad_clip * torch.tensor([0.6, 0.8]), rtol=1e-5, atol=0)
+    # Adam has seen the gradient that was cut
+    torch.testing.assert_close(state.optimizer.state[model.weight]["exp_avg"], 0.1 * model.weight.grad)
+
+
+def test_a_short_gradient_stays_as_it_is():
+    gradients = []
+    for grad_clip in (1e4, 1e9):
+        model = small_model()
+        next(train(model, PAPER, images(), TrainConfig(steps=1, batch_size=8, grad_clip=grad_clip)))
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert gradients[0].norm() > 0
+    assert torch.equal(*gradients)
+
+
 def test_every_weight_gets_a_finite_gradient_and_moves():
     model = small_model()
     before = [p.detach().clone() for p in model.parameters()]
@@ -297,35 +330,49 @@ def test_compile_is_asked_for_the_network_and_changes_no_weight_of_another(monke
     assert len(asked) == 1
 
 
-class Small(torch.nn.Module):
-    """A device with memory for so many images: more are refused as CUDA refuses them, in mid-forward."""
+def as_cuda_does():
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
 
-    def __init__(self, room):
+
+def on_the_processor():
+    torch.empty(2**50)  # four million gigabytes: a RuntimeError of the real allocator
+
+
+def by_numpy():
+    np.empty(2**50)
+
+
+class Small(torch.nn.Module):
+    """A device with memory for so many images: more are refused in mid-forward."""
+
+    def __init__(self, room, refuse=as_cuda_does):
         super().__init__()
-        self.inner, self.room, self.sizes = small_model(), room, []
+        self.inner, self.room, self.refuse, self.sizes = small_model(), room, refuse, []
 
     def forward(self, x_t, t, context=None):
         z_hat = self.inner(x_t, t, context)
         if len(x_t) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
+            self.refuse()
         self.sizes.append(len(x_t))
         return z_hat
 
 
-def test_out_of_memory_says_which_setting_to_halve():
+@pytest.mark.parametrize("refuse", [as_cuda_does, on_the_processor, by_numpy])
+def test_out_of_memory_says_which_setting_to_halve(refuse):
     config = TrainConfig(steps=2, batch_size=12, accumulation=2)
     expected = (
         "accumulation: expected parts that fit in memory, got no memory left at step 1 with 6 images at a time; "
         "set accumulation=4 (half as many at a time, the same loss), or halve batch_size"
     )
     with pytest.raises(torch.OutOfMemoryError, match=f"^{re.escape(expected)}$"):
-        next(train(Small(4), PAPER, images(), config))
+        next(train(Small(4, refuse), PAPER, images(), config))
 
 
-def test_out_of_memory_halves_by_itself_with_the_same_loss():
+@pytest.mark.parametrize("refuse", [as_cuda_does, on_the_processor])
+def test_out_of_memory_halves_by_itself_with_the_same_loss(refuse):
     config = {"steps": 4, "batch_size": 12, "lr": 2e-3}
     plain = torch.tensor(run(TrainConfig(**config))[0])
-    model = Small(3)
+    model = Small(3, refuse)
     with pytest.warns(UserWarning, match="no memory left at step 1 with .* going on with accumulation=") as said:
         halved = [s.loss for s in train(model, PAPER, images(), TrainConfig(**config, halve_on_oom=True))]
     assert [str(line.message).split("with ")[1] for line in said] == ["12 images at a time: going on "] + [
@@ -338,6 +385,25 @@ def test_out_of_memory_halves_by_itself_with_the_same_loss():
         pytest.raises(torch.OutOfMemoryError, match="with 1 images at a time; use smaller images or a smaller network"),
     ):
         next(train(Small(0), PAPER, images(), TrainConfig(steps=1, batch_size=4, halve_on_oom=True)))
+
+
+def test_no_memory_for_adam_is_no_matter_of_the_batch(monkeypatch):
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: on_the_processor())
+    line = "model: expected a network that fits in memory with all that training keeps, got no memory left for Adam's"
+    with pytest.raises(torch.OutOfMemoryError, match=f"^{line} averages at step 1; use a smaller network, with half"):
+        next(train(small_model(), PAPER, images(), TrainConfig(steps=1, batch_size=2, halve_on_oom=True)))
+
+
+@pytest.mark.parametrize("where", ["network", "optimiser"])
+def test_other_errors_are_not_taken_for_a_lack_of_memory(where, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("shapes do not fit")
+
+    if where == "optimiser":
+        monkeypatch.setattr(torch.optim.Adam, "step", broken)
+    model = Small(0, broken) if where == "network" else small_model()
+    with pytest.raises(RuntimeError, match="^shapes do not fit$"):
+        next(train(model, PAPER, images(), TrainConfig(steps=1, batch_size=4, halve_on_oom=True)))
 
 
 class Breaking(torch.nn.Module):
