@@ -118,10 +118,11 @@ def kill(folder, steps, kills, in_save, seed, fork):
         if die_at:
             code, kind = ended(pid), "inside a save"
         else:
-            if dice.random() < 0.8:  # in the training, after half of its share of the steps on average
+            if dice.random() < 0.8:  # in the training, after half of its share of the steps left on average
                 while not started.exists() and running(pid):
                     time.sleep(0.002)
-                time.sleep(dice.uniform(0, pace * steps / kills))
+                left = steps - max((int(path.name[5:]) for path in folder.glob("step-*")), default=0)
+                time.sleep(dice.uniform(0, pace * left / (kills - number)))
             else:
                 time.sleep(dice.uniform(0, startup))
             os.kill(pid, signal.SIGKILL)
@@ -151,7 +152,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--in-save", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fork", action="store_true", help="fork each life from here, to save the imports")
     parser.add_argument("--record", action="store_true", help="write down the count and the SHA-256")
