@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import peers
@@ -33,7 +34,8 @@ NETWORKS = {
     "small": UNetConfig(32, 1, (32, 64, 128), blocks=2, attention_levels=(1, 2), groups=32),
     "cifar10": UNetConfig(32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1),
 }
-PARTS = ("steps", "samplers", "imports", "memory", "peak")
+PARTS = ("steps", "samplers", "sampling", "imports", "memory", "peak")
+BEST = "bf16, channels_last, compiled"  # of each library on a GPU
 
 
 def wait(device):
@@ -42,15 +44,24 @@ def wait(device):
         torch.cuda.synchronize()
 
 
-def interleaved(runs, rounds, device):
+def begin(device):
+    """What the last call gave may be overwritten, if the device works with graphs."""
+    if device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()
+
+
+def interleaved(runs, rounds, device, about=0.5):
     """Seconds for one call of each, a list per name: all take turns in every round, each round in another order.
 
-    In a round each is called as often as fits into about half a second, but at least once.
+    In a round each is called as often as fits into `about` so many seconds, but at least once. A round to warm up
+    comes first and does not count.
     """
     times, repeats = {name: [] for name in runs}, {}
     for name, run in runs.items():
         run()
-        repeats[name] = max(1, min(300, round(0.5 / _seconds(run, 1, device))))
+        repeats[name] = max(1, min(300, round(about / _seconds(run, 1, device))))
+        for _ in range(repeats[name] - 1):
+            run()
     for number in range(rounds):
         names = list(runs)
         for name in names[number % len(names) :] + names[: number % len(names)]:
@@ -68,7 +79,7 @@ def _seconds(run, repeats, device):
 
 
 def table(title, times, base):
-    """Rows for the record: median, spread, and the ratio to the row that is called base; printed as they are made."""
+    """Rows for the record: median, spread, and two ratios, to the row called base and ours to this row; printed."""
     median = {name: statistics.median(values) for name, values in times.items()}
     print(f"\n{title}")
     rows = []
@@ -81,8 +92,12 @@ def table(title, times, base):
             "low": 1e3 * min(values),
             "high": 1e3 * max(values),
         }
+        ours = ""
+        if peers.OURS in times and name != peers.OURS:
+            row["ours"] = median[peers.OURS] / median[name]
+            ours = f"   ours / this {row['ours']:.3f}"
         rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-        print(f"  {name:32} {1e3 * median[name]:10.3f} ms   {ratio:6.2f} x {base}", flush=True)
+        print(f"  {name:32} {1e3 * median[name]:10.3f} ms   {ratio:6.3f} x {base}{ours}", flush=True)
     return rows
 
 
@@ -98,6 +113,7 @@ def train_step(model, x_0, device, dtype):
     z = torch.randn_like(x_0)
 
     def step():
+        begin(device)
         optimizer.zero_grad()
         with autocast(device, dtype):
             loss = mse_loss(model(x_0 + z, t).float(), z)
@@ -112,6 +128,7 @@ def forward(model, x_0, device, dtype):
     t = torch.full((len(x_0),), 500, device=device)
 
     def run():
+        begin(device)
         with torch.no_grad(), autocast(device, dtype):
             model(x_0, t)
 
@@ -126,29 +143,42 @@ def measure_steps(options, device):
     models = {name: make(config).to(device) for name, make in peers.MAKERS.items()}
     counts = {name: peers.parameters(model) for name, model in models.items()}
     found = {"shape": list(shape), "parameters": counts}
-    kinds = {"fp32": models}
     gain = measure_half(models[peers.OURS], x_0, options, device)
     found["our step in bf16 over fp32"] = round(1 / gain, 3)
-    if gain > 0.5:  # else this processor has no arithmetic for bf16, and more of it would show no more
-        kinds["bf16"] = models
-    if device.type == "cuda":
-        compiled = {f"{name}, compiled": torch.compile(model, mode="max-autotune") for name, model in models.items()}
-        kinds["bf16, channels_last, compiled"] = {
-            name: model.to(memory_format=torch.channels_last) for name, model in compiled.items()
-        }
-    for kind, chosen in kinds.items():
+    # a gain below a half: this processor has no arithmetic for bf16, and more of it would show no more
+    for kind, x in kinds(models, x_0, gain > 0.5, device):
         for what, make in (("train", train_step), ("forward", forward)):
-            runs = {name: make(model, x_0, device, kind[:4]) for name, model in chosen.items()}
+            runs = {name: make(model, x, device, kind[:4]) for name, model in models.items()}
             times = interleaved(runs, options.rounds, device)
-            base = next(name for name in times if name.startswith("diffusers"))
-            found[f"{what}, {kind}"] = table(f"{what}, {kind}, batch {shape}", times, base)
+            found[f"{what}, {kind}"] = table(f"{what}, {kind}, batch {shape}", times, "diffusers")
     return found
+
+
+def kinds(models, x_0, half, device):
+    """Each kind of run with its input, one after another: the models are as they came until the last kind is asked for.
+
+    `to(memory_format=...)` and `compile` change a model in place, so the plain kinds have to be measured before.
+    """
+    yield "fp32", x_0
+    if half:
+        yield "bf16", x_0
+    if device.type == "cuda":
+        for model in models.values():
+            at_its_best(model)
+        yield BEST, x_0.contiguous(memory_format=torch.channels_last)
+
+
+def at_its_best(model):
+    """For a GPU: channels_last, compiled, and with CUDA graphs."""
+    model.to(memory_format=torch.channels_last)
+    model.net.compile(mode="reduce-overhead")
 
 
 def measure_half(model, x_0, options, device):
     """How many times as fast our train step is in bf16 as in fp32."""
     runs = {dtype: train_step(model, x_0, device, dtype) for dtype in ("fp32", "bf16")}
-    times = {name: statistics.median(values) for name, values in interleaved(runs, 3, device).items()}
+    rounds = min(options.rounds, 5)  # without arithmetic for bf16, a step takes as long as all others together
+    times = {name: statistics.median(values) for name, values in interleaved(runs, rounds, device).items()}
     print(f"\nour train step in bf16 takes {times['bf16'] / times['fp32']:.2f} times as long as in fp32", flush=True)
     return times["fp32"] / times["bf16"]
 
@@ -171,9 +201,36 @@ def measure_samplers(options, device):
             "diffusers DDPM": lambda x=x_t, z=z_hat: theirs.step(z, 499, x),
             "diffusers DDIM": lambda x=x_t, z=z_hat: implicit.step(z, 499, x),
         }
-        times = interleaved(runs, options.rounds, device)
+        times = interleaved(runs, options.rounds, device, about=0.2)
         found[str(shape)] = table(f"a sampling step without the network, {shape}", times, "diffusers DDPM")
     return found
+
+
+def measure_sampling(options, device):
+    """Whole walks from noise to images, by each library's own loop: the paper's 1,000 steps on a GPU, few on a CPU."""
+    config, on_gpu = NETWORKS[options.network], device.type == "cuda"
+    batch, steps = (options.batch, 1000) if on_gpu else (min(options.batch, 8), 10)
+    shape, kind, runs = (batch, config.in_channels, config.sample_size, config.sample_size), "fp32", {}
+    for name, make in peers.MAKERS.items():
+        model = make(config).to(device).eval()
+        if on_gpu:
+            at_its_best(model)
+            kind = BEST
+        runs[name] = walk(model, shape, steps, device, kind[:4])
+    title = f"{steps} steps of sampling, {kind}, batch {shape}"
+    rows = table(title, interleaved(runs, options.rounds, device), "diffusers")
+    return {"shape": list(shape), "steps": steps, "kind": kind, "rows": rows}
+
+
+def walk(model, shape, steps, device, dtype):
+    """A function that draws images, all steps of it."""
+    loop = model.sampling(shape, steps, device)
+
+    def run():
+        with torch.no_grad(), autocast(device, dtype):
+            return loop()
+
+    return run
 
 
 def measure_imports(options, device):
@@ -288,7 +345,7 @@ def main():
     parser.add_argument("--part", choices=PARTS, action="append", help="only these; default: all")
     parser.add_argument("--network", choices=NETWORKS, default="small")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--peak-of", choices=peers.MAKERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -296,13 +353,17 @@ def main():
     if options.peak_of:
         print(peak_of(options, device))
         return
+    try:
+        versions = peers.versions()
+    except PackageNotFoundError as error:
+        sys.exit(f"the peers are not there ({error}): `make bench` installs them and says where they are")
     torch.manual_seed(0)
     start, parts = time.perf_counter(), options.part or PARTS
     record = {
         "command": "python benchmarks/bench.py " + " ".join(sys.argv[1:]),
         "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "none",
-        "versions": peers.versions(),
+        "versions": versions,
         "rounds": options.rounds,
     }
     for part in parts:
@@ -310,7 +371,7 @@ def main():
         gc.collect()
     record["seconds"] = round(time.perf_counter() - start, 1)
     path = RESULTS / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
-    if options.part:  # the rest of an earlier record stays
+    if options.part and path.exists():  # the rest of an earlier record stays
         record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
     print(f"\nwrote {path.relative_to(ROOT)}")

@@ -1,13 +1,17 @@
-"""The same U-Net in four libraries, as far as each can build it: a function (x_t, t) -> z_hat and its parameters."""
+"""The same U-Net in four libraries, as far as each can build it, and each library's own way to draw images with it.
+
+Each is a module (x_t, t) -> z_hat; its `sampling(shape, steps, device)` is a function that does a whole walk.
+"""
 
 import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import torch
 from torch import nn
 
-from ddpm_lite import UNet, UNetConfig
+from ddpm_lite import UNet, UNetConfig, linear_schedule, respace, sample
 
 OURS = "ddpm_lite"
 
@@ -28,6 +32,18 @@ class Ours(nn.Module):
 
     def forward(self, x_t, t):
         return self.net(x_t, t)
+
+    def sampling(self, shape, steps, device):
+        schedule = respace(linear_schedule(), steps)
+
+        def told(x_t, t, context=None):  # a t that is a number would be compiled anew for each t
+            return self.net(x_t, torch.full((len(x_t),), t, device=device))
+
+        def walk():
+            *_, (_, x_0) = sample(told, schedule, shape, device=device)
+            return x_0
+
+        return walk
 
 
 class Diffusers(nn.Module):
@@ -59,6 +75,22 @@ class Diffusers(nn.Module):
     def forward(self, x_t, t):
         return self.net(x_t, t - 1).sample
 
+    def sampling(self, shape, steps, device):
+        """The loop of its DDPMPipeline; the times are brought to the device beforehand, which the pipeline does not."""
+        from diffusers import DDPMScheduler
+
+        scheduler = DDPMScheduler(1000, timestep_spacing="trailing")
+        scheduler.set_timesteps(steps)
+        times = list(zip(scheduler.timesteps, scheduler.timesteps.to(device), strict=True))
+
+        def walk():
+            x = torch.randn(shape, device=device)
+            for t, there in times:
+                x = scheduler.step(self.net(x, there).sample, t, x).prev_sample
+            return x
+
+        return walk
+
 
 class SmallDiffusion(nn.Module):
     """Its U-Net takes sigma and 32 groups are fixed; width and levels as ours."""
@@ -85,6 +117,23 @@ class SmallDiffusion(nn.Module):
     def forward(self, x_t, t):
         return self.net(x_t, t.to(x_t.dtype) / 1000)
 
+    def sampling(self, shape, steps, device):
+        from smalldiffusion import ScheduleDDPM, samples
+
+        # it keeps the last answer over a step, where a CUDA graph would overwrite it: hence the clone
+        model = SimpleNamespace(
+            eval=self.net.eval,
+            rand_input=self.net.rand_input,
+            predict_eps_cfg=lambda *inputs: self.net.predict_eps_cfg(*inputs).clone(),
+        )
+        sigmas, place = ScheduleDDPM().sample_sigmas(steps), SimpleNamespace(device=device)
+
+        def walk():
+            *_, x_0 = samples(model, sigmas, gam=1, mu=0.5, batchsize=shape[0], accelerator=place)
+            return x_0
+
+        return walk
+
 
 class Lucidrains(nn.Module):
     """denoising-diffusion-pytorch: always two blocks a level, attention at each; the width is chosen to fit ours."""
@@ -108,6 +157,15 @@ class Lucidrains(nn.Module):
 
     def forward(self, x_t, t):
         return self.net(x_t, t)
+
+    def sampling(self, shape, steps, device):
+        """With a schedule of so many times: its DDPM loop walks through all of them."""
+        from denoising_diffusion_pytorch import GaussianDiffusion, denoising_diffusion_pytorch
+
+        denoising_diffusion_pytorch.tqdm = lambda times, **options: times  # a bar is no part of what is measured
+        options = {"image_size": shape[-1], "timesteps": steps, "objective": "pred_noise"}
+        diffusion = GaussianDiffusion(self.net, **options).to(device).eval()
+        return lambda: diffusion.sample(batch_size=shape[0])
 
 
 def parameters(model: nn.Module) -> int:
