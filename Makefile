@@ -63,16 +63,21 @@ html: $(READY) $(BUILT)
 	@$(BIN)/python -m pytest -q -m html tests
 
 # The peers go into a folder of their own: they are no part of the environment.
+PEERS := $(VENV)/peers
 bench: $(READY)
-	@$(BIN)/python -m pip install -q --no-deps --upgrade --target $(VENV)/peers -r benchmarks/requirements.txt
-	@PYTHONPATH=$(VENV)/peers $(BIN)/python benchmarks/bench.py $(BENCH)
+	@$(BIN)/python -m pip install -q --no-deps --upgrade --target $(PEERS) -r benchmarks/requirements.txt
+	@PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/bench.py $(BENCH)
 
-# On a machine with a GPU. GPU_PYTHON=python3 takes an interpreter that has torch and the rest already.
+# On a machine with a GPU. GPU_PYTHON=python3 takes an interpreter that has torch and the rest already; where there is
+# no network, bring the folder of the peers along.
 GPU_PYTHON ?= $(BIN)/python
-gpu-check:
-	@$(GPU_PYTHON) -m pytest -q -m gpu tests/test_gpu.py
-	@$(GPU_PYTHON) benchmarks/bench.py $(BENCH)
-	@$(GPU_PYTHON) benchmarks/bench.py --network cifar10 --batch 128 $(BENCH)
+ON_GPU := PYTHONPATH=.:$(PEERS) $(GPU_PYTHON)
+gpu-check: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
+	@test -d $(PEERS)/smalldiffusion || \
+		$(GPU_PYTHON) -m pip install -q --no-deps --target $(PEERS) -r benchmarks/requirements.txt
+	@$(ON_GPU) tools/gpu_check.py
+	@$(ON_GPU) benchmarks/bench.py $(BENCH)
+	@$(ON_GPU) benchmarks/bench.py --network cifar10 --batch 128 $(BENCH)
 
 lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=book
