@@ -1,12 +1,17 @@
 """Widgets on a page of their own, as the book shows them: no kernel, no network. Used by the browser tests."""
 
+import re
 import threading
+from collections import namedtuple
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import notebooks
 import numpy as np
 from ddpm_book.widgets import first_scripts, live_scripts, scripts, write
 
+ROOT = Path(__file__).resolve().parent.parent
 PAGE = """<!doctype html>
 <html lang="en" data-theme="{theme}"><head><meta charset="utf-8"><title>Widgets</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -17,6 +22,23 @@ html[data-theme="dark"] {{ background: #14181e; color: #ced6dd; }}</style>
 
 # In the page: the model of the widget with the number i.
 MODEL = "document.querySelectorAll('[data-widget]')[i].model"
+
+
+Twin = namedtuple("Twin", "name chapter html")
+Twin.twin = lambda self: self.html
+
+
+def stored_twins():
+    """The twins in the chapters' outputs."""
+    for path in notebooks.chapters(ROOT):
+        for cell in notebooks.read(path)["cells"]:
+            for output in cell.get("outputs", []):
+                html = output.get("data", {}).get("text/html", "")
+                for name in re.findall(r'data-widget="([\w-]+)"', html):
+                    yield Twin(name, path.stem, html)
+
+
+TWINS = list(stored_twins())
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from stands import Served
+from stands import TWINS, Served
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
@@ -127,6 +127,42 @@ def test_page_is_whole_over_http(over_http):
 
 def test_page_is_whole_from_file(from_file):
     _check_whole(from_file)
+
+
+def _check_widgets(visit):
+    """The page holds its chapter's widgets, in order; each stands and moves, or waits for its press."""
+    page = visit.page
+    places = page.locator("[data-widget]")
+    names = places.evaluate_all("places => places.map((place) => place.dataset.widget)")
+    assert names == [twin.name for twin in TWINS if twin.chapter == Path(visit.document).name]
+    for place, name in zip(places.all(), names, strict=True):
+        assert place.get_by_role("alert").count() == 0, name
+        still = place.locator(".ddpm-widget-still")
+        if place.get_attribute("data-live"):
+            assert still.is_visible(), name
+            assert place.get_by_role("button", name=place.get_attribute("data-press")).is_visible(), name
+            continue
+        assert still.is_hidden(), name
+        assert place.get_by_role("group").is_visible(), name
+        _check_slider(place.locator("input[type=range]").first)
+    assert visit.complaints == []
+
+
+def _check_slider(slider):
+    """A key moves it by one step, and the words beside it follow."""
+    shown = slider.locator("xpath=following-sibling::output")
+    value, words = slider.input_value(), shown.inner_text()
+    slider.press("ArrowRight" if value != slider.get_attribute("max") else "ArrowLeft")
+    assert slider.input_value() != value
+    assert shown.inner_text() != words
+
+
+def test_widgets_of_the_chapter_live_over_http(over_http):
+    _check_widgets(over_http)
+
+
+def test_widgets_of_the_chapter_live_from_file(from_file):
+    _check_widgets(from_file)
 
 
 def test_narrow_page_does_not_scroll_sideways(over_http):

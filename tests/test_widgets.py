@@ -5,17 +5,15 @@ The states are those that the chapters store: what a reader meets.
 
 import json
 import re
-from collections import namedtuple
 from html import unescape
 from pathlib import Path
 
-import notebooks
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from ddpm_book.widgets import live_scripts, scripts
+from stands import TWINS, Twin
 
-ROOT = Path(__file__).resolve().parent.parent
 # The chapters and the widgets that the reader finds there.
 PLACES = {
     "02_forward_process": {"forward-explorer", "merge-explorer", "cloud"},
@@ -30,21 +28,6 @@ PLACES = {
 STATE = re.compile(r'data-state="([^"]*)"')
 LATER = re.compile(r'data-live="([^"]*)"')
 
-Twin = namedtuple("Twin", "name chapter html")
-Twin.twin = lambda self: self.html
-
-
-def stored_twins():
-    """The twins in the chapters' outputs."""
-    for path in notebooks.chapters(ROOT):
-        for cell in notebooks.read(path)["cells"]:
-            for output in cell.get("outputs", []):
-                html = output.get("data", {}).get("text/html", "")
-                for name in re.findall(r'data-widget="([\w-]+)"', html):
-                    yield Twin(name, path.stem, html)
-
-
-TWINS = list(stored_twins())
 every_twin = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.chapter[:2]}-{twin.name}")
 
 
