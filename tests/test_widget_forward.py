@@ -56,10 +56,13 @@ def test_histogram_is_a_density():
     np.testing.assert_allclose(widget.histogram(), bell, atol=4 * np.sqrt(bell.max() * 5 / 12288))
 
 
-def test_images_come_as_tensor_sequence_or_dict():
+def test_images_come_as_tensor_array_sequence_or_dict():
     digits = load_digits()[0][:3]
-    twins = {ForwardExplorer(images).twin() for images in (digits, list(digits), tuple(digits[:, None]))}
-    assert len(twins) == 1
+    arrays = digits.numpy()
+    given = (digits, list(digits), tuple(digits[:, None]), arrays, list(arrays), arrays[:, None], arrays.astype(float))
+    assert len({ForwardExplorer(images).twin() for images in given}) == 1
+    named = {"a": digits[0], "b": digits[1]}, {"a": arrays[0], "b": arrays[1:2]}
+    assert len({ForwardExplorer(images).twin() for images in named}) == 1
     assert ForwardExplorer(digits).names == ("image 1", "image 2", "image 3")
     assert ForwardExplorer({"a": digits[0]}, linear_schedule(10), t=4).T == (10,)
 
@@ -94,6 +97,12 @@ DIGIT = load_digits()[0][:1]
         (torch.zeros(0, 1, 8, 8), {}, "images: expected at least one, in a sequence or a dict, got float32 tensor"),
         (torch.zeros(()), {}, "images: expected at least one"),
         (DIGIT.byte(), {}, "images['image 1']: expected a floating-point tensor"),
+        (DIGIT.byte().numpy(), {}, "images['image 1']: expected a floating-point tensor"),
+        ([DIGIT[0, 0].numpy()], {}, "images['image 1']: expected an image (C, H, W) or (1, C, H, W), got float32"),
+        ({"dark": DIGIT.numpy() * 2}, {}, "images['dark']: expected values in [-1, 1], got values in [-2, 1.75]"),
+        (DIGIT.numpy() * np.nan, {}, "images['image 1']: expected finite values, got NaN"),
+        (np.array(["digit"]), {}, "images: expected an array of numbers, got one of <U5"),
+        (np.zeros((0, 1, 8, 8)), {}, "images: expected at least one, in a sequence or a dict, got float64 tensor"),
         (torch.zeros(1, 1, 300, 8), {}, "images['image 1']: expected at most 256 pixels a side"),
         (torch.zeros(1, 1, 0, 8), {}, "images['image 1']: expected a non-empty tensor"),
         (DIGIT, {"schedule": "linear"}, "schedule: expected a Schedule or a dict of them, got str"),
@@ -265,9 +274,9 @@ def test_two_on_a_page_keep_apart(stand):
     [
         ("&quot;T&quot;:[1000,1000,1000]", "&quot;T&quot;:[0,1000,1000]", "beta: expected 8012 bytes, got 12012"),
         ("[1,8,8]", "[1,8,9]", "images: expected 12360 bytes, got 12352"),
-        ("&quot;t&quot;:300", "&quot;t&quot;:-4", "there is no image 0, schedule 0 or time -4"),
-        ("&quot;t&quot;:300", "&quot;t&quot;:null", "there is no image 0, schedule 0 or time null"),
-        ("&quot;image_number&quot;:0", "&quot;image_number&quot;:2", "there is no image 2"),
+        ("&quot;t&quot;:300", "&quot;t&quot;:-4", "t: expected a whole number in 0..1000, got -4"),
+        ("&quot;t&quot;:300", "&quot;t&quot;:null", "t: expected a whole number in 0..1000, got null"),
+        ("&quot;image_number&quot;:0", "&quot;image_number&quot;:2", "image_number: expected a whole number in 0..1"),
         ("&quot;shapes&quot;", "&quot;shape&quot;", "This widget could not start"),
     ],
 )

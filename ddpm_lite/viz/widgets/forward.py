@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 import traitlets
 from torch import Tensor
 
@@ -24,13 +25,15 @@ from ddpm_lite.viz.widgets.base import (
 LARGEST = 256  # pixels a side: the twin carries three bytes for each value
 BINS = 41  # of width 0.2, centred, so that black (-1) and white (+1) are in the middle of a bin
 
+Images = np.ndarray | Tensor
+
 
 class ForwardExplorer(Widget):
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z for one z an image, at any t (eq-forward-closed).
 
     Args:
-        images: in [-1, 1], grey or colour: a tensor (N, C, H, W), or a sequence of images (C, H, W) or (1, C, H, W),
-            which may differ in size, or a dict with their names.
+        images: in [-1, 1], grey or colour: a tensor or an array (N, C, H, W), or a sequence of images (C, H, W) or
+            (1, C, H, W), which may differ in size, or a dict with their names.
         schedule: a Schedule, or a dict of them with their names, which may differ in T; None is the paper's linear
             schedule, the cosine and the note's, each of 1000 steps.
         image_number, schedule_number: the ones that are shown first, from 0.
@@ -56,7 +59,7 @@ class ForwardExplorer(Widget):
 
     def __init__(
         self,
-        images: Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+        images: Images | Sequence[Images] | Mapping[str, Images],
         schedule: Schedule | Mapping[str, Schedule] | None = None,
         *,
         image_number: int = 0,
@@ -133,6 +136,7 @@ class ForwardExplorer(Widget):
 
 def _named(argument: str, many: object) -> dict:
     """What was given, by name; a sequence gets numbers from 1."""
+    many = _as_tensor(argument, many)
     several = isinstance(many, Mapping | list | tuple) or (isinstance(many, Tensor) and many.ndim > 0)
     if not several or not len(many):
         got = describe(many) if isinstance(many, Tensor) else f"{'empty ' if several else ''}{type(many).__name__}"
@@ -146,6 +150,7 @@ def _named(argument: str, many: object) -> dict:
 
 def _one(argument: str, image: object) -> Tensor:
     """One image (C, H, W), not too large for a page."""
+    image = _as_tensor(argument, image)
     single = image[0] if isinstance(image, Tensor) and image.ndim == 4 and len(image) == 1 else image
     if not isinstance(single, Tensor) or single.ndim != 3:
         got = describe(image) if isinstance(image, Tensor) else type(image).__name__
@@ -153,3 +158,12 @@ def _one(argument: str, image: object) -> Tensor:
     if max(single.shape[1:]) > LARGEST:
         fail(ValueError, argument, f"at most {LARGEST} pixels a side", describe(image), "scale it down")
     return single
+
+
+def _as_tensor(argument: str, x: object) -> object:
+    """An array as a tensor, anything else as it is."""
+    if not isinstance(x, np.ndarray):
+        return x
+    if x.dtype.kind not in "biuf":
+        fail(TypeError, argument, "an array of numbers", f"one of {x.dtype}")
+    return torch.from_numpy(np.array(x))
