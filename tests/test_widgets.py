@@ -5,13 +5,14 @@ The states are those that the chapters store: what a reader meets.
 
 import json
 import re
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from ddpm_book.widgets import live_scripts, scripts
+from ddpm_book.hygiene import assets
+from ddpm_book.widgets import lean, live_scripts, scripts
 from stands import TWINS, Twin
 
 # The chapters and the widgets that the reader finds there.
@@ -39,10 +40,31 @@ def test_every_widget_stands_in_its_chapter():
 
 
 def test_scripts_are_light():
-    weights = {name: len(text.encode()) for name, text in scripts().items() if name.endswith(".js")}
+    """All that we add: what every page loads, what pages with widgets load, and the widgets themselves."""
+    made = assets() | scripts()
+    weights = {name: len(text.encode()) for name, text in made.items() if name.endswith(".js")}
     assert sum(weights.values()) <= 40_000, weights
-    heaviest = max(weight for name, weight in weights.items() if name not in ("host.js", "press.js"))
-    assert weights["host.js"] + heaviest <= 15_000, weights
+    shared = weights.pop("book.js") + weights.pop("host.js")
+    weights.pop("press.js")
+    assert shared + max(weights.values()) <= 15_000, (shared, weights)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("// words\n  const a = [1, 2]; // more\n\n  b\n", "const a=[1,2];\nb\n"),
+        ('say("a, b = { c }", `d, ${e + 1} : f`);', 'say("a, b = { c }",`d, ${e + 1} : f`);\n'),
+        ('at("http://a", a - -b, c / d / e);', 'at("http://a",a - -b,c / d / e);\n'),
+        ('`one " two`, "three \\" , four"', '`one " two`,"three \\" , four"\n'),
+    ],
+)
+def test_lean_scripts_keep_their_strings_and_their_meaning(source, expected):
+    assert lean(source) == expected
+
+
+def test_a_string_inside_a_string_is_refused():
+    with pytest.raises(ValueError, match="expected no string in backticks inside another"):
+        lean("say(`a ${b ? `, c` : d}`)")
 
 
 def test_heavy_widgets_are_light_until_they_are_pressed():
@@ -130,6 +152,37 @@ def test_damaged_state_is_one_line_and_breaks_nothing_else(twin, kind, stand):
     press(places.nth(1))
     places.nth(1).locator(".ddpm-widget-still").wait_for(state="hidden")
     assert places.nth(1).locator("input, select, button, [tabindex]").count() > 0
+
+
+def spoilt(state):
+    """States in which one trait is nothing, or a number far from where it may be."""
+    for name, value in state.items():
+        wrong = [None] if isinstance(value, bool) or not isinstance(value, int | float) else [None, -9.5, 10**9]
+        for bad in wrong:
+            yield f"{name}: {bad}", escape(json.dumps(state | {name: bad}))
+
+
+@pytest.mark.html
+@every_twin
+def test_every_trait_out_of_range_is_one_line(twin, stand):
+    state = json.loads(unescape(STATE.search(twin.html)[1]))
+    start, figure, _ = twin.html.partition('<div class="ddpm-widget ddpm-widget-still">')
+    bare = f"{start}{figure}<p>The figure.</p></div></div>"  # its pictures once for each way would be many
+    ways = dict(spoilt(state))
+    damaged = [STATE.sub(lambda _, text=text: f'data-state="{text}"', bare) for text in ways.values()]
+    page = stand(*(Twin(twin.name, twin.chapter, html) for html in damaged), twin).page
+    *places, good = page.locator("[data-widget]").all()
+    for place, way in zip(places, ways, strict=True):
+        press(place)
+        place.get_by_role("alert").or_(place.get_by_role("group")).wait_for()
+        assert place.get_by_role("alert").count() == 1, way
+        words = place.get_by_role("alert").inner_text()
+        assert words.startswith("This widget could not start, so its figure stays. "), way
+        assert "\n" not in words.strip(), way
+        assert place.locator(".ddpm-widget-still").is_visible(), way
+    press(good)
+    good.locator(".ddpm-widget-still").wait_for(state="hidden", timeout=60_000)
+    assert good.get_by_role("alert").count() == 0
 
 
 @pytest.mark.html

@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
+from .widgets import lean, write
+
 ASSETS = Path(__file__).parent / "assets"
+
+
+def assets():
+    """The files that every page loads, by name."""
+    files = {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
+    return {name: lean(text) if name.endswith(".js") else text for name, text in files.items()}
 
 
 def add_assets(app):
     # Here and not through _static/: Sphinx puts every file of a _static folder into every page.
-    app.config.html_static_path.append(str(ASSETS))
+    folder = Path(app.doctreedir) / "ddpm_assets"
+    write(folder, assets())
+    app.config.html_static_path.append(str(folder))
     app.add_css_file("book.css")
     app.add_js_file("book.js", loading_method="defer")
 

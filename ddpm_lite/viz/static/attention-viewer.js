@@ -41,11 +41,10 @@ function render({ model, el: place }) {
   });
   const [looked, there] = framed(map, {});
   const left = kit.figure(pick, ""), right = kit.figure(looked, "");
-  const head = kit.slider(model, "head", { label: "head", min: 0, max: 99, text: (v) => String(v + 1) });
+  const head = kit.slider(model, "head", { label: "head", min: 0, max: Math.max(...layers.map((layer) => layer[1])) - 1, text: (v) => String(v + 1) });
 
   const draw = () => {
     const layer = model.get("layer"), frame = model.get("frame"), t = times[frame], h0 = model.get("head");
-    if (!layers[layer] || t === undefined) throw new Error("expected a layer and a frame that are there");
     const [name, heads, h, w, tokens] = layers[layer], keys = tokens || h * w;
     if (h0 >= heads) {
       model.set("head", heads - 1);
@@ -54,7 +53,7 @@ function render({ model, el: place }) {
     }
     head.limit(heads - 1);
     head.hidden = heads === 1;
-    const tall = H / h, wide = W / w, row = Math.floor(model.get("row") / tall), column = Math.floor(model.get("column") / wide);
+    const tall = H / h, wide = W / w, row = Math.floor(kit.within(model, "row", 0, H - 1) / tall), column = Math.floor(kit.within(model, "column", 0, W - 1) / wide);
     const start = starts[layer] + (frame * heads + h0) * h * w * keys;
     const asked = (query) => {
       const part = maps.subarray(start + query * keys, start + (query + 1) * keys);

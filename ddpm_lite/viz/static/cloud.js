@@ -9,7 +9,7 @@ function render({ model, el: place }) {
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
 
   // Number i of a stream of uniform numbers, by a hash: the last lines of MurmurHash3.
-  const key = Math.imul(model.get("seed") + 1, 0x9e3779b9);
+  const key = Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9);
   const uniform = (i) => {
     let h = (i + key) | 0;
     h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -37,9 +37,8 @@ function render({ model, el: place }) {
   let image, rule;
 
   const draw = () => {
-    const i = model.get("image_number"), s = model.get("schedule_number"), t = model.get("t");
-    const share = bars[s]?.[t > T[s] ? T[s] : t], picture = pictures[i];
-    if (share === undefined || !picture) throw new Error(`there is no image ${i}, schedule ${s} or time ${t}`);
+    const i = kit.within(model, "image_number", 0, pictures.length - 1);
+    const s = kit.within(model, "schedule_number", 0, T.length - 1), t = model.get("t");
     if (rule !== s) {
       rule = s;
       time.limit(T[s]);
@@ -50,6 +49,7 @@ function render({ model, el: place }) {
       model.save_changes();
       return;
     }
+    const share = bars[s][t], picture = pictures[i];
     if (image !== i) shown.replaceChildren(picture.canvas);
     image = i;
 

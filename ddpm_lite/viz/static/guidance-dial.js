@@ -10,7 +10,6 @@ function render({ model, el: place }) {
 
   const draw = () => {
     const label = model.get("label"), i = model.get("chosen"), w = scales[i];
-    if (w === undefined || !(label >= 0 && label < labels)) throw new Error(`expected a label below ${labels} and a scale below ${scales.length}`);
     pictures.forEach((picture, k) => {
       picture.paint(values, ((label * scales.length + i) * n + k) * size, C);
       picture.say(`Sample ${k + 1}: asked for ${label}, ${named(i)}`);

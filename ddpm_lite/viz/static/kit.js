@@ -3,6 +3,7 @@ const kit = (() => {
   let names = 0;
 
   // An element with attributes and children; `on...` are listeners, undefined and false are left out.
+  // JupyterLab would take the arrow keys, Enter and more from a control that does not ask for its keys.
   const el = (tag, attributes = {}, ...children) => {
     const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon"].includes(tag);
     const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -10,6 +11,7 @@ const kit = (() => {
       if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
       else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
     }
+    if (["button", "input", "select"].includes(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
     made.append(...children);
     return made;
   };
@@ -22,6 +24,15 @@ const kit = (() => {
   const row = (...children) => el("div", { class: "dw-row" }, ...children);
 
   const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replace("e-", "e\u2212").replace(/^-/, "\u2212");
+
+  // A trait that must be a number from `low` to `high`, and a whole one if not said otherwise.
+  const within = (model, name, low, high, whole = true) => {
+    const value = model.get(name);
+    if (!Number.isFinite(value) || value < low || value > high || (whole && value % 1)) {
+      throw new Error(`${name}: expected a ${whole ? "whole " : ""}number in ${low}..${high}, got ${value}`);
+    }
+    return value;
+  };
 
   // A control whose value is the model's trait `name`: it follows the model, and the model follows it.
   const bind = (model, name, input, read, show) => {
@@ -36,10 +47,10 @@ const kit = (() => {
   // A labelled slider; `text` says its value in words, on the page and to a screen reader.
   const slider = (model, name, { label, min, max, step = 1, text = number }) => {
     const id = `dw-${name}-${names++}`;
-    const input = el("input", { type: "range", id, min, max, step, "data-lm-suppress-shortcuts": "true" });
+    const input = el("input", { type: "range", id, min, max, step });
     const output = el("output", { for: id }, "");
     bind(model, name, input, () => Number(input.value), () => {
-      input.value = model.get(name);
+      input.value = within(model, name, min, max, step === 1);
       output.firstChild.data = text(Number(input.value));
       input.setAttribute("aria-valuetext", output.firstChild.data);
     });
@@ -55,7 +66,7 @@ const kit = (() => {
     const id = `dw-${name}-${names++}`;
     const input = el("select", { id }, ...options.map((option, i) => el("option", { value: i }, option)));
     bind(model, name, input, () => Number(input.value), () => {
-      input.value = model.get(name);
+      input.value = within(model, name, 0, options.length - 1);
     });
     return el("div", { class: "dw-control" }, el("label", { for: id }, label), input);
   };
@@ -65,7 +76,9 @@ const kit = (() => {
     const id = `dw-${name}-${names++}`;
     const input = el("input", { type: "checkbox", id });
     bind(model, name, input, () => input.checked, () => {
-      input.checked = model.get(name);
+      const value = model.get(name);
+      if (typeof value !== "boolean") throw new Error(`${name}: expected true or false, got ${value}`);
+      input.checked = value;
     });
     return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
   };
@@ -240,5 +253,5 @@ const kit = (() => {
     draw();
   };
 
-  return { el, stage, row, legend, figure, number, slider, choice, toggle, player, numbers, images, alphaBar, picture, plot, facts, follow };
+  return { el, stage, row, legend, figure, number, within, slider, choice, toggle, player, numbers, images, alphaBar, picture, plot, facts, follow };
 })();

@@ -1,6 +1,6 @@
 // The mean of a step back, once from z and once by way of x_0-hat; x_t stays where it is.
 function render({ model, el: place }) {
-  const T = model.get("T"), xt = model.get("x_t");
+  const T = model.get("T"), xt = kit.within(model, "x_t", -3, 3, false);
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
   const bar = kit.alphaBar(beta);
   const alpha = (t) => 1 - beta[t];

@@ -12,7 +12,6 @@ function render({ model, el: place }) {
 
   const draw = () => {
     const frame = model.get("frame"), one = model.get("sample"), t = times[frame];
-    if (t === undefined || !(one >= 0 && one <= n)) throw new Error(`expected a frame in 0..${last} and a sample in 0..${n}`);
     for (const { values, pictures, words } of kinds) {
       pictures.forEach((picture, i) => {
         picture.canvas.hidden = one > 0 && i !== one - 1;

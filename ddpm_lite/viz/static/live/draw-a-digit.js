@@ -1,6 +1,7 @@
 // A digit on its way: what we see, the image that the network has in mind, and the noise that it sees, step by step.
 function render({ model, el: place }) {
-  const labels = model.get("labels"), [C, H, W] = model.get("size"), choices = model.get("choices");
+  const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
+  kit.within(model, "label", 0, labels); // the number after the last label says "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const kinds = [["x", "xₜ", "what we see"], ["image", "x̂₀", "the image in mind"], ["z", "ẑ", "the noise it sees"]];
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
@@ -88,7 +89,8 @@ function render({ model, el: place }) {
     },
   });
 
-  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: choices[model.get("steps")], text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
+  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: Math.max(...choices), text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
+  slider.limit(choices[model.get("steps")]);
   slider.querySelector("input").addEventListener("input", () => {
     if (timer || following) halt();
     go(model.get("frame"));

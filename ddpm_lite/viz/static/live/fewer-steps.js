@@ -1,6 +1,7 @@
 // The same noise, walked back in few steps and in many.
 function render({ model, el: place }) {
-  const labels = model.get("labels"), [C, H, W] = model.get("size"), choices = model.get("choices");
+  const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
+  kit.within(model, "label", 0, labels); // the number after the last label says "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const ways = [["DDIM", { sampler: "ddim" }], ["DDPM, beta-tilde", { sampler: "ddpm" }], ["DDPM, beta", { sampler: "ddpm", variance: "beta" }]];
   const pictures = choices.map(() => kit.picture(H, W, "nothing drawn yet", 130)), facts = kit.facts();

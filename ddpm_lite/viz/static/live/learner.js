@@ -1,10 +1,11 @@
 // A small network learns points in the plane: its loss, its arrows beside the exact ones, what is drawn from it.
 function render({ model, el: place }) {
-  const STEPS = model.get("steps"), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
+  const STEPS = kit.within(model, "steps", 1, 20000), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
   const counts = model.get("counts"), own = counts.length, deviations = model.get("deviations");
+  if (!model.get("points").flat().every((v) => Math.abs(v) <= 2.5)) throw new Error("points: expected pairs of numbers");
   const centres = kit.numbers(model, "centres", Int16Array, 2 * counts.reduce((a, b) => a + b), 1 / 4096);
   // The paper's schedule: beta_t rises along a line.
-  const T = model.get("T"), [low, high] = model.get("ends");
+  const T = kit.within(model, "T", 2, 10000), [low, high] = model.get("ends");
   const bar = kit.alphaBar(Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low)));
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -159,7 +160,8 @@ function render({ model, el: place }) {
     const ends = Array.from({ length: Math.ceil(losses.length / 25) }, (_, i) => Math.min(25 * i + 25, losses.length));
     learnt(ends, ends.map((end, i) => mean(losses.slice(25 * i, end))));
     exact(least ? [0, STEPS] : [], [least, least]);
-    left.say(`The data${drawn ? `, and samples at a distance of ${off()}` : ""}. ${placing ? `${model.get("points").length} points placed.` : ""}`);
+    const samples = drawn ? `, and samples at a distance of ${off()}` : "";
+    left.say(`The data${samples}. ${placing ? model.get("points").length + " points placed." : ""}`);
     right.say(`Learnt and exact arrows at time ${model.get("t")}; they differ by ${gap}.`);
     curve.say(`The loss up to step ${losses.length}: ${loss()}.`);
   };
