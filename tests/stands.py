@@ -130,3 +130,20 @@ class Stand:
     def quiet(self):
         """Nothing asked of another host, no complaint."""
         return self.foreign == [] and self.complaints == []
+
+
+def corners(polygon):
+    return np.array(polygon.get_attribute("points").split(), float).reshape(-1, 2)
+
+
+def plotted(values, x, y, log=False):
+    """Points in the units of a plot of 360 x 220, {what is on the axes: from where to where}."""
+    up = np.log10 if log else np.asarray
+    low, high = up(y[0]), up(y[1])
+    return np.stack(
+        [
+            48 + (values[0] - x[0]) / (x[1] - x[0]) * 300,
+            180 - (up(values[1]) - low) / (high - low) * 170,
+        ],
+        axis=1,
+    )

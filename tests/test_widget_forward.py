@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from stands import corners, plotted
 
 from ddpm_lite import cosine_schedule, linear_schedule
 from ddpm_lite.data import load_digits, load_photo
@@ -18,23 +19,6 @@ def explorer(**options):
 
 def number(text):
     return float(text.replace("\u2212", "-"))
-
-
-def corners(polygon):
-    return np.array(polygon.get_attribute("points").split(), float).reshape(-1, 2)
-
-
-def plotted(values, x, y, log=False):
-    """Points in the units of a plot of 360 x 220, {what is on the axes: from where to where}."""
-    up = np.log10 if log else np.asarray
-    low, high = up(y[0]), up(y[1])
-    return np.stack(
-        [
-            48 + (values[0] - x[0]) / (x[1] - x[0]) * 300,
-            180 - (up(values[1]) - low) / (high - low) * 170,
-        ],
-        axis=1,
-    )
 
 
 def test_agrees_with_the_package():
@@ -248,16 +232,6 @@ def test_words_and_lines_stand_out_in_both_themes(stand, theme):
     for place, name in parts.items():
         low, high = sorted([ground, luminance(page.page.evaluate(look, [place, name]))])
         assert (high + 0.05) / (low + 0.05) >= (4.5 if name == "color" else 3), place
-
-
-@pytest.mark.html
-@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_nothing_moves_by_itself(stand, motion):
-    page = stand(explorer(t=300), reduced_motion=motion)
-    before = page.page.locator("main").inner_html()
-    page.page.wait_for_timeout(300)
-    assert page.page.locator("main").inner_html() == before
-    assert page.page.evaluate("document.getAnimations().length") == 0
 
 
 @pytest.mark.html

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import traitlets
+from ipywidgets import IntSlider
+from stands import corners, plotted
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.viz.widgets import MergeExplorer
+from ddpm_lite.viz.widgets.base import read_alpha_bar
 
 
 def test_points_follow_the_closed_form():
@@ -13,6 +17,19 @@ def test_points_follow_the_closed_form():
     for x in widget.walked():
         assert abs(x.mean() - 0.5 * float(schedule.alpha_bar[450].sqrt())) < 4 / 5000**0.5
         assert abs(x.std() - float((1 - schedule.alpha_bar[450]).sqrt())) < 4 / 10000**0.5
+
+
+def test_traits_are_linked_with_widgets_of_jupyter():
+    widget, slider = MergeExplorer(t=300), IntSlider(max=1000)
+    link = traitlets.link((widget, "t"), (slider, "value"))
+    assert slider.value == 300
+    slider.value = 420
+    assert widget.t == 420
+    widget.t = 500
+    assert slider.value == 500
+    link.unlink()
+    slider.value = 10
+    assert widget.t == 500
 
 
 @pytest.mark.parametrize(
@@ -39,10 +56,27 @@ def test_page_shows_numpys_numbers(stand):
         page.set(t=t)  # s < t always
         page.set(s=s, x_0=x_0)
         widget.s, widget.t, widget.x_0 = s, t, x_0
+        two, one = widget.walked()
+        share = read_alpha_bar(widget.beta)[t]
+        mean, deviation = share**0.5 * x_0, (1 - share) ** 0.5
+        expected = {"Two steps:": [two.mean(), two.std()], "One jump:": [one.mean(), one.std()]}
+        expected["Formula:"] = [mean, deviation]
         words = page.facts()
-        for name, x in zip(("Two steps:", "One jump:"), widget.walked(), strict=True):
+        for name, values in expected.items():
             shown = [float(part.split()[1].replace("\u2212", "-")) for part in words[name].split(",")]
-            np.testing.assert_allclose(shown, [x.mean(), x.std()], rtol=6e-3, atol=1e-6)  # three digits
+            np.testing.assert_allclose(shown, values, rtol=1e-3, atol=1e-6)
+
+        edges = np.linspace(-4, 4, 41)
+        for kind, x in (("dw-1", two), ("dw-2", one)):
+            outline = corners(page.page.locator(f".dw-bars.{kind}"))[1:-1]  # between two corners on the ground
+            heights = np.histogram(x, edges)[0].repeat(2) * 5 / widget.points
+            right = plotted((edges.repeat(2)[1:-1], heights), (-4, 4), (0, 1))
+            np.testing.assert_allclose(outline, right, atol=0.051)
+        grid = np.linspace(-4, 4, 161)
+        bell = np.exp(-(((grid - mean) / deviation) ** 2) / 2) / (deviation * (2 * np.pi) ** 0.5)
+        right = plotted((grid, bell), (-4, 4), (0, 1))
+        right[:, 1] = right[:, 1].clip(-9999)  # at t = 1 the bell is a needle
+        np.testing.assert_allclose(page.curve(".dw-line.dw-exact"), right, atol=0.051)
 
 
 @pytest.mark.html

@@ -105,6 +105,12 @@ def test_keyboard_moves_every_control(stand):
     page.page.locator("select").focus()
     page.page.keyboard.press("ArrowDown")
     assert page.get("view") == 1
+    page.page.get_by_role("button", name="Play").focus()
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_function("document.querySelector('[data-widget]').model.get('t') > 8")
+    page.page.keyboard.press("Space")  # on the same button, which says Pause now
+    page.page.get_by_role("button", name="Play").wait_for()
+    page.set(t=7)
     page.page.get_by_role("button", name="Step on").focus()
     page.page.keyboard.press("Enter")
     assert page.get("t") == 8

@@ -150,6 +150,9 @@ def test_keyboard(stand, walked):
     assert not page.page.get_by_role("button", name="Play").is_visible()
     page.page.get_by_role("button", name="Step back").press("Enter")
     assert page.get("frame") == 3
+    page.page.get_by_role("button", name="Step on").press("Space")
+    assert page.get("frame") == 4
+    page.page.get_by_role("button", name="Step back").press("Enter")
     page.page.get_by_label("show").focus()
     page.page.keyboard.press("ArrowDown")
     assert page.get("sample") == 1
@@ -160,7 +163,7 @@ def test_keyboard(stand, walked):
 @pytest.mark.html
 def test_play_walks_to_the_end_and_stops(stand, walked):
     page = stand(walked)
-    page.page.get_by_role("button", name="Play").click()
+    page.page.get_by_role("button", name="Play").press("Enter")
     page.page.get_by_role("button", name="Pause").wait_for()
     page.page.wait_for_function("document.querySelectorAll('[data-widget]')[0].model.get('frame') === 4")
     page.page.get_by_role("button", name="Play").wait_for()

@@ -208,14 +208,88 @@ def test_widgets_are_accessible(theme, stand):
 
 
 @pytest.mark.html
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+@every_twin
+def test_nothing_moves_by_itself(twin, motion, stand):
+    page = stand(twin, reduced_motion=motion).page
+    before = page.locator("main").inner_html()
+    page.wait_for_timeout(300)
+    assert page.locator("main").inner_html() == before
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+PLAYERS = {"cloud": "t", "posterior-explorer": "t", "reverse-path": "frame"}  # what the player moves
+
+
+def test_every_player_is_looked_at():
+    made = {Path(name).stem for name, text in scripts().items() if "kit.player(" in text}
+    assert made == set(PLAYERS)
+
+
+@pytest.mark.html
+@pytest.mark.parametrize("name", PLAYERS)
+def test_readers_who_want_less_motion_get_the_steps(name, stand):
+    """From the beginning, and when they say so while something plays."""
+    twin = next(twin for twin in TWINS if twin.name == name)
+    one = stand(twin)
+    page, trait = one.page, PLAYERS[name]
+    button = lambda text: page.get_by_role("button", name=text)  # noqa: E731
+    before = one.get(trait)
+    button("Play").click()
+    page.wait_for_function(
+        "([name, old]) => document.querySelector('[data-widget]').model.get(name) !== old", arg=[trait, before]
+    )
+    page.emulate_media(reduced_motion="reduce")
+    page.wait_for_function("!Array.from(document.querySelectorAll('button')).some((b) => b.textContent === 'Pause')")
+    now = one.get(trait)
+    page.wait_for_timeout(400)  # more than three frames
+    assert one.get(trait) == now
+    assert button("Play").count() == 0
+    calm = stand(twin, reduced_motion="reduce")
+    first = calm.get(trait)
+    assert calm.page.get_by_role("button", name="Play").count() == 0
+    calm.page.get_by_role("button", name="Step on").click()
+    calm.page.get_by_role("button", name="Step on").click()
+    calm.page.get_by_role("button", name="Step back").click()
+    assert calm.get(trait) != first
+
+
+@pytest.mark.html
+@every_twin
+def test_a_finger_reaches_every_control_on_a_phone(twin, stand):
+    page = stand(twin, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
+    started(page)
+    live = page.locator(".ddpm-widget:not(.ddpm-widget-still)")
+    for slider in live.locator("input[type=range]:visible").all():
+        slider.scroll_into_view_if_needed()
+        box, seen = slider.bounding_box(), set()
+        for share in (0.3, 0.8):
+            page.touchscreen.tap(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+            seen.add(slider.input_value())
+        assert len(seen) == 2, slider.get_attribute("id")
+    for toggle in live.locator("input[type=checkbox]:visible").all():
+        before = toggle.is_checked()
+        toggle.tap()
+        assert toggle.is_checked() != before
+        live.locator(f"label[for={toggle.get_attribute('id')}]").tap()
+        assert toggle.is_checked() == before
+    for control in live.locator("button:visible, select:visible:enabled").all():
+        control.evaluate("(one) => one.addEventListener('click', () => (one.dataset.tapped = 1))")
+        control.tap()
+        assert control.get_attribute("data-tapped") == "1"
+        page.keyboard.press("Escape")  # an open list of choices lies above the rest
+
+
+@pytest.mark.html
 @every_twin
 def test_on_a_phone_nothing_stands_out(twin, stand):
     page = stand(twin, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True).page
     started(page)
     assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    for control in page.locator(".ddpm-widget input[type=range], .ddpm-widget button, .ddpm-widget select").all():
+    for control in page.locator(".ddpm-widget :is(input, button, select)").all():
         if control.is_visible():
-            assert control.bounding_box()["height"] >= 24
+            box = control.bounding_box()
+            assert min(box["width"], box["height"]) >= 24, control.get_attribute("id")
 
 
 @pytest.mark.html

@@ -23,7 +23,7 @@ function render({ model, el: place }) {
     const kept = bar[to] / bar[from];
     return x.map((v, i) => Math.sqrt(kept) * v + Math.sqrt(1 - kept) * z[draw * n + i]);
   };
-  const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 3)}, deviation ${kit.number(deviation, 3)}`;
+  const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 5)}, deviation ${kit.number(deviation, 5)}`;
 
   const draw = () => {
     const t = model.get("t"), s = model.get("s");
