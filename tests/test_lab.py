@@ -15,9 +15,9 @@ from playwright.sync_api import TimeoutError
 pytestmark = pytest.mark.html
 
 MAKE = """
-import torch
 from ddpm_lite import load_digits
-from ddpm_lite.viz.widgets import ForwardExplorer, MergeExplorer
+from ddpm_lite.viz.widgets import Cloud, ForwardExplorer, MergeExplorer
+from ipywidgets import IntText, jslink
 merge, forward = MergeExplorer(t=300), ForwardExplorer(load_digits("test")[0][:2], t=300)
 seen = []
 merge.observe(lambda change: seen.append(change["new"]), "t")
@@ -27,7 +27,13 @@ DRAW = """
 from ddpm_lite.viz.widgets import DrawDigit
 DrawDigit(steps=10, label=5)
 """
+LINK = """
+merge.s, number = 100, IntText()
+jslink((merge, "s"), (number, "value"))
+number
+"""
 CELLS = [MAKE, "merge", "forward", "print('observed', seen)", "merge.t = 700; forward.t = 600; print('set')", DRAW]
+CELLS += ["Cloud()", LINK]
 
 
 def free_port():
@@ -83,17 +89,19 @@ def notebook(lab, browser):
 def run_cell(page, number):
     """Run the cell with this number and wait until the kernel has answered."""
     cell = page.locator(".jp-NotebookPanel .jp-Cell").nth(number)
-    prompt = (
-        "([i, source]) => new RegExp(source).test(document.querySelectorAll('.jp-NotebookPanel .jp-Cell')[i]"
-        ".querySelector('.jp-InputPrompt').textContent)"
-    )
+    prompt = """([i, source, old]) => {
+      const cell = document.querySelectorAll('.jp-NotebookPanel .jp-Cell')[i];
+      const text = cell.querySelector('.jp-InputPrompt').textContent;
+      return text !== old && new RegExp(source).test(text);
+    }"""
+    old = cell.locator(".jp-InputPrompt").text_content()  # the number of an earlier run
     for _ in range(10):  # while the notebook is still being put together, a key may reach nobody
         cell.locator(".jp-InputArea-editor .cm-content").click()
         page.keyboard.press("Control+Enter")
         with suppress(TimeoutError):
-            page.wait_for_function(prompt, arg=[number, r"\[(\d+|\*)\]"], timeout=5_000)
+            page.wait_for_function(prompt, arg=[number, r"\[(\d+|\*)\]", old], timeout=5_000)
             break
-    page.wait_for_function(prompt, arg=[number, r"\[\d+\]"])
+    page.wait_for_function(prompt, arg=[number, r"\[\d+\]", old])
     return cell
 
 
@@ -130,3 +138,38 @@ def test_python_sends_the_network_and_the_page_draws(notebook):
     assert cell.get_by_label("walk").input_value() == "10"
     cell.get_by_label("label").select_option("7")
     cell.get_by_role("status").filter(has_text="Done: a 7 from seed 0").wait_for()
+
+
+def test_keys_of_a_control_are_its_own(notebook):
+    """JupyterLab itself has uses for the arrow keys and for Enter."""
+    run_cell(notebook, 0)
+    explorer, cloud = run_cell(notebook, 2), run_cell(notebook, 6)
+    schedules = explorer.get_by_label("schedule", exact=True)
+    schedules.focus()
+    notebook.keyboard.press("ArrowDown")
+    assert schedules.input_value() == "1"
+    cloud.get_by_role("button", name="Step on").focus()
+    notebook.keyboard.press("Enter")
+    assert cloud.locator("input[id^=dw-t]").input_value() == "5"
+    notebook.keyboard.press("Space")
+    assert cloud.locator("input[id^=dw-t]").input_value() == "10"
+    arrows = cloud.get_by_label("needles along the score")
+    arrows.focus()
+    notebook.keyboard.press("Space")
+    assert arrows.is_checked()
+    assert notebook.evaluate("document.activeElement.type") == "checkbox"
+
+
+def test_a_trait_is_linked_with_a_widget_of_jupyter(notebook):
+    run_cell(notebook, 0)
+    merge, linked = run_cell(notebook, 1), run_cell(notebook, 7)
+    number, stop = linked.locator("input[type=number]"), merge.locator("input[id^=dw-s]")
+    number.wait_for()
+    assert number.input_value() == "100"
+    stop.focus()
+    notebook.keyboard.press("ArrowRight")
+    assert number.input_value() == "101"
+    number.fill("250")
+    number.press("Tab")
+    notebook.wait_for_function("(one) => one.value === '250'", arg=stop.element_handle())
+    assert stop.locator("xpath=following-sibling::output").inner_text() == "250"
