@@ -37,3 +37,7 @@ echo "setup: installing into $venv (once; PyTorch makes it the longest step)"
 # Without its dependencies: torchvision is not needed for what is compared, and has no build for every torch.
 "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt torch-fidelity ||
     fail "pip could not install torch-fidelity; its reason stands above"
+# Colab has ipywidgets 7.7: a copy in a folder of its own, so that a test can make the widgets with it.
+rm -rf "$venv/ipywidgets7"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --target "$venv/ipywidgets7" \
+    ipywidgets==7.7.5 ipython_genutils==0.2.0 || fail "pip could not install ipywidgets 7.7; its reason stands above"
