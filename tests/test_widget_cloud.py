@@ -124,6 +124,15 @@ def spots(page, selector, index=0):
     return np.stack([(pixels[:, 0] - 48) / 300 * 7 - 3.5, 3.5 - (pixels[:, 1] - 10) / 300 * 7], axis=1)
 
 
+def likeliest(x, t):
+    """The number of the blob that each point most likely comes from, by the densities of q(x_t)."""
+    mixture = three_blobs()
+    share = mixture.schedule.alpha_bar[t].item()
+    variance = share * mixture.stds.double().numpy() ** 2 + 1 - share
+    far = ((x[:, None] - share**0.5 * mixture.means.double().numpy()) ** 2).sum(axis=2)
+    return (mixture.weights.double().numpy() / variance * np.exp(-far / (2 * variance))).argmax(axis=1)
+
+
 @pytest.mark.html
 def test_points_of_the_page_are_numpys(stand):
     widget = Cloud()
@@ -138,7 +147,14 @@ def test_points_of_the_page_are_numpys(stand):
             deviation = right.var(axis=0).mean() ** 0.5
             assert float(words["deviation:"]) == pytest.approx(deviation, rel=1e-3)
             counts = [int(count) for count in words["points by likeliest blob:"].split(", ")]
-            assert sum(counts) == 300
+            assert counts == np.bincount(likeliest(right, t), minlength=3).tolist()
+            share = three_blobs().schedule.alpha_bar[t].item()
+            for name, expected in (
+                ("weights of x₀ and noise:", (share**0.5, (1 - share) ** 0.5)),
+                ("mean of the points:", right.mean(axis=0)),
+            ):
+                shown = [float(part.replace("\u2212", "-")) for part in words[name].split(", ")]
+                np.testing.assert_allclose(shown, expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.html

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from stands import plotted
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.process import mean_from_noise, posterior, predict_x_0
 from ddpm_lite.viz.widgets import MeanExplorer
 
+LIVE = ".ddpm-widget:not(.ddpm-widget-still)"
 STATES = [(1, 1.0), (2, -2.4), (200, 0.3), (600, -0.05), (1000, 2.0)]
 
 
@@ -70,6 +72,27 @@ def test_page_shows_numpys_numbers(stand):
             np.testing.assert_allclose(shown, widget.values(), rtol=1e-5)
             direct, _, through = widget.values()
             assert (words["the two"] == "are equal") == (abs(direct - through) < 1e-9)
+
+
+@pytest.mark.html
+def test_lines_of_the_page_are_numpys(stand):
+    widget = MeanExplorer(x_t=0.7)
+    page = stand(widget)
+    reach = 0  # one axis for all t
+    for widget.t in range(1, 1001):
+        reach = max(reach, np.abs(widget.values(np.array([-3.0, 3.0]))[0] - widget.x_t).max())
+    z = np.linspace(-3, 3, 121)
+    for t, _ in STATES:
+        page.set(t=t, clip=True)  # so that the images stay in their picture
+        widget.t, widget.clip = t, True
+        direct, x_0, through = widget.values(z)
+        for kind, values, ends in (
+            ("dw-2:not(.dw-dash)", x_0, (-3, 3)),
+            ("dw-1", direct, (0.7 - reach, 0.7 + reach)),
+            ("dw-2.dw-dash", through, (0.7 - reach, 0.7 + reach)),
+        ):
+            curve = page.curve(f"{LIVE} path.{kind}")
+            np.testing.assert_allclose(curve, plotted((z, values), (-3, 3), ends), atol=0.051)
 
 
 @pytest.mark.html

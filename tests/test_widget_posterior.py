@@ -76,8 +76,8 @@ def test_page_shows_numpys_numbers_and_bells(stand):
             np.testing.assert_allclose(numbers(words["wrong index:"]), bells["wrong index"], rtol=1e-3, atol=1e-9)
             (off,) = numbers(words["its variance is off by"].removesuffix(" %"))
             assert off == pytest.approx(wrong_percent(widget), rel=1e-3)
-            for kind, name in (("dw-1", "prior"), ("dw-3", "posterior")):
-                curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.{kind}")
+            for number, name in enumerate(bells, start=1):
+                curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.dw-{number}")
                 x = np.linspace(*widget.ends(), 241)
                 mean, variance = bells[name]
                 height = np.exp(-((x - mean) ** 2) / (2 * variance)) * (bells["posterior"][1] / variance) ** 0.5

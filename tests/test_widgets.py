@@ -103,6 +103,9 @@ def test_without_scripts_the_figure_is_there(twin, browser, tmp_path):
     stand = Stand(browser, tmp_path, [twin], java_script_enabled=False)
     picture = stand.page.locator(".ddpm-widget-still img, .ddpm-widget-still svg").first
     box = picture.bounding_box()
+    sentence = stand.page.locator(".ddpm-widget-still p").last
+    assert sentence.is_visible()
+    assert len(sentence.inner_text()) >= 40
     stand.context.close()
     assert box["width"] > 50
     assert box["height"] > 20
