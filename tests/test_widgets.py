@@ -8,6 +8,7 @@ import re
 from html import escape, unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
@@ -208,6 +209,50 @@ def test_widgets_are_accessible(theme, stand):
     assert [
         (v["id"], node["html"]) for v in found for node in v["nodes"] if v["impact"] in ("serious", "critical")
     ] == []
+
+
+# In the page: what is drawn or written in colour, as [what, colour, opacity, the least contrast].
+COLOURED = """() => {
+  const lines = ".dw-line, .dw-bars, .dw-ring", fills = ".dw-marker:not(.dw-ring)";
+  const words = "label, output, dt, dd, figcaption, button, select, p, .dw-key";
+  const kinds = [[lines, "stroke", "strokeOpacity", 3], [fills, "fill", "fillOpacity", 3]];
+  kinds.push([".dw-plot text", "fill", "fillOpacity", 4.5], [words, "color", "opacity", 4.5]);
+  return kinds.flatMap(([selector, paint, opacity, least]) => {
+    const all = Array.from(document.querySelectorAll(selector));
+    return all.filter((one) => one.checkVisibility() && !one.disabled).map((one) => {
+      const style = getComputedStyle(one);
+      return [one.getAttribute("class") ?? one.tagName, style[paint], Number(style[opacity]), least];
+    });
+  });
+}"""
+
+
+def levels(colour):
+    """`rgb(r, g, b)` as three numbers in [0, 1]."""
+    assert re.fullmatch(r"rgb\(\d+, \d+, \d+\)", colour), colour
+    return np.array([int(part) for part in re.findall(r"\d+", colour)]) / 255
+
+
+def luminance(rgb):
+    """WCAG's relative luminance."""
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.html
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_and_lines_stand_out_in_both_themes(theme, stand):
+    page = stand(*TWINS, theme=theme, reduced_motion="reduce").page
+    started(page)
+    ground = levels(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+    found = page.evaluate(COLOURED)
+    faint = set()
+    for what, colour, opacity, least in found:
+        low, high = sorted([luminance(ground), luminance(opacity * levels(colour) + (1 - opacity) * ground)])
+        if (high + 0.05) / (low + 0.05) < least:
+            faint.add((what, colour, opacity))
+    assert faint == set()
+    kinds = " ".join(what for what, *_ in found).split()
+    assert {"dw-1", "dw-2", "dw-3", "dw-4", "dw-exact", "dw-bars", "dw-dot", "dw-ring", "dw-key"} <= set(kinds)
 
 
 @pytest.mark.html

@@ -18,7 +18,7 @@ function render({ model, el: place }) {
   const curve = kit.plot({ x: [0, STEPS], y: [0, 1], xlabel: "step", ylabel: "loss", label: "", height: 190 });
   const path = ({ svg }, kind, style = "") => svg.appendChild(kit.el("path", { class: kind, style }));
   const dots = path(left, "dw-line dw-dot dw-1"), crosses = path(left, "dw-line dw-2", "stroke-width: 1.4"), aim = path(left, "dw-line dw-4");
-  const needles = path(right, "dw-marker dw-3", "fill-opacity: 0.6"), lines = path(right, "dw-line dw-2");
+  const needles = path(right, "dw-marker dw-3", "fill-opacity: 0.75"), lines = path(right, "dw-line dw-2");
   const [learnt, exact] = ["dw-2", "dw-3 dw-dash"].map(curve.line);
   const facts = kit.facts(), status = kit.el("p", { role: "status" });
   // They change many times a second. A screen reader hears the status: how it began, and how it ended.
