@@ -44,6 +44,15 @@ def test_commands_name_scripts_that_exist():
         assert (ROOT / script).is_file() or [script, rest[0]] == ["-m", "ddpm_lite"], command
 
 
+def test_thirty_kills_are_recorded_and_changed_no_bit():
+    record = read_record(RESULTS / "kill-and-resume.json")
+    assert sum(record["kills"].values()) >= 30
+    assert record["kills"]["inside a save"] >= 5
+    assert set(record["sha256"]) == {"model", "ema", "optimizer"}
+    assert all(found["killed"] == found["never stopped"] for found in record["sha256"].values())
+    assert record["the losses are equal"] is True
+
+
 def test_record_that_is_not_there_is_named_with_its_command(tmp_path):
     (tmp_path / COMMANDS).write_text('{"steps.json": "python tools/study_steps.py"}')
     with pytest.raises(FileNotFoundError, match=r"^path: .*/steps.json', which .*; make it again: python tools/stu"):
