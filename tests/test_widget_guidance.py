@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from ddpm_lite import linear_schedule
+from ddpm_lite.checkpoint import load_pretrained
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder
+from ddpm_lite.sampler import ddpm_step, evaluating, sample
 from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz.widgets import GuidanceDial
+from ddpm_lite.viz.widgets.base import grey
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 FACTS = ("As asked:", "Diversity:", "Distance:")
@@ -54,6 +57,30 @@ def test_record_shows_what_the_chapter_says():
     assert spread[zero] > spread[-1]
     # without a label, asking for another digit changes nothing: at w = -1 the answers with the label cancel
     np.testing.assert_allclose(widget.grid()[0, 0], widget.grid()[5, 0], atol=3)
+
+
+@pytest.mark.slow
+def test_a_cell_of_the_record_is_what_the_model_draws():
+    """Six images of one label, unguided, by all thousand steps. Other processors may end a few grey levels away."""
+    widget, _ = recorded()
+    label, chosen = 4, widget.scales.index(0)
+    model, schedule = load_pretrained("digits-by-label")
+    labels = torch.full((6,), label)
+    shape = (60, 1, 8, 8)  # of the record, as the noise of a step depends on it; all labels get that of the first
+
+    def first(x_t, t, context=None):
+        with evaluating(model):
+            return model(x_t[:6], t, labels).repeat(10, 1, 1, 1)
+
+    def step(schedule, x_t, t, s, z_hat, noise):
+        return ddpm_step(schedule, x_t, t, s, z_hat, noise[:6].repeat(10, 1, 1, 1))
+
+    x_T = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(10, 1, 1, 1)
+    *_, (_, x_0) = sample(first, schedule, shape, step=step, seed=0, x_T=x_T)
+    fresh = grey(x_0[:6].clamp(-1, 1)).astype(int)
+    far = [[float(np.abs(fresh - cell).mean()) for cell in row] for row in widget.grid()]
+    nearest, next_one = sorted(sum(far, []))[:2]
+    assert far[label][chosen] == nearest < min(3, next_one / 2), (nearest, next_one)
 
 
 def test_live_model():

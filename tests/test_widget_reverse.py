@@ -9,8 +9,9 @@ import record_widgets
 import torch
 from safetensors import safe_open
 
-from ddpm_lite import linear_schedule
-from ddpm_lite.checkpoint import PRETRAINED
+from ddpm_lite import linear_schedule, sampler
+from ddpm_lite.checkpoint import PRETRAINED, load_pretrained
+from ddpm_lite.process import predict_x_0
 from ddpm_lite.viz.widgets import ReversePath
 from ddpm_lite.viz.widgets.base import grey
 from ddpm_lite.viz.widgets.recorded import read_record
@@ -56,6 +57,19 @@ def test_record_starts_as_the_chapters_noise_and_ends_in_one_image(plain):
     widget.frame = len(widget.times) - 1
     assert widget.from_the_end() == 0
     assert len(widget.twin()) < 250_000
+
+
+def test_record_is_what_the_model_answers():
+    """The second frame, some fifty steps from the noise, computed here; processors differ in the last digits."""
+    widget, (model, schedule) = ReversePath.from_record(RECORD), load_pretrained("digits")
+    second = widget.times[1]
+    assert 900 < second < 1000
+    walk = sampler.sample(model, schedule, (16, 1, 8, 8), seed=0)
+    x_t = next(x_t for t, x_t in walk if t == second)
+    with sampler.evaluating(model), torch.no_grad():
+        x_0_hat = predict_x_0(schedule, x_t, second, model(x_t, second, None))
+    np.testing.assert_allclose(widget.frames("x_t")[1].astype(int), grey(x_t[:8]), atol=1)
+    np.testing.assert_allclose(widget.frames("x_0_hat")[1].astype(int), grey(x_0_hat[:8]), atol=2)
 
 
 def test_live_model():
