@@ -7,7 +7,6 @@ slice of these draws, so that the loss stays the same to rounding. Only the drop
 it is used, from (seed, step, part) with the parts of all processes counted from 0; part 0 carries on after the batch.
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ddpm_lite._check import check_images, check_real, check_whole, describe, fail
+from ddpm_lite._memory import is_lack_of_memory, more_parts, room_for_adam
 from ddpm_lite.condition import drop_labels
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.schedule import Schedule
@@ -188,15 +188,16 @@ def train(
             try:
                 loss, t = _gradients(network, schedule, data, config, step, parts, accelerator)
             except (RuntimeError, MemoryError) as error:
-                if not _no_memory(error):
+                if not is_lack_of_memory(error):
                     raise
-                parts = _more_parts(parts, config, step, accelerator)
+                n = 1 if accelerator is None else accelerator.num_processes
+                parts = more_parts(parts, config.batch_size, n, step, allowed=config.halve_on_oom)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
         # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in one
         # process is in the gradient of all. The device idles until the optimiser is queued, not for a whole step.
         if not torch.isfinite(loss + norm):
             raise Diverged(step, loss.item(), norm.item(), t)
-        with _room_for_adam(step):
+        with room_for_adam(step):
             optimizer.step()
             update_ema(ema, model, ema_decay(step, config.ema_decay))
         yield TrainState(step, loss, model, ema, optimizer)
@@ -291,38 +292,6 @@ def _check_processes(config: TrainConfig, accelerator) -> None:
         fail(ValueError, "batch_size", expected, f"{config.batch_size}")
     if n > 1 and config.halve_on_oom:
         fail(ValueError, "halve_on_oom", f"False with {n} processes", "True", "raise accumulation instead")
-
-
-def _no_memory(error: Exception) -> bool:
-    """Whether memory ran out: a device says so by the kind of error, the processor in words, NumPy in its way."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-@contextmanager
-def _room_for_adam(step: int) -> Iterator[None]:
-    """Here no batch takes any room, so a smaller one would not help; nor can half a step be done once more."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not _no_memory(error):
-            raise
-        got, advice = f"no memory left for Adam's averages at step {step}", "use a smaller network, with half the width"
-        fail(torch.OutOfMemoryError, "model", "a network that fits in memory with all that training keeps", got, advice)
-
-
-def _more_parts(parts: int, config: TrainConfig, step: int, accelerator) -> int:
-    """Twice as many parts after memory ran out, if that is allowed."""
-    n = 1 if accelerator is None else accelerator.num_processes
-    size = -(-config.batch_size // (n * parts))
-    got = f"no memory left at step {step} with {size} images at a time"
-    if 2 * parts * n > config.batch_size:
-        advice = "use smaller images or a smaller network"
-        fail(torch.OutOfMemoryError, "batch_size", "parts that fit in memory", got, advice)
-    if not config.halve_on_oom:
-        advice = f"set accumulation={2 * parts} (half as many at a time, the same loss), or halve batch_size"
-        fail(torch.OutOfMemoryError, "accumulation", "parts that fit in memory", got, advice)
-    warnings.warn(f"{got}: going on with accumulation={2 * parts}, the same loss", stacklevel=3)
-    return 2 * parts
 
 
 def check_data(images: Tensor | np.ndarray) -> None:
