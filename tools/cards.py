@@ -56,6 +56,20 @@ def row(name, numbers, spread=None):
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
+def with_more_images(name):
+    """A sentence on the same measurement with more images, if there is one."""
+    path = train_digits.RESULTS / f"evaluate-{name}-5000.json"
+    if not path.exists():
+        return ""
+    found = read_record(path)
+    mean, spread, real = found["mean"], found["spread"], found["floors"]["real"]
+    return f"""
+With {found["count"]:,} images for each seed the distance is {mean["frechet"]:.3f} ± {spread["frechet"]:.3f}
+(real images: {real["frechet"]:.3f}), precision {mean["precision"]:.3f}, recall {mean["recall"]:.3f}. Command:
+`{found["command"]}`.
+"""
+
+
 def card(name):
     """The text of a model's card."""
     what, data, limits = MODELS[name]
@@ -100,7 +114,7 @@ The running average is shipped, in float16: {weights.stat().st_size / 1e6:.1f} M
 
 Of these samples, the 5 % that are nearest to a training image are at most {found["mean"]["nearest"]:.3f} away from it;
 of held-out real images, {found["floors"]["real"]["nearest"]:.3f}. Command: `{found["command"]}`.
-
+{with_more_images(name)}
 ## Limits
 
 {limits}
