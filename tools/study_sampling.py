@@ -1,6 +1,6 @@
 """Measure what a shipped model draws, by each kind of walk and each strength of guidance, with the rows to compare it.
 
-    python tools/study_sampling.py digits-by-label     (about an hour of one core)
+    python tools/study_sampling.py digits-by-label     (about 40 minutes of one core)
     python tools/study_sampling.py fashion --steps 10 25 --scales 0 1     (over an hour; see --help for less)
 
 NAME is a model that comes with the package and takes labels; the labels 0 to 9 are asked for in turn. Nothing is
