@@ -13,13 +13,13 @@ READY := $(VENV)/.ready
 BUILT := _build/.built
 
 # What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py ddpm_lite/viz/static/*.* ddpm_lite/viz/static/live/*) \
-	ddpm_lite/export_page.py ddpm_lite/pretrained/SHA256SUMS \
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py ddpm_lite/viz/js/*.* ddpm_lite/viz/js/live/*) \
+	ddpm_lite/viz/export_page.py ddpm_lite/pretrained/SHA256SUMS \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null) \
 	book/results # the folder is newer when a record is gone
 
 # Tests that read the chapters: their form, every formula, every exercise, the extension that shows them.
-OF_THE_BOOK := $(addprefix tests/test_,book.py equations.py exercises.py extension.py)
+OF_THE_BOOK := $(addprefix tests/,book equations exercises)
 
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0

@@ -2,9 +2,9 @@
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
-from ddpm_lite.checkpoint import from_pretrained, load_pretrained, save_pretrained
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided
 from ddpm_lite.data import load_cifar10, load_digits, load_fashion_mnist, load_photo
+from ddpm_lite.files.weights import from_pretrained, load_pretrained, save_pretrained
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,
@@ -21,7 +21,7 @@ from ddpm_lite.process import (
     z_from_score,
     z_from_v,
 )
-from ddpm_lite.run import fit
+from ddpm_lite.runs.fit import fit
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.trainer import TrainConfig, TrainState, train

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Float64, Int64, Num
 from torch import Tensor, nn
 
 from ddpm_lite._check import check_images, check_whole, fail
-from ddpm_lite.checkpoint import PRETRAINED, fit_tensors, shipped
+from ddpm_lite.files.weights import PRETRAINED, fit_tensors, shipped
 
 WIDTHS = (16, 32, 64)  # channels after each halving
 FEATURES = 64

@@ -9,7 +9,8 @@ import torch
 import train_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from ddpm_lite import checkpoint, load_digits, load_pretrained, sample
+from ddpm_lite import load_digits, load_pretrained, sample
+from ddpm_lite.files import weights
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +99,8 @@ def test_digits_are_as_asked(chapter):
 
 def test_study_of_guidance_is_about_the_shipped_weights():
     study = record_of("guidance")
-    weights = (checkpoint.PRETRAINED / "digits-by-label.safetensors").read_bytes()
-    assert study["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    content = (weights.PRETRAINED / "digits-by-label.safetensors").read_bytes()
+    assert study["weights_sha256"] == hashlib.sha256(content).hexdigest()
     rows = {row["scale"]: row for row in study["scales"]}
     assert rows[0]["images"] == 500
     assert rows[0]["as_asked"] >= 0.9
@@ -108,8 +109,8 @@ def test_study_of_guidance_is_about_the_shipped_weights():
 
 def test_study_of_steps_is_about_the_shipped_weights():
     study = record_of("steps")
-    weights = (checkpoint.PRETRAINED / "digits.safetensors").read_bytes()
-    assert study["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    content = (weights.PRETRAINED / "digits.safetensors").read_bytes()
+    assert study["weights_sha256"] == hashlib.sha256(content).hexdigest()
     found = {(row["kind"], row["spacing"], row["steps"]): row["distance"] for row in study["rows"]}
     for spacing, steps in (("trailing", 1000), ("leading", 200)):
         ends = [found[kind, spacing, steps] for kind in ("DDPM, beta", "DDPM, beta_tilde", "DDIM")]
@@ -120,25 +121,23 @@ def test_study_of_steps_is_about_the_shipped_weights():
 
 @pytest.mark.parametrize("bit", [0, 4_000, 900_000, -1])
 def test_shipped_file_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit):
-    content = bytearray((checkpoint.PRETRAINED / "digits.safetensors").read_bytes())
+    content = bytearray((weights.PRETRAINED / "digits.safetensors").read_bytes())
     content[bit // 8] ^= 1 << bit % 8
     (tmp_path / "digits.safetensors").write_bytes(content)
-    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
     refusal = r"^digits.safetensors: expected SHA-256 \w{64}, got \w{64}; the file is damaged: install"
     with pytest.raises(ValueError, match=refusal):
         load_pretrained("digits")
 
 
 def test_every_shipped_file_has_its_sum_and_every_sum_its_file():
-    files = {
-        path.relative_to(checkpoint.PRETRAINED).as_posix() for path in checkpoint.PRETRAINED.rglob("*.safetensors")
-    }
-    listed = [line.split()[1] for line in checkpoint.SUMS.read_text(encoding="ascii").splitlines()]
+    files = {path.relative_to(weights.PRETRAINED).as_posix() for path in weights.PRETRAINED.rglob("*.safetensors")}
+    listed = [line.split()[1] for line in weights.SUMS.read_text(encoding="ascii").splitlines()]
     assert listed == sorted(files)
     for name in listed:
-        assert checkpoint.shipped(name).is_file()
+        assert weights.shipped(name).is_file()
 
 
 def test_a_shipped_file_that_is_not_there_is_named():
     with pytest.raises(FileNotFoundError, match=r"^name: expected a file that comes with the package, got 'x.safet"):
-        checkpoint.shipped("x.safetensors")
+        weights.shipped("x.safetensors")

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm_lite import checkpoint, evaluate, load_digits, load_fashion_mnist
-from ddpm_lite.checkpoint import shipped
+from ddpm_lite import evaluate, load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import (
     FeatureNet,
     class_agreement,
@@ -24,6 +23,8 @@ from ddpm_lite.evaluate import (
     nearest,
     precision_recall,
 )
+from ddpm_lite.files import weights
+from ddpm_lite.files.weights import shipped
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
 
@@ -330,7 +331,7 @@ def test_a_network_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit):
     content[bit // 8] ^= 1 << bit % 8
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "digits.safetensors").write_bytes(content)
-    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
     monkeypatch.setattr(evaluate, "PRETRAINED", tmp_path)
     with pytest.raises(ValueError, match=r"^features/digits.safetensors: expected SHA-256 \w{64}, got"):
         load_features("digits")

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ddpm_lite import TrainConfig, UNet, UNetConfig, linear_schedule, train
-from ddpm_lite.folder_of_images import images_from_folder
+from ddpm_lite.data import images_from_folder
 
 
 def picture(path, colour, size=(40, 40), **options):

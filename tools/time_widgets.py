@@ -28,7 +28,7 @@ import numpy as np
 from torch.nn.functional import interpolate
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "book" / "_ext")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "viz"), str(ROOT / "book" / "_ext")]
 
 import chromium  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sphinx.util import logging
 
-STATIC = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz" / "static"
+STATIC = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz" / "js"
 USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once, unlike the heavy ones
 # A string, as it is; or a comment; or a sign with the spaces around it. Our strings are in double quotes or backticks,
 # and no regular expression of ours holds a quote or two slashes.
@@ -87,7 +87,7 @@ def add_scripts(app, pagename, templatename, context, doctree):
     used = sorted(set(USED.findall(body)))
     for name in used:
         if not (STATIC / f"{name}.js").is_file():
-            logger.warning("%s: there is no widget %s in ddpm_lite/viz/static", pagename, name)
+            logger.warning("%s: there is no widget %s in ddpm_lite/viz/js", pagename, name)
     if 'data-widget="' in body:
         app.add_css_file("widgets/widgets.css")
         for name in first_scripts(body):

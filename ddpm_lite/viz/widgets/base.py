@@ -18,12 +18,12 @@ from torch import Tensor
 from ddpm_lite._check import check_images, describe, fail
 from ddpm_lite.schedule import Schedule
 
-STATIC = Path(__file__).parent.parent / "static"
+STATIC = Path(__file__).parent.parent / "js"
 NOISE_UNIT = 1 / 4096  # noise travels as int16 in this unit: up to 8 standard deviations
 
 
 def module(*names: str) -> str:
-    """The JavaScript of a widget as one module without imports: kit.js, then static/NAME.js for each name."""
+    """The JavaScript of a widget as one module without imports: kit.js, then js/NAME.js for each name."""
     return "".join((STATIC / f"{name}.js").read_text(encoding="utf8") for name in ("kit", *names))
 
 
@@ -35,7 +35,7 @@ def state(trait: traitlets.TraitType) -> traitlets.TraitType:
 class Widget(anywidget.AnyWidget):
     """A widget of the book. A class of its own says `name` (of its module), `_esm`, `still` and `sentence`.
 
-    A heavy one has its module in static/live/ and says `live`, what the module is put together from, in order, as in
+    A heavy one has its module in js/live/ and says `live`, what the module is put together from, in order, as in
     `live = ("unet", "draw-a-digit")` with `_esm = module("live/unet", "live/draw-a-digit")`; and `press`, the words on
     a button. The book's page then holds the still figure and that button, and loads the module when it is pressed:
     it waits for what `render` returns, hides the figure, and puts the widget there, which may move at once, as

@@ -13,12 +13,12 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import check_whole, fail
-from ddpm_lite.checkpoint import load_pretrained
 from ddpm_lite.condition import ConditionalUNet, guided
-from ddpm_lite.export_page import export_page, halved, normals, text_of
+from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
+from ddpm_lite.viz.export_page import export_page, halved, normals, text_of
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 
@@ -104,7 +104,7 @@ class Drawing(Widget):
 
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "Drawing":
-        """The widget with the figure that `python tools/record_widgets.py` recorded; options as above."""
+        """The widget with the figure that `python studies/record_widgets.py` recorded; options as above."""
         arrays, _ = recorded.read_record(path, cls.name)
         return cls(arrays["pictures"], **options)
 

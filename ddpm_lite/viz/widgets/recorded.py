@@ -13,7 +13,7 @@ from torch import Tensor
 from ddpm_lite._check import check_float, check_whole, describe, fail
 from ddpm_lite.viz.widgets.base import grey
 
-COMMAND = "python tools/record_widgets.py"
+COMMAND = "python studies/record_widgets.py"
 
 
 def read_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

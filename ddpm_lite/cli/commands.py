@@ -1,0 +1,326 @@
+"""Train and sample diffusion models, look at a machine, check a folder.
+
+Examples:
+
+    python -m ddpm_lite train digits --out runs/digits
+    python -m ddpm_lite sample runs/digits --label 3 7 --out grid.png
+    python -m ddpm_lite sample digits-by-label --label 3 --steps 50 --sampler ddim --out grid.png
+    python -m ddpm_lite export-page digits --out digits.js
+    python -m ddpm_lite evaluate digits-by-label --count 500 --out digits-by-label.json
+    python -m ddpm_lite doctor
+    python -m ddpm_lite verify runs/digits
+    accelerate launch -m ddpm_lite train cifar10 --out runs/cifar10
+
+A wrong value gets one line and exit code 2; what else goes wrong, one line and exit code 1.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+
+from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite.cli.options import PROGRAM, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed
+from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.files import weights
+from ddpm_lite.runs.fit import fit
+from ddpm_lite.runs.folder import checkpoints, verify
+from ddpm_lite.runs.presets import PRESETS, network
+from ddpm_lite.sampler import ddim_step, ddpm_step, sample
+from ddpm_lite.schedule import Schedule, linear_schedule, respace
+from ddpm_lite.trainer import Diverged, TrainState
+from ddpm_lite.unet import UNet
+from ddpm_lite.viz.png import png
+
+COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        asked = parsed(sys.argv[1:] if argv is None else argv, __doc__)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = lambda message, *rest, **options: _say(f"warning: {message}")
+            return RUN[type(asked)](asked)
+    except KeyboardInterrupt as error:
+        _say(str(error) or "stopped")
+        return 130
+    except Exception as error:
+        if sys.flags.dev_mode:  # python -X dev -m ddpm_lite ... shows where it came from
+            raise
+        wrong_value = isinstance(error, ValueError | TypeError | FileNotFoundError)
+        known = wrong_value or isinstance(error, OSError | ImportError | Diverged | torch.OutOfMemoryError)
+        _say(f"{error}" if known else f"{type(error).__name__}: {error}")
+        return 2 if wrong_value else 1
+
+
+def _say(text: str) -> None:
+    """One line for people, whatever it holds."""
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def _train(asked: Train) -> int:
+    preset, accelerator = PRESETS[asked.preset], _accelerator(asked)
+    device = _device(asked.device) if accelerator is None else accelerator.device
+    main = accelerator is None or accelerator.is_main_process
+    with contextlib.nullcontext() if accelerator is None else accelerator.main_process_first():
+        images, labels = preset.load(asked.data)  # one process downloads, the others find it there
+    channels, size = images.shape[1:3]
+    for field, value in (("in_channels", channels), ("sample_size", size)):
+        if getattr(asked.unet, field) != value:
+            flag = f"--unet.{field.replace('_', '-')}"
+            fail(ValueError, flag, f"{value}, as the images of {asked.preset} have it", f"{getattr(asked.unet, field)}")
+    torch.manual_seed(asked.config.seed)
+    model = network(asked.unet, len(preset.words), asked.tokens).to(device)
+    labelled = {"labels": labels, "none": model.none} if isinstance(model, ConditionalUNet) else {}
+    if main:
+        parameters = sum(p.numel() for p in model.parameters())
+        print(f"{asked.preset}: {len(images):,} images, {parameters:,} parameters, on {device}", flush=True)
+
+    def note(state: TrainState) -> None:
+        if main and not (asked.out / "preset.json").exists():
+            text = json.dumps({"preset": asked.preset, "words": preset.words}) + "\n"
+            weights.write_whole(asked.out / "preset.json", text.encode())
+
+    options = {"accelerator": accelerator, "every": asked.every, "tensorboard": asked.tensorboard, "on_step": note}
+    start = time.perf_counter()
+    state = fit(model, linear_schedule(), images, asked.config, asked.out, **labelled, **options)
+    if main:
+        print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
+        print(f"{PROGRAM} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
+    return 0
+
+
+def _accelerator(asked: Train):
+    """An Accelerator where several processes were launched."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ImportError('several processes need accelerate: pip install "ddpm-lite[run]"') from error
+    if asked.device not in ("auto", "cpu"):
+        fail(ValueError, "--device", "auto or cpu with several processes, one device each", f"{asked.device!r}")
+    on_cpu = asked.device == "cpu" or not torch.cuda.is_available()
+    return Accelerator(mixed_precision=asked.config.mixed_precision, cpu=on_cpu)
+
+
+def _device(name: str) -> torch.device:
+    """A device that answers."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        fail(ValueError, "--device", "auto, or a device that torch has here, such as cpu or cuda", f"{name!r}")
+    return device
+
+
+def _sample(asked: Sample) -> int:
+    if asked.out.suffix != ".png":
+        fail(ValueError, "--out", "a name that ends in .png", f"{str(asked.out)!r}")
+    if not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    check_whole("--count", asked.count, 1, 10_000)
+    check_whole("--seed", asked.seed, 0, 2**63 - 1)
+    check_real("--scale", asked.scale, -100, 100)
+    device = _device(asked.device)
+    model, schedule, words = opened(asked.model)
+    model, config = model.to(device), (model.unet if isinstance(model, ConditionalUNet) else model).config
+    if config.in_channels not in (1, 3):
+        fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
+    check_whole("--steps", asked.steps, 1, schedule.T)
+    numbers = _numbers(asked.label, model, words)
+    if asked.scale and not numbers:
+        fail(ValueError, "--scale", "a --label to follow", "none", "give --label, or leave --scale at 0")
+    context = torch.tensor(numbers, device=device).repeat_interleave(asked.count) if numbers else None
+    if asked.scale:
+        model = guided(model, asked.scale, model.none)
+    short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
+    shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
+    start, step = time.perf_counter(), {"ddim": ddim_step, "ddpm": ddpm_step}[asked.sampler]
+    states = sample(model, short, shape, step=step, seed=asked.seed, context=context)
+    ((_, x_0),) = deque(_watched(states, short.T + 1), maxlen=1)  # the path is not kept
+    weights.write_whole(asked.out, png(grid(x_0, asked.count if numbers else COLUMNS), compress=True))
+    seconds = time.perf_counter() - start
+    print(f"{asked.out}: {shape[0]} images, {asked.steps} steps of {asked.sampler}, {seconds:.1f} s on {device}")
+    return 0
+
+
+def opened(source: str) -> tuple[UNet | ConditionalUNet, Schedule, tuple[str, ...]]:
+    """A model, its schedule, and what its labels are called if that is known.
+
+    Args:
+        source: the name of a model that comes with the package; a folder; a .safetensors file.
+
+    Raises:
+        ValueError, FileNotFoundError: no such model, or not a whole one.
+    """
+    path, shipped = Path(source), sorted(file.stem for file in weights.PRETRAINED.glob("*.safetensors"))
+    if source in shipped:
+        preset = source.partition("-")[0]
+        return *weights.load_pretrained(source), PRESETS[preset].words if preset in PRESETS else ()
+    if path.suffix == ".safetensors":
+        return *weights.load(path), _words(path.parent.parent)
+    if path.is_dir() and checkpoints(path):
+        return *weights.load(verify(path) / "ema.safetensors"), _words(path)
+    if path.is_dir() and (path / "model_index.json").is_file():
+        return *weights.from_pretrained(path)[:2], ()
+    expected = f"one of {', '.join(shipped)}, a folder with a checkpoint, or a .safetensors file"
+    fail(ValueError, "model", expected, f"{source!r}", "train it first" if source in PRESETS else "")
+
+
+def _words(folder: Path) -> tuple[str, ...]:
+    """What `train` wrote down about the labels of its run."""
+    try:
+        return tuple(map(str, json.loads((folder / "preset.json").read_text(encoding="utf8"))["words"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()
+
+
+def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
+    """Labels as numbers."""
+    if not asked:
+        return []
+    if not isinstance(model, ConditionalUNet):
+        fail(ValueError, "--label", "none, as this model knows no labels", " ".join(asked))
+    count = model.encoder.labels
+    if asked == ("all",):
+        return list(range(count))
+    known = {str(number): number for number in range(count)} | {word: i for i, word in enumerate(words[:count])}
+    for label in asked:
+        if label.lower() not in known:
+            named = f" or one of {', '.join(words)}" if words and not words[0].isdigit() else ""
+            fail(ValueError, "--label", f"all, a number in 0..{count - 1}{named}", f"{label!r}")
+    return [known[label.lower()] for label in asked]
+
+
+def _watched(states: Iterator, total: int) -> Iterator:
+    """The same, with a bar if somebody watches and tqdm is there."""
+    if sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            return tqdm(states, total=total, leave=False)
+    return states
+
+
+def grid(images: torch.Tensor, columns: int) -> np.ndarray:
+    """Images in [-1, 1], (N, C, H, W), side by side on white, each pixel a square of at least one.
+
+    Args:
+        images: grey or coloured.
+        columns: images in a row.
+
+    Returns:
+        uint8, (height, width) or (height, width, 3).
+    """
+    zoom = -(-SMALLEST // images.shape[3])
+    pixels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
+    N, height, width, channels = pixels.shape
+    columns = min(columns, N)
+    rows = -(-N // columns)
+    page = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 255, np.uint8)
+    for number, picture in enumerate(pixels):
+        top, left = (
+            GAP + place * (size + GAP) for place, size in zip(divmod(number, columns), picture.shape, strict=False)
+        )
+        page[top : top + height, left : left + width] = picture
+    return page if channels == 3 else page[:, :, 0]
+
+
+def _export_page(asked: ExportPage) -> int:
+    from ddpm_lite.viz.export_page import export_page
+
+    if asked.out.suffix != ".js":
+        fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
+    if not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    model, schedule, _ = opened(asked.model)
+    script = export_page(asked.out.stem, model, schedule)
+    weights.write_whole(asked.out, script.encode("ascii"))
+    parameters = sum(weight.numel() for weight in model.parameters())
+    print(f"{asked.out}: {parameters:,} weights in {len(script):,} bytes")
+    return 0
+
+
+def _evaluate(asked: Evaluate) -> int:
+    from ddpm_lite.cli.report import circumstances, report, table
+
+    if asked.out is not None and asked.out.suffix != ".json":
+        fail(ValueError, "--out", "a name that ends in .json", f"{str(asked.out)!r}")
+    if asked.out is not None and not asked.out.parent.is_dir():
+        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    check_real("--scale", asked.scale, -100, 100)
+    if asked.eta and asked.sampler == "ddpm":
+        fail(ValueError, "--eta", "0 with --sampler ddpm, which always adds its noise", f"{asked.eta:g}")
+    for seed in asked.seeds or ("none",):
+        check_whole("--seeds", seed, 0, 2**31 - 1)
+    eta, device = check_real("--eta", asked.eta, 0, 1), _device(asked.device)
+    model, schedule, _ = opened(asked.model)
+    check_whole("--steps", asked.steps, 1, schedule.T)
+    step = ddpm_step if asked.sampler == "ddpm" else partial(ddim_step, eta=eta)
+    walk = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
+    options = {"scale": asked.scale, "folder": asked.data, "watched": _watched}
+    found = report(model.to(device), walk, step, asked.count, asked.seeds, **options)
+    print(table(found))
+    if asked.out is not None:
+        how = {name: getattr(asked, name) for name in ("model", "sampler", "steps", "eta", "scale")}
+        record = {"command": _words_of(asked)} | circumstances(device) | how | found
+        weights.write_whole(asked.out, (json.dumps(record, indent=1) + "\n").encode())
+        print(f"wrote {asked.out}")
+    return 0
+
+
+def _words_of(asked: Evaluate) -> str:
+    """The command that asks for this."""
+    words = [asked.model]
+    for field in fields(asked):
+        value = getattr(asked, field.name)
+        if field.name != "model" and value != field.default:
+            words += [f"--{field.name}", *map(str, value if isinstance(value, tuple) else [value])]
+    return f"{PROGRAM} evaluate {shlex.join(words)}"
+
+
+def _doctor(asked: Doctor) -> int:
+    from ddpm_lite.cli.doctor import examine
+
+    well = True
+    for fine, what, found in examine(_device(asked.device), Path.cwd()):
+        print(f"{'' if fine else 'WRONG: '}{what:<13}{found}", flush=True)
+        well = well and fine
+    return 0 if well else 1
+
+
+def _verify(asked: Verify) -> int:
+    if not asked.folder.is_dir():
+        fail(FileNotFoundError, "folder", "a folder that train wrote", f"{str(asked.folder)!r}")
+    found = checkpoints(asked.folder)
+    for path, problem in found.items():
+        print(f"{path}: damaged: {problem}" if problem else f"{path}: whole")
+    if not found:
+        print(f"{asked.folder}: no checkpoint", file=sys.stderr)
+    return 0 if found and not any(found.values()) else 1
+
+
+RUN = {Train: _train, Sample: _sample, Evaluate: _evaluate, ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
+
+
+def start() -> NoReturn:
+    """What `python -m ddpm_lite` and `ddpm-lite` run."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
+    sys.exit(main())

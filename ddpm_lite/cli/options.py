@@ -1,0 +1,203 @@
+"""What the command line can be asked: one dataclass a command, each field an option, its docstring the help.
+
+`__main__` does what is asked.
+"""
+
+import contextlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+import tyro
+from tyro.conf import Positional, Suppress, subcommand
+
+from ddpm_lite.runs.presets import PRESETS, TOKENS
+from ddpm_lite.trainer import TrainConfig
+from ddpm_lite.unet import UNetConfig
+
+PROGRAM = "python -m ddpm_lite"
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a network into a folder.
+
+    If the folder holds a checkpoint, the run goes on from there, bit for bit; so the same command again is what to do
+    after a kill. Ctrl-C writes a checkpoint first. Several devices: accelerate launch -m ddpm_lite train ...
+
+    Args:
+        preset: what is trained.
+        config: How to train.
+        unet: The network.
+        out: the run's folder; made if it is not there.
+        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
+        every: steps between two checkpoints.
+        tokens: tokens that stand for one label.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        tensorboard: write the metrics for TensorBoard too.
+    """
+
+    preset: Suppress[str]
+    config: TrainConfig
+    unet: UNetConfig
+    out: Path
+    every: int
+    data: Path | None = None
+    tokens: int = TOKENS
+    device: str = "auto"
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw images, and write them as one PNG.
+
+    Args:
+        model: digits or digits-by-label, which come with the package; a folder that train wrote, or one of diffusers;
+            or a .safetensors file.
+        out: the picture to write, a name that ends in .png.
+        label: what to draw, by number or by word (3, sneaker), one row for each; all of them with "all".
+            Without it a model that knows labels is told none.
+        count: images in all, or of each label.
+        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        steps: how many steps, up to the T that the model was trained with.
+        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it. Needs a label.
+        seed: the noise follows from it; the same seed on the same device draws the same images.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    out: Path = Path("grid.png")
+    label: tuple[str, ...] = ()
+    count: int = 8
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int = 50
+    scale: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ExportPage:
+    """Write a network as a script that a web page can load and run.
+
+    Weights are rounded to float16. ddpm_lite/viz/js/live/unet.js is what runs it.
+
+    Args:
+        model: as for sample.
+        out: the script to write, a name that ends in .js; the page knows the network by this name.
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    out: Path
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure how good a model's images are, beside images of known worth.
+
+    Labels are asked for in turn. A row for each seed, their mean and spread; then rows for real images, as many, for
+    real ones that were spoilt, and for noise. Distances are to held-out real images, in the features of a small
+    classifier: lower is better, and no figure means much without that of real images below it.
+
+    Args:
+        model: as for sample; it draws digits of 8x8 or clothes of 28x28.
+        count: images of each row, at most as many as there are training images. Distances depend on it.
+        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        steps: how many steps, up to the T that the model was trained with.
+        eta: the share of fresh noise in a step of ddim, 0 to 1.
+        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it.
+        seeds: a row for each, drawn with its own noise.
+        out: a file to record it all in, a name that ends in .json.
+        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
+        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    count: int = 1000
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    steps: int = 50
+    eta: float = 0.0
+    scale: float = 0.0
+    seeds: tuple[int, ...] = (0, 1, 2)
+    out: Path | None = None
+    data: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Look at this machine.
+
+    It tells versions, whether the device computes what the CPU computes, memory, disk, where the data sets are, and how
+    long each preset would take, from a few steps of each while the machine is as busy as it is. The exit code is 1 if
+    something is wrong.
+
+    Args:
+        device: what to look at: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+    """
+
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Compare every byte of a run's checkpoints with its SHA-256.
+
+    Names each checkpoint, and what is wrong with it; the exit code is 1 if one is damaged, or none is there.
+
+    Args:
+        folder: a folder that train wrote.
+    """
+
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+
+
+def commands() -> object:
+    """What tyro chooses from: each preset is a `train` with other defaults."""
+    trains = tuple(
+        Annotated[
+            Train,
+            subcommand(name, default=Train(name, p.config, p.unet, Path("runs") / name, p.every), description=p.about),
+        ]
+        for name, p in PRESETS.items()
+    )
+    others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
+    train = Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")]  # noqa: UP007
+    return Union[train, *(Annotated[one, subcommand(name)] for name, one in others.items())]
+
+
+def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | ExportPage | Doctor | Verify":
+    """What the words ask for.
+
+    Args:
+        argv: the words after the program's name.
+        about: what --help opens with.
+
+    Raises:
+        ValueError: they make no sense; the line is all that is said.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(commands(), args=argv, prog=PROGRAM, description=about)
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+    raise ValueError(_in_one_line(said.getvalue()))
+
+
+def _in_one_line(box: str) -> str:
+    """What tyro draws in a box, or in ASCII: a title; what is wrong; below rules advice, of which we take choices."""
+    lines = [line.strip("│╰╯ \t") for line in box.splitlines()[1:]]
+    wrong, *advice = filter(None, (part.strip(" .") for part in re.split("[─-]{6,}", " ".join(lines))))
+    wrong = re.sub(r"^Error parsing \S*\b(config|unet): (\w+)", lambda m: f"--{m[1]}.{m[2].replace('_', '-')}", wrong)
+    wrong = wrong.removeprefix("Error parsing ")
+    for part in advice:
+        if part.startswith("Perhaps you meant"):
+            wrong += f"; perhaps you meant {re.search(r'--[a-z][a-z.-]*', part)[0]}"
+        elif part.startswith("Available subcommands"):
+            wrong += f"; there are: {part.partition(': ')[2]}"
+    return f"{wrong}; --help tells more"

@@ -1,0 +1,196 @@
+"""How good are a model's images: draw some, measure them beside images of known worth, and record it all."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ddpm_lite._check import fail
+from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.data import load_digits, load_fashion_mnist
+from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
+from ddpm_lite.sampler import sample
+from ddpm_lite.schedule import Schedule
+from ddpm_lite.unet import UNet
+
+AT_ONCE = 250  # images that are drawn together
+SETS = {(1, 8): "digits", (1, 28): "fashion"}  # by channels and size
+COLUMNS = ("frechet", "kernel", "precision", "recall", "nearest", "agreement")
+
+
+def data_set(channels: int, size: int) -> str:
+    """The data set whose images look like this.
+
+    Raises:
+        ValueError: there is no feature network for such images.
+    """
+    if (channels, size) not in SETS:
+        expected = "one that draws grey images of 8x8 (digits) or 28x28 (fashion)"
+        fail(ValueError, "model", expected, f"{size}x{size} with {channels} channels")
+    return SETS[channels, size]
+
+
+def real_images(name: str, folder: Path | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Held-out images in [-1, 1] and training images (of Fashion-MNIST as uint8), with their labels."""
+    if name == "digits":
+        return load_digits("test"), load_digits("train")
+    images, labels = load_fashion_mnist("test", folder=folder)
+    return (images.float() / 127.5 - 1, labels), load_fashion_mnist("train", folder=folder)
+
+
+def report(
+    model: UNet | ConditionalUNet,
+    schedule: Schedule,
+    step: Callable[..., Tensor],
+    count: int,
+    seeds: tuple[int, ...],
+    *,
+    scale: float = 0.0,
+    folder: Path | None = None,
+    watched: Callable[[Iterator, int], Iterator] = lambda states, total: states,
+) -> dict:
+    """A row for each seed, their mean and spread, and those of the rows of `floors` with the same count and seeds.
+
+    Args:
+        model: draws images of one of the data sets; one that knows labels is asked for all in turn.
+        schedule: what is walked.
+        step: of the sampler.
+        count: images of each row, 4 or more, at most as many as there are training images.
+        seeds: one or more.
+        scale: guidance weight.
+        folder: where the data set's files are.
+        watched: what a sampler's states go through, for a bar.
+
+    Raises:
+        ValueError: a model of other images, another count, or a scale for a model that knows no labels.
+    """
+    start, cpu, labelled = time.perf_counter(), time.process_time(), isinstance(model, ConditionalUNet)
+    config = (model.unet if labelled else model).config
+    shape = (config.in_channels, config.sample_size, config.sample_size)
+    name = data_set(*shape[:2])
+    if scale and not labelled:
+        fail(ValueError, "--scale", "0, as this model knows no labels", f"{scale:g}")
+    net, ((held_out, truth), (training, known)) = load_features(name), real_images(name, folder)
+    if not 4 <= count <= len(training):
+        fail(ValueError, "--count", f"4..{len(training)}, as there are training images", f"{count}")
+    labels = torch.arange(count) % model.encoder.labels if labelled else None
+    weights = hashed(model)
+    chosen = guided(model, scale, model.none) if scale else model
+    device, seen, rows = next(model.parameters()).device, features_of(net, held_out), []
+    for seed in seeds:
+        begun = time.perf_counter()
+        images = drawn(chosen, schedule, step, (count, *shape), labels, seed, device, watched)
+        seconds = time.perf_counter() - begun
+        rows.append({"seed": seed, **measure(net, images, seen, training, labels), "seconds": round(seconds, 1)})
+    tables = [floors(net, held_out, training, count, seed, known) for seed in seeds]
+    known_worth = {name: summed_up([table[name] for table in tables]) for name in tables[0]}
+    mean, spread = summed_up(rows)
+    found = {
+        "data": name,
+        "count": count,
+        "held_out": len(held_out),
+        "accuracy": class_agreement(net, held_out, truth),
+        "weights": weights,
+        "rows": rows,
+        "mean": mean,
+        "spread": spread,
+        "floors": {name: mean for name, (mean, _) in known_worth.items()},
+        "floors_spread": {name: spread for name, (_, spread) in known_worth.items()},
+    }
+    # Those of the processor are the same on a machine that is busy with other things.
+    seconds = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
+    return rounded(found | seconds)
+
+
+def drawn(
+    model: Callable[..., Tensor],
+    schedule: Schedule,
+    step: Callable[..., Tensor],
+    shape: tuple[int, ...],
+    labels: Tensor | None,
+    seed: int,
+    device: torch.device | str = "cpu",
+    watched: Callable[[Iterator, int], Iterator] = lambda states, total: states,
+) -> Tensor:
+    """Images in [-1, 1], some hundred at a time, each part with a seed of its own."""
+    groups, images = -(-shape[0] // AT_ONCE), []
+    for group, some in enumerate(torch.arange(shape[0]).split(AT_ONCE)):
+        context = None if labels is None else labels[some].to(device)
+        own = {"seed": seed * groups + group, "device": device, "context": context}
+        states = sample(model, schedule, (len(some), *shape[1:]), step=step, **own)
+        ((_, x_0),) = deque(watched(states, schedule.T + 1), maxlen=1)
+        images.append(x_0.float().cpu().clamp(-1, 1))
+    return torch.cat(images)
+
+
+def summed_up(rows: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean and the standard deviation of each column; of one row there is no deviation."""
+    columns = {column: torch.tensor([row[column] for row in rows]).double() for column in COLUMNS if column in rows[0]}
+    spread = {column: float(values.std()) for column, values in columns.items()} if len(rows) > 1 else {}
+    return {column: float(values.mean()) for column, values in columns.items()}, spread
+
+
+def hashed(model: torch.nn.Module) -> str:
+    """SHA-256 of the weights, in float32 and in the order of their names: the same for a file of any layout."""
+    state = sorted(model.state_dict().items())
+    return hashlib.sha256(b"".join(value.float().cpu().numpy().tobytes() for _, value in state)).hexdigest()
+
+
+def rounded(value: object) -> object:
+    """The same with five digits of each number."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def table(found: dict) -> str:
+    """A report as lines of text."""
+    rows = {f"seed {row['seed']}": row for row in found["rows"]}
+    if found["spread"]:
+        rows |= {"mean": found["mean"], "spread": found["spread"]}
+    rows |= found["floors"]
+    wide = max(map(len, rows))
+    lines = [" " * wide + "".join(f"{column:>11}" for column in COLUMNS)]
+    for name, row in rows.items():
+        lines.append(f"{name:<{wide}}" + "".join(f"{row[c]:11.3f}" if c in row else " " * 11 for c in COLUMNS).rstrip())
+    times = found["mean"]["frechet"] / found["floors"]["real"]["frechet"]
+    lines.append(f"The Frechet distance is {times:.1f} times that of as many real images.")
+    lines.append(f"The classifier, that agreement is with, reads {found['accuracy']:.1%} of held-out images right.")
+    return "\n".join(lines)
+
+
+def circumstances(device: torch.device) -> dict[str, str]:
+    """What a reader needs to judge a record."""
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU"
+    return {"hardware": hardware, "torch": torch.__version__.split("+")[0], "commit": _commit()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Of the package, where it is a working copy of its repository."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,329 @@
+"""The border to diffusers: folders that its DDPMPipeline and DDIMPipeline open, and those that they write.
+
+What the two call differently is translated here and nowhere else:
+
+    here                          in diffusers
+    t in 1..T                     timestep = t - 1 in 0..T-1 (the U-Net itself counts its positions from 0)
+    variance beta_tilde, beta     variance_type fixed_small, fixed_large
+    clip                          clip_sample (ddim_step clips as `use_clipped_model_output=True` there)
+    ddim_step, ddpm_step          DDIMScheduler, DDPMScheduler
+    respace(schedule, 50)         num_inference_steps=50 with timestep_spacing "trailing"; fixed_large leaves the noise
+                                  of a last step longer than 1 in the image there, not here
+    sines first, then cosines     flip_sin_to_cos says which; the columns that read them change places
+    attention_levels              a block type for each level, down and up
+
+A setting that we have no counterpart for is refused by its name: nothing is loaded by half.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ddpm_lite._check import check_real, check_whole, describe, fail
+from ddpm_lite.files.diffusers_settings import (
+    ANY,
+    FIELDS,
+    FILES,
+    INDEX,
+    LAYOUT,
+    OLD,
+    OLD_KEYS,
+    ONLY_SAFETENSORS,
+    PICKLES,
+    SCHEDULERS,
+    UNET,
+    VARIANCE,
+    WEIGHTS,
+)
+from ddpm_lite.sampler import ddim_step, ddpm_step
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
+from ddpm_lite.unet import UNet, UNetConfig
+
+
+def save_pretrained(
+    folder: str | Path,
+    model: UNet,
+    schedule: Schedule,
+    *,
+    variance: str = "beta_tilde",
+    clip: bool = True,
+    scheduler: str = "ddpm",
+) -> None:
+    """Write a folder that diffusers' DDPMPipeline or DDIMPipeline opens, all of it or nothing.
+
+    Args:
+        folder: a new or empty one, or one that holds an earlier pipeline and nothing else: that one is replaced. The
+            new folder is written beside it and renamed, so at any time a whole one is there (after a power cut
+            between two renames, the earlier one under a name that begins with a dot).
+        model: a U-Net without context_dim; UNet2DModel has no cross-attention.
+        schedule: the schedule that it was trained with, not re-spaced: diffusers is told the steps when it samples.
+        variance, clip: how to sample, as in `ddpm_step`.
+        scheduler: "ddpm" for a DDPMPipeline, "ddim" for a DDIMPipeline with trailing times. It has no variance: eta,
+            said when sampling, takes its place.
+
+    Raises:
+        ValueError: a model or option that diffusers has no counterpart for, or a folder with other files in it.
+    """
+    from safetensors.torch import save as to_bytes
+
+    if not isinstance(model, UNet) or model.config.context_dim is not None:
+        got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
+        fail(ValueError, "model", "a UNet without context_dim, as UNet2DModel is", got, "use files.weights.save")
+    if int(schedule.times[-1]) != schedule.T:
+        fail(ValueError, "schedule", "the schedule that the model was trained with", f"a re-spaced one, {schedule!r}")
+    if scheduler not in ("ddpm", "ddim"):
+        fail(ValueError, "scheduler", '"ddpm" or "ddim"', f"{scheduler!r}")
+    if variance not in VARIANCE.values() or (scheduler == "ddim" and variance == "beta"):
+        expected = '"beta" or "beta_tilde"' if scheduler == "ddpm" else '"beta_tilde", which is eta = 1 of DDIM'
+        fail(ValueError, "variance", expected, f"{variance!r}")
+    target = Path(folder).resolve()
+    inside = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    if inside - set(FILES) or (target.exists() and not target.is_dir()):
+        got = f"one with {min(inside - set(FILES))!r} in it" if inside else "a file"
+        fail(ValueError, "folder", "a new or empty folder, or an earlier pipeline alone", got, "choose another")
+
+    name = scheduler.upper()
+    options = _defaults(SCHEDULERS[f"{name}Scheduler"]) | _from_schedule(schedule) | {"clip_sample": clip}
+    if scheduler == "ddpm":
+        options["variance_type"] = "fixed_small" if variance == "beta_tilde" else "fixed_large"
+    else:
+        options["timestep_spacing"] = "trailing"
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", f"{name}Scheduler"]}
+    contents = (
+        _to_json(f"{name}Pipeline", index),
+        _to_json(f"{name}Scheduler", options),
+        _to_json("UNet2DModel", _defaults(UNET) | _from_config(model.config)),
+        to_bytes(tensors, metadata={"format": "pt"}),
+    )
+    _replace_folder(target, dict(zip(FILES, contents, strict=True)))
+
+
+def from_pretrained(
+    source: str | Path, *, revision: str | None = None, steps: int | None = None
+) -> tuple[UNet, Schedule, Callable[..., Tensor]]:
+    """Open a folder of diffusers' DDPMPipeline or DDIMPipeline, or a hub id, to sample here as that pipeline would.
+
+    Args:
+        source: a folder, or "owner/name" on the hub (needs `pip install "ddpm-lite[hub]"`).
+        revision: a branch, tag or commit of the hub's repository; None is its main branch.
+        steps: re-space the schedule to so many steps, with the folder's spacing; None takes all of them.
+
+    Returns:
+        The U-Net in eval mode and float32, its schedule, and its step: `sample(model, schedule, shape, step=step)`.
+        The step is `ddpm_step` with variance and clip bound, or `ddim_step` with clip (`step.keywords`); its eta is 0.
+
+    Raises:
+        ValueError: a setting or tensor that we have no counterpart for, by name; weights in another format than
+            safetensors. FileNotFoundError: no such folder or file, or the hub cannot be reached.
+    """
+    folder = Path(source)
+    if folder.suffix in PICKLES:
+        fail(ValueError, "source", "a folder or a hub id", repr(str(source)), ONLY_SAFETENSORS)
+    if not folder.is_dir():
+        folder = _download(source, revision)
+    pipeline, index = _options(folder, "model_index.json", {"DDPMPipeline": INDEX, "DDIMPipeline": INDEX})
+    # the oldest published folders have no subfolders
+    unet, file = ("unet/" if (folder / "unet").is_dir() else ""), "scheduler/scheduler_config.json"
+    file = file if (folder / "scheduler").is_dir() else "scheduler_config.json"
+
+    named = (index["scheduler"] or ["diffusers", pipeline.replace("Pipeline", "Scheduler")])[1]
+    if pipeline == "DDIMPipeline" and named == "DDPMScheduler":
+        fail(ValueError, "model_index.json: scheduler", "a DDIMScheduler in a DDIMPipeline", repr(named))
+    kind, options = _options(folder, file, {named: SCHEDULERS[named] | OLD})
+    schedule, spacing = _to_schedule(file, options), options["timestep_spacing"]
+    if steps not in (None, schedule.T):
+        if spacing == "linspace":
+            fail(ValueError, f"{file}: timestep_spacing", "'leading' or 'trailing' with steps", repr(spacing))
+        schedule = respace(schedule, steps, spacing)
+    if kind == "DDIMScheduler":
+        step = partial(ddim_step, clip=options["clip_sample"])
+    else:
+        step = partial(ddpm_step, variance=VARIANCE[options["variance_type"]], clip=options["clip_sample"])
+    _, options = _options(folder, f"{unet}config.json", {"UNet2DModel": UNET})
+    with torch.device("meta"):
+        model = UNet(_to_config(f"{unet}config.json", options))
+    model.load_state_dict(_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
+    return model.eval(), schedule, step
+
+
+def _from_config(config: UNetConfig) -> dict:
+    """Our config in diffusers' words."""
+    kinds = ["AttnDownBlock2D" if config.attends(level) else "DownBlock2D" for level in range(len(config.channels))]
+    options = {theirs: getattr(config, ours) for theirs, ours in FIELDS.items()}
+    options |= {"out_channels": config.in_channels, "flip_sin_to_cos": False}
+    return options | {"down_block_types": kinds, "up_block_types": _mirrored(kinds)}
+
+
+def _to_config(file: str, options: dict) -> UNetConfig:
+    """diffusers' options as our config."""
+    down = [kind.removeprefix("UNetRes") for kind in options["down_block_types"]]  # "UNetRes": names of 2022
+    up = [kind.removeprefix("UNetRes") for kind in options["up_block_types"]]
+    for kind in down:
+        if kind not in ("DownBlock2D", "AttnDownBlock2D"):
+            fail(ValueError, f"{file}: down_block_types", "'DownBlock2D' or 'AttnDownBlock2D'", repr(kind))
+    width = options["block_out_channels"][0]
+    for key, value, allowed in (
+        ("up_block_types", up, [_mirrored(down)]),
+        ("block_out_channels", len(options["block_out_channels"]), [len(down)]),
+        ("out_channels", options["out_channels"], [options["in_channels"]]),
+        ("time_embedding_dim", options["time_embedding_dim"], [None, 4 * width]),
+        ("attn_norm_num_groups", options["attn_norm_num_groups"], [None, options["norm_num_groups"]]),
+    ):
+        if value not in allowed:
+            fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value))
+    fields = {ours: options[theirs] for theirs, ours in FIELDS.items()}
+    fields["channels"] = tuple(fields["channels"])
+    levels = tuple(level for level, kind in enumerate(down) if kind.startswith("Attn"))
+    try:
+        return UNetConfig(**fields, attention_levels="every" if len(levels) == len(down) else levels)
+    except ValueError as error:  # it begins with our name for the field
+        name, rest = re.fullmatch(r"(\w+)(.*)", str(error)).groups()
+        theirs = {ours: theirs for theirs, ours in FIELDS.items()}.get(name, name)
+        raise ValueError(f"{file}: {theirs}{rest}") from None
+
+
+def _mirrored(down: list[str]) -> list[str]:
+    return [kind.replace("Down", "Up") for kind in reversed(down)]
+
+
+def _from_schedule(schedule: Schedule) -> dict:
+    """The name of the schedule where it has one there, else its betas, one by one."""
+    beta, T = schedule.beta.double().cpu(), schedule.T
+    first, last = float(beta[1]), float(beta[-1])
+    if torch.allclose(beta, linear_schedule(T, first, last).beta, rtol=1e-12, atol=0):  # processors round apart
+        return {"num_train_timesteps": T, "beta_start": first, "beta_end": last}
+    if torch.allclose(beta, cosine_schedule(T).beta, rtol=1e-12, atol=0):
+        return {"num_train_timesteps": T, "beta_schedule": "squaredcos_cap_v2"}
+    return {"num_train_timesteps": T, "trained_betas": beta[1:].tolist()}
+
+
+def _to_schedule(file: str, options: dict) -> Schedule:
+    """The betas that diffusers would compute, in float64."""
+    kind, given, double = options["beta_schedule"], options["trained_betas"], torch.float64
+    try:
+        T = check_whole("num_train_timesteps", options["num_train_timesteps"], 1)
+        first, last = (check_real(key, options[key], 0, 1, ends="()") for key in ("beta_start", "beta_end"))
+        if given is not None:
+            if len(given) != T:
+                fail(ValueError, "trained_betas", f"num_train_timesteps = {T} numbers", f"{len(given)}")
+            beta = torch.tensor(given, dtype=double)
+        elif kind == "linear":
+            return linear_schedule(T, first, last)
+        elif kind == "squaredcos_cap_v2":
+            return cosine_schedule(T)
+        elif kind == "scaled_linear":
+            beta = torch.linspace(first**0.5, last**0.5, T, dtype=double) ** 2
+        else:
+            beta = torch.linspace(-6, 6, T, dtype=double).sigmoid() * (last - first) + first
+        return Schedule(torch.cat([torch.zeros(1, dtype=double), beta]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _defaults(table: dict) -> dict:
+    return {key: default for key, (default, _) in table.items()}
+
+
+def _to_json(kind: str, options: dict) -> bytes:
+    options = {"_class_name": kind, "_diffusers_version": LAYOUT} | options
+    return (json.dumps(options, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str, dict]:
+    """A config file's class, one of the tables', and its settings over diffusers' defaults.
+
+    A setting that we cannot follow is refused by name.
+    """
+    if not (folder / file).is_file():
+        fail(
+            FileNotFoundError, "source", f"a diffusers pipeline's folder with {file} in it", f"{str(folder)!r} without"
+        )
+    try:
+        given = json.loads((folder / file).read_text(encoding="utf8"))
+        found = given.pop("_class_name", None)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueError(f"{file}: expected a JSON object, got a damaged file in {str(folder)!r}") from None
+    if found not in tables:
+        kinds = " or ".join(map(repr, tables))
+        fail(ValueError, f"{file}: _class_name", kinds, repr(found), "other kinds are not supported")
+    table = tables[found]
+    for key, value in given.items():
+        if key in table:
+            allowed = table[key][1]
+            if allowed is not ANY and value not in allowed:
+                fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value), "not supported here")
+        elif value is not None and not key.startswith("_"):
+            fail(ValueError, f"{file}: {key}", "no such setting", repr(value), "not supported here")
+    return found, _defaults(table) | {key: value for key, value in given.items() if key in table}
+
+
+def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, Tensor]:
+    """The file's tensors under the model's names, exactly those that it has, in float32."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / file
+    if not path.is_file():
+        found = sorted(p.name for p in path.parent.iterdir() if p.is_file() and p.suffix != ".json")
+        fail(FileNotFoundError, "source", f"{file} in it", f"{found or 'no weights'}", ONLY_SAFETENSORS)
+    try:
+        with safe_open(path, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(f"{file}: expected a whole safetensors file, got a damaged one ({error})") from None
+    old = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)")
+    tensors = {old.sub(lambda m: m[1] + OLD_KEYS[m[2]], name): value for name, value in tensors.items()}
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        expected, got = (list(d[name].shape) if name in d else "no such tensor" for d in (wanted, tensors))
+        if expected != got:
+            fail(ValueError, f"{file}: {name}", f"{expected}", f"{got}", "the weights do not fit their config")
+    if flipped:  # cosines first there: the two halves of the columns that read them change places
+        name = "time_embedding.linear_1.weight"
+        tensors[name] = tensors[name].roll(tensors[name].shape[1] // 2, dims=1)
+    return tensors
+
+
+def _download(source: str | Path, revision: str | None) -> Path:
+    """The hub's files, from its cache where they are the same."""
+    if not isinstance(source, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
+        fail(FileNotFoundError, "source", 'an existing folder or a hub id "owner/name"', describe(source))
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ImportError('a hub id needs huggingface_hub: pip install "ddpm-lite[hub]"') from error
+    files = [*FILES, *(name.rpartition("/")[2] for name in FILES)]
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=files))
+    except Exception as error:  # of many kinds, by version and by cause; all mean the same to a reader
+        reason = " ".join(str(error).split())
+        line = f"source: expected an existing folder or a hub id that can be reached, got {source!r} ({reason})"
+        raise FileNotFoundError(line) from error
+
+
+def _replace_folder(target: Path, files: dict[str, bytes]) -> None:
+    """Put a folder in the target's place by renaming; whatever fails, the old or the new one is there."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
+    try:
+        for name, content in files.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            with open(beside / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            os.rename(target, earlier)
+        os.rename(beside, target)
+    finally:
+        if earlier.exists() and not target.exists():
+            os.rename(earlier, target)
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Training into a folder that goes on after a kill, and what the command line trains."""

@@ -1,0 +1,203 @@
+"""Record what the trained models answer, for the widgets and figures that show it in the pages.
+
+    python studies/record_widgets.py              (all records, about a quarter of an hour on one free core)
+    python studies/record_widgets.py reverse-path (one of them)
+
+Other processors round differently, and a thousand steps make that visible, so the pages show these recorded bytes.
+Writes book/results/widgets/NAME.safetensors. The header of each names the widget, the weights that were asked, the
+seed and this command. `clothes` holds real images, and needs Fashion-MNIST; nothing else does.
+"""
+
+import argparse
+import hashlib
+from functools import partial
+
+import numpy as np
+import torch
+import train_digits
+from safetensors.numpy import save
+
+from ddpm_lite import ddim_step, load_pretrained, respace, sample
+from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
+from ddpm_lite.files.weights import PRETRAINED
+from ddpm_lite.viz import plots
+from ddpm_lite.viz.widgets import (
+    AttentionViewer,
+    DrawDigit,
+    FewerSteps,
+    GuidanceDial,
+    GuidanceRows,
+    Learner,
+    ReversePath,
+)
+
+FOLDER = train_digits.RESULTS / "widgets"
+SEED = 0
+TIMES = (1, 50, 100, 200, 300, 400, 600, 1000)  # at which attention is looked at
+ON_THE_WAY = ("sneaker", "pullover", "bag", "dress")
+FEWER = (10, 25, 50, 100, 1000)
+LEARNT = (50, 300, 3000)  # steps of training after which the small network is asked
+
+
+def noisy_digit(which):
+    """Held-out digit number `which`, its label, and the noise that the chapter on attention gives it."""
+    digits, labels = load_digits("test")
+    noise = torch.randn((200, *digits.shape[1:]), generator=torch.Generator().manual_seed(SEED))
+    return {"x_0": digits[which], "noise": noise[which]}, labels[which : which + 1]
+
+
+def reverse_path(model, schedule):
+    """Sixteen walk, as in the chapter on sampling; the first eight are kept."""
+    widget = ReversePath.from_model(model, schedule, samples=16, seed=SEED)
+    x_t, x_0_hat = (widget.frames(name)[:, :8] for name in ("x_t", "x_0_hat"))
+    return widget, {"x_t": x_t, "x_0_hat": x_0_hat, "times": np.array(widget.times, np.int64)}
+
+
+def self_attention(model, schedule):
+    """Digit 2 of the chapter's figure, a 5."""
+    digit, _ = noisy_digit(2)
+    return attention(AttentionViewer.from_model(model, schedule, **digit, times=TIMES))
+
+
+def cross_attention(model, schedule):
+    """The same digit, for the model that is told its label."""
+    digit, label = noisy_digit(2)
+    return attention(AttentionViewer.from_model(model, schedule, **digit, times=TIMES, context=label, cross=True))
+
+
+def attention(widget):
+    """Arrays of an attention viewer: the images, the times, and one array for each layer, by its name."""
+    return widget, {"images": widget.frames(), "times": np.array(widget.times, np.int64), **widget.bytes_by_layer()}
+
+
+def guidance(model, schedule):
+    """Six images for each label and scale."""
+    widget = GuidanceDial.from_model(model, schedule, seed=SEED)
+    return widget, {"images": widget.grid(), "scales": np.array(widget.scales, np.float64)}
+
+
+def in_bytes(x):
+    """Images in [-1, 1] as uint8, what is beyond cut off."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def clothes():
+    """One held-out real image of each label, the first in the file."""
+    images, labels = load_fashion_mnist("test")
+    first = [int((labels == label).nonzero()[0]) for label in range(len(FASHION_WORDS))]
+    return None, {"images": images[first].numpy()}
+
+
+def clothes_grid(model, schedule):
+    """Eight new images of each label, in 250 steps; the README and the intro open with them."""
+    labels, short = torch.arange(10).repeat_interleave(8), respace(schedule, 250)
+    *_, (_, x_0) = sample(model, short, (80, 1, 28, 28), seed=SEED, context=labels)
+    return None, {"images": in_bytes(x_0)}
+
+
+def clothes_path(model, schedule):
+    """Four walk, a label each; every other frame is kept, as these images are larger."""
+    labels = torch.tensor([FASHION_WORDS.index(word) for word in ON_THE_WAY])
+    widget = ReversePath.from_model(model, schedule, (1, 28, 28), samples=4, seed=SEED, context=labels)
+    last = len(widget.times) - 1
+    kept = [*range(0, last, 2), last]
+    frames = {name: widget.frames(name)[kept] for name in ("x_t", "x_0_hat")}
+    return widget, {**frames, "times": np.array([widget.times[frame] for frame in kept], np.int64)}
+
+
+def clothes_guidance(model, schedule):
+    """Four images for each label and scale, in fifty steps."""
+    widget = GuidanceDial.from_model(model, respace(schedule, 50), (0, 0.5, 1, 2, 4), samples=4, seed=SEED)
+    return widget, {"images": widget.grid(), "scales": np.array(widget.scales, np.float64)}
+
+
+def clothes_steps(model, schedule):
+    """The same eight noises by DDIM, in few steps and in many."""
+    labels, images = torch.arange(8), {}
+    for steps in FEWER:
+        short = schedule if steps == schedule.T else respace(schedule, steps)
+        *_, (_, x_0) = sample(model, short, (8, 1, 28, 28), step=ddim_step, seed=SEED, context=labels)
+        images[f"{steps:04}"] = in_bytes(x_0)
+    return None, images
+
+
+def learner():
+    """The spiral of the small network in the page, trained here as it is there; 80 points at three moments."""
+    widget, stages = Learner("spiral", seed=SEED), {}
+    short = respace(widget.mixture().schedule, 50)
+    for step, _, network in widget.training():
+        if step in LEARNT:
+            step_back = partial(ddim_step, clip=False)
+            *_, (_, x_0) = sample(network, short, (80, 2), step=step_back, seed=SEED, dtype=torch.float64)
+            stages[step] = x_0.numpy()
+    samples = np.stack(list(stages.values()))
+    return widget, {"steps": np.array(list(stages), np.int64), "samples": (samples * 4096).round().astype(np.int16)}
+
+
+def drawing(kind):
+    """The figure of a widget that draws in the page, as Python draws it from the page's noise."""
+
+    def ask(model, schedule):
+        widget = kind()
+        return widget, {"pictures": widget.pictures}
+
+    return ask
+
+
+RECORDS = {  # file: which model, and how
+    "reverse-path": ("digits", reverse_path),
+    "self-attention": ("digits", self_attention),
+    "cross-attention": ("digits-by-label", cross_attention),
+    "guidance-dial": ("digits-by-label", guidance),
+    "clothes": (None, clothes),
+    "clothes-grid": ("fashion", clothes_grid),
+    "clothes-path": ("fashion", clothes_path),
+    "clothes-guidance": ("fashion", clothes_guidance),
+    "clothes-steps": ("fashion", clothes_steps),
+    "learner": (None, learner),
+    "draw-a-digit": ("digits-by-label", drawing(DrawDigit)),
+    "guidance-rows": ("digits-by-label", drawing(GuidanceRows)),
+    "fewer-steps": ("digits", drawing(FewerSteps)),
+}
+
+
+def record(name):
+    """Ask the model, and write one record."""
+    asked, ask = RECORDS[name]
+    widget, arrays = ask(*load_pretrained(asked)) if asked else ask()
+    about = train_digits.circumstances(f"record_widgets.py {name}") | {
+        "widget": widget.name if widget is not None else "pictures",
+        "seed": str(getattr(widget, "seed", SEED)),
+    }
+    if asked:
+        about["weights"] = f"{asked}.safetensors"
+        about["weights_sha256"] = hashlib.sha256((PRETRAINED / about["weights"]).read_bytes()).hexdigest()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.safetensors"
+    path.write_bytes(save({key: np.ascontiguousarray(array) for key, array in arrays.items()}, metadata=about))
+    print(f"wrote {path.relative_to(train_digits.ROOT)}, {path.stat().st_size:,} bytes", flush=True)
+    if name == "clothes-grid":
+        draw(arrays["images"])
+
+
+def draw(images):
+    """The README's picture: four of each label, a column each."""
+    pictures = torch.from_numpy(images).float().reshape(10, 8, 1, 28, 28)[:, :4] / 127.5 - 1
+    page = plots.image_grid(pictures.transpose(0, 1).flatten(0, 1), columns=10, size=0.8)
+    page.savefig(train_digits.ROOT / "book" / "images" / "clothes.png")
+
+
+def main():
+    """Record what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECORDS)}; default all")
+    names = parser.parse_args().names or RECORDS
+    torch.set_num_threads(1)  # several threads add up in another order
+    for name in names:
+        if name not in RECORDS:
+            parser.error(f"NAME: expected one of {', '.join(RECORDS)}, got {name!r}")
+        record(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Measure how good digits drawn in few steps are, and record it for the chapter on fewer steps.
+
+    python studies/study_steps.py     (about a quarter of an hour on one free core)
+
+Draws 500 digits with the shipped model `digits` for each kind of step, spacing and number of steps, and measures how
+far they are, as a crowd, from the 500 real digits that the model has never seen. The distance and the kinds of step
+are those of the chapter, in its cells tagged `measure`. Writes book/results/steps.json; all seeds are 0.
+"""
+
+import hashlib
+import json
+import time
+
+import torch
+import train_digits
+
+from ddpm_lite import load_pretrained, respace, sample
+from ddpm_lite.files import weights
+
+NAME = "steps"
+train_digits.CHAPTERS[NAME] = train_digits.ROOT / "book" / "11_fewer_steps.ipynb"
+RECORD = train_digits.RESULTS / f"{NAME}.json"
+COUNT = 500  # images drawn for each row
+STEPS = {"trailing": (5, 10, 20, 50, 100, 200, 1000), "leading": (5, 10, 20, 50, 100, 200)}
+
+
+def row(chapter, model, schedule, kind, spacing, steps):
+    """Draw and measure one kind of walk."""
+    start = time.perf_counter()
+    walk = respace(schedule, steps, spacing)
+    *_, (_, x_0) = sample(model, walk, (COUNT, 1, 8, 8), step=chapter["kinds"][kind], seed=0)
+    found = {
+        "kind": kind,
+        "spacing": spacing,
+        "steps": steps,
+        "distance": round(chapter["distance"](x_0, chapter["unseen"]), 5),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    print(found, flush=True)
+    return found
+
+
+def main():
+    """Draw, measure, write."""
+    start = time.perf_counter()
+    chapter = train_digits.recipe(NAME, "measure")
+    model, schedule = load_pretrained("digits")
+    rows = [
+        row(chapter, model, schedule, kind, spacing, steps)
+        for spacing, numbers in STEPS.items()
+        for steps in numbers
+        for kind in chapter["kinds"]
+    ]
+    generator = torch.Generator().manual_seed(0)
+    subsets = [torch.randperm(len(chapter["images"]), generator=generator)[:COUNT] for _ in range(20)]
+    chance = sorted(chapter["distance"](chapter["images"][subset], chapter["unseen"]) for subset in subsets)
+    shipped = weights.PRETRAINED / "digits.safetensors"
+    record = train_digits.circumstances("study_steps.py") | {
+        "weights_sha256": hashlib.sha256(shipped.read_bytes()).hexdigest(),
+        "seed": 0,
+        "images": COUNT,
+        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_seconds": round(time.process_time(), 1),
+        "real": {"median": round(chance[10], 5), "least": round(chance[0], 5), "most": round(chance[-1], 5)},
+        "rows": rows,
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    print(f"{record['seconds']:.0f} s; wrote {RECORD.relative_to(train_digits.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,495 @@
+"""The command line: what it does is what the package does, and wrong words get one line."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+from ddpm_lite import (
+    ConditionalUNet,
+    TrainConfig,
+    UNet,
+    UNetConfig,
+    ddim_step,
+    ddpm_step,
+    fit,
+    guided,
+    linear_schedule,
+    load_digits,
+    load_pretrained,
+    respace,
+    sample,
+    save_pretrained,
+)
+from ddpm_lite.cli import commands as cli
+from ddpm_lite.cli import doctor
+from ddpm_lite.runs.presets import PRESETS, network
+
+RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """`run("sample", ...)` in an empty folder: the exit code, and what was printed on both streams."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path / "nothing here"))
+
+    def command(*words):
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.glob("step-*/*.safetensors")}
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    """A folder with step 3 and step 5 of the digits preset, from two commands."""
+    folder = tmp_path_factory.mktemp("runs") / "数字 one"
+    for steps in (3, 5):
+        assert cli.main(["train", "digits", "--out", str(folder), "--config.steps", str(steps)]) == 0
+    return folder
+
+
+def test_training_goes_on_where_it_stopped(digits_run, run):
+    code, out, err = run("train", "digits", "--out", "whole", "--config.steps", 5, "--every", 3)
+    assert (code, err) == (0, "")
+    assert files(Path("whole")) == files(digits_run)
+    assert out.splitlines()[0] == "digits: 1,297 images, 203,665 parameters, on cpu"
+    assert out.splitlines()[-1] == "python -m ddpm_lite sample whole --label all"
+
+
+def test_digits_is_the_recipe_of_the_recorded_run(digits_run):
+    record = json.loads((RESULTS / "digits-by-label.json").read_text())
+    lines = map(json.loads, (digits_run / "metrics.jsonl").read_text().splitlines())
+    losses = {line["step"]: line["loss"] for line in lines}
+    assert losses == pytest.approx({3: record["losses"][2], 5: record["losses"][4]}, abs=2e-5)
+    assert {key: value for key, value in vars(PRESETS["digits"].config).items() if key in record["config"]} == record[
+        "config"
+    ]
+
+
+def test_cifar10_is_the_papers_network_and_recipe():
+    preset = PRESETS["cifar10"]
+    with torch.device("meta"):
+        assert sum(p.numel() for p in network(preset.unet, 10).parameters()) == 35_746_307
+    assert (preset.unet.sample_size, preset.unet.in_channels, preset.unet.dropout) == (32, 3, 0.1)
+    assert [32 // 2**level for level in range(4) if preset.unet.attends(level)] == [16]
+    recipe = TrainConfig(steps=800_000, batch_size=128, lr=2e-4, warmup=5000, grad_clip=1, ema_decay=0.9999, flip=True)
+    assert replace(preset.config, label_dropout=0.1) == recipe
+
+
+def test_presets_suit_their_images():
+    for name, size, channels, words in (("fashion", 28, 1, "sneaker"), ("cifar10", 32, 3, "frog")):
+        preset = PRESETS[name]
+        assert (preset.unet.sample_size, preset.unet.in_channels) == (size, channels)
+        assert words in preset.words
+        assert len(set(preset.words)) == 10
+    assert not PRESETS["fashion"].config.flip
+    assert isinstance(network(PRESETS["fashion"].unet, 10), ConditionalUNet)
+
+
+def test_without_a_context_no_labels_are_told(run):
+    small = ["--unet.channels", 8, 16, "--config.batch-size", 8, "--config.steps", 1, "--unet.context-dim", "None"]
+    code, out, _ = run("train", "digits", "--out", "plain", *small)
+    assert code == 0
+    assert out.endswith("sample plain\n")
+    assert isinstance(cli.opened("plain")[0], UNet)
+
+
+def test_several_processes_get_an_accelerator(monkeypatch):
+    asked = cli.parsed(["train", "digits", "--config.mixed-precision", "bf16"])
+    assert cli._accelerator(asked) is None
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "accelerate", types.SimpleNamespace(Accelerator=dict))
+    assert cli._accelerator(asked) == {"mixed_precision": "bf16", "cpu": True}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not cli._accelerator(asked)["cpu"]
+    assert cli._accelerator(replace(asked, device="cpu"))["cpu"]
+    with pytest.raises(ValueError, match="--device: expected auto or cpu with several processes"):
+        cli._accelerator(replace(asked, device="cuda:1"))
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ImportError, match="several processes need accelerate"):
+        cli._accelerator(asked)
+
+
+@pytest.mark.slow
+def test_ctrl_c_writes_a_checkpoint_and_a_line(tmp_path):
+    command = [sys.executable, "-m", "ddpm_lite", "train", "digits", "--out", "run", "--config.batch-size", "8"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "preset.json").exists():  # written after the first step
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.fullmatch(r"stopped after step (\d+); step-0*\1 is written, and fit goes on from there\n", err), err
+
+
+# Sampling
+
+
+def test_a_picture_is_what_sample_draws(run):
+    model, schedule = load_pretrained("digits-by-label")
+    for sampler, step, scale in (("ddim", ddim_step, 0), ("ddpm", ddpm_step, 1.5)):
+        words = ["--label", 3, 8, "--count", 2, "--steps", 5, "--sampler", sampler, "--scale", scale, "--seed", 4]
+        code, out, err = run("sample", "digits-by-label", *words, "--out", "grid.png")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"grid.png: 4 images, 5 steps of {sampler}, ")
+        context = torch.tensor([3, 3, 8, 8])
+        asked = guided(model, scale, model.none)
+        *_, (_, x_0) = sample(asked, respace(schedule, 5), (4, 1, 8, 8), step=step, seed=4, context=context)
+        picture = pixels("grid.png")
+        assert picture.shape == (2 * 64 + 3 * 2, 2 * 64 + 3 * 2)
+        assert (picture[:2] == 255).all()
+        for number, image in enumerate(x_0):
+            row, column = divmod(number, 2)
+            block = picture[2 + 66 * row :, 2 + 66 * column :][:64, :64]
+            assert (block.reshape(8, 8, 8, 8) == block[::8, None, ::8, None]).all()  # a pixel is a square of eight
+            seen = torch.from_numpy(block[::8, ::8].astype(np.float32)) / 127.5 - 1
+            torch.testing.assert_close(seen, image[0].clamp(-1, 1), atol=0.005, rtol=0)
+
+
+def test_the_digits_are_those_asked_for(run):
+    assert run("sample", "digits-by-label", "--label", "all", "--count", 4, "--steps", 20)[0] == 0
+    picture = pixels("grid.png")[2:, 2:]
+    drawn = [picture[66 * row :, 66 * column :][:64:8, :64:8] for row in range(10) for column in range(4)]
+    images, labels = load_digits()
+    judge = KNeighborsClassifier(3).fit(images.flatten(1).numpy(), labels.numpy())
+    answers = judge.predict(np.stack(drawn).reshape(40, 64) / 127.5 - 1)
+    assert (answers == np.arange(10).repeat(4)).mean() >= 0.9
+
+
+def test_a_folder_a_file_and_its_words(run, tmp_path):
+    preset = PRESETS["fashion"]
+    small = replace(preset.unet, sample_size=8, channels=(8, 16), attention_levels="every")
+    torch.manual_seed(0)
+    model = network(small, 10)
+    images, labels = torch.zeros(10, 1, 8, 8), torch.arange(10)
+    config = TrainConfig(steps=2, batch_size=4)
+    state = fit(model, linear_schedule(), images, config, "run", labels=labels, none=10, every=1)
+    torch.nn.init.normal_(state.ema_model.encoder.table.weight)
+    words = ["--count", 1, "--steps", 2, "--out"]
+    assert run("sample", "run", "--label", 7, *words, "number.png")[0] == 0
+    code, _, err = run("sample", "run", "--label", "sneaker", *words, "word.png")
+    assert (code, err) == (2, "--label: expected all, a number in 0..9, got 'sneaker'\n")
+    Path("run/preset.json").write_text(json.dumps({"preset": "fashion", "words": preset.words}))
+    assert run("sample", "run", "--label", "Sneaker", *words, "word.png")[0] == 0
+    assert run("sample", "run/step-000002/ema.safetensors", "--label", "sneaker", *words, "file.png")[0] == 0
+    assert Path("number.png").read_bytes() == Path("word.png").read_bytes() == Path("file.png").read_bytes()
+    assert "ankle-boot" in run("sample", "run", "--label", "boat", *words, "word.png")[2]
+
+
+def test_a_folder_of_diffusers_and_colours(run):
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(8, 3, (8, 16), blocks=1))
+    save_pretrained("pipe", unet, linear_schedule())
+    assert run("sample", "pipe", "--count", 9, "--steps", 1)[0] == 0
+    assert pixels("grid.png").shape == (2 * 66 + 2, 8 * 66 + 2, 3)
+
+
+def test_an_older_checkpoint_is_used_and_the_damaged_one_named(digits_run, run, tmp_path):
+    shutil.copytree(digits_run, "run")
+    damaged = Path("run/step-000005/ema.safetensors")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    code, out, err = run("sample", "run", "--count", 1, "--steps", 1)
+    assert code == 0
+    assert err.startswith("warning: step-000005 in 'run' is damaged")
+    assert err.count("\n") == 1
+    assert run("verify", "run") == (
+        1,
+        "run/step-000005: damaged: ema.safetensors is not as it was written: its SHA-256 differs\n"
+        "run/step-000003: whole\n",
+        "",
+    )
+
+
+def test_verify_says_what_is_whole(digits_run, run):
+    code, out, err = run("verify", digits_run)
+    assert (code, err) == (0, "")
+    assert out == f"{digits_run}/step-000005: whole\n{digits_run}/step-000003: whole\n"
+    Path("empty").mkdir()
+    assert run("verify", "empty") == (1, "", "empty: no checkpoint\n")
+
+
+# Wrong words
+
+WRONG = {
+    "nothing": ("", "Expected one of {train, sample, evaluate, export-page, doctor, verify}"),
+    "another command": (
+        "tran digits",
+        "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, doctor, verify",
+    ),
+    "another preset": ("train mnist", "Unrecognized options: mnist; there are: digits, fashion, cifar10"),
+    "no preset": ("train", "Expected one of {digits, fashion, cifar10}"),
+    "another option": ("train digits --config.step 5", "--config.step, 5; perhaps you meant --config.steps"),
+    "no number": ("train digits --config.steps many", "--config.steps: invalid literal for int() with base 10: 'many'"),
+    "steps": ("train digits --config.steps 0", "--config.steps: expected a whole number >= 1, got 0 (int)"),
+    "lr": ("train digits --config.lr -1", "--config.lr: expected a number in (0, 1], got -1.0 (float)"),
+    "lr is NaN": ("train digits --config.lr nan", "--config.lr: expected a number in (0, 1], got nan (float)"),
+    "batch": ("train digits --config.batch-size 0", "--config.batch-size: expected a whole number >= 1, got 0"),
+    "precision": ("train digits --config.mixed-precision fp8", '--config.mixed-precision: expected "no" or "bf16"'),
+    "channels": ("train digits --unet.channels 12 24", "--unet.channels: expected multiples of groups=8, got 12"),
+    "levels": ("train digits --unet.attention-levels 5", "--unet.attention-levels: expected"),
+    "size": ("train digits --unet.sample-size 16", "--unet.sample-size: expected 8, as the images of digits have it"),
+    "colours": ("train digits --unet.in-channels 3", "--unet.in-channels: expected 1, as the images of digits"),
+    "every": ("train digits --every 0", "every: expected a whole number >= 1, got 0 (int)"),
+    "tokens": ("train digits --tokens 0", "tokens: expected a whole number >= 1, got 0 (int)"),
+    "device": ("train digits --device tpu", "--device: expected auto, or a device that torch has here"),
+    "folder without the data": ("train fashion --data .", "folder: expected one with train-images-idx3-ubyte.gz"),
+    "no model": ("sample", "Missing from python -m ddpm_lite sample: MODEL"),
+    "another model": ("sample digit", "model: expected one of digits, digits-by-label, fashion, a folder with"),
+    "not trained yet": ("sample cifar10", "got 'cifar10'; train it first"),
+    "a model of another format": ("sample model.ckpt", "model: expected one of digits, digits-by-label"),
+    "no such file": ("sample model.safetensors", "path: expected an existing file, got 'model.safetensors'"),
+    "no weights": ("sample text.safetensors", "path: expected a whole safetensors file, got 'text.safetensors'"),
+    "label": ("sample digits-by-label --label 10", "--label: expected all, a number in 0..9, got '10'"),
+    "a label for nothing": ("sample digits --label 3", "--label: expected none, as this model knows no labels, got 3"),
+    "scale": ("sample digits-by-label --scale 2", "--scale: expected a --label to follow, got none"),
+    "scale is infinite": ("sample digits-by-label --label 2 --scale inf", "--scale: expected a number in [-100, 100]"),
+    "steps of a sampler": ("sample digits --steps 1001", "--steps: expected a whole number in 1..1000, got 1001"),
+    "count": ("sample digits --count 0", "--count: expected a whole number in 1..10000, got 0"),
+    "seed": ("sample digits --seed -1", "--seed: expected a whole number in 0.."),
+    "sampler": ("sample digits --sampler euler", "invalid choice 'euler' for argument '--sampler'"),
+    "picture": ("sample digits --out grid.jpg", "--out: expected a name that ends in .png, got 'grid.jpg'"),
+    "picture nowhere": ("sample digits --out no/grid.png", "--out: expected a file in a folder that is there"),
+    "folder to verify": ("verify nowhere", "folder: expected a folder that train wrote, got 'nowhere'"),
+    "no model to evaluate": ("evaluate", "Missing from python -m ddpm_lite evaluate: MODEL"),
+    "another model to evaluate": ("evaluate digit", "model: expected one of digits, digits-by-label"),
+    "few to evaluate": ("evaluate digits --count 3", "--count: expected 4..1297, as there are training images, got 3"),
+    "many to evaluate": ("evaluate digits --count 1298", "--count: expected 4..1297, as there are training images"),
+    "steps to evaluate": ("evaluate digits --steps 0", "--steps: expected a whole number in 1..1000, got 0 (int)"),
+    "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, as this model knows no labels, got 2"),
+    "eta": ("evaluate digits --eta 1.5", "--eta: expected a number in [0, 1], got 1.5 (float)"),
+    "eta of ddpm": ("evaluate digits --eta 1 --sampler ddpm", "--eta: expected 0 with --sampler ddpm, which always"),
+    "seeds": ("evaluate digits --seeds 1 -1", "--seeds: expected a whole number in 0..2147483647, got -1 (int)"),
+    "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
+    "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
+    "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in a folder that is there"),
+    "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch has here"),
+}
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_words_get_one_line(name, run):
+    words, expected = WRONG[name]
+    Path("text.safetensors").write_text("words")
+    code, out, err = run(*words.split())
+    assert code == 2
+    assert expected in err
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert not re.search("tyro|---|[|─│]", err)
+    assert not list(Path.cwd().glob("**/step-*"))
+
+
+def test_a_terminal_of_letters_only_gets_the_same_line(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    in_a_box = run("train", "digits", "--config.step", 0)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert run("train", "digits", "--config.step", 0) == in_a_box
+
+
+def test_another_run_in_the_folder_is_refused(digits_run, run):
+    code, _, err = run("train", "digits", "--out", digits_run, "--config.steps", 5, "--config.lr", 0.1)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("lr: expected 0.004, as in step-000005, got 0.1")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OSError("the disk is full"), 1, "the disk is full"),
+        (torch.OutOfMemoryError("set accumulation=2"), 1, "set accumulation=2"),
+        (ImportError("needs pooch"), 1, "needs pooch"),
+        (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
+        (KeyboardInterrupt("stopped after step 3"), 130, "stopped after step 3"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+    ids=repr,
+)
+def test_what_else_goes_wrong_gets_one_line_too(error, code, line, run, monkeypatch):
+    def fails(asked):
+        raise error
+
+    monkeypatch.setitem(cli.RUN, cli.Verify, fails)
+    assert run("verify", ".") == (code, "", f"{line}\n")
+
+
+# Help
+
+
+def options_of(kind, prefix=""):
+    names = {f"--{prefix}{field.name.replace('_', '-')}" for field in fields(kind)}
+    return names - {"--preset", "--model", "--folder", "--config", "--unet"}
+
+
+HELP = {
+    "train digits": options_of(cli.Train) | options_of(TrainConfig, "config.") | options_of(UNetConfig, "unet."),
+    "train cifar10": options_of(cli.Train) | options_of(TrainConfig, "config.") | options_of(UNetConfig, "unet."),
+    "sample": options_of(cli.Sample),
+    "evaluate": options_of(cli.Evaluate),
+    "export-page": options_of(cli.ExportPage),
+    "doctor": options_of(cli.Doctor),
+    "verify": set(),
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_says_what_every_option_does(command, run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = run(*command.split(), "--help")
+    assert (code, err) == (0, "")
+    text = re.sub(r"[│╭╮╰╯─]+", " ", out)
+    chunks = re.split(r"\n\s+(?=--[a-z])", text)[1:]
+    told = {chunk.split()[0].rstrip(","): chunk for chunk in chunks}
+    assert set(told) == HELP[command]
+    for chunk in chunks:
+        words = re.findall(r"[a-z]{3,}", re.sub(r"\(default:.*|--[\w.-]+|\b[A-Z]+\b", "", chunk, flags=re.DOTALL))
+        assert len(words) >= 2, chunk
+
+
+def test_help_begins_with_examples_that_parse(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    examples = re.findall(r"^ +(?:python|accelerate launch) -m ddpm_lite (.*)", out, re.MULTILINE)
+    assert {example.split()[0] for example in examples} == {
+        "train",
+        "sample",
+        "evaluate",
+        "export-page",
+        "doctor",
+        "verify",
+    }
+    for example in examples:
+        assert type(cli.parsed(example.split())).__name__.lower() == example.split()[0].replace("-", "")
+    for name, preset in PRESETS.items():
+        assert preset.about.split(".")[0] in " ".join(re.sub("[│]", " ", run("train", name, "--help")[1]).split())
+
+
+# The doctor
+
+
+def test_doctor_looks_at_everything(run, monkeypatch):
+    monkeypatch.setattr(doctor, "PRESETS", dict.fromkeys(PRESETS, PRESETS["digits"]))
+    monkeypatch.setattr(doctor, "_three_steps", lambda preset, device, part: 0.01 * part)
+    monkeypatch.setattr(doctor, "_version", lambda name: "?" if name == "pooch" else "1.2")
+    code, out, err = run("doctor", "--device", "cpu")
+    assert (code, err) == (0, "")
+    rows = {line[:13].strip(): line[13:] for line in out.splitlines()}
+    assert rows["versions"] == "ddpm-lite 1.2, torch 1.2, numpy 1.2, safetensors 1.2"
+    assert rows["extra data"] == 'no pooch: pip install "ddpm-lite[data]"'
+    assert "GB free" in rows["disk"]
+    assert rows["digits"] == "about 15 minutes, 700 steps of 1.3 s"
+    assert "fashion" in rows["data"]
+    assert {"python", "device", "parity", "memory", "cifar10", "bf16"} <= set(rows)
+    monkeypatch.setattr(doctor, "parity", lambda device: 0.01)
+    code, out, _ = run("doctor", "--device", "cpu")
+    assert code == 1
+    assert "WRONG: parity" in out
+
+
+def test_parity_sees_a_wrong_device(monkeypatch):
+    assert 1e-9 < doctor.parity(torch.device("cpu")) < 1e-5
+    conv = torch.nn.Conv2d.forward
+
+    def wrong(layer, x):  # one of a hundred numbers is lost
+        answer = conv(layer, x)
+        return answer * (torch.arange(answer.numel()).view_as(answer) % 100 > 0) if x.dtype == torch.float32 else answer
+
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", wrong)
+    assert doctor.parity(torch.device("cpu")) > doctor.PARITY
+
+
+def test_seconds_are_scaled_from_a_part_of_the_batch(monkeypatch):
+    asked = []
+
+    def pretend(preset, device, part):
+        asked.append(part)
+        return speed * part
+
+    monkeypatch.setattr(doctor, "_three_steps", pretend)
+    speed = 1.0  # a slow machine: two images tell
+    assert doctor.seconds_per_step(PRESETS["cifar10"], torch.device("cpu")) == 128
+    assert asked == [2]
+    speed, asked[:] = 1e-4, []  # a fast one does the whole batch
+    assert doctor.seconds_per_step(PRESETS["cifar10"], torch.device("cpu")) == pytest.approx(0.0128)
+    assert asked[-1] == 128
+
+
+def test_seconds_are_measured():
+    digits, start = PRESETS["digits"], time.perf_counter()
+    seconds = doctor.seconds_per_step(digits, torch.device("cpu"), patience=0.05)
+    passed = time.perf_counter() - start
+    assert 0 < seconds < passed * digits.config.batch_size / 2  # two images are the least that is timed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 second"), (61, "61 seconds"), (90, "2 minutes"), (3600, "60 minutes"), (7200, "2 hours")]
+    + [(86_400, "24 hours"), (172_800, "2 days"), (8e7, "926 days")],
+)
+def test_times_as_somebody_would_say_them(seconds, words):
+    assert doctor.spoken(seconds) == words
+
+
+# As programs
+
+
+def program(*words, without=(), cwd):
+    """Run a command in a process where some packages are not installed."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({without!r}))"
+    code = (
+        f"{blocked}; sys.argv[1:] = {list(words)!r}; import runpy; runpy.run_module('ddpm_lite', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_a_bare_install_draws_digits(tmp_path):
+    words = ["sample", "digits-by-label", "--label", "3", "--steps", "50", "--sampler", "ddim", "--out", "grid.png"]
+    others = ("sklearn", "PIL", "pooch", "requests", "accelerate", "tqdm", "matplotlib", "anywidget", "huggingface_hub")
+    code, out, err = program(*words, without=others, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert out.startswith("grid.png: 8 images, 50 steps of ddim, ")
+    assert Image.open(io.BytesIO((tmp_path / "grid.png").read_bytes())).size == (8 * 66 + 2, 66 + 2)
+
+
+@pytest.mark.slow
+def test_a_program_that_was_given_wrong_words(tmp_path):
+    command = [sys.executable, "-m", "ddpm_lite", "train", "digits", "--config.steps", "-3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("--config.steps: expected a whole number >= 1, got -3")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,146 @@
+"""A typo in a displayed equation fails here: each display's LaTeX is read from its notebook and checked.
+
+How an equation is checked stands in tests/equations/chNN.py, one entry for each label.
+"""
+
+import contextlib
+import re
+import time
+from collections import Counter
+
+import pytest
+
+from ddpm_lite import posterior, q_sample, q_step
+from equations import checks, source
+from equations.checks import WRONG, identity, matches
+from equations.corruptions import corruptions
+
+DISPLAYS = source.in_book()
+BOOK = {display.label: display.tex for display in DISPLAYS if display.label}
+CHECKS = {check.label: check for check in checks.collected("CHECKS")}
+SEEN = Counter()  # for the summary
+START = time.perf_counter()
+
+CITED = re.compile(r"\b(?:eq|alg)-[a-z0-9]+(?:-[a-z0-9]+)*")
+# Labels that the package cites before the chapter is there that has them.
+PENDING: dict[str, set[str]] = {}
+
+
+def test_every_label_has_one_check_and_every_check_a_label():
+    labels = Counter(display.label for display in DISPLAYS if display.label)
+    twice = [label for label, count in labels.items() if count > 1]
+    entries = Counter(check.label for check in checks.collected("CHECKS"))
+    twice += [label for label, count in entries.items() if count > 1]
+    assert twice == []
+    assert sorted(set(labels) - set(entries)) == [], "displays without a check"
+    assert sorted(set(entries) - set(labels)) == [], "checks without a display"
+
+
+def test_display_without_a_label_says_why():
+    explained = {entry.tex for entry in checks.collected("ILLUSTRATIONS")}
+    bare = {display.tex for display in DISPLAYS if display.label is None}
+    assert bare - explained == set(), "give it a label, or an illustration(tex, reason)"
+    assert explained - bare == set(), "an illustration that the book does not have"
+
+
+@pytest.mark.parametrize("label", [label for label in BOOK if label in CHECKS])
+def test_equation_holds(label):
+    outcome = CHECKS[label].run(BOOK, symbolic=True)
+    SEEN["links"] += outcome.links
+    SEEN["as formulas"] += outcome.symbolic
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"x_t",
+        r"x_t = (x_t",
+        r"x_t = w x_t",
+        r"x_t = x_t^{(i)}",
+        r"x_t = \int x_t \, dx_0",
+        r"x_t = x_t \text{ for all } t",
+        r"x_t = \begin{cases} x_t \end{cases}",
+    ],
+)
+def test_what_is_not_understood_is_an_error(tex):
+    with pytest.raises(WRONG):
+        identity("eq-odd").run({"eq-odd": tex})
+
+
+def test_what_is_put_in_for_a_density_is_the_packages():
+    step, _, jump, _, mean = checks.FACTS
+    book = {"eq-step": step, "eq-jump": jump, "eq-mean": mean}
+    mu = r"\tilde{\mu}_t(x_t, x_0)"
+    noiseless = {"mean": lambda s, v: q_step(s, v.x_prev, v.t, 0 * v.z), "variance": lambda s, v: s.beta[v.t]}
+    checks.gaussian("eq-step", r"q(x_t \mid x_{t-1})", **noiseless).run(book)
+    noiseless = {"mean": lambda s, v: q_sample(s, v.x_0, v.t, 0 * v.z), "variance": lambda s, v: 1 - s.alpha_bar[v.t]}
+    checks.gaussian("eq-jump", r"q(x_t \mid x_0)", **noiseless).run(book)
+    matches("eq-mean", mu, lambda s, v: posterior(s, v.x_t, v.t, v.x_0)[0]).run(book)
+    # Bayes' rule itself, with the three densities: the posterior's mean and variance are not taken on trust.
+    bayes = r"q(x_{t-1} \mid x_t, x_0) = \frac{q(x_t \mid x_{t-1}) q(x_{t-1} \mid x_0)}{q(x_t \mid x_0)}"
+    identity("eq-bayes", first=2).run({"eq-bayes": bayes})
+
+
+def test_slips_of_the_source_note_are_caught():
+    """The formula that this book grew out of, as it was printed: it must not pass; put right, it must."""
+    left = r"q(x_{t-1} \mid x_t, x_0) \propto "
+    step, jump = r"\frac{(x_t - \sqrt{\alpha_t} x_{t-1})^2}{\beta_t}", r"(x_{t-1} - \sqrt{%s} x_0)^2}{1 - %s}"
+    wrong_jump, jump = (rf"\frac{{{jump % (bar, bar)}" for bar in (r"\bar{\alpha}_t", r"\bar{\alpha}_{t-1}"))
+    written = {
+        "index and half": rf"\exp\left(-\frac{{1}}{{2}} {step} - {wrong_jump}\right)",
+        "half": rf"\exp\left(-\frac{{1}}{{2}} {step} - {jump}\right)",
+        "index": rf"\exp\left(-\frac{{1}}{{2}} \left[{step} + {wrong_jump}\right]\right)",
+        "right": rf"\exp\left(-\frac{{1}}{{2}} \left[{step} + {jump}\right]\right)",
+    }
+    passed = []
+    for name, right_side in written.items():
+        with contextlib.suppress(WRONG):
+            identity("eq-note", of="x_{t-1}", first=2).run({"eq-note": left + right_side})
+            passed.append(name)
+    assert passed == ["right"]
+
+
+def test_corruptions_are_caught(capsys):
+    """Small typos in every display that is read from its source: each must fail, or be listed with a reason."""
+    harmless = {(entry.label, entry.corruption): entry.reason for entry in checks.collected("EQUIVALENT")}
+    made, caught, survived = 0, 0, []
+    for label, tex in BOOK.items():
+        if label not in CHECKS or not CHECKS[label].from_source:
+            continue
+        for name, wrong in corruptions(tex):
+            made += 1
+            try:
+                CHECKS[label].run({**BOOK, label: wrong})
+                survived.append((label, name))
+            except WRONG:
+                caught += 1
+    counted = made - len(set(survived) & set(harmless))
+    share = caught / made
+    read = [check for label, check in CHECKS.items() if label in BOOK and check.from_source]
+    algebra = [check for label, check in CHECKS.items() if label in BOOK and check.algebraic]
+    otherwise = Counter(check.kind for label, check in CHECKS.items() if label in BOOK and not check.from_source)
+    with capsys.disabled():
+        print(f"\nlabels {len(BOOK)}: checked from source {len(read)}, otherwise {otherwise.total()} {dict(otherwise)}")
+        print(f"read from source: {len(read) / len(algebra):.1%} of the algebra, {SEEN['links']} links, "
+              f"{SEEN['as formulas']} of them also proved as formulas")  # fmt: skip
+        print(f"corruptions caught {caught}/{made} ({share:.1%}), {made - counted} equivalent; "
+              f"{time.perf_counter() - START:.0f} s")  # fmt: skip
+    assert sorted(set(survived) - set(harmless)) == [], "not noticed"
+    assert sorted(set(harmless) - set(survived)) == [], "listed as equivalent, but noticed or not made"
+    assert share >= 0.98
+    assert len(read) >= 0.8 * len(algebra)
+
+
+def test_labels_that_the_package_cites_exist():
+    labels = set(BOOK) | source.targets()
+    chapters = {path.stem for path in source.chapters()}
+    stale = sorted(set(PENDING) & chapters)
+    assert stale == [], "the chapter is there: take it out of PENDING"
+    pending = set().union(*PENDING.values())
+    missing = {
+        f"{path.name}: {label}"
+        for path in sorted((source.ROOT / "ddpm_lite").glob("**/*.py"))
+        for label in CITED.findall(path.read_text(encoding="utf8"))
+        if label not in labels | pending
+    }
+    assert missing == set()

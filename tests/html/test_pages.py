@@ -1,0 +1,287 @@
+"""The built pages in a real browser with the network cut: `make book`, then `pytest -m html`."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import notebooks
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from stands import TWINS, Served
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+DOCUMENTS = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
+
+# Buttons of the theme's that carry no name of their own; nothing of ours stands inside them.
+THEIRS = [[".search-button__button"], [".theme-switch-button"]]
+# Every equation is typeset when MathJax's start has run to its end.
+TYPESET = "() => !window.MathJax || window.MathJax.startup.promise.then(() => true)"
+# The text a reader sees, without code and without what MathJax has typeset.
+PROSE = """() => {
+  const copy = document.body.cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style, noscript, mjx-container, .bibtex')
+      .forEach((element) => element.remove());
+  return copy.textContent;
+}"""
+
+# axe looks at every element. MathJax draws a formula with hundreds, none of them ours, and of the coloured
+# words in code one of each kind is enough.
+THIN_OUT = """() => {
+  document.querySelectorAll('mjx-math, mjx-assistive-mml').forEach((part) => part.replaceChildren());
+  const seen = new Set();
+  document.querySelectorAll('pre span').forEach((token) => {
+    if (seen.has(token.className)) token.replaceWith(...token.childNodes);
+    seen.add(token.className);
+  });
+}"""
+# A label stands after the closing dollars: $$ ... $$ (eq-name)
+LABEL = re.compile(r"\$\$[ \t]*\((eq-[^)\s]+)\)")
+
+pytestmark = pytest.mark.html
+
+
+def read_page(path):
+    """A built page, without running it."""
+    return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The site over loopback http: what a reader of the published book sees."""
+    assert (SITE / "index.html").is_file(), "there is no built book: run `make book` first"
+    served = Served(SITE)
+    yield served.origin
+    served.close()
+
+
+class Visit:
+    """One page in a tab of its own; what it asked for and what it complained of."""
+
+    def __init__(self, browser, origin, document):
+        self.foreign, self.failed, self.complaints = [], [], []
+        self.origin, self.document = origin, document
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.route("**/*", self._route)
+        self.page = self.context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.failed.append(request.url))
+        self.page.on("response", self._response)
+        self.page.goto(f"{origin}/{document}.html")
+        self.page.wait_for_function(TYPESET)
+
+    def _route(self, route):
+        url = route.request.url
+        if url.startswith((self.origin, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.foreign.append(url)
+            route.abort()
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _response(self, response):
+        if response.status >= 400:
+            self.failed.append(f"{response.status} {response.url}")
+
+
+def _visit(browser, origin, document):
+    visit = Visit(browser, origin, document)
+    yield visit
+    visit.context.close()
+
+
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def over_http(request, browser, server):
+    yield from _visit(browser, server, request.param)
+
+
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def from_file(request, browser):
+    yield from _visit(browser, SITE.as_uri(), request.param)
+
+
+def _check_whole(visit):
+    """Nothing asked of another host, nothing missing, no complaint, all maths typeset."""
+    assert visit.foreign == []
+    assert visit.failed == []
+    assert visit.complaints == []
+    page = visit.page
+    typeset = page.locator("mjx-container").count()
+    # An inline or displayed formula is one element of class "math" each in the page's source.
+    source = BeautifulSoup(Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser")
+    assert typeset == len(source.select(".math"))
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert re.findall(r"\\[a-zA-Z(\[]+|\$\$", page.evaluate(PROSE)) == []
+
+
+def test_page_is_whole_over_http(over_http):
+    _check_whole(over_http)
+
+
+def test_page_is_whole_from_file(from_file):
+    _check_whole(from_file)
+
+
+def _check_widgets(visit):
+    """The page holds its chapter's widgets, in order; each stands and moves, or waits for its press."""
+    page = visit.page
+    places = page.locator("[data-widget]")
+    names = places.evaluate_all("places => places.map((place) => place.dataset.widget)")
+    assert names == [twin.name for twin in TWINS if twin.chapter == Path(visit.document).name]
+    for place, name in zip(places.all(), names, strict=True):
+        assert place.get_by_role("alert").count() == 0, name
+        still = place.locator(".ddpm-widget-still")
+        if place.get_attribute("data-live"):
+            assert still.is_visible(), name
+            assert place.get_by_role("button", name=place.get_attribute("data-press")).is_visible(), name
+            continue
+        assert still.is_hidden(), name
+        assert place.get_by_role("group").is_visible(), name
+        _check_slider(place.locator("input[type=range]").first)
+    assert visit.complaints == []
+
+
+def _check_slider(slider):
+    """A key moves it by one step, and the words beside it follow."""
+    shown = slider.locator("xpath=following-sibling::output")
+    value, words = slider.input_value(), shown.inner_text()
+    slider.press("ArrowRight" if value != slider.get_attribute("max") else "ArrowLeft")
+    assert slider.input_value() != value
+    assert shown.inner_text() != words
+
+
+def test_widgets_of_the_chapter_live_over_http(over_http):
+    _check_widgets(over_http)
+
+
+def test_widgets_of_the_chapter_live_from_file(from_file):
+    _check_widgets(from_file)
+
+
+def test_narrow_page_does_not_scroll_sideways(over_http):
+    page = over_http.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert wide == 0
+
+
+# Everything once; in the dark, what depends on colours again.
+RULES = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
+
+
+@pytest.mark.parametrize("theme", RULES)
+def test_page_is_accessible(over_http, theme):
+    page = over_http.page
+    page.evaluate(THIN_OUT)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # no half-faded colours
+    page.wait_for_function(f"() => document.documentElement.dataset.theme === '{theme}'")
+    options = {"resultTypes": ["violations"], **RULES[theme]}
+    found = Axe().run(page, context={"exclude": THEIRS}, options=options).response["violations"]
+    serious = [
+        f"{violation['id']}: {node['html']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+    assert serious == []
+
+
+# The table of contents names the pages: the folder of the built book may not be there when tests are collected.
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_page_is_light(document):
+    """Apart from images, a chapter with its widgets stays under 1.5 MB."""
+    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", (SITE / f"{document}.html").read_text(encoding="utf8"))
+    assert len(text.encode()) < 1_500_000
+
+
+def test_widgets_scripts_are_on_their_pages_only():
+    for path in (SITE / "book").glob("*.html"):
+        page = read_page(path)
+        places = page.select("[data-widget]")
+        used = {place["data-widget"] for place in places if "data-live" not in place.attrs}
+        loaded = {Path(tag["src"].split("?")[0]).stem for tag in page.select("script[src*='_static/widgets/']")}
+        shared = {"host"} if places else set()
+        shared |= {"press"} if page.select("[data-live]") else set()
+        assert loaded == used | shared, path.name
+
+
+def test_links_and_pictures_lead_somewhere():
+    pages = {path: read_page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
+    anchors = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
+    broken = []
+    for path, page in pages.items():
+        links = [(tag["href"], True) for tag in page.select("a[href]")]
+        links += [(tag["src"], False) for tag in page.select("[src]")]
+        links += [(tag["href"], False) for tag in page.select("link[href]")]
+        for link, may_leave in links:
+            url, anchor = urldefrag(unquote(link))
+            if url.startswith("data:"):
+                continue
+            if re.match(r"https?:|mailto:", url):
+                broken += [] if may_leave else [f"{path.name}: {link} is fetched from elsewhere"]
+                continue
+            target = (path.parent / url.split("?")[0]).resolve() if url else path
+            if not target.is_file():
+                broken.append(f"{path.name}: {link}")
+            elif anchor and anchor not in anchors.get(target, {anchor}):
+                broken.append(f"{path.name}: {link}: no such anchor")
+    assert broken == []
+
+
+def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_to_its_check():
+    numbers = {}
+    for path in notebooks.chapters(ROOT):
+        page = read_page(SITE / "book" / f"{path.stem}.html")
+        markdown = [c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"]
+        for label in LABEL.findall("\n".join(markdown)):
+            place = page.select_one(f"#equation-{label} .eqno")
+            assert place is not None, f"{path.name}: {label}"
+            (number,) = re.findall(r"\([A-Z\d]+\.\d+\)", place.get_text())
+            assert number not in numbers, f"{label} and {numbers[number]} are both {number}"
+            numbers[number] = label
+            mark = place.select_one("a.eq-check")
+            assert mark is not None, f"{label} has no mark that leads to its check"
+            assert mark["href"] == f"checks.html#check-{label}"
+
+
+def test_index_opens_the_book(browser, server):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{server}/index.html")
+    page.wait_for_url(f"{server}/{TOC['root']}.html")
+    assert page.locator(".bd-article h1").count() == 1
+    context.close()
+
+
+def test_search_finds_a_chapter(browser, server):
+    visit = Visit(browser, server, "search")
+    visit.page.goto(f"{server}/search.html?q=forward")
+    visit.page.wait_for_selector("#search-results ul.search li a")
+    assert visit.foreign + visit.failed + visit.complaints == []
+    visit.context.close()
+
+
+def test_keyboard_reaches_text_and_chapters(browser, server):
+    visit = Visit(browser, server, TOC["root"])
+    page = visit.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent.trim()") == "Skip to main content"
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.hash === '#main-content'")
+
+    page.goto(f"{server}/{TOC['root']}.html")
+    inside = "() => document.activeElement.closest('.bd-sidebar-primary .bd-links') !== null"
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        if page.evaluate(inside):
+            break
+    assert page.evaluate(inside), "15 tab stops do not reach the list of chapters"
+    visit.context.close()

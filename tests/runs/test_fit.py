@@ -1,0 +1,649 @@
+"""A run in a folder: killed, damaged, out of space, it goes on as if nothing had happened, or says why not."""
+
+import ast
+import hashlib
+import io
+import itertools
+import json
+import os
+import pickle
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddpm_lite import TrainConfig, UNet, UNetConfig, cosine_schedule, fit, linear_schedule
+from ddpm_lite.files import weights
+from ddpm_lite.runs.folder import checkpoints, verify
+from ddpm_lite.trainer import Diverged
+
+PACKAGE = Path(weights.__file__).resolve().parents[1]
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+SCHEDULE = linear_schedule(20, 0.005, 0.5)
+NAMES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "manifest.json")
+
+
+class Tiny(torch.nn.Module):
+    """Small enough to be written a thousand times."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = torch.nn.Linear(2, 2)
+
+    def forward(self, x_t, t, context=None):
+        return self.linear(x_t)
+
+
+def images(n=12):
+    return torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def config(steps=6, **options):
+    return TrainConfig(steps=steps, batch_size=4, lr=1e-2, **options)
+
+
+def run(folder, steps=6, model=None, every=2, **options):
+    settings = {key: options.pop(key) for key in list(options) if key in vars(config())}
+    return fit(model or Tiny(), SCHEDULE, images(), config(steps, **settings), folder, every=every, **options)
+
+
+def contents(path):
+    return {name: (path / name).read_bytes() for name in NAMES}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "a run, 数字 one"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with two checkpoints, of steps 4 and 6, and the metrics of six steps."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    run(folder, log=1)
+    return folder
+
+
+def at(step, action):
+    return lambda state: action() if state.step == step else None
+
+
+# Stopping and going on
+
+
+@pytest.mark.slow
+def test_six_kills_two_of_them_in_a_save_change_no_bit():
+    command = [
+        sys.executable,
+        STUDIES / "kill_and_resume.py",
+        "--kills",
+        "6",
+        "--in-save",
+        "2",
+        "--steps",
+        "30",
+        "--fork",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 kills (4 at a random moment, 2 inside a save) in 30 steps" in done.stdout
+    assert done.stdout.count(": equal") == 3
+    assert "left: ['.lock', 'metrics.jsonl', 'step-000025', 'step-000030']" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_step_end_and_writes_a_checkpoint(folder, finished, number):
+    handler = signal.getsignal(number)
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as caught:
+        run(folder, every=100, log=1, on_step=at(3, lambda: os.kill(os.getpid(), number)))
+    assert signal.getsignal(number) is handler
+    assert names(folder) == [".lock", "metrics.jsonl", "step-000003"]
+    if number == signal.SIGINT:
+        assert str(caught.value) == "stopped after step 3; step-000003 is written, and fit goes on from there"
+    else:
+        assert caught.value.code == 128 + signal.SIGTERM
+    assert run(folder, log=1).step == 6
+    assert contents(folder / "step-000006") == contents(finished / "step-000006")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    expected = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["loss"], line["lr"]) for line in lines] == [
+        (line["step"], line["loss"], line["lr"]) for line in expected
+    ]
+
+
+def test_a_second_signal_stops_at_once(folder):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match="^stopped after step 3"):  # in on_step no step is cut in half
+        run(folder, every=100, on_step=at(3, twice))
+
+    class Slow(Tiny):
+        def forward(self, x_t, t, context=None):
+            if self.calls == 2:
+                twice()
+            self.calls += 1
+            return super().forward(x_t, t)
+
+        calls = 0
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(folder.with_name("other"), every=100, model=Slow())
+    assert str(caught.value) == ""
+    assert names(folder.with_name("other")) == [".lock"]
+
+
+def test_a_finished_run_is_handed_back_and_a_longer_one_goes_on(folder, finished):
+    shutil.copytree(finished, folder)
+    model = Tiny()
+    state = run(folder, model=model)
+    assert (state.step, state.model) == (6, model)
+    assert state.loss == json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])["loss"]
+    longer, whole = run(folder, 9), run(folder.with_name("whole"), 9)
+    assert longer.step == 9
+    assert torch.equal(longer.ema_model.linear.weight, whole.ema_model.linear.weight)
+    assert names(folder) == [".lock", "metrics.jsonl", "step-000008", "step-000009"]
+
+
+def test_the_average_opens_as_a_model_of_its_own(folder):
+    torch.manual_seed(0)
+    model = UNet(UNetConfig(8, 1, (8,), blocks=1))
+    pictures = torch.rand(6, 1, 8, 8) * 2 - 1
+    state = fit(model, cosine_schedule(30), pictures, TrainConfig(steps=2, batch_size=2, lr=1e-2), folder)
+    again, schedule = weights.load(verify(folder) / "ema.safetensors")
+    assert torch.equal(schedule.beta, cosine_schedule(30).beta)
+    x_t = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(again(x_t, 3), state.ema_model(x_t, 3))
+
+
+def test_modes_follow_the_umask(folder):
+    before = os.umask(0o027)
+    try:
+        run(folder)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert verify(folder).stat().st_mode & 0o777 == 0o750
+    for name in NAMES:
+        assert (verify(folder) / name).stat().st_mode & 0o777 == 0o640
+    assert (folder / "metrics.jsonl").stat().st_mode & 0o777 == 0o640
+
+
+def test_two_runs_cannot_write_one_folder(folder):
+    seen = []
+
+    def second():
+        with pytest.raises(ValueError, match=r"^folder: expected one that no other run writes, got .*; take another$"):
+            run(folder)
+        seen.append(True)
+
+    run(folder, on_step=at(3, second))
+    assert seen
+    assert run(folder).step == 6  # the lock went with the run
+    code = "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, 2); print('held', flush=True); input()"
+    command = [sys.executable, "-c", code, folder / ".lock"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="no other run writes"):
+            run(folder)
+        other.kill()  # as after a power cut: no lock stays behind
+    assert run(folder).step == 6
+
+
+def test_without_fcntl_an_open_file_is_the_lock(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert run(folder).step == 6
+    monkeypatch.setattr(Path, "unlink", lambda *a, **k: (_ for _ in ()).throw(PermissionError()))
+    with pytest.raises(ValueError, match="no other run writes"):
+        run(folder)
+
+
+def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished):
+    shutil.copytree(finished, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    labels = torch.zeros(12, dtype=torch.int64)
+    advice = "; go on as before, or take another folder"
+    for call, line in (
+        (lambda: run(folder, seed=7), "seed: expected 0, as in step-000006, got 7" + advice),
+        (lambda: run(folder, warmup=3), "warmup: expected 0, as in step-000006, got 3" + advice),
+        (lambda: run(folder, mixed_precision="bf16"), "mixed_precision: expected 'no', as in step-000006, got 'bf16'"),
+        (
+            lambda: run(folder, steps=5),
+            "steps: expected at least 6, as step-000006 is there, got 5; take another folder",
+        ),
+        (
+            lambda: fit(Tiny(), linear_schedule(30), images(), config(), folder),
+            "T: expected 20, as in step-000006, got 30" + advice,
+        ),
+        (
+            lambda: fit(Tiny(), SCHEDULE, images(13), config(), folder),
+            "number of images: expected 12, as in step-000006",
+        ),
+        (lambda: fit(Tiny(), SCHEDULE, -images(), config(), folder), "images: expected "),
+        (lambda: run(folder, labels=labels, none=1), "labels: expected None, as in step-000006, got "),
+        (lambda: run(folder, model=torch.nn.Linear(2, 2)), "class: expected 'Tiny', as in step-000006, got 'Linear'"),
+    ):
+        with pytest.raises(ValueError, match="^" + line.split(";")[0].replace("(", r"\(")) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert run(folder, steps=8, accumulation=2, halve_on_oom=True).step == 8
+
+
+def test_a_parameter_that_the_loss_does_not_reach_is_no_obstacle(folder):
+    class Spare(Tiny):
+        def __init__(self):
+            super().__init__()
+            self.spare = torch.nn.Parameter(torch.ones(3))
+            self.frozen = torch.nn.Parameter(torch.ones(3), requires_grad=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, model=Spare(), on_step=at(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    run(folder, model=Spare())
+    run(folder.with_name("whole"), model=Spare())
+    assert contents(verify(folder)) == contents(verify(folder.with_name("whole")))
+
+
+# Damage
+
+
+def damage(dice, one, two):
+    """Hurt a checkpoint, or two of them, at random; what was done."""
+    path, name, other = dice.choice([one, two]), dice.choice(NAMES), dice.choice(NAMES)
+    file, kind = path / name, dice.randrange(9)
+    content = bytearray(file.read_bytes())
+    if kind == 0:
+        file.write_bytes(content[: dice.randrange(len(content))])
+    elif kind in (1, 2):
+        first = dice.random() < 0.5  # as often in the first 100 bytes, where the header is, as anywhere
+        place = dice.randrange(min(100, len(content)) if first else len(content))
+        content[place] ^= 1 << dice.randrange(8)
+        file.write_bytes(content)
+    elif kind == 3:
+        file.unlink()
+    elif kind == 4:
+        file.write_bytes(b"")
+    elif kind == 5:
+        theirs = (two if path == one else one) / name  # with their manifests, or any file, exchanged
+        file.write_bytes(theirs.read_bytes())
+        theirs.write_bytes(content)
+    elif kind == 6:
+        file.write_bytes((path / other).read_bytes())
+    elif kind == 7:
+        start = dice.randrange(len(content))
+        file.write_bytes(content[:start] + bytes(min(64, len(content) - start)) + content[start + 64 :])
+    else:
+        file.write_bytes(content + b"\n" * dice.randrange(1, 9))
+    return kind, path.name, name
+
+
+def test_none_of_300_damaged_checkpoints_is_loaded_and_the_one_before_is(folder, finished, monkeypatch, plain):
+    monkeypatch.setattr("os.fsync", lambda number: None)  # no power cut here
+    dice, used, kinds = random.Random(0), {4: 0, 6: 0, None: 0}, set()
+    original = {step: contents(finished / f"step-00000{step}") for step in (4, 6)}
+    done = 0
+    while done < 300:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(finished, folder)
+        one, two = folder / "step-000004", folder / "step-000006"
+        what = damage(dice, one, two)
+        now = {step: {path.name: path.read_bytes() for path in place.iterdir()} for step, place in ((4, one), (6, two))}
+        whole = [step for step in (6, 4) if now[step] == original[step]]
+        if len(whole) == 2:
+            continue  # an exchange of equal files, zeros for zeros
+        done += 1
+        kinds.add(what[:2])
+        used[whole[0] if whole else None] += 1
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            if not whole:
+                with pytest.raises(ValueError, match="folder: expected a whole checkpoint, got damaged ones") as caught:
+                    run(folder)
+                assert "\n" not in str(caught.value)
+                assert now[6] == {path.name: path.read_bytes() for path in two.iterdir()}, what
+                continue
+            assert verify(folder).name == f"step-00000{whole[0]}", what
+            seen = []
+            state = run(folder, on_step=lambda state: seen.append(state.step))  # noqa: B023 - used at once
+        assert state.step == 6
+        assert seen == ([] if whole[0] == 6 else [5, 6]), what
+        assert contents(two) == original[6], what  # made again, bit for bit, or left alone
+        (hurt,) = {4, 6} - {whole[0]}
+        ending = "going on from step-000004" if hurt == 6 else "not needed"
+        for line in said:
+            assert str(line.message).startswith(f"step-00000{hurt} in "), what
+            assert str(line.message).endswith(f"): {ending}; delete that folder"), what
+        assert len(said) == 2, what  # verify and fit, each once
+    assert len(kinds) >= 16
+    assert min(used.values()) >= 10
+
+
+def test_what_verify_says(folder, finished):
+    with pytest.raises(FileNotFoundError, match="folder: expected a run with a checkpoint, got .* with none"):
+        verify(folder)
+    shutil.copytree(finished, folder)
+    assert verify(folder) == folder / "step-000006"
+    assert checkpoints(folder) == {folder / "step-000006": "", folder / "step-000004": ""}
+    (folder / "step-000006" / "ema.safetensors").unlink()
+    os.rename(folder / "step-000004", folder / "step-000008")
+    assert checkpoints(folder) == {
+        folder / "step-000008": "its manifest.json is that of step-000004",
+        folder / "step-000006": "ema.safetensors cannot be read: No such file or directory",
+    }
+    with pytest.raises(
+        ValueError, match="got damaged ones .step-000008: its manifest.json is that of step-000004; step"
+    ):
+        verify(folder)
+
+
+def test_an_older_checkpoint_goes_only_after_the_newer_was_read_back(folder, monkeypatch):
+    run(folder, steps=4)
+    genuine = os.fsync
+
+    def lying(number):
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        if path.name == "ema.safetensors":
+            path.write_bytes(path.read_bytes()[:-1])  # the disk said yes, and kept less
+        genuine(number)
+
+    monkeypatch.setattr("os.fsync", lying)
+    expected = (
+        "got ema.safetensors is not as it was written: its SHA-256 differs, right after writing it; step-000004 is"
+    )
+    with pytest.raises(OSError, match=expected):
+        run(folder, steps=6)
+    assert names(folder) == [".lock", "metrics.jsonl", "step-000002", "step-000004", "step-000006"]
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="step-000006 .* is damaged .*: going on from step-000004"):
+        assert run(folder, steps=6).step == 6
+    assert names(folder) == [".lock", "metrics.jsonl", "step-000004", "step-000006"]
+
+
+# The disk
+
+
+@pytest.mark.parametrize("room", [60, 400, 900])
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_one_line(folder, room):
+    """A limit on the size of a file: the first checkpoint fits, then no file may be larger than `room` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = at(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1])))
+    line = (
+        r"^folder: expected to write to '.*', got File too large; step-000002 is whole: free some space and run again"
+    )
+    try:
+        with pytest.raises(OSError, match=line) as caught:
+            run(folder, on_step=limit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert names(folder) == [".lock", "step-000002"]
+    whole = run(folder.with_name("whole"))
+    assert torch.equal(run(folder).ema_model.linear.weight, whole.ema_model.linear.weight)
+
+
+def test_free_space_is_looked_at_before_the_first_step(folder, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**5))
+    with pytest.raises(OSError, match=r"folder: expected 0.2 MB free for 3 checkpoints in .*, got 0.1 MB; free some"):
+        run(folder, on_step=lambda state: pytest.fail("a step was taken"))
+
+
+def test_a_place_that_cannot_be_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"folder: expected one to write to, got .*/file' \(File exists\)"):
+        run(tmp_path / "file")
+
+
+def test_what_killed_runs_left_is_swept_away(folder):
+    run(folder, steps=2)
+    (folder / ".step-000004.77").mkdir()
+    (folder / ".step-000004.77" / "model.safetensors").write_bytes(b"half")
+    (folder / ".metrics.jsonl.77").write_text("half")
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3, "loss": 1.0}\n{"step": 4, "lo')
+    run(folder, steps=2)
+    assert names(folder) == [".lock", "metrics.jsonl", "step-000002"]
+    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [2]
+
+
+# What is not finite
+
+
+def test_a_loss_that_is_not_finite_names_the_last_checkpoint(folder):
+    class Breaking(Tiny):
+        calls = 0
+
+        def forward(self, x_t, t, context=None):
+            self.calls += 1
+            return super().forward(x_t, t) * (float("nan") if self.calls == 6 else 1)
+
+    with pytest.raises(Diverged, match=r"^step 6: .* got loss nan .*; the last checkpoint is step-000004$") as caught:
+        run(folder, model=Breaking(), steps=9)
+    assert caught.value.step == 6
+    assert verify(folder).name == "step-000004"
+    with pytest.raises(Diverged, match=r"; there is no checkpoint yet$"):
+        run(folder.with_name("other"), model=Breaking(), steps=9, every=100)
+
+
+# What is watched
+
+
+def test_the_bar_is_shown_when_asked_for_or_to_a_terminal(folder, capsys, monkeypatch):
+    run(folder, steps=2)
+    assert capsys.readouterr().err == ""
+    run(folder, steps=4, progress=True)
+    assert "4/4" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    run(folder, steps=6)
+    assert "6/6" in capsys.readouterr().err
+    run(folder, steps=8, progress=False)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(ImportError, match="the bar needs tqdm: pip install"):
+        run(folder, steps=9, progress=True)
+
+
+def test_tensorboard_gets_the_metrics_when_it_is_there(folder, monkeypatch):
+    import types
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="tensorboard=True needs TensorBoard: pip install tensorboard"):
+        run(folder, tensorboard=True)
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, path):
+            written.append(path)
+
+        def add_scalar(self, key, value, step):
+            written.append((key, step))
+
+        def close(self):
+            written.append("closed")
+
+    stub = types.ModuleType("torch.utils.tensorboard")
+    stub.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stub)
+    run(folder, tensorboard=True, steps=4, log=2)
+    keys = ("loss", "lr", "images_per_second")
+    assert written == [folder / "tensorboard", *itertools.product(keys, [2]), *itertools.product(keys, [4]), "closed"]
+
+
+# Files that mean harm
+
+
+RUNS_CODE = ("a pickle", "a pickle, protocol 0", "a zip file of torch", "torch's older format")
+
+
+def harmful(marker):
+    """Ten contents for a file of weights: four would write the marker if anything opened them, six are wrong."""
+
+    class Run:
+        def __reduce__(self):
+            return (exec, (f"open({str(marker)!r}, 'w').close()",))
+
+    saved = io.BytesIO()
+    torch.save({"linear.weight": Run()}, saved)
+    old = io.BytesIO()
+    torch.save(Run(), old, _use_new_zipfile_serialization=False)
+
+    def packed(head, data=b"\0" * 24):
+        text = json.dumps(head).encode() if isinstance(head, dict) else head
+        return len(text).to_bytes(8, "little") + text + data
+
+    def tensor(shape, start, end, dtype="F32"):
+        return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+    bias = tensor([2], 16, 24)
+    return {
+        "a pickle": pickle.dumps(Run()),
+        "a pickle, protocol 0": pickle.dumps(Run(), 0),
+        "a zip file of torch": saved.getvalue(),
+        "torch's older format": old.getvalue(),
+        "a pickle in the header's place": packed(pickle.dumps(Run())),
+        "a header longer than the file": (2**62).to_bytes(8, "little") + b"{}",
+        "tensors on top of each other": packed(
+            {"linear.weight": tensor([2, 2], 0, 16), "linear.bias": tensor([2], 8, 16)}
+        ),
+        "a tensor beyond the end": packed(
+            {"linear.weight": tensor([2, 2], 0, 16), "linear.bias": tensor([2**40], 16, 2**42)}
+        ),
+        "another shape": packed({"linear.weight": tensor([4], 0, 16), "linear.bias": bias}),
+        "a tensor too few": packed({"linear.weight": tensor([2, 2], 0, 16)}, b"\0" * 16),
+    }
+
+
+@pytest.mark.parametrize("name", harmful("x"))
+def test_harmful_and_wrong_weights_run_nothing_and_are_refused(name, folder, finished, tmp_path):
+    """In a checkpoint, with a manifest that vouches for them; as a file of weights; and in diffusers' layout."""
+    marker = tmp_path / "was here"
+    content = harmful(marker)[name]
+    shutil.copytree(finished, folder)
+    newest = folder / "step-000006"
+    (newest / "model.safetensors").write_bytes(content)
+    assert checkpoints(folder)[newest] == "model.safetensors is not as it was written: its SHA-256 differs"
+    manifest = json.loads((newest / "manifest.json").read_text())
+    manifest["files"]["model.safetensors"] = hashlib.sha256(content).hexdigest()
+    del manifest["sha256"]
+    body = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    sealed = manifest | {"sha256": hashlib.sha256(body.encode()).hexdigest()}
+    (newest / "manifest.json").write_text(json.dumps(sealed, indent=1, sort_keys=True) + "\n")
+    assert checkpoints(folder)[newest] == ""
+    alone, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
+    alone.write_bytes(content)
+    weights.save_pretrained(theirs, small_unet(), SCHEDULE)
+    (theirs / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    line = r"^step-000006/model.safetensors: expected .*, got (another|others) \(.*\); delete that folder$"
+    for call, expected in (
+        (lambda: run(folder), line),
+        (lambda: weights.load(alone), "^path: expected "),
+        (lambda: weights.from_pretrained(theirs), r"^unet/diffusion_pytorch_model.safetensors: .*expected "),
+    ):
+        with pytest.raises(ValueError, match=expected) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", RUNS_CODE)
+def test_the_markers_would_have_been_written(name, tmp_path):
+    """The files above do what they are for, when something opens them: the test can fail."""
+    marker = tmp_path / "was here"
+    content = harmful(marker)[name]
+    assert not marker.exists()
+    if "torch" in name:
+        torch.load(io.BytesIO(content), weights_only=False)
+    else:
+        pickle.loads(content)
+    assert marker.exists()
+
+
+def small_unet():
+    torch.manual_seed(0)
+    return UNet(UNetConfig(8, 1, (8,), blocks=1, attention_levels=()))
+
+
+@pytest.mark.parametrize("kind", ["another shape", "a tensor too few", "a tensor too many"])
+def test_whole_files_with_other_tensors_are_refused_by_the_tensors_name(kind, tmp_path):
+    """All else is right, the config and the schedule in the header too."""
+    from safetensors import safe_open
+    from safetensors.torch import load, save_file
+
+    ours, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
+    weights.save(ours, small_unet(), SCHEDULE)
+    weights.save_pretrained(theirs, small_unet(), SCHEDULE)
+    stored = theirs / "unet" / "diffusion_pytorch_model.safetensors"
+    for path in (ours, stored):
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        tensors = load(path.read_bytes())
+        bias = tensors.pop("conv_in.bias")
+        if kind != "a tensor too few":
+            tensors |= (
+                {"conv_in.bias": bias[:-1]} if kind == "another shape" else {"conv_in.bias": bias, "more": 2 * bias}
+            )
+        save_file(tensors, path, metadata=header)
+    named = "more" if kind == "a tensor too many" else "conv_in.bias"
+    with pytest.raises(ValueError, match=rf"^path: expected a network with its weights, got .*\({named}: expected"):
+        weights.load(ours)
+    with pytest.raises(ValueError, match=rf"^unet/diffusion_pytorch_model.safetensors: .*{named}"):
+        weights.from_pretrained(theirs)
+
+
+OF_PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.serialization", "torch.hub"}
+
+
+def opens_pickles(code):
+    """The lines of a program that read or write pickles, or could."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "torch":
+            found += [node.lineno] if node.attr in ("load", "save", "hub", "serialization") else []
+        if isinstance(node, ast.Import):
+            bad = [a for a in node.names if a.name in OF_PICKLES or (a.name == "torch" and a.asname)]
+            found += [node.lineno] if bad else []
+        if isinstance(node, ast.ImportFrom):
+            names = {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+            found += [node.lineno] if names & (OF_PICKLES | {"torch.load", "torch.save", "torch.*"}) else []
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and node.value.value is not False:
+            found.append(node.value.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_nothing_in_the_package_reads_or_writes_pickles(path):
+    assert opens_pickles(path.read_text(encoding="utf8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(x)",
+        "torch.save(x, y)",
+        "torch.hub.load(x)",
+        "from torch import nn, load",
+        "from torch import save as keep",
+        "from torch import hub",
+        "from torch import *",
+        "from torch.serialization import load",
+        "import torch as t",
+        "import pickle",
+        "from pickle import loads",
+        "np.load(x, allow_pickle=True)",
+    ],
+)
+def test_every_way_to_a_pickle_is_noticed(line):
+    assert opens_pickles(f"import torch\n{line}\n") == [2]
