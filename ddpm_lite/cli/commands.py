@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from ddpm_lite._check import check_real, check_whole, fail
-from ddpm_lite.cli.options import PROGRAM, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed
+from ddpm_lite.cli.options import MODULE, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed, program
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files import weights
 from ddpm_lite.runs.fit import fit
@@ -100,7 +100,7 @@ def _train(asked: Train) -> int:
     state = fit(model, linear_schedule(), images, asked.config, asked.out, **labelled, **options)
     if main:
         print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
-        print(f"{PROGRAM} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
+        print(f"{program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
     return 0
 
 
@@ -293,7 +293,7 @@ def _words_of(asked: Evaluate) -> str:
         value = getattr(asked, field.name)
         if field.name != "model" and value != field.default:
             words += [f"--{field.name}", *map(str, value if isinstance(value, tuple) else [value])]
-    return f"{PROGRAM} evaluate {shlex.join(words)}"
+    return f"{MODULE} evaluate {shlex.join(words)}"
 
 
 def _doctor(asked: Doctor) -> int:

@@ -6,6 +6,7 @@
 import contextlib
 import io
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Union
@@ -17,7 +18,7 @@ from ddpm_lite.runs.presets import PRESETS, TOKENS
 from ddpm_lite.trainer import TrainConfig
 from ddpm_lite.unet import UNetConfig
 
-PROGRAM = "python -m ddpm_lite"
+SCRIPT, MODULE = "ddpm-lite", "python -m ddpm_lite"  # the two ways to start the command line
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,11 @@ class Verify:
     folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
 
 
+def program() -> str:
+    """The command line as it was called, for help and for advice that can be pasted back."""
+    return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
+
+
 def commands() -> object:
     """What tyro chooses from: each preset is a `train` with other defaults."""
     trains = tuple(
@@ -182,7 +188,7 @@ def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | Exp
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(commands(), args=argv, prog=PROGRAM, description=about)
+            return tyro.cli(commands(), args=argv, prog=program(), description=about)
     except SystemExit as end:
         if not end.code:  # --help
             raise
