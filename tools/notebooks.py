@@ -3,17 +3,20 @@
     python tools/notebooks.py                         run and normalise every notebook of _toc.yml
     python tools/notebooks.py book/08_training.ipynb  only this one
     python tools/notebooks.py --check [...]           run nothing; name what is not in normal form
+    python tools/notebooks.py --tidy [...]            run nothing; bring the files into normal form as they are
     python tools/notebooks.py --list                  run nothing; print the notebooks' paths
 
 The stored outputs are what the book shows and what `pytest --nbval` compares with. What differs
 between two runs or two machines (timings, memory addresses, widget ids, paths in tracebacks) is
-therefore taken out here.
+therefore taken out here. A chapter's form and format are checked before it is run, which takes
+seconds where the run takes up to a minute.
 """
 
 import argparse
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +26,16 @@ import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-CELL_TIMEOUT = 300  # seconds; a chapter that takes longer belongs in book/results
+# Seconds that one cell may take on a busy machine. What needs minutes on a quiet one belongs in book/results.
+CELL_TIMEOUT = 1800
 
 # What a chapter may say about itself; editors add folding, scrolling, timings: no content.
 CELL_METADATA = ("jupyter", "mystnb", "tags")
 NOTEBOOK_METADATA = ("mystnb", "orphan")
-KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # ipykernel's own words
+# What `nbconvert --to script` and editors need. The rest that a kernel reports depends on its Python.
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+RAN = 1  # the number of every cell that was run: counted through, an inserted cell would change all later ones
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
@@ -51,7 +58,7 @@ def _sanitise(text):
     return KERNEL_FILE.sub("<cell>", ADDRESS.sub("0x0", text))
 
 
-def _normal_output(output, count):
+def _normal_output(output):
     kind = output["output_type"]
     if kind == "stream":
         return {"name": output["name"], "output_type": kind, "text": _sanitise(output["text"])}
@@ -70,7 +77,7 @@ def _normal_output(output, count):
     metadata = {mime: value for mime, value in output["metadata"].items() if mime in data}
     normal = {"data": data, "metadata": metadata, "output_type": kind}
     if kind == "execute_result":
-        normal["execution_count"] = count
+        normal["execution_count"] = RAN
     return normal
 
 
@@ -89,7 +96,7 @@ def _merge_streams(outputs):
 
 def normalise(notebook):
     """The normal form of a notebook, as the text of its file."""
-    cells, count = [], 0
+    cells = []
     for cell in notebook["cells"]:
         metadata = {k: cell["metadata"][k] for k in CELL_METADATA if cell["metadata"].get(k)}
         normal = {
@@ -99,16 +106,14 @@ def normalise(notebook):
             "source": cell["source"].strip("\n"),
         }
         if cell["cell_type"] == "code":
-            ran = cell.get("execution_count") is not None
-            count += ran
-            number = count if ran else None
-            outputs = [_normal_output(o, number) for o in _merge_streams(cell["outputs"])]
+            number = None if cell.get("execution_count") is None else RAN
+            outputs = [_normal_output(output) for output in _merge_streams(cell["outputs"])]
             normal |= {"execution_count": number, "outputs": outputs}
         elif cell.get("attachments"):
             normal["attachments"] = cell["attachments"]
         cells.append(normal)
     metadata = {k: notebook["metadata"][k] for k in NOTEBOOK_METADATA if k in notebook["metadata"]}
-    metadata |= {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
+    metadata |= {"kernelspec": KERNELSPEC, "language_info": LANGUAGE}
     normal = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     node = nbformat.from_dict(normal)
     nbformat.validate(node)
@@ -140,6 +145,21 @@ def write_atomically(path, text):
     except BaseException:
         os.unlink(name)
         raise
+
+
+def check_form(path):
+    """What a run would not change: format and style by ruff, the form by those tests that read a chapter's source."""
+    ruff = [sys.executable, "-m", "ruff"]
+    tests = ["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "tests/book/test_chapters.py", "-m", "form"]
+    for command in (
+        [*ruff, "format", "--check", path],
+        [*ruff, "check", "--quiet", path],
+        [sys.executable, "-m", "pytest", *tests, "-k", path.stem],
+    ):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            what = " ".join(command[2:4])
+            raise NotebookError(f"{path.name} was not run: {what} finds what to mend\n{done.stdout}{done.stderr}")
 
 
 def execute(path):
@@ -185,6 +205,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all of _toc.yml")
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if a file would")
+    parser.add_argument("--tidy", action="store_true", help="run nothing; write the normal form of what is there")
     parser.add_argument("--list", action="store_true", help="print the paths and do nothing")
     options = parser.parse_args(arguments)
     paths = [path.resolve() for path in options.notebooks] or chapters()
@@ -201,12 +222,19 @@ def main(arguments=None):
         for path in odd:
             print(f"not in normal form: {path.name} (run tools/notebooks.py on it)")
         return 1 if odd else 0
+    if options.tidy:
+        for path in (path for path in paths if not is_normal(path)):
+            write_atomically(path, normalise(read(path)))
+            print(f"{path.name}: written")
+        return 0
 
     with tempfile.TemporaryDirectory() as scratch:
         _quiet_environment(scratch)
         for path in paths:
             before, start = path.read_text(encoding="utf8"), time.monotonic()
             try:
+                if path in chapters():
+                    check_form(path)
                 text = normalise(execute(path))
             except NotebookError as error:
                 print(f"notebooks: {error}", file=sys.stderr)
