@@ -27,6 +27,7 @@ SCIENCE = {
     "evaluate": {"files.weights"},
 }
 WINGS = {
+    "exercises": set(),
     "files.weights": {"schedule", "unet", "condition", "files.diffusers"},
     "files.diffusers": {"schedule", "unet", "sampler", "files.diffusers_settings"},
     "files.diffusers_settings": set(),

@@ -1,0 +1,124 @@
+"""What the check cells of the chapters share: try a reader's answer with care, and compare it with the right one.
+
+A check is a function that takes the answer and returns "correct" or "not yet: ..." with a hint. `judge` runs it such
+that nothing a reader writes ends in a traceback; `compare` finds out which known mistake a wrong number comes from.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_lite._check import describe
+
+
+class _UnusableAnswer(Exception):
+    """A sentence for the reader about an answer that cannot be compared at all."""
+
+
+def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> str:
+    """Run `check` on an answer; None, a wrong type or an exception gives a sentence instead of a traceback.
+
+    The check sees the answer's numbers, lists and arrays as tensors, float32 as float64, and gets the `outputs` values
+    of a function that returns several. Tensors are handed over as copies, so an answer may change them in place.
+    """
+    name = getattr(answer, "__name__", "your answer")
+    if not callable(answer):
+        return f"not yet: expected a function, got {_show(answer)}"
+
+    def careful(*arguments: Any, **keywords: Any) -> Any:
+        arguments = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
+        try:
+            result = answer(*arguments, **keywords)
+        except Exception as error:
+            raise _UnusableAnswer(f"{name} raises {_first_line(error)}") from None
+        if result is None:
+            raise _UnusableAnswer(f"{name} returns None; does it end with a return?")
+        result = _as_tensors(result)
+        if outputs > 1 and not (isinstance(result, tuple | list | Tensor) and _length(result) == outputs):
+            raise _UnusableAnswer(f"{name} should return {outputs} values, as in `return a, b`, got {_show(result)}")
+
+        return result
+
+    try:
+        return check(careful)
+    except _UnusableAnswer as sentence:
+        return f"not yet: {sentence}"
+    except Exception as error:
+        return f"not yet: the check cannot use what {name} returns: {_first_line(error)}"
+
+
+def compare(
+    got: Any,
+    right: Any,
+    mistakes: Mapping[str, Any] | None = None,
+    *,
+    case: str = "",
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+) -> str:
+    """The hint for a wrong result, or "" for a right one.
+
+    `mistakes` gives the value that each known mistake leads to, under the sentence that names it. Values are equal if
+    they differ by at most `atol + rtol * max(abs(right))` everywhere; axes of length 1 do not count.
+    `case` says for which input, as in "t = 5".
+    """
+    start = f"not yet: {case}: " if case else "not yet: "
+    right, got = _as_tensors(right).double(), _as_tensors(got)
+    if not isinstance(got, Tensor):
+        return f"{start}expected {_kind(right)}, got {_show(got)}"
+    got = got.double()
+    if got.squeeze().shape != right.squeeze().shape:
+        return f"{start}the shape is {tuple(got.shape)}, expected {_kind(right)}"
+    if not bool(got.isfinite().all()):
+        return f"{start}the result is not a number"
+    got, right = got.squeeze(), right.squeeze()
+    limit = atol + rtol * (right.abs().max() if right.numel() else 0.0)
+
+    def near(value: Any) -> bool:
+        value = _as_tensors(value).double().squeeze()
+        return value.shape in (got.shape, ()) and bool(((got - value).abs() <= limit).all())
+
+    if near(right):
+        return ""
+    for sentence, value in (mistakes or {}).items():
+        if near(value):
+            return start + sentence
+    return f"{start}the result is off by up to {float((got - right).abs().max()):.2g}"
+
+
+def _as_tensors(value: Any) -> Any:
+    """Numbers, lists and arrays as tensors, floating ones in float64; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_as_tensors(part) for part in value)
+    if isinstance(value, list) and any(isinstance(part, Tensor) for part in value):
+        parts = [_as_tensors(part) for part in value]
+        same = all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts)
+        return torch.stack([part.double() for part in parts]) if same else parts
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(np.asarray(value))
+        except (TypeError, ValueError, RuntimeError):
+            return value
+    value = value.detach().cpu()
+    return value.double() if value.is_floating_point() else value
+
+
+def _length(value: Any) -> int:
+    return 0 if isinstance(value, Tensor) and value.ndim == 0 else len(value)
+
+
+def _kind(right: Tensor) -> str:
+    return "one number" if right.ndim == 0 else f"numbers of shape {tuple(right.shape)}"
+
+
+def _show(value: Any) -> str:
+    text = describe(value)
+    return text if len(text) < 80 else f"an object of type {type(value).__name__}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
