@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import torch
 import train_digits
+from plane_network import train_plane
 from safetensors.numpy import save
 
 from ddpm_lite import ddim_step, load_pretrained, respace, sample
@@ -125,7 +126,7 @@ def learner():
     """The spiral of the small network in the page, trained here as it is there; 80 points at three moments."""
     widget, stages = Learner("spiral", seed=SEED), {}
     short = respace(widget.mixture().schedule, 50)
-    for step, _, network in widget.training():
+    for step, _, network in train_plane(widget):
         if step in LEARNT:
             step_back = partial(ddim_step, clip=False)
             *_, (_, x_0) = sample(network, short, (80, 2), step=step_back, seed=SEED, dtype=torch.float64)

@@ -1,1 +1,1 @@
-"""Pictures of arrays. Nothing here computes the science, and nothing else in the package imports this."""
+"""Pictures of arrays, and widgets. What they show is computed by the package; nothing else in it imports this wing."""

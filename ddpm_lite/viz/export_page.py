@@ -5,9 +5,6 @@
 What the network does is not written down a second time. Its forward pass runs once, and the PyTorch functions that it
 calls are written down in their order, with what they were given; viz/js/live/unet.js plays them back. It knows a
 dozen functions (SPELT below). A network that calls another one is refused by that function's name.
-
-Also here, because the page must draw the same noise as Python: `normals`, one small generator written in both
-languages with equal numbers.
 """
 
 import hashlib
@@ -23,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ddpm_lite._check import check_whole, fail
+from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet
 from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
@@ -74,52 +71,6 @@ def checksum(text: str) -> int:
     for byte in text.encode("ascii"):
         value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
     return value
-
-
-def normals(seed: int, count: int) -> np.ndarray:
-    """`count` numbers from N(0, 1), float64, to the last bit those of `normals` in live/unet.js.
-
-    Args:
-        seed: 0..2^32 - 1. A longer draw from the same seed begins with the shorter one.
-        count: >= 0.
-
-    Whole numbers come from sfc32, and Marsaglia's polar method makes pairs of normal numbers of them. Both languages
-    round +, -, *, / and the square root alike, but not the logarithm, so that one is a series here.
-
-    Source: C. Doty-Humphrey, PractRand (sfc32); Marsaglia and Bray (1964).
-    """
-    mask = 0xFFFFFFFF
-    a, b, c, d = 0x9E3779B9, 0x243F6A88, check_whole("seed", seed, 0, mask), 1
-
-    def uniform() -> float:  # in (-1, 1), and never 0
-        nonlocal a, b, c, d
-        word = (a + b + d) & mask
-        d = (d + 1) & mask
-        a, b, c = b ^ (b >> 9), (c + (c << 3)) & mask, (((c << 21) & mask | c >> 11) + word) & mask
-        return (word + 0.5) / 2147483648 - 1
-
-    for _ in range(12):
-        uniform()
-    made = []
-    while len(made) < check_whole("count", count, 0):
-        v, w = uniform(), uniform()
-        s = v * v + w * w
-        if s < 1:
-            radius = float(np.sqrt(-2 * _log(s) / s))
-            made += [v * radius, w * radius]
-    return np.array(made[:count])
-
-
-def _log(x: float) -> float:
-    """The logarithm of x in (0, 1), from operations that every language rounds alike."""
-    power = 0
-    while x < 0.75:
-        x, power = x * 2, power + 1
-    q = (x - 1) / (x + 1)  # in (-1/7, 1/7]
-    square, total = q * q, 0.0
-    for k in range(21, 0, -2):
-        total = total * square + 1 / k
-    return 2 * q * total - power * 0.6931471805599453
 
 
 def _base64(values: np.ndarray, dtype: str) -> str:

@@ -24,7 +24,8 @@ from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz import export_page as exporter
-from ddpm_lite.viz.export_page import checksum, export_page, halved, normals, text_of
+from ddpm_lite.viz.export_page import checksum, export_page, halved, text_of
+from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets.base import STATIC
 
 SHIPPED = ("digits", "digits-by-label")

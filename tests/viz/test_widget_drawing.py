@@ -10,7 +10,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 
 from ddpm_lite.files.weights import PRETRAINED
-from ddpm_lite.viz.export_page import normals
+from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import DrawDigit, FewerSteps, GuidanceRows
 from ddpm_lite.viz.widgets.base import grey
 from ddpm_lite.viz.widgets.drawing import opened, page_walk

@@ -113,7 +113,7 @@ def test_page_shows_numpys_pixels_and_numbers(stand):
     for image, rule, t in ((0, 0, 0), (0, 1, 40), (1, 2, 1), (1, 0, 260), (1, 1, 1000), (0, 2, 1000)):
         page.set(image_number=image, schedule_number=rule, t=t)
         widget.image_number, widget.schedule_number, widget.t = image, rule, t
-        x, share = widget.x_t(), widget.alpha_bar()[t]
+        x, share = widget.x_t(), float(widget.schedule().alpha_bar[t])
         shown = page.pixels().transpose(2, 0, 1).astype(int)
         assert np.abs(shown - grey(x)).max() <= 1
         words = ", ".join(page.facts().values()).split(", ")

@@ -11,12 +11,13 @@ import numpy as np
 import playwright
 import pytest
 import torch
+from plane_network import PlaneNetwork, draw_step, train_plane
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.viz.widgets import Learner
 from ddpm_lite.viz.widgets.base import STATIC
-from ddpm_lite.viz.widgets.learner import STEPS, PlaneNetwork
+from ddpm_lite.viz.widgets.learner import STEPS
 
 DISTANCE = "samples' distance from the data:"
 RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / "learner.safetensors"
@@ -70,7 +71,7 @@ def test_first_weights_and_draws_are_the_pages():
         "const first = student.weights.slice(); student.learn(); show([first, student.x, student.times, student.z]);",
     )
     np.testing.assert_allclose(torch_weights(PlaneNetwork(3)).detach(), weights, atol=1e-12)
-    x_0, t, noise = widget.draws(0)
+    x_0, t, noise = draw_step(widget, 0)
     np.testing.assert_array_equal(t, times)
     np.testing.assert_allclose(noise.flatten(), z, atol=1e-12)
     share = widget.mixture().schedule.alpha_bar[t][:, None]
@@ -83,7 +84,7 @@ def test_backpropagation_is_autograds():
     generator = torch.Generator().manual_seed(0)
     for p in network.parameters():
         p.data += 0.3 * torch.randn(p.shape, generator=generator, dtype=torch.float64)
-    loss = ddpm_loss(network, linear_schedule(), *widget.draws(0))
+    loss = ddpm_loss(network, linear_schedule(), *draw_step(widget, 0))
     loss.backward()
     layers = [part for layer in network.layers for part in (layer.weight.grad.T.flatten(), layer.bias.grad)]
     code = f"""student.learn();
@@ -127,7 +128,7 @@ def test_backpropagation_is_the_slope_of_the_loss():
 def test_the_page_trains_as_torch_does():
     """Twelve steps of Adam with its warm-up, and the running average."""
     widget = Learner("spiral", seed=1)
-    steps = list(itertools.islice(widget.training(), 12))
+    steps = list(itertools.islice(train_plane(widget), 12))
     code = (
         "const losses = []; for (let i = 0; i < 12; i++) losses.push(student.learn()); show([losses, student.average]);"
     )

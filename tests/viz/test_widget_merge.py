@@ -8,7 +8,7 @@ from stands import corners, plotted
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.viz.widgets import MergeExplorer
-from ddpm_lite.viz.widgets.base import read_alpha_bar
+from ddpm_lite.viz.widgets.base import read_schedule
 
 
 def test_points_follow_the_closed_form():
@@ -57,7 +57,7 @@ def test_page_shows_numpys_numbers(stand):
         page.set(s=s, x_0=x_0)
         widget.s, widget.t, widget.x_0 = s, t, x_0
         two, one = widget.walked()
-        share = read_alpha_bar(widget.beta)[t]
+        share = float(read_schedule(widget.beta).alpha_bar[t])
         mean, deviation = share**0.5 * x_0, (1 - share) ** 0.5
         expected = {"Two steps:": [two.mean(), two.std()], "One jump:": [one.mean(), one.std()]}
         expected["Formula:"] = [mean, deviation]

@@ -7,15 +7,18 @@ goes into the state is rounded first: images to bytes, noise to int16, tables to
 
 import json
 from base64 import b64encode
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import check_images, describe, fail
+from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
 
 STATIC = Path(__file__).parent.parent / "js"
@@ -124,6 +127,19 @@ def beta_bytes(argument: str, schedule: Schedule) -> bytes:
     return float_bytes(schedule.beta.cpu())
 
 
-def read_alpha_bar(data: bytes) -> np.ndarray:
-    """alpha_bar_0..alpha_bar_T as the page computes them from the table of beta, float64."""
-    return np.cumprod(1 - np.frombuffer(data, "<f4").astype(np.float64))
+@lru_cache(maxsize=16)
+def read_schedule(data: bytes) -> Schedule:
+    """The schedule that the page sees, from the table of beta that travels to it."""
+    return Schedule(torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float64)))
+
+
+def jump(schedule: Schedule, x_0: np.ndarray | float, t: int, z: np.ndarray | float) -> np.ndarray:
+    """x_t by `q_sample` (eq-forward-closed), float64, of the shape of x_0 and z; also at t = 0, where it is x_0.
+
+    With z = 0 it is the mean of x_t, and with x_0 = 0 and z = 1 its standard deviation.
+    """
+    x_0, z = np.broadcast_arrays(np.asarray(x_0, dtype=np.float64), z)
+    if t == 0:
+        return x_0.copy()
+    flat = [torch.from_numpy(np.array(values, dtype=np.float64).ravel()) for values in (x_0, z)]
+    return q_sample(schedule, flat[0], t, flat[1]).numpy().reshape(x_0.shape)

@@ -3,18 +3,22 @@
 import numpy as np
 import torch
 import traitlets
+from torch import Tensor
 
 from ddpm_lite._check import check_whole, describe, fail
 from ddpm_lite.oracle import GaussianMixture
-from ddpm_lite.schedule import linear_schedule
+from ddpm_lite.sampler import ddpm_step, sample
+from ddpm_lite.schedule import Schedule, linear_schedule
+from ddpm_lite.viz.noise import gaussians, stream
 from ddpm_lite.viz.widgets.base import (
     Widget,
     beta_bytes,
     float_bytes,
+    jump,
     module,
     noise_bytes,
-    read_alpha_bar,
     read_noise,
+    read_schedule,
     state,
 )
 
@@ -92,41 +96,33 @@ class Cloud(Widget):
             arrows=arrows,
         )
 
-    def score(self, x: np.ndarray, t: int) -> np.ndarray:
-        """The gradient of log q(x_t) at points (N, 2), as the page computes it (eq-oracle-mixture, eq-score-from-z)."""
-        share = read_alpha_bar(self.beta)[t]
-        table = np.frombuffer(self.blobs, "<f4").astype(np.float64).reshape(-1, 4)
-        variance = share * table[:, 2] ** 2 + 1 - share  # (K,)
-        pull = (np.asarray(x)[:, None] - np.sqrt(share) * table[:, :2]) / variance[:, None]  # (N, K, 2)
-        logs = np.log(table[:, 3] / variance) - (pull**2).sum(axis=2) * variance / 2
-        weight = np.exp(logs - logs.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        return -(weight[..., None] * pull).sum(axis=1)
+    def mixture(self) -> GaussianMixture:
+        """The data and the schedule as the page knows them."""
+        table = torch.from_numpy(np.frombuffer(self.blobs, "<f4").astype(np.float64).reshape(-1, 4))
+        return GaussianMixture(read_schedule(self.beta), table[:, :2], table[:, 2], table[:, 3])
 
     def at(self, t: int, direction: int | None = None) -> np.ndarray:
         """The points (N, 2) at time t, as the page computes them."""
         if self.direction if direction is None else direction:
             return self.walk()[t]
-        share = read_alpha_bar(self.beta)[t]
-        x_0 = np.frombuffer(self.x_0, "<f4").astype(np.float64)
-        return (np.sqrt(share) * x_0 + np.sqrt(1 - share) * read_noise(self.noise)).reshape(-1, 2)
+        x_0 = np.frombuffer(self.x_0, "<f4")
+        return jump(read_schedule(self.beta), x_0, t, read_noise(self.noise)).reshape(-1, 2)
 
     def walk(self) -> list[np.ndarray]:
-        """All states of the way back; entry t holds the points (N, 2) at time t."""
-        beta, bar = np.frombuffer(self.beta, "<f4").astype(np.float64), read_alpha_bar(self.beta)
-        states = [self.at(self.T, 0)]
-        for t in range(self.T, 0, -1):
-            x = states[-1]
-            sigma = np.sqrt(beta[t] * (1 - bar[t - 1]) / (1 - bar[t]))
-            mean = (x + beta[t] * self.score(x, t)) / np.sqrt(1 - beta[t])
-            states.append(mean + sigma * self.fresh(t))
-        return states[::-1]
+        """All states of the way back (alg-sampling); entry t holds the points (N, 2) at time t."""
+
+        def step(schedule: Schedule, x_t: Tensor, t: int, s: int, z_hat: Tensor, _: Tensor) -> Tensor:
+            return ddpm_step(schedule, x_t, t, s, z_hat, torch.from_numpy(self.fresh(t)), clip=False)
+
+        mixture, x_T = self.mixture(), torch.from_numpy(self.at(self.T, 0))
+        walk = sample(mixture, mixture.schedule, tuple(x_T.shape), step=step, x_T=x_T, dtype=torch.float64)
+        return [x_t.numpy() for _, x_t in walk][::-1]
 
     def fresh(self, t: int) -> np.ndarray:
         """The noise (N, 2) that the way back adds when it leaves time t: two uniform numbers make two Gaussian ones."""
-        one, two = _uniform(2 * self.points * t + np.arange(2 * self.points), self.seed).reshape(-1, 2).T
-        radius, angle = np.sqrt(-2 * np.log(one)), 2 * np.pi * two
-        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        uniform = stream((self.seed + 1) * 0x9E3779B9 & 0xFFFFFFFF)
+        u, v = uniform(2 * self.points * t + np.arange(2 * self.points)).reshape(-1, 2).T
+        return gaussians(u, v)
 
     def still(self) -> str:
         middle = self.T // 5
@@ -150,14 +146,6 @@ def three_blobs() -> GaussianMixture:
     """The three blobs of the chapter on the mean."""
     means = torch.tensor([[-1.2, -0.6], [1.0, -0.9], [0.2, 1.1]])
     return GaussianMixture(linear_schedule(), means, torch.tensor([0.15, 0.25, 0.20]))
-
-
-def _uniform(i: np.ndarray, seed: int) -> np.ndarray:
-    """Numbers i of a stream in (0, 1), the same in Python and in the page: a hash, the last lines of MurmurHash3."""
-    h = (i + (seed + 1) * 0x9E3779B9).astype(np.uint32)
-    h = (h ^ (h >> 16)) * np.uint32(0x85EBCA6B)
-    h = (h ^ (h >> 13)) * np.uint32(0xC2B2AE35)
-    return ((h ^ (h >> 16)).astype(np.float64) + 0.5) / 2**32
 
 
 def _panel(x: np.ndarray, caption: str, size: int = 180) -> str:

@@ -1,6 +1,6 @@
 """What the widgets share in which the page itself runs a trained network: Algorithm 2 in the reader's browser.
 
-The page's noise is `export_page.normals`, so that the same seed draws the same digit here and there.
+The page's noise is `noise.normals`, so that the same seed draws the same digit here and there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,8 @@ from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
-from ddpm_lite.viz.export_page import export_page, halved, normals, text_of
+from ddpm_lite.viz.export_page import export_page, halved, text_of
+from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 

@@ -15,10 +15,11 @@ from ddpm_lite.viz.widgets.base import (
     beta_bytes,
     grey,
     image_bytes,
+    jump,
     module,
     noise_bytes,
-    read_alpha_bar,
     read_noise,
+    read_schedule,
     state,
 )
 
@@ -93,11 +94,11 @@ class ForwardExplorer(Widget):
             t=check_whole("t", t, 0, T[chosen]),
         )
 
-    def alpha_bar(self) -> np.ndarray:
-        """alpha_bar_0..alpha_bar_T of the chosen schedule, as the page computes them."""
+    def schedule(self) -> Schedule:
+        """The chosen schedule, as the page knows it."""
         entries = [4 * (T + 1) for T in self.T]
         start = sum(entries[: self.schedule_number])
-        return read_alpha_bar(self.beta[start : start + entries[self.schedule_number]])
+        return read_schedule(self.beta[start : start + entries[self.schedule_number]])
 
     def x_t(self, t: int | None = None) -> np.ndarray:
         """The chosen image at time t, (C, H, W), as the page computes it; None is the time that is shown."""
@@ -105,8 +106,7 @@ class ForwardExplorer(Widget):
         start = sum(sizes[: self.image_number])
         part = slice(start, start + sizes[self.image_number])
         x_0 = np.frombuffer(self.images, np.uint8)[part] / 127.5 - 1
-        share = self.alpha_bar()[self.t if t is None else t]
-        x = np.sqrt(share) * x_0 + np.sqrt(1 - share) * read_noise(self.noise)[part]
+        x = jump(self.schedule(), x_0, self.t if t is None else t, read_noise(self.noise)[part])
         return x.reshape(self.shapes[self.image_number])
 
     def histogram(self) -> np.ndarray:
@@ -130,7 +130,7 @@ class ForwardExplorer(Widget):
     def sentence(self) -> str:
         name, rule = self.names[self.image_number], self.schedules[self.schedule_number]
         times = ", ".join(map(str, self._times()))
-        left = ", ".join(f"{np.sqrt(self.alpha_bar()[t]):.2g}" for t in self._times())
+        left = ", ".join(f"{jump(self.schedule(), 1, t, 0):.2g}" for t in self._times())
         return f"{name}, schedule {rule}: at t = {times} the weight of the picture is {left}. The rest is noise."
 
 

@@ -1,28 +1,23 @@
 """A small network that learns in the page: an MLP for points in the plane, beside the exact z of its data."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import traitlets
-from torch import Tensor, nn
+from torch import Tensor
 
 from ddpm_lite._check import check_whole, describe, fail
 from ddpm_lite.oracle import GaussianMixture
-from ddpm_lite.process import ddpm_loss
 from ddpm_lite.schedule import linear_schedule
-from ddpm_lite.trainer import ema_decay
 from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import Widget, module, noise_bytes, read_noise, state
 
 SHAPES = ("ring", "spiral", "mixture")
 DEVIATIONS = (0.12, 0.1, 0.2, 0.1)  # of the blobs of each shape, and of points of the reader's own
 WAYS = ("DDIM", "DDPM")
-STEPS, BATCH, RATE = 3000, 128, 0.01  # those of mlp.js
-WAVES = (0.5, 1.0, 2.0, 4.0)
-CLOCK = tuple(k * math.pi / 2 for k in (1, 2, 4, 8))
+STEPS = 3000  # of a training, if not said otherwise
 REACH = 3.0  # the pictures show [-3, 3] in both directions
 
 
@@ -106,32 +101,6 @@ class Learner(Widget):
         means = torch.from_numpy(means)
         return GaussianMixture(linear_schedule(), means, torch.full((len(means),), self.deviations[self.data]))
 
-    def draws(self, steps: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What step number `steps` (from 0) draws in the page: x_0 (128, 2), t (128,) and z (128, 2)."""
-        mixture = self.mixture()
-        u = stream(self.seed, 1)(np.arange(6 * BATCH) + 6 * BATCH * steps).reshape(BATCH, 6)
-        t = 1 + np.floor(self.T * u[:, 0]).astype(np.int64)
-        centre = mixture.means.numpy()[np.floor(len(mixture.means) * u[:, 1]).astype(np.int64)]
-        x_0 = centre + self.deviations[self.data] * _gaussians(u[:, 2], u[:, 3])
-        return tuple(torch.from_numpy(a) for a in (x_0, t, _gaussians(u[:, 4], u[:, 5])))
-
-    def training(self) -> "Iterator[tuple[int, float, PlaneNetwork]]":
-        """What the page does in a whole training: their number, the loss, and the network with averaged weights."""
-        model, average = PlaneNetwork(self.seed), PlaneNetwork(self.seed)
-        schedule = linear_schedule()
-        optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-        for step in range(1, self.steps + 1):
-            optimizer.param_groups[0]["lr"] = RATE * min(1, step / 50) * (1 - (step - 1) / self.steps)
-            loss = ddpm_loss(model, schedule, *self.draws(step - 1))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            decay = ema_decay(step, decay=1.0)
-            with torch.no_grad():
-                for old, new in zip(average.parameters(), model.parameters(), strict=True):
-                    old.lerp_(new, 1 - decay)
-            yield step, float(loss.detach()), average
-
     def still(self) -> str:
         sets = {f"after {steps} steps": samples for steps, samples in self.stages.items()}
         data = self.mixture().sample(80, torch.Generator().manual_seed(0)).numpy() if self.data < 3 else self.points
@@ -146,64 +115,6 @@ class Learner(Widget):
             f"Samples from a small network after {', '.join(map(str, steps[:-1]))} and {steps[-1]} steps of training, "
             "and the data: the more it has learnt, the closer its samples come to the data's line."
         )
-
-
-class PlaneNetwork(nn.Module):
-    """The page's MLP, float64: sines and cosines of place and time, two hidden layers with SiLU, two numbers out.
-
-    Args:
-        seed: of the weights, 0..99; those of the last layer start at 0.
-    """
-
-    def __init__(self, seed: int = 0):
-        super().__init__()
-        sizes, start, uniform = (4 * len(WAVES) + 2 * len(CLOCK), 64, 64, 2), 0, stream(seed, 0)
-        self.layers = nn.ModuleList(nn.Linear(a, b).double() for a, b in zip(sizes, sizes[1:], strict=False))
-        for layer in self.layers:
-            nn.init.zeros_(layer.bias)
-            nn.init.zeros_(layer.weight)
-        for layer in self.layers[:-1]:
-            i = 2 * np.arange(start, start + layer.weight.numel())
-            z = _gaussians(uniform(i), uniform(i + 1))[:, 0] / layer.in_features**0.5
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(z).reshape(layer.weight.T.shape).T)
-            start += layer.weight.numel() + layer.bias.numel()
-
-    def forward(self, x_t: Tensor, t: "int | Tensor", context: None = None) -> Tensor:
-        """z_hat for points (N, 2) at time t, a number or (N,)."""
-        place = x_t[:, None] * torch.tensor(WAVES, dtype=torch.float64)[:, None]  # (N, waves, 2)
-        time = (
-            torch.as_tensor(t, dtype=torch.float64).expand(len(x_t))[:, None]
-            / 1000
-            * torch.tensor(CLOCK, dtype=torch.float64)
-        )
-        h = torch.cat([_both(place).flatten(1), _both(time).flatten(1)], dim=1)
-        for layer in self.layers[:-1]:
-            h = nn.functional.silu(layer(h))
-        return self.layers[-1](h)
-
-
-def stream(seed: int, purpose: int):
-    """Numbers i of a stream in (0, 1), the same in Python and in the page: a hash, the last lines of MurmurHash3."""
-    key = _mix(np.array([8 * seed + purpose + 1], np.uint32))
-    return lambda i: (_mix((np.asarray(i) + int(key[0])).astype(np.uint32)) + 0.5) / 2**32
-
-
-def _mix(h: np.ndarray) -> np.ndarray:
-    h = (h ^ (h >> 16)) * np.uint32(0x85EBCA6B)
-    h = (h ^ (h >> 13)) * np.uint32(0xC2B2AE35)
-    return h ^ (h >> 16)
-
-
-def _gaussians(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Two uniform numbers make two Gaussian ones: (N, 2)."""
-    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * v
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-
-
-def _both(x: Tensor) -> Tensor:
-    """Sine and cosine side by side in a new last axis."""
-    return torch.stack([x.sin(), x.cos()], dim=-1)
 
 
 def _centres(shape: str) -> np.ndarray:

@@ -1,12 +1,14 @@
 """The mean of a step back, from the noise and by way of the image."""
 
 import numpy as np
+import torch
 import traitlets
 
 from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite.process import mean_from_noise, posterior, predict_x_0
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, beta_bytes, module, read_alpha_bar, state
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, module, read_schedule, state
 
 
 class MeanExplorer(Widget):
@@ -55,15 +57,15 @@ class MeanExplorer(Widget):
         )
 
     def values(self, z_hat: float | np.ndarray | None = None) -> tuple:
-        """The mean from z, x_0_hat, and the mean by way of x_0_hat, as the page computes them."""
-        bar, t = read_alpha_bar(self.beta), self.t
-        beta = np.frombuffer(self.beta, "<f4").astype(np.float64)[t]
-        z = self.z_hat if z_hat is None else z_hat
-        x_0 = (self.x_t - np.sqrt(1 - bar[t]) * z) / np.sqrt(bar[t])
-        x_0 = np.clip(x_0, -1, 1) if self.clip else x_0
-        direct = (self.x_t - beta / np.sqrt(1 - bar[t]) * z) / np.sqrt(1 - beta)
-        through = np.sqrt(1 - beta) * (1 - bar[t - 1]) * self.x_t + np.sqrt(bar[t - 1]) * beta * x_0
-        return direct, x_0, through / (1 - bar[t])
+        """The mean from z, x_0_hat, and the mean by way of x_0_hat (eq-mean-from-noise, eq-posterior-mean)."""
+        schedule, z = read_schedule(self.beta), np.asarray(self.z_hat if z_hat is None else z_hat, dtype=np.float64)
+        z_hat = torch.from_numpy(z.reshape(-1))
+        x_t = torch.full_like(z_hat, self.x_t)
+        x_0 = predict_x_0(schedule, x_t, self.t, z_hat)
+        x_0 = x_0.clamp(-1, 1) if self.clip else x_0
+        through, _ = posterior(schedule, x_t, self.t, x_0)
+        found = mean_from_noise(schedule, x_t, self.t, z_hat), x_0, through
+        return tuple(value.numpy().reshape(z.shape)[()] for value in found)
 
     def still(self) -> str:
         z = np.linspace(-3, 3, 61)

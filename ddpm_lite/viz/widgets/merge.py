@@ -1,6 +1,7 @@
 """Two noise steps against one jump."""
 
 import numpy as np
+import torch
 import traitlets
 
 from ddpm_lite._check import check_real, check_whole
@@ -9,10 +10,11 @@ from ddpm_lite.viz.widgets import still
 from ddpm_lite.viz.widgets.base import (
     Widget,
     beta_bytes,
+    jump,
     module,
     noise_bytes,
-    read_alpha_bar,
     read_noise,
+    read_schedule,
     state,
 )
 
@@ -66,11 +68,10 @@ class MergeExplorer(Widget):
 
     def walked(self) -> tuple[np.ndarray, np.ndarray]:
         """The points at t after two steps and after one jump, as the page computes them."""
-        bar, z = read_alpha_bar(self.beta), read_noise(self.noise).reshape(3, -1)
-        kept = bar[self.t] / bar[self.s]
-        x_s = np.sqrt(bar[self.s]) * self.x_0 + np.sqrt(1 - bar[self.s]) * z[0]
-        two = np.sqrt(kept) * x_s + np.sqrt(1 - kept) * z[1]
-        return two, np.sqrt(bar[self.t]) * self.x_0 + np.sqrt(1 - bar[self.t]) * z[2]
+        schedule, z = read_schedule(self.beta), read_noise(self.noise).reshape(3, -1)
+        from_s = Schedule(torch.cat([schedule.beta[:1], schedule.beta[self.s + 1 :]]))  # its time 0 is s
+        two = jump(from_s, jump(schedule, self.x_0, self.s, z[0]), self.t - self.s, z[1])
+        return two, jump(schedule, self.x_0, self.t, z[2])
 
     def still(self) -> str:
         edges = np.linspace(-4, 4, 41)

@@ -1,12 +1,14 @@
 """Prior, likelihood and posterior of one pixel."""
 
 import numpy as np
+import torch
 import traitlets
 
 from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite.process import posterior, q_step
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, beta_bytes, module, read_alpha_bar, state
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, jump, module, read_schedule, state
 
 Bell = tuple[float, float]  # mean and variance
 
@@ -64,25 +66,27 @@ class PosteriorExplorer(Widget):
 
     def bells(self) -> dict[str, Bell]:
         """Mean and variance of each bell, as the page computes them."""
-        bar, t = read_alpha_bar(self.beta), self.t
-
-        def closed(s):
-            return float(np.sqrt(bar[s]) * self.x_0), float(1 - bar[s])
-
-        prior = closed(t - 1)
-        alpha = 1 - float(np.frombuffer(self.beta, "<f4")[t])
-        likelihood = self.x_t() / alpha**0.5, (1 - alpha) / alpha
+        schedule, t = read_schedule(self.beta), self.t
+        x_t, x_0 = (torch.tensor([value], dtype=torch.float64) for value in (self.x_t(), self.x_0))
+        one, none = torch.ones_like(x_0), torch.zeros_like(x_0)
+        # x_t = scale x_{t-1} + spread z, so that given x_t, x_{t-1} = (x_t - spread z) / scale (eq-forward-step)
+        scale, spread = float(q_step(schedule, one, t, none)), float(q_step(schedule, none, t, one))
+        # The mistake: 1 - alpha_bar_t where 1 - alpha_bar_{t-1} should be. The closed form to t stands before the step.
+        wrong = Schedule(torch.tensor([0.0, self._deviation(t) ** 2, spread**2], dtype=torch.float64))
         return {
-            "prior": prior,
-            "likelihood": likelihood,
-            "posterior": _both(likelihood, prior),
-            "wrong index": _both(likelihood, closed(t)),
+            "prior": (float(jump(schedule, self.x_0, t - 1, 0)), self._deviation(t - 1) ** 2),
+            "likelihood": (self.x_t() / scale, (spread / scale) ** 2),
+            "posterior": tuple(float(value) for value in posterior(schedule, x_t, t, x_0)),
+            "wrong index": tuple(float(value) for value in posterior(wrong, x_t, 2, x_0)),
         }
+
+    def _deviation(self, t: int) -> float:
+        """The standard deviation of x_t, given x_0."""
+        return float(jump(read_schedule(self.beta), 0, t, 1))
 
     def x_t(self) -> float:
         """The noisy pixel (eq-forward-closed)."""
-        share = read_alpha_bar(self.beta)[self.t]
-        return float(np.sqrt(share) * self.x_0 + np.sqrt(1 - share) * self.z)
+        return float(jump(read_schedule(self.beta), self.x_0, self.t, self.z))
 
     def ends(self) -> Bell:
         """The two ends of the axis."""
@@ -111,12 +115,6 @@ class PosteriorExplorer(Widget):
                 f" With the wrong index the variance is {100 * (bells['wrong index'][1] / variance - 1):.2g} % larger."
             )
         return words
-
-
-def _both(one: Bell, other: Bell) -> Bell:
-    """Two bells multiplied: precisions add, and the mean is weighted by them (eq-match-square, eq-match-line)."""
-    (m, v), (n, w) = one, other
-    return (m * w + n * v) / (v + w), v * w / (v + w)
 
 
 def _bell(x, mean, variance):
