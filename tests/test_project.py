@@ -1,13 +1,9 @@
 """The files that install, pin and publish the project agree with one another; nothing is fetched."""
 
 import re
-import subprocess
-import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -69,25 +65,3 @@ def test_ci_runs_what_a_desk_runs():
     assert ".ci/run" in steps
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf8")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The names inside the wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
-
-
-def test_wheel_holds_the_package_and_nothing_else(wheel):
-    sources = {
-        path.relative_to(ROOT).as_posix()
-        for path in ROOT.glob("ddpm_lite/**/*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert sources
-    assert {name for name in wheel if ".dist-info/" not in name} == sources
-    assert any(name.endswith("licenses/LICENSE") for name in wheel)
