@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ddpm_lite._check import check_images, check_real, check_whole, describe, fail
 from ddpm_lite._memory import is_lack_of_memory, more_parts, room_for_adam
 from ddpm_lite.condition import drop_labels
+from ddpm_lite.pixels import from_bytes
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.schedule import Schedule
 
@@ -249,7 +250,7 @@ class _Data:
             x = (x.pin_memory() if self.device.type == "cuda" else x).to(self.device, non_blocking=True)
         else:
             x = self.images[index.to(self.device)]
-        return x / 127.5 - 1 if x.dtype == torch.uint8 else x
+        return from_bytes(x) if x.dtype == torch.uint8 else x
 
     def context(self, index: Int64[Tensor, "B"], p: float) -> Int64[Tensor, "B"] | None:
         """Their labels, each dropped with probability p."""

@@ -35,6 +35,7 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.cli.options import MODULE, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed, program
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files import weights
+from ddpm_lite.pixels import to_bytes
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.folder import checkpoints, verify
 from ddpm_lite.runs.presets import PRESETS, network
@@ -229,7 +230,7 @@ def grid(images: torch.Tensor, columns: int) -> np.ndarray:
         uint8, (height, width) or (height, width, 3).
     """
     zoom = -(-SMALLEST // images.shape[3])
-    pixels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    pixels = to_bytes(images.float()).cpu()
     pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
     N, height, width, channels = pixels.shape
     columns = min(columns, N)

@@ -9,8 +9,11 @@ so a killed run leaves the old file or the new one, never half of one.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -69,14 +72,24 @@ def packed(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
     return len(head).to_bytes(8, "little") + head + content[end:]
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, so that the old one or the new one is there, never half of one."""
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write beside its place, renamed at the end: the old one or the new one is there, never half of one."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write_through(beside, content)
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one go, through `open_whole`."""
+    with open_whole(path) as file:
+        file.write(content)
 
 
 def write_through(path: Path, content: bytes) -> None:
