@@ -65,3 +65,29 @@ def test_ci_runs_what_a_desk_runs():
     assert ".ci/run" in steps
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf8")
+
+
+def test_ci_covers_every_python_and_system_that_is_promised():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf8"))["jobs"]
+    (whole,) = (
+        step["with"]["python-version"] for step in jobs["test"]["steps"] if "setup-python" in step.get("uses", "")
+    )
+    others = jobs["unit"]["strategy"]["matrix"]["include"]
+    said = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d+$", line)]
+    assert sorted({whole, *(one["python"] for one in others)}) == sorted(said)
+    assert {one["os"] for one in others} == {"ubuntu-latest", "macos-latest", "windows-latest"}
+    assert Version(min(said, key=Version)) == Version(PROJECT["requires-python"].removeprefix(">="))
+    (lowest,) = (
+        step["with"]["python-version"] for step in jobs["lowest"]["steps"] if "setup-python" in step.get("uses", "")
+    )
+    assert lowest == min(said, key=Version)
+    # A run of the pages is published only where the whole gate was green.
+    assert jobs["publish"]["needs"] == "test"
+
+
+def test_workflows_call_what_is_there():
+    for path in ROOT.glob(".github/workflows/*.yml"):
+        text = path.read_text(encoding="utf8")
+        for name in re.findall(r"(?:^|\s)((?:\.ci|tools)/[\w./-]+)", text, re.M):
+            assert (ROOT / name).is_file(), f"{path.name}: {name}"
+    assert (ROOT / ".ci/unit").stat().st_mode & 0o111
