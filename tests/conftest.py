@@ -1,6 +1,7 @@
 """Types and shapes of the package are checked while tests run; `plain` turns that off for one test."""
 
 import signal
+import sys
 
 from jaxtyping import config, install_import_hook
 
@@ -11,6 +12,14 @@ import torch  # noqa: E402
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that. The tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """What the system lacks for a test, said where it is left out."""
+    if sys.platform == "win32":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="needs signals, forks or limits that Windows lacks"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ A wrong value gets one line and exit code 2; what else goes wrong, one line and 
 """
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -323,5 +324,6 @@ RUN = {Train: _train, Sample: _sample, Evaluate: _evaluate, ExportPage: _export_
 
 def start() -> NoReturn:
     """What `python -m ddpm_lite` and `ddpm-lite` run."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is not where a program replaced it; on Windows it may be None
+        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
     sys.exit(main())
