@@ -11,7 +11,8 @@ from ddpm_lite.data import (
     load_photo,
     open_pictures,
 )
-from ddpm_lite.files.weights import from_pretrained, load_pretrained, save_pretrained
+from ddpm_lite.files.diffusers import from_pretrained, save_pretrained
+from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,

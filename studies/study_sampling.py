@@ -44,7 +44,7 @@ from ddpm_lite.evaluate import (
     measure,
     nearest,
 )
-from ddpm_lite.files.weights import packed, shipped
+from ddpm_lite.files.weights import pack_tensors, shipped
 from ddpm_lite.pixels import from_bytes, to_bytes
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
@@ -190,7 +190,7 @@ def main():
     }
     path = train_digits.RESULTS / f"{name}-sampling"
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    content = packed({key: grey(images) for key, images in shown.items()}, {})
+    content = pack_tensors({key: grey(images) for key, images in shown.items()}, {})
     path.with_suffix(".safetensors").write_bytes(content)
     print(f"wrote {path.name}.json and {path.name}.safetensors")
 

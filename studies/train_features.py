@@ -95,7 +95,7 @@ def main():
     scale(net, images_of(name, "train")[0])
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
     header = {"feature_net": json.dumps({"size": net.size, "classes": net.classes})}
-    path = ship(f"features/{name}.safetensors", weights.packed(tensors, header))
+    path = ship(f"features/{name}.safetensors", weights.pack_tensors(tensors, header))
     net, held_out = load_features(name), images_of(name, "test")  # in half precision, as everybody gets it
     record = train_digits.circumstances(f"train_features.py {name}") | {
         "images": len(images_of(name, "train")[0]),

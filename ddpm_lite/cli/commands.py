@@ -36,9 +36,10 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.cli.options import MODULE, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed, program
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files import weights
+from ddpm_lite.files.diffusers import from_pretrained
 from ddpm_lite.pixels import to_bytes
 from ddpm_lite.runs.fit import fit
-from ddpm_lite.runs.folder import checkpoints, verify
+from ddpm_lite.runs.folder import find_checkpoints, verify
 from ddpm_lite.runs.presets import PRESETS, network
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, linear_schedule, respace
@@ -176,11 +177,11 @@ def opened(source: str) -> tuple[UNet | ConditionalUNet, Schedule, tuple[str, ..
         preset = source.partition("-")[0]
         return *weights.load_pretrained(source), PRESETS[preset].words if preset in PRESETS else ()
     if path.suffix == ".safetensors":
-        return *weights.load(path), _words(path.parent.parent)
-    if path.is_dir() and checkpoints(path):
-        return *weights.load(verify(path) / "ema.safetensors"), _words(path)
+        return *weights.load(path), _words(path.parent) or _words(path.parent.parent)
+    if path.is_dir() and find_checkpoints(path):
+        return *weights.load(verify(path)), _words(path)
     if path.is_dir() and (path / "model_index.json").is_file():
-        return *weights.from_pretrained(path)[:2], ()
+        return *from_pretrained(path)[:2], ()
     expected = f"one of {', '.join(shipped)}, a folder with a checkpoint, or a .safetensors file"
     fail(ValueError, "model", expected, f"{source!r}", "train it first" if source in PRESETS else "")
 
@@ -311,7 +312,7 @@ def _doctor(asked: Doctor) -> int:
 def _verify(asked: Verify) -> int:
     if not asked.folder.is_dir():
         fail(FileNotFoundError, "folder", "a folder that train wrote", f"{str(asked.folder)!r}")
-    found = checkpoints(asked.folder)
+    found = find_checkpoints(asked.folder)
     for path, problem in found.items():
         print(f"{path}: damaged: {problem}" if problem else f"{path}: whole")
     if not found:

@@ -56,8 +56,8 @@ def test_the_stop_button_leaves_a_checkpoint_and_a_kernel_that_goes_on(kernel, t
     assert stopped["parent_header"]["msg_id"] == asked
     assert (stopped["content"]["status"], stopped["content"]["ename"]) == ("error", "KeyboardInterrupt")
     words = re.fullmatch(r"stopped after step (\d+); (step-\d+) is written, and .*", stopped["content"]["evalue"])
-    step, written = int(words[1]), tmp_path / "stopped" / words[2]
-    assert written.name == f"step-{step:06d}"
+    step, written = int(words[1]), tmp_path / "stopped" / f"{words[2]}.safetensors"
+    assert written.stem == f"step-{step:06d}"
     assert metrics.read_bytes().count(b"\n") == step  # the step that was being done, and none after it
     # in the same kernel the next cell goes on, to the end of a run that was never stopped
     more = f"again, whole = run('stopped', {step + 3}), run('whole', {step + 3})\n"
@@ -66,5 +66,5 @@ def test_the_stop_button_leaves_a_checkpoint_and_a_kernel_that_goes_on(kernel, t
     assert reply(client, more)["status"] == "ok"
     assert sorted(path.name for path in (tmp_path / "stopped").glob("step-*")) == [
         written.name,
-        f"step-{step + 3:06d}",
+        f"step-{step + 3:06d}.safetensors",
     ]
