@@ -410,7 +410,7 @@ def test_a_folder_is_replaced_whole(folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-@pytest.mark.parametrize("broken", ["os.fsync", "os.rename"])
+@pytest.mark.parametrize("broken", ["os.fsync", "os.replace"])
 def test_a_failed_save_keeps_the_old_folder(broken, folder, monkeypatch):
     before = everything(folder)
     real = os.rename
