@@ -527,7 +527,7 @@ def test_hub_ids_open_through_the_hubs_own_client(folder, tmp_path):
         server.shutdown()
         thread.join()
         server.server_close()
-        rest, errors = client.communicate("\n", timeout=300)
+        rest, errors = client.communicate("\n", timeout=900)
     assert client.returncode == 0, errors
     cached, unreachable, no_client = rest.splitlines()
 

@@ -19,7 +19,7 @@ DRIVER = Path(__file__).with_name("two_processes.py")
 def folder(tmp_path_factory):
     """Where all the runs were, each in a folder of its name."""
     folder = tmp_path_factory.mktemp("two processes")
-    done = subprocess.run([sys.executable, DRIVER, folder], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, DRIVER, folder], capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -102,7 +102,7 @@ def test_what_accelerate_launches_is_the_run_of_one_process(tmp_path):
         "no",
     ]  # --multi_gpu: several devices, also where they are CPUs
     launch = [sys.executable, "-m", "accelerate.commands.launch", *two, "-m", "ddpm_lite", *asked, "two"]
-    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("digits: 1,297 images") == 1  # the first process speaks
     assert cli.main([*asked, str(tmp_path / "one")]) == 0
