@@ -2,17 +2,10 @@
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
-from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided
-from ddpm_lite.data import (
-    images_from_folder,
-    load_cifar10,
-    load_digits,
-    load_fashion_mnist,
-    load_photo,
-    open_pictures,
-)
-from ddpm_lite.files.diffusers import from_pretrained, save_pretrained
-from ddpm_lite.files.weights import load_pretrained
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided, in_parts, z_model
+from ddpm_lite.data import load_cifar10, load_digits, load_fashion_mnist, load_photo
+from ddpm_lite.files.diffusers import from_diffusers
+from ddpm_lite.files.weights import from_pretrained, load_pretrained, save_pretrained
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,
@@ -30,7 +23,7 @@ from ddpm_lite.process import (
     z_from_v,
 )
 from ddpm_lite.runs.fit import fit
-from ddpm_lite.sampler import ddim_step, ddpm_step, sample
+from ddpm_lite.sampler import ddim_step, ddpm_step, last, sample
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.trainer import TrainConfig, TrainState, train
 from ddpm_lite.unet import UNet, UNetConfig, time_embedding
@@ -58,10 +51,12 @@ __all__ = [
     "decoder_nll",
     "drop_labels",
     "fit",
+    "from_diffusers",
     "from_pretrained",
     "gaussian_kl",
     "guided",
-    "images_from_folder",
+    "in_parts",
+    "last",
     "linear_schedule",
     "load_cifar10",
     "load_digits",
@@ -69,7 +64,6 @@ __all__ = [
     "load_photo",
     "load_pretrained",
     "mean_from_noise",
-    "open_pictures",
     "posterior",
     "predict_x_0",
     "predict_z",
@@ -87,4 +81,5 @@ __all__ = [
     "z_from_mean",
     "z_from_score",
     "z_from_v",
+    "z_model",
 ]

@@ -1,11 +1,16 @@
 """One-line errors: which argument, what was expected, what was got, what to do."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from numbers import Integral, Real
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from torch import Tensor
+
+Several = Sequence | np.ndarray  # of numbers
+Time = Integral | Several | Int64[Tensor, "..."]  # one for all images, or one for each
 
 
 def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> None:
@@ -14,23 +19,26 @@ def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: 
 
 
 def describe(value: object) -> str:
-    """A tensor as `float32 tensor of shape (2, 1, 8, 8)`, anything else by its repr."""
+    """A tensor as `float32 tensor of shape (2, 1, 8, 8)`, an array alike, anything else by its repr, in one line."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-    return f"{value!r} ({type(value).__name__})"
+    if hasattr(value, "dtype") and getattr(value, "shape", None):
+        return f"{value.dtype} array of shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
 def check_whole(argument: str, value: object, low: int, high: float = math.inf) -> int:
-    """A whole number in low..high (bool is not a number here)."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    """A whole number in low..high, Python's or NumPy's (bool is not a number here)."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
         span = f"a whole number >= {low}" if high == math.inf else f"a whole number in {low}..{high}"
         fail(ValueError, argument, span, describe(value))
-    return value
+    return int(value)
 
 
 def check_real(argument: str, value: object, low: float, high: float, *, ends: str = "[]") -> float:
-    """A finite number between low and high; `ends` says which ends belong, as in "(]"."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A finite number between low and high, Python's or NumPy's; `ends` says which ends belong, as in "(]"."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     above = number and (value > low if ends[0] == "(" else value >= low)
     below = number and (value < high if ends[1] == ")" else value <= high)
     if not (above and below):
@@ -38,15 +46,87 @@ def check_real(argument: str, value: object, low: float, high: float, *, ends: s
     return float(value)
 
 
-def check_t(t: "int | Tensor", x: Tensor, T: int, argument: str = "t") -> None:
-    """t is one whole number in 1..T, or one int64 per image of x, on x's device.
+def check_fields(config: object, fields: tuple[str, ...], check, *limits: float, **options) -> None:
+    """Check numbers of a frozen dataclass and keep them as Python's, which a file's header can hold; None stays."""
+    for field in fields:
+        if getattr(config, field) is not None:
+            object.__setattr__(config, field, check(field, getattr(config, field), *limits, **options))
 
-    The values of a tensor are looked at on the CPU only: on a GPU the look would stop the queue.
+
+def check_variance(value: object) -> str:
+    """The name of a table that sigma_t^2 of the reverse step is read from."""
+    if value not in ("beta", "beta_tilde"):
+        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{value!r}")
+    return value
+
+
+def check_schedule(value: object):
+    """A Schedule, told by its tables, as this module may import nothing of ours."""
+    if not hasattr(value, "one_minus_alpha_bar"):
+        fail(TypeError, "schedule", "a Schedule, such as linear_schedule(1000)", describe(value))
+    return value
+
+
+def to_table(argument: str, value: object) -> Tensor:
+    """A tensor, an array or a sequence of numbers as a tensor; Python's numbers keep all their digits."""
+    try:
+        return torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError):
+        fail(TypeError, argument, "a tensor, an array or a sequence of numbers", describe(value))
+
+
+def to_whole_numbers(argument: str, value: object, device: torch.device | str) -> Tensor:
+    """A list, tuple or array of whole numbers as an int64 tensor on the device."""
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        tensor = None
+    if tensor is None or tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        fail(TypeError, argument, "whole numbers, as an int64 tensor or a sequence", describe(value))
+    return tensor.to(device, torch.int64)
+
+
+def to_times(t: object, x: Tensor) -> Tensor:
+    """t as a tensor (B,) on x's device, as models get it; of a number, the same for all images of x."""
+    if isinstance(t, Integral):
+        return torch.full((len(x),), int(t), device=x.device)
+    return t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
+
+
+def to_context(context: object, device: torch.device | str) -> object:
+    """A context on the device: a sequence or an array of labels becomes an int64 tensor, other things stay."""
+    if isinstance(context, Tensor):
+        return context.to(device)
+    labels = isinstance(context, list | tuple) or hasattr(context, "dtype")
+    return to_whole_numbers("context", context, device) if labels else context
+
+
+def check_seeds(seed: object, count: int) -> int | list[int]:
+    """One whole number for a batch, or one for each of its images."""
+    if isinstance(seed, list | tuple | range) or getattr(seed, "shape", ()):
+        seeds = [check_whole("seed", int(own) if isinstance(own, Tensor) else own, 0, 2**63 - 1) for own in seed]
+        if len(seeds) != count:
+            fail(ValueError, "seed", f"one whole number, or {count}, one for each image", f"{len(seeds)} numbers")
+        return seeds
+    return check_whole("seed", seed, 0, 2**63 - 1)
+
+
+def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = False) -> "int | Tensor":
+    """t is one whole number in 1..T, or one for each image of x, on x's device.
+
+    The values of a tensor are read on the CPU only: on a GPU reading them would stop the queue.
+
+    Args:
+        every: make it an int64 tensor (B,) in any case, as a model gets it.
     """
-    if not isinstance(t, Tensor):
-        check_whole(argument, t, 1, T)
-        return
+    if isinstance(t, Integral):
+        t = check_whole(argument, t, 1, T)
+        return to_times(t, x) if every else t
     expected = f"a whole number in 1..{T} or an int64 tensor of shape ({x.shape[0]},), one t per image"
+    if not isinstance(t, Tensor):
+        if isinstance(t, str) or not hasattr(t, "__len__"):
+            fail(ValueError, argument, f"a whole number in 1..{T}", describe(t))
+        t = to_whole_numbers(argument, t, x.device)
     if t.dtype != torch.int64:
         fail(TypeError, argument, expected, describe(t), "use t.long()")
     if t.shape != x.shape[:1]:
@@ -61,10 +141,13 @@ def check_t(t: "int | Tensor", x: Tensor, T: int, argument: str = "t") -> None:
             f"values in {int(t.min())}..{int(t.max())}",
             "this package counts t as the equations do, from 1 to T",
         )
+    return t
 
 
 def check_float(argument: str, x: Tensor) -> None:
-    """x holds floating-point numbers; whole-number images get the scaling to use."""
+    """x is a tensor of floating-point numbers; whole-number images get the scaling to use."""
+    if not isinstance(x, Tensor):
+        fail(TypeError, argument, "a floating-point tensor", describe(x), "torch.as_tensor makes one of an array")
     if not x.is_floating_point():
         fail(
             TypeError,
@@ -84,6 +167,16 @@ def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) ->
         fail(ValueError, argument, f"{other_name}'s device, {other.device}", f"{value.device}")
 
 
+def check_output(z_hat: object, x_t: Tensor) -> Tensor:
+    """What a model answered is a tensor like x_t."""
+    if not isinstance(z_hat, Tensor):
+        theirs = hasattr(z_hat, "sample")  # what networks of diffusers answer with
+        advice = "for a network of diffusers give from_diffusers(model)" if theirs else ""
+        fail(TypeError, "the model's output", "a tensor of x_t's shape", type(z_hat).__name__, advice)
+    check_alike("the model's output", z_hat, "x_t", x_t)
+    return z_hat
+
+
 def check_images(argument: str, x: Tensor) -> None:
     """x is a data set of images: float, (N, C, H, W), finite, in [-1, 1]. Looks at every value: call once."""
     check_float(argument, x)
@@ -101,23 +194,3 @@ def check_images(argument: str, x: Tensor) -> None:
             f"values in [{low:g}, {high:g}]",
             "scale them: from [0, 1] by 2 * x - 1, from [0, 255] by x / 127.5 - 1",
         )
-
-
-@contextmanager
-def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Iterator[None]:
-    """When memory runs out while batches in so many parts, over all processes, are learnt: one line on what to halve.
-
-    A device says so by the kind of error, the processor in words, NumPy in its own way.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        lack = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-        if not lack:
-            raise
-        got = f"no memory left with {-(-batch_size // parts)} images at a time"
-        smaller = "use a smaller network, with half the width, or smaller images"
-        if 2 * parts <= batch_size:
-            halve = f"set accumulation={2 * parts // processes} (half as many at a time, the same loss)"
-            smaller = f"{halve}, halve batch_size, or {smaller}"
-        raise torch.OutOfMemoryError(f"accumulation: expected parts that fit in memory, got {got}; {smaller}") from None

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ddpm_lite._check import check_real, check_whole, describe, fail
+from ddpm_lite._check import check_real, check_variance, check_whole, describe, fail
 from ddpm_lite.schedule import Schedule
 
 Number = float | Float[Tensor, "..."]
@@ -61,8 +61,7 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
 
     Source: Ho et al. (2020), equation 12.
     """
-    if variance not in ("beta", "beta_tilde"):
-        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
+    check_variance(variance)
     beta, alpha, rest = (table[1:] for table in (schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar))
     weight = torch.zeros_like(schedule.beta)
     weight[1:] = beta**2 / (2 * getattr(schedule, variance)[1:] * alpha * rest)

@@ -8,10 +8,10 @@ no tolerance. For a mixture of Gaussians the best noise is a weighted mean of su
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ddpm_lite._check import check_real, check_t, check_whole, describe, fail
+from ddpm_lite._check import Time, check_real, check_t, check_variance, check_whole, describe, fail, to_table
 from ddpm_lite.process import per_image
 from ddpm_lite.schedule import Schedule
 
@@ -52,10 +52,10 @@ class GaussianChain:
         return signal / (signal + self.schedule.one_minus_alpha_bar)
 
     def __call__(
-        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."], context: None = None
+        self, x_t: Float[Tensor, "batch *shape"], t: Time, context: None = None
     ) -> Float[Tensor, "batch *shape"]:
         """E[z | x_t], the z_hat that no network can beat (eq-oracle-gaussian)."""
-        check_t(t, x_t, self.schedule.T)
+        t = check_t(t, x_t, self.schedule.T)
         slope, offset = (table.to(x_t.device)[t] for table in self.line())
         return per_image(slope, x_t) * x_t + per_image(offset, x_t)
 
@@ -81,8 +81,7 @@ class GaussianChain:
         Raises:
             ValueError: an unknown variance, or a walk along another schedule.
         """
-        if variance not in ("beta", "beta_tilde"):
-            fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
+        check_variance(variance)
         walk, slope, offset = self._along(walk)
         sigma_2 = getattr(walk, variance).clone()
         if not last_noise:
@@ -160,8 +159,8 @@ class GaussianMixture:
 
     def __post_init__(self):
         K = len(self.means)
-        means, stds = (torch.as_tensor(value).detach().double() for value in (self.means, self.stds))
-        weights = torch.full((K,), 1 / K) if self.weights is None else torch.as_tensor(self.weights).detach()
+        means, stds = to_table("means", self.means).double(), to_table("stds", self.stds).double()
+        weights = torch.full((K,), 1 / K) if self.weights is None else to_table("weights", self.weights)
         centres = "finite centres of shape (K, n), one row per blob"
         if means.ndim < 2 or not torch.isfinite(means).all():
             fail(ValueError, "means", centres, describe(self.means))
@@ -184,29 +183,31 @@ class GaussianMixture:
         return (self.means[blob] + per_image(self.stds[blob], z) * z).to(dtype)
 
     def __call__(
-        self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."], context: None = None
+        self, x_t: Float[Tensor, "batch *shape"], t: Time, context: None = None
     ) -> Float[Tensor, "batch *shape"]:
         """E[z | x_t], the z_hat that no network can beat (eq-oracle-mixture)."""
+        t = check_t(t, x_t, self.schedule.T)
         log_joint, from_centre, variance = self._blobs(x_t, t)
         noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt().reshape(-1, 1)
         pull = log_joint.softmax(dim=1) * noise / variance  # (batch, K)
         return (pull[..., None] * from_centre).sum(dim=1).reshape(x_t.shape).to(x_t.dtype)
 
-    def score(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch *shape"]:
+    def score(self, x_t: Float[Tensor, "batch *shape"], t: Time) -> Float[Tensor, "batch *shape"]:
         """The gradient of log q(x_t) with respect to x_t (eq-score-from-z)."""
+        t = check_t(t, x_t, self.schedule.T)
         noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt()
         return -self(x_t, t) / per_image(noise, x_t)
 
-    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: int | Int64[Tensor, "..."]) -> Float[Tensor, "batch"]:
+    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: Time) -> Float[Tensor, "batch"]:
         """log q(x_t), in nats (eq-mixture-density)."""
         return self._blobs(x_t, t)[0].logsumexp(dim=1).to(x_t.dtype)
 
-    def _blobs(self, x_t: Tensor, t: "int | Tensor") -> tuple[Tensor, Tensor, Tensor]:
+    def _blobs(self, x_t: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
         """Per image and blob: log of weight times density, x_t from the blob's centre, the blob's variance.
 
         Their shapes: (batch, K), (batch, K, n), (batch, K).
         """
-        check_t(t, x_t, self.schedule.T)
+        t = check_t(t, x_t, self.schedule.T)
         if x_t.shape[1:] != self.means.shape[1:]:
             expected = f"points of the data's shape {tuple(self.means.shape[1:])}"
             fail(ValueError, "x_t", expected, describe(x_t))

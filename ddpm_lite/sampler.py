@@ -5,33 +5,44 @@ A step is any `(schedule, x_t, t, s, z_hat, noise) -> x_s` with s < t. Bind its 
 
     x_s = weight_x_t x_t + weight_x_0 x_0_hat + sigma noise
 
+A step that has to ask the model again, as Heun's does, has one parameter more, `ask`, and gets it by this name:
+`ask(x, s)` is the model's z_hat at x and time s, with the context, the guidance and the trained times of the walk.
+To give a step a name on the command line, in `evaluate` and in the widgets, add it to STEPS.
+
 `respace` makes the schedule of a shorter walk; t and s count the steps of the schedule that is walked.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from math import sqrt
+from numbers import Integral, Real
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_alike, check_real, check_whole, describe, fail
+from ddpm_lite._check import (
+    Several,
+    check_alike,
+    check_output,
+    check_real,
+    check_schedule,
+    check_seeds,
+    check_variance,
+    check_whole,
+    describe,
+    fail,
+    to_context,
+)
 from ddpm_lite.schedule import Schedule
 
 X = Float[Tensor, "batch *shape"]
 
 
 def ddpm_step(
-    schedule: Schedule,
-    x_t: X,
-    t: int,
-    s: int,
-    z_hat: X,
-    noise: X,
-    *,
-    variance: str = "beta_tilde",
-    clip: bool = True,
+    schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, variance: str = "beta_tilde", clip: bool = True
 ) -> X:
     """One step back, x_{t-1} = mu + sigma_t noise, with no noise at t = 1 (eq-ddpm-step).
 
@@ -48,12 +59,11 @@ def ddpm_step(
 
     Source: Ho et al. (2020), Algorithm 2 and section 3.2. The clipping is in the paper's code, not in its text.
     """
-    check_whole("t", t, 1, schedule.T)
+    t = check_whole("t", t, 1, schedule.T)
     if s != t - 1:
         advice = "re-space the schedule for longer steps"
         fail(ValueError, "s", f"t - 1 = {t - 1}, as a DDPM step goes back by one", f"{s}", advice)
-    if variance not in ("beta", "beta_tilde"):
-        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{variance!r}")
+    check_variance(variance)
     table = schedule.numbers
     rest = table.one_minus_alpha_bar
     weight_x_t = sqrt(table.alpha[t]) * rest[s] / rest[t]  # eq-posterior-mean
@@ -61,19 +71,11 @@ def ddpm_step(
     sigma_2 = table.beta_tilde[t]
     if variance == "beta":
         sigma_2 = table.beta[t] if s > 0 else 0.0  # the last step adds no noise
-    return _put_together(schedule, x_t, t, z_hat, noise, weight_x_t, weight_x_0, sqrt(sigma_2), clip)
+    return _combine(schedule, x_t, t, z_hat, noise, (weight_x_t, weight_x_0, sqrt(sigma_2)), clip)
 
 
 def ddim_step(
-    schedule: Schedule,
-    x_t: X,
-    t: int,
-    s: int,
-    z_hat: X,
-    noise: X,
-    *,
-    eta: float = 0.0,
-    clip: bool = True,
+    schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, eta: Real = 0.0, clip: bool = True
 ) -> X:
     """A leap back from t to any s < t; with eta = 0 nothing in it is random (eq-ddim-step, eq-ddim-sigma).
 
@@ -91,33 +93,25 @@ def ddim_step(
     Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", equations 12 and 16. They do not clip; in
     diffusers, this clip is that of `use_clipped_model_output=True`.
     """
-    check_whole("t", t, 1, schedule.T)
-    check_whole("s", s, 0, t - 1)
-    check_real("eta", eta, 0, 1)
+    t = check_whole("t", t, 1, schedule.T)
+    s, eta = check_whole("s", s, 0, t - 1), check_real("eta", eta, 0, 1)
     alpha_bar, rest = schedule.numbers.alpha_bar, schedule.numbers.one_minus_alpha_bar
     sigma = eta * sqrt(rest[s] / rest[t] * (1 - alpha_bar[t] / alpha_bar[s]))
     weight_x_t = sqrt(max(rest[s] - sigma**2, 0.0) / rest[t])
     weight_x_0 = sqrt(alpha_bar[s]) - weight_x_t * sqrt(alpha_bar[t])
-    return _put_together(schedule, x_t, t, z_hat, noise, weight_x_t, weight_x_0, sigma, clip)
+    return _combine(schedule, x_t, t, z_hat, noise, (weight_x_t, weight_x_0, sigma), clip)
 
 
-def _put_together(
-    schedule: Schedule,
-    x_t: X,
-    t: int,
-    z_hat: X,
-    noise: X,
-    weight_x_t: float,
-    weight_x_0: float,
-    sigma: float,
-    clip: bool,
+def _combine(
+    schedule: Schedule, x_t: X, t: int, z_hat: X, noise: X, weights: tuple[float, float, float], clip: bool
 ) -> X:
     """weight_x_t x_t + weight_x_0 x_0_hat + sigma noise, in as few passes over the pixels as it takes.
 
-    Factors are Python's numbers, from tables in float64: nothing is copied to the device, and nobody waits for it.
+    Weights are Python floats, from tables in float64: no copy to the device, no synchronisation.
     """
     check_alike("z_hat", z_hat, "x_t", x_t)
     check_alike("noise", noise, "x_t", x_t)
+    weight_x_t, weight_x_0, sigma = weights
     signal, rest = schedule.numbers.alpha_bar[t], schedule.numbers.one_minus_alpha_bar[t]
     x_0_hat = torch.sub(x_t, z_hat, alpha=sqrt(rest)).div_(sqrt(signal))  # eq-x0-from-z
     if clip:
@@ -126,59 +120,99 @@ def _put_together(
     return x_s.add_(noise, alpha=sigma) if sigma else x_s
 
 
+STEPS = {"ddpm": ddpm_step, "ddim": ddim_step}  # by the names that the command line, `evaluate` and the widgets know
+
+
 def sample(
     model: Callable[..., Tensor],
     schedule: Schedule,
-    shape: tuple[int, ...],
+    shape: Sequence[int],
     *,
     step: Callable[..., Tensor] = ddpm_step,
-    seed: int = 0,
+    seed: Integral | Several = 0,
     x_T: Tensor | None = None,
-    context: Tensor | None = None,
+    context: Tensor | Several | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Tensor]]:
     """Walk from pure noise to images, and hand out every (t, x_t) from (T, x_T) to (0, x_0) (alg-sampling).
 
     Args:
-        model: any callable (x_t, t, context) -> z_hat. A module is put into eval mode while the loop runs.
+        model: any callable (x_t, t, context) -> z_hat. A module is put into eval mode while the loop runs, and gets
+            x_t in the precision of its parameters.
         schedule: the schedule that the model was trained with, or one that `respace` made of it.
         shape: of the result, e.g. (16, 1, 8, 8).
-        step: what one step does. It is told t and s in the numbers of `schedule`, T..0, also where it is re-spaced.
-        seed: the noise, x_T and every step's, follows from it alone.
+        step: what one step does. It gets t and s as numbers of `schedule`, T..0, also where it is re-spaced. The steps
+            here clip the image that z_hat implies to [-1, 1]; for other data, such as points in the plane, give
+            partial(ddpm_step, clip=False).
+        seed: the noise, x_T and every step's, follows from it. With one number it is drawn for the whole batch, as
+            this is fastest, so image 3 of a batch of 8 is not image 3 of a batch of 16. With a sequence, one number
+            for each image, an image follows from its own number whatever the batch.
         x_T: start here; None draws it from N(0, I).
-        context: handed to the model.
+        context: handed to the model, on the device; of a list or an array it gets whole numbers as int64.
         device: where to work; None is where the model's parameters are, else the CPU.
         dtype: of x_t.
 
     Yields:
-        (t, x_t), T + 1 times. `*path, (_, x_0) = sample(...)` keeps them all. t is the time that the model was trained
-        with: on a schedule re-spaced to 50 of 1000 steps (1000, x_1000), (980, x_980), ..., (20, x_20), (0, x_0).
+        (t, x_t), T + 1 times; x_t is a copy, so that changing it does not change the walk. `last` keeps the end only.
+        t is the time that the model was trained with: on a schedule re-spaced to 50 of 1000 steps (1000, x_1000),
+        (980, x_980), ..., (20, x_20), (0, x_0).
 
     Raises:
-        ValueError: x_T of another shape; a context that the model's `check_context`, if it has one, does not accept.
+        ValueError, TypeError: x_T of another shape; a context that the model's `check_context`, if it has one, does
+        not accept; a model's output that is no tensor of x_t's shape.
 
-    Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device: the same seed on the same device
-    gives the same images.
+    Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device: the same seed on the same device, with as
+    many threads, gives the same images.
     """
+    shape = tuple(check_whole("shape", size, 1) for size in shape)
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if device is None:
-        device = torch.device("cpu") if parameter is None else parameter.device
-    generator = torch.Generator(device).manual_seed(seed)
-    schedule = schedule.to(device) if torch.device(device).type != "cpu" else schedule
-    draw = {"generator": generator, "device": device, "dtype": dtype}
-    x_t = torch.randn(shape, **draw) if x_T is None else x_T.to(device, dtype)
-    if x_t.shape != tuple(shape):
-        fail(ValueError, "x_T", f"shape {tuple(shape)}", describe(x_T))
+        device = "cpu" if parameter is None else parameter.device
+    draw = _noise_source(seed, shape, device, dtype)
+    schedule = check_schedule(schedule).at(torch.device(device))
+    x_t = draw() if x_T is None else x_T.to(device, dtype)
+    if x_t.shape != shape:
+        fail(ValueError, "x_T", f"shape {shape}", describe(x_T))
+    context = to_context(context, device)
     if context is not None and hasattr(model, "check_context"):
         model.check_context(context)  # here, as in the loop a look at values would make a device wait
+    precision = dtype if parameter is None or not parameter.is_floating_point() else parameter.dtype
     times = schedule.numbers.times
-    yield times[-1], x_t
+
+    def ask(x: Tensor, s: int) -> Tensor:
+        """z_hat at x and time s of the schedule that is walked."""
+        t = torch.full(shape[:1], times[s], device=x.device)
+        return check_output(model(x.to(precision), t, context), x).to(dtype)
+
+    again = {"ask": ask} if "ask" in signature(step).parameters else {}
+    yield times[-1], x_t.clone()
     for t in range(schedule.T, 0, -1):
         with evaluating(model), torch.no_grad():
-            z_hat = model(x_t, times[t], context)
-            x_t = step(schedule, x_t, t, t - 1, z_hat, torch.randn(shape, **draw))
-        yield times[t - 1], x_t
+            x_t = step(schedule, x_t, t, t - 1, ask(x_t, t), draw(), **again)
+        yield times[t - 1], x_t.clone()
+
+
+def _noise_source(seed, shape: tuple[int, ...], device: torch.device | str, dtype: torch.dtype) -> Callable[[], Tensor]:
+    """A function that draws fresh noise: from one generator for the batch, or from one for each image."""
+    seeds, draw = check_seeds(seed, shape[0]), {"device": device, "dtype": dtype}
+    if isinstance(seeds, int):
+        generator = torch.Generator(device).manual_seed(seeds)
+        return lambda: torch.randn(shape, generator=generator, **draw)
+    generators = [torch.Generator(device).manual_seed(own) for own in seeds]
+    return lambda: torch.stack([torch.randn(shape[1:], generator=own, **draw) for own in generators])
+
+
+def last(states: Iterable):
+    """The last of an iterator's items, and no other is kept: `_, x_0 = last(sample(...))`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    kept = deque(states, maxlen=1)
+    if not kept:
+        fail(ValueError, "states", "one state or more", "none")
+    return kept[0]
 
 
 @contextmanager

@@ -11,13 +11,14 @@ image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and not
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from types import SimpleNamespace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ddpm_lite._check import check_real, check_whole, describe, fail
+from ddpm_lite._check import Several, check_real, check_schedule, check_whole, describe, fail, to_table
 
 TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr")
 
@@ -37,11 +38,11 @@ class Schedule:
     1 - alpha_bar lose up to four of their seven digits at small t.
     """
 
-    beta: Float[Tensor, "entries"]
+    beta: Float[Tensor, "entries"] | Several
     times: Int64[Tensor, "entries"] | None = None
 
     def __post_init__(self):
-        beta = torch.as_tensor(self.beta).detach()
+        beta = to_table("beta", self.beta)
         if beta.ndim != 1 or len(beta) < 2 or not beta.is_floating_point():
             fail(ValueError, "beta", "a float tensor of T + 1 >= 2 entries", describe(beta))
         beta = beta.double()
@@ -103,13 +104,22 @@ class Schedule:
         copy.__dict__.update(times=self.times, numbers=self.numbers)  # these stay on the CPU, and exact
         return copy
 
+    def at(self, device: torch.device) -> "Schedule":
+        """The schedule on a device: itself if it is there, else a float32 copy, made once and kept."""
+        if self.beta.device == device:
+            return self
+        copies = self.__dict__.setdefault("_copies", {})
+        if device not in copies:
+            copies[device] = self.to(device)
+        return copies[device]
+
     def __repr__(self) -> str:
         beta, last = self.beta, int(self.times[-1])
         respaced = "" if last == self.T else f", times={int(self.times[1])}..{last}"
         return f"Schedule(T={self.T}, beta_1={float(beta[1]):.6g}, beta_T={float(beta[-1]):.6g}{respaced})"
 
 
-def linear_schedule(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
+def linear_schedule(T: Integral = 1000, beta_1: Real = 1e-4, beta_T: Real = 0.02) -> Schedule:
     """beta grows by equal steps from beta_1 to beta_T (eq-linear-schedule).
 
     Args:
@@ -121,14 +131,13 @@ def linear_schedule(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -
 
     Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. A smaller T needs larger betas.
     """
-    check_whole("T", T, 1)
-    check_real("beta_1", beta_1, 0, 1, ends="()")
-    check_real("beta_T", beta_T, 0, 1, ends="()")
+    T = check_whole("T", T, 1)
+    beta_1, beta_T = check_real("beta_1", beta_1, 0, 1, ends="()"), check_real("beta_T", beta_T, 0, 1, ends="()")
     ramp = torch.linspace(beta_1, beta_T, T, dtype=torch.float64)
     return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), ramp]))
 
 
-def cosine_schedule(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
+def cosine_schedule(T: Integral = 1000, s: Real = 0.008, beta_max: Real = 0.999) -> Schedule:
     """alpha_bar_t falls like a squared cosine, and beta_t is read off its ratio (eq-cosine-schedule).
 
     Args:
@@ -141,9 +150,8 @@ def cosine_schedule(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) ->
 
     Source: Nichol and Dhariwal (2021), equation 17.
     """
-    check_whole("T", T, 1)
-    check_real("s", s, 0, 1, ends="()")
-    check_real("beta_max", beta_max, 0, 1, ends="()")
+    T = check_whole("T", T, 1)
+    s, beta_max = check_real("s", s, 0, 1, ends="()"), check_real("beta_max", beta_max, 0, 1, ends="()")
     time = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos((time + s) / (1 + s) * torch.pi / 2) ** 2
     beta = torch.zeros(T + 1, dtype=torch.float64)
@@ -151,7 +159,7 @@ def cosine_schedule(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) ->
     return Schedule(beta)
 
 
-def respace(schedule: Schedule, steps: int, spacing: str = "trailing") -> Schedule:
+def respace(schedule: Schedule, steps: Integral, spacing: str = "trailing") -> Schedule:
     """Fewer, longer steps: alpha_bar at chosen times, and the betas that lead from one to the next (eq-leap-beta).
 
     Args:
@@ -170,7 +178,7 @@ def respace(schedule: Schedule, steps: int, spacing: str = "trailing") -> Schedu
     diffusers, whose t is ours - 1. Where `steps` does not divide T, diffusers asks the network at these times too, but
     lands a step of T // steps lower, beside the next of them; we land on it.
     """
-    check_whole("steps", steps, 1, schedule.T)
+    steps = check_whole("steps", steps, 1, check_schedule(schedule).T)
     count = torch.arange(steps + 1)
     if spacing == "trailing":
         chosen = torch.round(count.double() * schedule.T / steps).long()
@@ -179,7 +187,7 @@ def respace(schedule: Schedule, steps: int, spacing: str = "trailing") -> Schedu
         chosen[0] = 0
     else:
         fail(ValueError, "spacing", '"trailing" or "leading"', f"{spacing!r}")
-    alpha_bar = schedule.alpha_bar.double().cpu()[chosen]
+    alpha_bar = torch.tensor(schedule.numbers.alpha_bar, dtype=torch.float64)[chosen]  # exact, also for a float32 copy
     beta = torch.zeros_like(alpha_bar)
     beta[1:] = 1 - alpha_bar[1:] / alpha_bar[:-1]
     return Schedule(beta, schedule.times[chosen])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_float, check_real, check_whole, describe, fail
+from ddpm_lite._check import Time, check_fields, check_float, check_real, check_whole, describe, fail, to_times
 from ddpm_lite.attention import MultiHeadAttention
 
 
@@ -32,7 +32,8 @@ class UNetConfig:
         dropout: share of the features set to zero in training, in [0, 1).
         norm_eps: epsilon of every GroupNorm.
         context_dim: width of context tokens; adds cross-attention after each self-attention.
-        freq_shift: 1 ends the time embedding's frequencies at 1/10000, as the paper's code does, 0 just above.
+        freq_shift: 1 makes the lowest frequency of the time embedding 1/10000, as the paper's code does; with 0 it is
+            a little higher.
         downsample_padding: 0 pads below and on the right, as the paper's code does, 1 on every side.
 
     Raises:
@@ -54,30 +55,31 @@ class UNetConfig:
     downsample_padding: int = 0
 
     def __post_init__(self):
-        for field in ("in_channels", "blocks", "groups"):
-            check_whole(field, getattr(self, field), 1)
-        for field in ("freq_shift", "downsample_padding"):
-            check_whole(field, getattr(self, field), 0, 1)
-        check_real("dropout", self.dropout, 0, 1, ends="[)")
-        check_real("norm_eps", self.norm_eps, 0, 1, ends="(]")
-        if not isinstance(self.channels, tuple) or not self.channels:
+        whole = ("sample_size", "in_channels", "blocks", "groups", "head_dim", "context_dim")
+        check_fields(self, whole, check_whole, 1)
+        check_fields(self, ("freq_shift", "downsample_padding"), check_whole, 0, 1)
+        check_fields(self, ("dropout",), check_real, 0, 1, ends="[)")
+        check_fields(self, ("norm_eps",), check_real, 0, 1, ends="(]")
+        if not isinstance(self.channels, tuple | list) or not self.channels:
             fail(ValueError, "channels", "a tuple with one width per level", describe(self.channels))
+        object.__setattr__(self, "channels", tuple(check_whole("channels", width, 4) for width in self.channels))
         for width in self.channels:
-            check_whole("channels", width, 4)
             if width % self.groups:
                 fail(ValueError, "channels", f"multiples of groups={self.groups}", f"{width}")
-            if self.head_dim is not None and width % check_whole("head_dim", self.head_dim, 1):
+            if self.head_dim is not None and width % self.head_dim:
                 fail(ValueError, "head_dim", f"a divisor of every width, {self.channels}", f"{self.head_dim}")
         if self.channels[0] % 2:
             fail(ValueError, "channels[0]", "an even width (half sines, half cosines)", f"{self.channels[0]}")
         shrink = 2 ** (len(self.channels) - 1)
-        if check_whole("sample_size", self.sample_size, 1) % shrink:
+        if self.sample_size % shrink:
             halvings = f"{len(self.channels)} levels halve it {len(self.channels) - 1} times"
             expected, got = f"a multiple of {shrink}, as {halvings}", f"{self.sample_size}"
             fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
         levels, asked = range(len(self.channels)), self.attention_levels
-        if asked != "every" and not (isinstance(asked, tuple) and set(asked) <= set(levels)):
+        if asked != "every" and not (isinstance(asked, tuple | list) and set(asked) <= set(levels)):
             fail(ValueError, "attention_levels", f'"every" or a tuple of levels in 0..{levels[-1]}', describe(asked))
+        if asked != "every":
+            object.__setattr__(self, "attention_levels", tuple(map(int, asked)))
 
     def attends(self, level: int) -> bool:
         """Whether a level has attention."""
@@ -90,7 +92,7 @@ def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Fl
     Args:
         t: positions, counted from 0.
         width: even, >= 4.
-        freq_shift: 1 makes the last frequency exactly 1/10000; with 0 it would be the next after the last.
+        freq_shift: with 1 the lowest frequency is exactly 1/10000; with 0 it is 10000^(1/half) times that.
 
     Source: Vaswani et al. (2017), section 3.5, in the form of Ho et al. (2020)'s code: all sines first.
     """
@@ -102,7 +104,7 @@ def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Fl
 
 
 class TimeEmbedding(nn.Module):
-    """A two-layer network that turns the sines and cosines into what the blocks are told about t."""
+    """A two-layer network that turns the sines and cosines into the embedding of t that every block gets."""
 
     def __init__(self, width: int, width_out: int):
         super().__init__()
@@ -179,7 +181,7 @@ class Level(nn.Module):
         )
 
     def block(self, j: int, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
-        """The j-th block: convolutions, then a look around, then a look at the context."""
+        """The j-th block: a residual block, then self-attention, then cross-attention to the context."""
         h = self.resnets[j](h, emb)
         if j < len(self.attentions):
             h = self.attentions[j](h)
@@ -276,12 +278,11 @@ class UNet(nn.Module):
     def forward(
         self,
         x_t: Float[Tensor, "B C H W"],
-        t: int | Int64[Tensor, "..."],
+        t: Time,
         context: Float[Tensor, "B tokens width"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
+        t = to_times(t, x_t)  # the package always gives a tensor; a number is for trying things out
         self._check(x_t, t, context)
-        if not isinstance(t, Tensor):
-            t = torch.full((len(x_t),), t, device=x_t.device)
         # positions count from 0, times from 1; the paper's code and diffusers count times from 0 too
         waves = time_embedding(t - 1, self.config.channels[0], self.config.freq_shift)
         emb = self.time_embedding(waves.to(x_t.dtype))
@@ -294,13 +295,13 @@ class UNet(nn.Module):
             h = up(h, skips, emb, context)
         return self.conv_out(F.silu(self.conv_norm_out(h)))
 
-    def _check(self, x_t: Tensor, t: int | Tensor, context: Tensor | None) -> None:
+    def _check(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> None:
         check_float("x_t", x_t)
         C, shrink = self.config.in_channels, 2 ** (len(self.config.channels) - 1)
         if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
             expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
             fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
-        if isinstance(t, Tensor) and (t.dtype != torch.int64 or t.shape != x_t.shape[:1]):
+        if t.dtype != torch.int64 or t.shape != x_t.shape[:1]:
             fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
         dim = self.config.context_dim
         if dim is None and context is not None:

@@ -44,8 +44,7 @@ from ddpm_lite.evaluate import (
     measure,
     nearest,
 )
-from ddpm_lite.files.weights import pack_tensors, shipped
-from ddpm_lite.pixels import from_bytes, to_bytes
+from ddpm_lite.files.weights import packed, shipped
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
 DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}
@@ -60,7 +59,7 @@ def data(name, part):
     if name == "digits":
         return load_digits(part)
     images, labels = load_fashion_mnist(part)
-    return from_bytes(images), labels
+    return images.float() / 127.5 - 1, labels
 
 
 def drawn(name, kind, steps, scale, seed, count, batch, folder):
@@ -144,7 +143,7 @@ def rounded(numbers):
 
 def grey(images):
     """Images in [-1, 1] as bytes."""
-    return to_bytes(images).contiguous()
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
 
 
 def main():
@@ -190,7 +189,7 @@ def main():
     }
     path = train_digits.RESULTS / f"{name}-sampling"
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    content = pack_tensors({key: grey(images) for key, images in shown.items()}, {})
+    content = packed({key: grey(images) for key, images in shown.items()}, {})
     path.with_suffix(".safetensors").write_bytes(content)
     print(f"wrote {path.name}.json and {path.name}.safetensors")
 

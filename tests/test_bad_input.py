@@ -153,7 +153,7 @@ CASES = {
         lambda: UNetConfig(8, 1, (12, 16)),
         "channels: expected multiples of groups=8, got 12",
     ),
-    "channels is a list": (lambda: UNetConfig(8, 1, [8, 16]), "channels: expected a tuple with one width per level"),
+    "channels is a number": (lambda: UNetConfig(8, 1, 16), "channels: expected a tuple with one width per level"),
     "heads that do not divide": (
         lambda: UNetConfig(8, 1, (8, 16), head_dim=3),
         "head_dim: expected a divisor of every width, (8, 16), got 3",
@@ -283,6 +283,7 @@ SETTINGS = (
     ("flip", "yes", "True or False, got 'yes' (str)"),
     ("accumulation", 0, "a whole number in 1..128, got 0 (int)"),
     ("accumulation", 129, "a whole number in 1..128, got 129 (int)"),
+    ("halve_on_oom", None, "True or False, got None (NoneType)"),
     ("mixed_precision", "fp16", '"no" or "bf16", got \'fp16\''),
     ("mixed_precision", torch.bfloat16, '"no" or "bf16", got torch.bfloat16'),
     ("compile", "max-autotune", "True or False, got 'max-autotune' (str)"),
@@ -321,10 +322,12 @@ def test_one_line(name):
     assert "\n" not in str(caught.value)
 
 
-def test_a_schedule_left_on_another_device_is_named():
+def test_a_schedule_follows_the_images_and_t_is_to_be_there():
     on_meta = X.to("meta")
-    with pytest.raises(ValueError, match=r"schedule: expected its tables on meta, where x_0 is, got cpu"):
-        q_sample(PAPER, on_meta, torch.ones(2, dtype=torch.int64, device="meta"), on_meta)
+    for t in (torch.ones(2, dtype=torch.int64, device="meta"), 1, [1, 2]):
+        assert q_sample(PAPER, on_meta, t, on_meta).device.type == "meta"
+    with pytest.raises(ValueError, match=r"^t: expected t on meta, where x is, got cpu; use t.to\(x.device\)"):
+        q_sample(PAPER, on_meta, torch.ones(2, dtype=torch.int64), on_meta)
 
 
 def test_missing_scikit_learn_says_what_to_install(monkeypatch):

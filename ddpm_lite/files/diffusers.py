@@ -16,15 +16,17 @@ A setting that we have no counterpart for is refused by its name: nothing is loa
 """
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ddpm_lite._check import check_real, check_whole, describe, fail
+from ddpm_lite._check import Time, check_real, check_whole, describe, fail, to_times
 from ddpm_lite.files.diffusers_settings import (
     ANY,
     FIELDS,
@@ -40,7 +42,6 @@ from ddpm_lite.files.diffusers_settings import (
     VARIANCE,
     WEIGHTS,
 )
-from ddpm_lite.files.weights import fit_tensors, write_beside
 from ddpm_lite.sampler import ddim_step, ddpm_step
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
@@ -151,6 +152,37 @@ def from_pretrained(
         model = UNet(_to_config(f"{unet}config.json", options))
     model.load_state_dict(_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
     return model.eval(), schedule, step
+
+
+def from_diffusers(model: nn.Module) -> nn.Module:
+    """A network of diffusers as a model (x_t, t, context) -> z_hat: asked at t - 1, its answer unpacked.
+
+    Args:
+        model: a UNet2DModel, or another whose forward is (sample, timestep, class_labels); trained to predict the
+            noise. One that predicts v or x_0 goes on into `z_model`. A context becomes its class labels.
+
+    Returns:
+        A module with the network at `.model`: train it or sample from it like any other.
+
+    Raises:
+        TypeError: no module.
+    """
+    if not isinstance(model, nn.Module):
+        advice = "give pipeline.unet" if hasattr(model, "unet") else "from_pretrained opens a pipeline's folder"
+        fail(TypeError, "model", "a network of diffusers", type(model).__name__, advice)
+    return _FromDiffusers(model)
+
+
+class _FromDiffusers(nn.Module):
+    """`from_diffusers` as a module."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x_t: Tensor, t: Time, context: Tensor | None = None) -> Tensor:
+        labels = {} if context is None else {"class_labels": context}
+        return self.model(x_t, to_times(t, x_t) - 1, return_dict=False, **labels)[0]
 
 
 def _from_config(config: UNetConfig) -> dict:
@@ -279,10 +311,11 @@ def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, T
         raise ValueError(f"{file}: expected a whole safetensors file, got a damaged one ({error})") from None
     old = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)")
     tensors = {old.sub(lambda m: m[1] + OLD_KEYS[m[2]], name): value for name, value in tensors.items()}
-    try:
-        fit_tensors(model.state_dict(), tensors)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}; the weights do not fit their config") from None
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        expected, got = (list(d[name].shape) if name in d else "no such tensor" for d in (wanted, tensors))
+        if expected != got:
+            fail(ValueError, f"{file}: {name}", f"{expected}", f"{got}", "the weights do not fit their config")
     if flipped:  # cosines first there: the two halves of the columns that read them change places
         name = "time_embedding.linear_1.weight"
         tensors[name] = tensors[name].roll(tensors[name].shape[1] // 2, dims=1)
@@ -307,8 +340,21 @@ def _download(source: str | Path, revision: str | None) -> Path:
 
 
 def _replace_folder(target: Path, files: dict[str, bytes]) -> None:
-    """Put a folder of these files in the target's place; whatever fails, the old or the new one is there."""
-    with write_beside(target) as beside:
+    """Put a folder in the target's place by renaming; whatever fails, the old or the new one is there."""
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
+    try:
         for name, content in files.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            (beside / name).write_bytes(content)
+            with open(beside / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            os.rename(target, earlier)
+        os.rename(beside, target)
+    finally:
+        if earlier.exists() and not target.exists():
+            os.rename(earlier, target)
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)

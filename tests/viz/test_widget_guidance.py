@@ -70,7 +70,7 @@ def test_a_cell_of_the_record_is_what_the_model_draws():
 
     def first(x_t, t, context=None):
         with evaluating(model):
-            return model(x_t[:6], t, labels).repeat(10, 1, 1, 1)
+            return model(x_t[:6], t[:6], labels).repeat(10, 1, 1, 1)
 
     def step(schedule, x_t, t, s, z_hat, noise):
         return ddpm_step(schedule, x_t, t, s, z_hat, noise[:6].repeat(10, 1, 1, 1))

@@ -218,7 +218,7 @@ def attention_maps(
     hooks = [layer.register_forward_pre_hook(catch) for layer in layers]
     try:
         with evaluating(model), torch.no_grad():
-            model(x_t, t, context)
+            model(x_t, torch.full((len(x_t),), t, device=x_t.device), context)
     finally:
         for hook in hooks:
             hook.remove()

@@ -81,7 +81,7 @@ class DrawDigit(Drawing):
                 yield t, x_t, x_t, torch.zeros_like(x_t)
                 return
             with torch.no_grad():
-                z_hat = model(x_t, t, context)
+                z_hat = model(x_t, torch.tensor([t]), context)
             yield t, x_t, predict_x_0(schedule, x_t.double(), t, z_hat.double()).float(), z_hat
 
     def caption(self) -> str:

@@ -12,10 +12,10 @@ import torch
 import traitlets
 from torch import Tensor
 
+from ddpm_lite import sampler as samplers
 from ddpm_lite._check import check_whole, fail
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files.weights import load_pretrained
-from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
 from ddpm_lite.viz.export_page import export_page, halved, text_of
@@ -24,7 +24,7 @@ from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 
 NETWORKS = ("digits", "digits-by-label")  # those that the book's pages can load
-SAMPLERS = ("ddim", "ddpm")
+SAMPLERS = ("ddim", "ddpm")  # of sampler.STEPS, those that live/unet.js walks too
 VARIANCES = ("beta_tilde", "beta")
 STEPS = (10, 50, 200, 1000)
 
@@ -66,7 +66,7 @@ def page_walk(
     drawn = np.stack([normals(seed, (steps + 1) * int(np.prod(size))).reshape(-1, *size) for seed in seeds])
     noise = torch.from_numpy(drawn).float().transpose(0, 1)  # (steps + 1, B, C, H, W)
     options = {"variance": variance} if sampler == "ddpm" else {"eta": eta}
-    rule = partial({"ddpm": ddpm_step, "ddim": ddim_step}[sampler], clip=clip, **options)
+    rule = partial(samplers.STEPS[sampler], clip=clip, **options)
 
     def step(way: Schedule, x_t: Tensor, t: int, s: int, z_hat: Tensor, _: Tensor) -> Tensor:
         return rule(way, x_t, t, s, z_hat, noise[way.T - t + 1])
@@ -74,7 +74,7 @@ def page_walk(
     context = torch.tensor(labels) if isinstance(model, ConditionalUNet) else None
     asked = guided(model, scale, model.none) if scale else model
     way = schedule if steps == schedule.T else respace(schedule, steps)
-    return sample(asked, way, (len(seeds), *size), step=step, x_T=noise[0], context=context)
+    return samplers.sample(asked, way, (len(seeds), *size), step=step, x_T=noise[0], context=context)
 
 
 class Drawing(Widget):

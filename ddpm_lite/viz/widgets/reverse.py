@@ -94,7 +94,8 @@ class ReversePath(Widget):
             if k % max(1, every) and k != schedule.T:
                 continue
             with evaluating(model), torch.no_grad():
-                thought.append(predict_x_0(schedule, x_t, k, model(x_t, t, context)) if k else x_t)
+                at = torch.full((samples,), t, device=x_t.device)
+                thought.append(predict_x_0(schedule, x_t, k, model(x_t, at, context)) if k else x_t)
             times.append(t)
             seen.append(x_t)
         return cls(torch.stack(seen), torch.stack(thought), times, **options)
@@ -111,7 +112,7 @@ class ReversePath(Widget):
     def from_the_end(self) -> float:
         """How far the images in mind are from the last ones: the mean difference of a pixel, as the page shows it."""
         end, chosen = self.frames("x_t")[-1], slice(self.sample - 1, self.sample) if self.sample else slice(None)
-        return float((recorded.from_bytes(self.shown("x_0_hat")) - recorded.from_bytes(end[chosen])).abs().mean())
+        return float(np.abs(self.shown("x_0_hat").astype(float) - end[chosen]).mean() / 127.5)
 
     def still(self) -> str:
         picked = [round(i * (len(self.times) - 1) / 7) for i in range(8)]

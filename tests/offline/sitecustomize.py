@@ -1,5 +1,0 @@
-"""Read by every Python that a test starts."""
-
-import loopback_only
-
-loopback_only.install()
