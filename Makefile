@@ -1,6 +1,8 @@
 # make book    build the pages            make lab        open the chapters in JupyterLab
 # make test    everything CI runs         make notebooks  run and normalise every chapter
-# make unit    the package's tests only   make lint       ruff, check and format
+# make quick   style and science, 90 s    make lint       ruff, check and format
+# make unit    all tests without browser  make chapters   the chapters against their stored outputs
+# make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
 # make bench   speed beside the peers     make gpu-check  the tests and the benchmark on a GPU
 # make clean   remove what was built      make distclean  and the environment
 #
@@ -18,13 +20,20 @@ SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tes
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null) \
 	book/results # the folder is newer when a record is gone
 
-# Tests that read the chapters: their form, every formula, every exercise, the extension that shows them.
-OF_THE_BOOK := $(addprefix tests/,book equations exercises)
+# As many processes as the machine has cores, one thread each: two threads of one process wait for each other whenever
+# the machine does something else. What a file's tests share is made once, as one process runs a whole file.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile
+test unit chapters html fulldata quick notebooks: export OMP_NUM_THREADS := 1
+test unit chapters html fulldata quick notebooks: export OMP_WAIT_POLICY := PASSIVE
+
+# What `make quick` runs: the science, the wing-less part of the package.
+SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.py oracle.py unet.py condition.py \
+	sampler.py trainer.py layering.py)
 
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book test unit chapters html lab notebooks lint constraints bench gpu-check clean distclean
+.PHONY: book test quick unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -43,24 +52,31 @@ $(BUILT): $(READY) $(SOURCES)
 		echo "make: the book was not built: the warnings above are errors here" >&2; exit 1; }
 	@touch $@
 
-test: lint unit chapters html
+# A part that fails does not hide what the later ones say.
+test: $(READY)
+	@$(MAKE) --no-print-directory --keep-going lint unit chapters html
 	@echo "make test: lint, unit tests, chapters and pages are all right"
+
+quick: lint
+	@$(PYTEST) $(SCIENCE)
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . \
 		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
 
 unit: $(READY)
-	@$(BIN)/python -m pytest tests $(addprefix --ignore=,$(OF_THE_BOOK))
+	@$(PYTEST) tests
 
 chapters: $(READY)
-	@$(BIN)/python -m pytest $(OF_THE_BOOK)
-	@$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=1800 --nbval-kernel-startup-timeout=600 \
 		--nbval-sanitize-with tests/nbval.cfg $$($(BIN)/python tools/notebooks.py --list)
 
 html: $(READY) $(BUILT)
 	@$(BIN)/python tools/chromium.py >/dev/null
-	@$(BIN)/python -m pytest -q -m html tests
+	@$(PYTEST) -m html tests
+
+fulldata: $(READY)
+	@$(PYTEST) -m fulldata tests
 
 # The peers go into a folder of their own: they are no part of the environment.
 PEERS := $(VENV)/peers

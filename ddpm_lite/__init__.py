@@ -3,9 +3,16 @@
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided, in_parts, z_model
-from ddpm_lite.data import load_cifar10, load_digits, load_fashion_mnist, load_photo
-from ddpm_lite.files.diffusers import from_diffusers
-from ddpm_lite.files.weights import from_pretrained, load_pretrained, save_pretrained
+from ddpm_lite.data import (
+    images_from_folder,
+    load_cifar10,
+    load_digits,
+    load_fashion_mnist,
+    load_photo,
+    open_pictures,
+)
+from ddpm_lite.files.diffusers import from_diffusers, from_pretrained, save_pretrained
+from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,
@@ -55,6 +62,7 @@ __all__ = [
     "from_pretrained",
     "gaussian_kl",
     "guided",
+    "images_from_folder",
     "in_parts",
     "last",
     "linear_schedule",
@@ -64,6 +72,7 @@ __all__ = [
     "load_photo",
     "load_pretrained",
     "mean_from_noise",
+    "open_pictures",
     "posterior",
     "predict_x_0",
     "predict_z",

@@ -1,7 +1,8 @@
 """One-line errors: which argument, what was expected, what was got, what to do."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -194,3 +195,23 @@ def check_images(argument: str, x: Tensor) -> None:
             f"values in [{low:g}, {high:g}]",
             "scale them: from [0, 1] by 2 * x - 1, from [0, 255] by x / 127.5 - 1",
         )
+
+
+@contextmanager
+def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Iterator[None]:
+    """When memory runs out while batches in so many parts, over all processes, are learnt: one line on what to halve.
+
+    A device says so by the kind of error, the processor in words, NumPy in its own way.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        lack = isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+        if not lack:
+            raise
+        got = f"no memory left with {-(-batch_size // parts)} images at a time"
+        smaller = "use a smaller network, with half the width, or smaller images"
+        if 2 * parts <= batch_size:
+            halve = f"set accumulation={2 * parts // processes} (half as many at a time, the same loss)"
+            smaller = f"{halve}, halve batch_size, or {smaller}"
+        raise torch.OutOfMemoryError(f"accumulation: expected parts that fit in memory, got {got}; {smaller}") from None

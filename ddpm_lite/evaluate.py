@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ddpm_lite._check import check_images, check_whole, fail
 from ddpm_lite.files.weights import PRETRAINED, fit_tensors, shipped
+from ddpm_lite.pixels import from_bytes
 
 WIDTHS = (16, 32, 64)  # channels after each halving
 FEATURES = 64
@@ -342,4 +343,4 @@ def _pixel_gaussian(images: Tensor, noise: Tensor) -> Tensor:
 
 def _floats(images: Tensor) -> Tensor:
     """Images in [-1, 1], of uint8 ones too."""
-    return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images.float()
+    return from_bytes(images) if images.dtype == torch.uint8 else images.float()

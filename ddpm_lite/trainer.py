@@ -1,4 +1,4 @@
-"""Algorithm 1: draw an image, a time and a noise, and learn to tell the noise. `train` is a generator of states.
+"""Algorithm 1: draw an image, a time and a noise, and learn to predict the noise. `train` is a generator of states.
 
 All randomness is stateless: step 700 is the same whether the run was stopped at 699 or not. The order of the images
 follows from (seed, epoch). From (seed, step) follow t, z, which labels are dropped and which images are flipped, drawn
@@ -18,9 +18,9 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ddpm_lite._check import check_images, check_real, check_whole, describe, fail
-from ddpm_lite._memory import is_lack_of_memory, more_parts, room_for_adam
+from ddpm_lite._check import check_images, check_real, check_whole, describe, explain_lack_of_memory, fail
 from ddpm_lite.condition import drop_labels
+from ddpm_lite.pixels import from_bytes
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.schedule import Schedule
 
@@ -40,7 +40,6 @@ class TrainConfig:
         label_dropout: share of labels to drop, so that guidance has an unlabelled model too; 0 drops none.
         flip: mirror every other image, left to right, by chance. Not for digits.
         accumulation: parts that a process cuts its batch into, one after another; less memory for the same loss.
-        halve_on_oom: when memory runs out, double accumulation and do the step again.
         mixed_precision: "no", or "bf16" for a network that computes in bfloat16; weights and loss stay as they are.
         compile: hand the network to torch.compile. Minutes at the start; worth it on a GPU.
 
@@ -62,7 +61,6 @@ class TrainConfig:
     label_dropout: float = 0.1
     flip: bool = False
     accumulation: int = 1
-    halve_on_oom: bool = False
     mixed_precision: str = "no"
     compile: bool = False
 
@@ -70,7 +68,7 @@ class TrainConfig:
         for field, low in (("steps", 1), ("batch_size", 1), ("warmup", 0), ("seed", 0)):
             check_whole(field, getattr(self, field), low)
         check_whole("accumulation", self.accumulation, 1, self.batch_size)
-        for field in ("flip", "halve_on_oom", "compile"):
+        for field in ("flip", "compile"):
             if not isinstance(getattr(self, field), bool):
                 fail(ValueError, field, "True or False", describe(getattr(self, field)))
         if self.mixed_precision not in ("no", "bf16"):
@@ -169,67 +167,67 @@ def train(
     if start is not None and start.model is not model:
         fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
     if labels is not None:
-        labels = _checked(labels, len(images), none, config.label_dropout)
-    _check_processes(config, accelerator)
+        labels = check_labels(labels, len(images), none, config.label_dropout)
+    n = check_processes(config, accelerator)
 
-    network = _prepared(model, config, accelerator)  # moves the model to the accelerator's device
+    network = wrap_model(model, config, accelerator)  # moves the model to the accelerator's device
     device = next(model.parameters()).device
     schedule = schedule.to(device) if device.type != "cpu" else schedule
     data = _Data(images, labels, none, device)
-    state, parts = start or first_state(model), config.accumulation
+    state = start or first_state(model)
     ema, optimizer = state.ema, state.optimizer
 
-    for step in range(state.step + 1, config.steps + 1):
-        model.train()
-        optimizer.param_groups[0]["lr"] = config.lr * min(1.0, step / max(1, config.warmup))
-        loss = None
-        while loss is None:
+    with explain_lack_of_memory(config.batch_size, n * config.accumulation, n):
+        for step in range(state.step + 1, config.steps + 1):
+            model.train()
+            optimizer.param_groups[0]["lr"] = config.lr * min(1.0, step / max(1, config.warmup))
             optimizer.zero_grad()
-            try:
-                loss, t = _gradients(network, schedule, data, config, step, parts, accelerator)
-            except (RuntimeError, MemoryError) as error:
-                if not is_lack_of_memory(error):
-                    raise
-                n = 1 if accelerator is None else accelerator.num_processes
-                parts = more_parts(parts, config.batch_size, n, step, allowed=config.halve_on_oom)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in one
-        # process is in the gradient of all. The device idles until the optimiser is queued, not for a whole step.
-        if not torch.isfinite(loss + norm):
-            raise Diverged(step, loss.item(), norm.item(), t)
-        with room_for_adam(step):
+            loss = 0.0
+            for x_0, t, z, context, share in draw_batch(data, schedule, config, step, network, accelerator):
+                part = ddpm_loss(network, schedule, x_0, t, z, context)
+                (part * share).backward()
+                loss = loss + part.detach() * share
+            loss = loss if n == 1 else accelerator.reduce(loss, "mean")
+            norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
+            # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in
+            # one process is in the gradient of all. The device idles until the optimiser is queued, not a whole step.
+            if not torch.isfinite(loss + norm):
+                raise Diverged(step, loss.item(), norm.item(), draw_times(schedule, config, step, device))
             optimizer.step()
             update_ema(ema, model, ema_decay(step, config.ema_decay))
-        yield TrainState(step, loss, model, ema, optimizer)
+            yield TrainState(step, loss, model, ema, optimizer)
 
 
-def _gradients(network, schedule: Schedule, data, config: TrainConfig, step: int, parts: int, accelerator):
-    """The batch's loss and its t; the gradients are left in the parameters.
+def draw_batch(data, schedule: Schedule, config: TrainConfig, step: int, network: nn.Module, accelerator) -> Iterator:
+    """The batch of a step in parts: x_0, t, z, context, and the part's share of the loss.
 
-    Each of n processes has `parts` parts of the batch. The loss is the sum of theirs, each weighted by its share of
-    the images; DDP takes the mean of the processes' gradients, hence the factor n there.
+    Each of n processes gets `accumulation` parts of the batch. DDP takes the mean of the processes' gradients, hence
+    the factor n in a share. Random numbers are torch's own again when the last part is done.
     """
     rank, n = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
-    B, loss = config.batch_size, 0.0
+    B, parts, device = config.batch_size, config.accumulation, data.device
     index = batch_indices(data.N, config, step)
-    with randomness_of(config.seed, step, 0, data.device):
-        t = torch.randint(1, schedule.T + 1, (B,), device=data.device)
-        z = torch.randn(B, *data.shape, dtype=data.dtype, device=data.device)
+    with randomness_of(config.seed, step, 0, device):
+        t = torch.randint(1, schedule.T + 1, (B,), device=device)
+        z = torch.randn(B, *data.shape, dtype=data.dtype, device=device)
         context = data.context(index, config.label_dropout)
-        flip = torch.rand(B, device=data.device) < 0.5 if config.flip else None
+        flip = torch.rand(B, device=device) < 0.5 if config.flip else None
         for part in range(rank * parts, (rank + 1) * parts):
             if part > 0:
-                _reseed(config.seed, step, part, data.device)
+                _reseed(config.seed, step, part, device)
             own = slice(B * part // (n * parts), B * (part + 1) // (n * parts))
-            x_0, share = data.take(index[own]), (own.stop - own.start) / B
+            x_0 = data.take(index[own])
             if flip is not None:
                 x_0 = torch.where(flip[own, None, None, None], x_0.flip(3), x_0)
             last = part == (rank + 1) * parts - 1
             with nullcontext() if n == 1 or last else accelerator.no_sync(network):
-                own_loss = ddpm_loss(network, schedule, x_0, t[own], z[own], None if context is None else context[own])
-                (own_loss * (share * n)).backward()
-            loss = loss + own_loss.detach() * share
-    return (loss if n == 1 else accelerator.reduce(loss, "sum")), t
+                yield x_0, t[own], z[own], None if context is None else context[own], n * (own.stop - own.start) / B
+
+
+def draw_times(schedule: Schedule, config: TrainConfig, step: int, device: torch.device) -> Int64[Tensor, "B"]:
+    """The times of a step's whole batch, once more: the first numbers that it draws."""
+    with randomness_of(config.seed, step, 0, device):
+        return torch.randint(1, schedule.T + 1, (config.batch_size,), device=device)
 
 
 class _Data:
@@ -249,7 +247,7 @@ class _Data:
             x = (x.pin_memory() if self.device.type == "cuda" else x).to(self.device, non_blocking=True)
         else:
             x = self.images[index.to(self.device)]
-        return x / 127.5 - 1 if x.dtype == torch.uint8 else x
+        return from_bytes(x) if x.dtype == torch.uint8 else x
 
     def context(self, index: Int64[Tensor, "B"], p: float) -> Int64[Tensor, "B"] | None:
         """Their labels, each dropped with probability p."""
@@ -270,19 +268,20 @@ class _Network(nn.Module):
         if not self.bf16:
             return self.model(x_t, t, context)
         with torch.autocast(x_t.device.type, torch.bfloat16):
-            return self.model(x_t, t, context).to(x_t.dtype)  # the loss is no place to save digits
+            return self.model(x_t, t, context).to(x_t.dtype)  # the loss is computed with all digits
 
 
-def _prepared(model: nn.Module, config: TrainConfig, accelerator) -> nn.Module:
+def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> nn.Module:
+    """The model as the loop calls it: on its device, in the precision that was asked for, compiled if that was."""
     network = _Network(model, config.mixed_precision == "bf16" and accelerator is None)
     network = network if accelerator is None else accelerator.prepare(network)
     return torch.compile(network) if config.compile else network
 
 
-def _check_processes(config: TrainConfig, accelerator) -> None:
-    """What the accelerator does and what the config asks for go together."""
+def check_processes(config: TrainConfig, accelerator) -> int:
+    """How many processes there are, after a look whether what the accelerator does is what the config asks for."""
     if accelerator is None:
-        return
+        return 1
     n, theirs = accelerator.num_processes, accelerator.mixed_precision
     if theirs != config.mixed_precision:
         advice = f"make it Accelerator(mixed_precision={config.mixed_precision!r})"
@@ -290,8 +289,7 @@ def _check_processes(config: TrainConfig, accelerator) -> None:
     if n * config.accumulation > config.batch_size:
         expected = f"at least {n * config.accumulation}, an image for each part of {n} processes"
         fail(ValueError, "batch_size", expected, f"{config.batch_size}")
-    if n > 1 and config.halve_on_oom:
-        fail(ValueError, "halve_on_oom", f"False with {n} processes", "True", "raise accumulation instead")
+    return n
 
 
 def check_data(images: Tensor | np.ndarray) -> None:
@@ -303,7 +301,7 @@ def check_data(images: Tensor | np.ndarray) -> None:
         fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", got)
 
 
-def _checked(labels: Tensor, N: int, none: int | None, p: float) -> Tensor:
+def check_labels(labels: Tensor, N: int, none: int | None, p: float) -> Tensor:
     """Labels that fit N images; their values are looked at here, once."""
     if labels.dtype != torch.int64 or labels.shape != (N,):
         fail(ValueError, "labels", f"an int64 tensor of shape ({N},), one label per image", describe(labels))

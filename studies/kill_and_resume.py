@@ -4,9 +4,10 @@
     python studies/kill_and_resume.py --record       the same, written down in book/results/kill-and-resume.json
     python studies/kill_and_resume.py --kills 6 --in-save 2 --steps 30 --fork
 
-A kill is SIGKILL: the process gets no chance to say goodbye. Those inside a save come at a chosen call of fsync or
-rename, before or after it. The others come at a random time, some of them while the checkpoint is being read. At
-the end the SHA-256 of model, average and optimiser, and every loss, must be those of the run that was never stopped.
+A kill is SIGKILL: the process gets no chance to say goodbye. Those inside a save come at a chosen call of fsync,
+rename or unlink, before or after it. The others come at a random time, some of them while the checkpoint is being
+read. At the end the SHA-256 of weights, average and moments, and every loss, must be those of the run that was never
+stopped.
 """
 
 import argparse
@@ -22,9 +23,9 @@ import time
 import warnings
 from pathlib import Path
 
-FILES = ("model", "ema", "optimizer")
+PARTS = ("weights", "average", "moments")
 RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "kill-and-resume.json"
-CALLS_OF_A_SAVE = 8  # fsync: three files, the manifest, two folders; rename: the new checkpoint, the one that goes
+CALLS_OF_A_SAVE = 4  # fsync: the file, the folder; rename: the new checkpoint; unlink: the one that goes
 EVERY = 5
 
 
@@ -52,7 +53,7 @@ def train(folder, steps, started=None, die_at=0):
 
         return counted
 
-    os.fsync, os.replace = killing(os.fsync), killing(os.replace)
+    os.fsync, os.replace, os.unlink = killing(os.fsync), killing(os.replace), killing(os.unlink)
     fit(
         model,
         linear_schedule(),
@@ -94,8 +95,13 @@ def running(pid):
 
 def result(folder, steps):
     """What must be equal: the three SHA-256, and each step's loss, once."""
-    checkpoint = folder / f"step-{steps:06d}"
-    hashes = [hashlib.sha256((checkpoint / f"{name}.safetensors").read_bytes()).hexdigest() for name in FILES]
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / f"step-{steps:06d}.safetensors")
+    hashes = []
+    for part in PARTS:
+        content = [(name, value.numpy().tobytes()) for name, value in sorted(tensors.items()) if name.startswith(part)]
+        hashes.append(hashlib.sha256(repr(content).encode()).hexdigest())
     lines = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf8").splitlines())
     return hashes, [(line["step"], line["loss"]) for line in lines]
 
@@ -121,7 +127,7 @@ def kill(folder, steps, kills, in_save, seed, fork):
             if dice.random() < 0.8:  # in the training, after half of its share of the steps left on average
                 while not started.exists() and running(pid):
                     time.sleep(0.002)
-                left = steps - max((int(path.name[5:]) for path in folder.glob("step-*")), default=0)
+                left = steps - max((int(path.stem[5:]) for path in folder.glob("step-*")), default=0)
                 time.sleep(dice.uniform(0, pace * left / (kills - number)))
             else:
                 time.sleep(dice.uniform(0, startup))
@@ -175,7 +181,7 @@ def main():
         count = kill(killed, options.steps, options.kills, options.in_save, options.seed, options.fork)
         (expected, losses), (found, found_losses) = result(whole, options.steps), result(killed, options.steps)
         left = sorted(path.name for path in killed.iterdir())
-    for name, one, other in zip(FILES, expected, found, strict=True):
+    for name, one, other in zip(PARTS, expected, found, strict=True):
         print(
             f"{name}: {one[:16]}... never stopped, {other[:16]}... killed: {'equal' if one == other else 'DIFFERENT'}"
         )
@@ -183,7 +189,7 @@ def main():
     said, seconds = ", ".join(f"{number} {kind}" for kind, number in count.items()), time.monotonic() - begin
     print(f"{sum(count.values())} kills ({said}) in {options.steps} steps, {seconds:.0f} s; left: {left}")
     if options.record:
-        hashes = {name: {"never stopped": a, "killed": b} for name, a, b in zip(FILES, expected, found, strict=True)}
+        hashes = {name: {"never stopped": a, "killed": b} for name, a, b in zip(PARTS, expected, found, strict=True)}
         equal = {"sha256": hashes, "the losses are equal": losses == found_losses}
         write_record(options, seconds=round(seconds, 1), kills=count, **equal)
     print("the run that was killed is the run that was never stopped" if same else "THE RUNS DIFFER")

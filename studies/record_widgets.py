@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from ddpm_lite import ddim_step, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.files.weights import PRETRAINED
+from ddpm_lite.pixels import from_bytes, to_bytes
 from ddpm_lite.viz import plots
 from ddpm_lite.viz.widgets import (
     AttentionViewer,
@@ -79,7 +80,7 @@ def guidance(model, schedule):
 
 def in_bytes(x):
     """Images in [-1, 1] as uint8, what is beyond cut off."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    return to_bytes(x).numpy()
 
 
 def clothes():
@@ -183,7 +184,7 @@ def record(name):
 
 def draw(images):
     """The README's picture: four of each label, a column each."""
-    pictures = torch.from_numpy(images).float().reshape(10, 8, 1, 28, 28)[:, :4] / 127.5 - 1
+    pictures = from_bytes(torch.from_numpy(images).reshape(10, 8, 1, 28, 28)[:, :4])
     page = plots.image_grid(pictures.transpose(0, 1).flatten(0, 1), columns=10, size=0.8)
     page.savefig(train_digits.ROOT / "book" / "images" / "clothes.png")
 

@@ -33,7 +33,7 @@ def lines_of(folder, step):
 def record(folder):
     """The model of a run's newest checkpoint, its schedule, and what there is to say of the run."""
     newest = verify(folder)
-    manifest = json.loads((newest / "manifest.json").read_text(encoding="utf8"))
+    manifest = json.loads(weights.check_seal(newest)["run"])
     lines, config, step = lines_of(folder, manifest["step"]), manifest["config"], manifest["step"]
     recipe = {key: value for key, value in vars(PRESETS[NAME].config).items() if key != "steps"}
     assert {key: config[key] for key in recipe} == recipe, "the run has another recipe than the preset"
@@ -42,7 +42,7 @@ def record(folder):
     rates = [line["images_per_second"] for line in lines]
     seconds = sum(count * config["batch_size"] / rate for count, rate in zip(every, rates, strict=True))
     losses = [line["loss"] for line in lines]
-    model, schedule = weights.load(newest / "ema.safetensors")
+    model, schedule = weights.load(newest)
     return (
         model,
         schedule,

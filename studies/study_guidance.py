@@ -18,6 +18,7 @@ import train_digits
 
 from ddpm_lite import ddpm_step, guided, load_pretrained, sample
 from ddpm_lite.files import weights
+from ddpm_lite.pixels import to_bytes
 
 NAME = "digits-by-label"
 RECORD = train_digits.RESULTS / "guidance.json"
@@ -34,7 +35,7 @@ def draw(model, schedule, measure, scale, count, **options):
     row = {"scale": scale, "images": count, **measure(x_0, asked), "seconds": round(time.perf_counter() - start, 1)}
     row["outside"] = round(float((x_0.abs() > 1.05).double().mean()), 4)
     print(row, flush=True)
-    grey = ((x_0[:SHOWN].clamp(-1, 1) + 1) * 127.5).round().byte()
+    grey = to_bytes(x_0[:SHOWN])
     return row | {"shown": grey.numpy().tobytes().hex()}
 
 

@@ -44,7 +44,8 @@ from ddpm_lite.evaluate import (
     measure,
     nearest,
 )
-from ddpm_lite.files.weights import packed, shipped
+from ddpm_lite.files.weights import pack_tensors, shipped
+from ddpm_lite.pixels import from_bytes, to_bytes
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
 DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}
@@ -59,7 +60,7 @@ def data(name, part):
     if name == "digits":
         return load_digits(part)
     images, labels = load_fashion_mnist(part)
-    return images.float() / 127.5 - 1, labels
+    return from_bytes(images), labels
 
 
 def drawn(name, kind, steps, scale, seed, count, batch, folder):
@@ -143,7 +144,7 @@ def rounded(numbers):
 
 def grey(images):
     """Images in [-1, 1] as bytes."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).contiguous()
+    return to_bytes(images).contiguous()
 
 
 def main():
@@ -189,7 +190,7 @@ def main():
     }
     path = train_digits.RESULTS / f"{name}-sampling"
     path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    content = packed({key: grey(images) for key, images in shown.items()}, {})
+    content = pack_tensors({key: grey(images) for key, images in shown.items()}, {})
     path.with_suffix(".safetensors").write_bytes(content)
     print(f"wrote {path.name}.json and {path.name}.safetensors")
 

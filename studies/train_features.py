@@ -20,6 +20,7 @@ from ship import ship
 from ddpm_lite import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import FEATURES, FeatureNet, features_of, load_features
 from ddpm_lite.files import weights
+from ddpm_lite.pixels import from_bytes
 
 SEED = 0
 EPOCHS = {"digits": 15, "fashion": 9}
@@ -32,7 +33,7 @@ def images_of(name, part):
     if name == "digits":
         return load_digits(part)
     images, labels = load_fashion_mnist(part)
-    return images.float() / 127.5 - 1, labels
+    return from_bytes(images), labels
 
 
 def trained(name):
@@ -94,7 +95,7 @@ def main():
     scale(net, images_of(name, "train")[0])
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
     header = {"feature_net": json.dumps({"size": net.size, "classes": net.classes})}
-    path = ship(f"features/{name}.safetensors", weights.packed(tensors, header))
+    path = ship(f"features/{name}.safetensors", weights.pack_tensors(tensors, header))
     net, held_out = load_features(name), images_of(name, "test")  # in half precision, as everybody gets it
     record = train_digits.circumstances(f"train_features.py {name}") | {
         "images": len(images_of(name, "train")[0]),

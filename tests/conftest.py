@@ -1,7 +1,10 @@
 """Types and shapes of the package are checked while tests run; `plain` turns that off for one test."""
 
 import signal
+import sys
+from pathlib import Path
 
+import numpy as np
 from jaxtyping import config, install_import_hook
 
 install_import_hook("ddpm_lite", "typechecker.check")
@@ -9,8 +12,18 @@ install_import_hook("ddpm_lite", "typechecker.check")
 import pytest  # noqa: E402 - the hook must be there before anything imports the package
 import torch  # noqa: E402
 
+CLOTHES = Path(__file__).parent / "fashion" / "held_out.npz"
+
 # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that. The tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """What the system lacks for a test, said where it is left out."""
+    if sys.platform == "win32":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="needs signals, forks or limits that Windows lacks"))
 
 
 @pytest.fixture
@@ -25,6 +38,21 @@ def plain():
 def generator():
     """Random numbers that are the same in every run."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def clothes():
+    """1,000 held-out images of Fashion-MNIST as `load_fashion_mnist` gives them, and their labels: no download."""
+    with np.load(CLOTHES) as held_out:
+        return torch.from_numpy(held_out["images"]), torch.from_numpy(held_out["labels"].astype(np.int64))
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(request, monkeypatch, tmp_path_factory):
+    """No test finds the data sets that this machine happens to have, but those that ask for them by their marker."""
+    if not request.node.get_closest_marker("fulldata"):
+        monkeypatch.setattr("ddpm_lite.data.FASHION_PACKAGE", Path("no such package"))
+        monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path_factory.getbasetemp() / "no data"))
 
 
 @pytest.fixture(scope="session")

@@ -283,7 +283,6 @@ SETTINGS = (
     ("flip", "yes", "True or False, got 'yes' (str)"),
     ("accumulation", 0, "a whole number in 1..128, got 0 (int)"),
     ("accumulation", 129, "a whole number in 1..128, got 129 (int)"),
-    ("halve_on_oom", None, "True or False, got None (NoneType)"),
     ("mixed_precision", "fp16", '"no" or "bf16", got \'fp16\''),
     ("mixed_precision", torch.bfloat16, '"no" or "bf16", got torch.bfloat16'),
     ("compile", "max-autotune", "True or False, got 'max-autotune' (str)"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fashion import cut
 
 from ddpm_lite import data, load_cifar10, load_digits, load_fashion_mnist, load_photo
 from ddpm_lite.data import FASHION_WORDS
@@ -357,16 +358,38 @@ def test_damaged_cifar10_gets_one_line(home, servers, tmp_path):
     assert servers[0].asked == []
 
 
-@pytest.mark.skipif(
-    not data.FASHION_PACKAGE.is_dir(), reason="the Debian package dataset-fashion-mnist is not installed"
-)
-def test_the_true_fashion_mnist(monkeypatch, tmp_path):
-    monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path))
-    images, labels = load_fashion_mnist("test")
-    assert images.shape == (10_000, 1, 28, 28)
-    assert torch.bincount(labels).tolist() == [1000] * 10
+# The true Fashion-MNIST: a slice that travels with the tests, and the whole for those who ask for it
+
+
+def check_clothes(images, labels):
+    """Trousers and shoes look as they do in the world."""
     trousers, sneakers = (
         images[labels == FASHION_WORDS.index(word)].float().mean((0, 1)) for word in ("trouser", "sneaker")
     )
     assert trousers[:, 14].mean() < trousers[:, 10].mean()  # paper between the legs
     assert sneakers[:8].mean() < 5 < sneakers[14:20].mean()  # low shoes
+
+
+def test_the_slice_of_fashion_mnist(clothes):
+    images, labels = clothes
+    assert images.shape == (1000, 1, 28, 28)
+    assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+    assert torch.bincount(labels).tolist() == [107, 105, 111, 93, 115, 87, 97, 95, 95, 95]
+    check_clothes(images, labels)
+    assert cut.FILE.stat().st_size < 500_000
+    # Made once from the published images and labels by tests/fashion/cut.py; the test below compares.
+    assert sha256(images.numpy().tobytes()) == "8d46efb2efae7259de048298adb99140d06082b91c430833a54d7ce30f21c9c9"
+    assert (
+        sha256(labels.numpy().astype(np.uint8).tobytes())
+        == "86fea14d645de73ec2f8e0e859add59c557ccdf73e3e419692220b128c15ec47"
+    )
+
+
+@pytest.mark.fulldata
+def test_the_whole_of_fashion_mnist(clothes):
+    images, labels = load_fashion_mnist("test")
+    assert images.shape == (10_000, 1, 28, 28)
+    assert torch.bincount(labels).tolist() == [1000] * 10
+    check_clothes(images, labels)
+    assert torch.equal(images[:1000], clothes[0])
+    assert torch.equal(labels[:1000], clothes[1])

@@ -1,13 +1,9 @@
 """The files that install, pin and publish the project agree with one another; nothing is fetched."""
 
 import re
-import subprocess
-import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -71,23 +67,27 @@ def test_ci_runs_what_a_desk_runs():
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf8")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The names inside the wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
+def test_ci_covers_every_python_and_system_that_is_promised():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf8"))["jobs"]
+    (whole,) = (
+        step["with"]["python-version"] for step in jobs["test"]["steps"] if "setup-python" in step.get("uses", "")
+    )
+    others = jobs["unit"]["strategy"]["matrix"]["include"]
+    said = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if re.search(r"Python :: 3\.\d+$", line)]
+    assert sorted({whole, *(one["python"] for one in others)}) == sorted(said)
+    assert {one["os"] for one in others} == {"ubuntu-latest", "macos-latest", "windows-latest"}
+    assert Version(min(said, key=Version)) == Version(PROJECT["requires-python"].removeprefix(">="))
+    (lowest,) = (
+        step["with"]["python-version"] for step in jobs["lowest"]["steps"] if "setup-python" in step.get("uses", "")
+    )
+    assert lowest == min(said, key=Version)
+    # A run of the pages is published only where the whole gate was green.
+    assert jobs["publish"]["needs"] == "test"
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel):
-    sources = {
-        path.relative_to(ROOT).as_posix()
-        for path in ROOT.glob("ddpm_lite/**/*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert sources
-    assert {name for name in wheel if ".dist-info/" not in name} == sources
-    assert any(name.endswith("licenses/LICENSE") for name in wheel)
+def test_workflows_call_what_is_there():
+    for path in ROOT.glob(".github/workflows/*.yml"):
+        text = path.read_text(encoding="utf8")
+        for name in re.findall(r"(?:^|\s)((?:\.ci|tools)/[\w./-]+)", text, re.M):
+            assert (ROOT / name).is_file(), f"{path.name}: {name}"
+    assert (ROOT / ".ci/unit").stat().st_mode & 0o111

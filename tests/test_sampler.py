@@ -1,6 +1,5 @@
 """Steps and whole walks against diffusers' schedulers and the equations; the loop's promises."""
 
-import statistics
 import time
 from functools import partial
 
@@ -395,12 +394,12 @@ def test_a_step_takes_half_the_time_of_diffusers_at_most(shape):
         "ddim": ours(partial(ddim_step, eta=1.0)),
     }
     seconds = {name: [] for name in jobs}
-    for _ in range(7):  # in turn, so that a busy moment meets all
+    for _ in range(7):  # in turn, so that a cold cache meets all
         for name, job in jobs.items():
-            start = time.perf_counter()
+            start = time.thread_time()  # of the processor: other programs do not count
             for t in range(1000, 900, -1):
                 job(t)
-            seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    assert median["ddpm"] < 0.5 * median["theirs"], median
-    assert median["ddim"] < 0.5 * median["theirs"], median
+            seconds[name].append(time.thread_time() - start)
+    least = {name: min(values) for name, values in seconds.items()}
+    assert least["ddpm"] < 0.5 * least["theirs"], least
+    assert least["ddim"] < 0.5 * least["theirs"], least

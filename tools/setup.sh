@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the environment VENV from constraints.txt, with PYTHON or the newest Python >= 3.11 found.
+# Make the environment VENV from constraints.txt (or CONSTRAINTS), with PYTHON or the newest Python >= 3.11 found.
 # Run by the Makefile; safe to run again, and after a run that was cut short.
 set -euo pipefail
 
@@ -13,7 +13,13 @@ new_enough() {
 }
 
 venv=${VENV:-.venv}
-if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+constraints=${CONSTRAINTS:-constraints.txt}
+
+in_venv() {
+    if [ -x "$venv/bin/python" ]; then "$venv/bin/python" "$@"; else "$venv/Scripts/python.exe" "$@"; fi # Windows
+}
+
+if ! in_venv -m pip --version >/dev/null 2>&1; then
     python=${PYTHON:-}
     if [ -z "$python" ]; then
         for candidate in python3 python python3.13 python3.12 python3.11; do
@@ -32,12 +38,12 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     }
 fi
 echo "setup: installing into $venv (once; PyTorch makes it the longest step)"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,test]' ||
+in_venv -m pip install -qq --disable-pip-version-check -c "$constraints" -e '.[book,test]' ||
     fail "pip could not install; its reason stands above"
 # Without its dependencies: torchvision is not needed for what is compared, and has no build for every torch.
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps -c constraints.txt torch-fidelity ||
+in_venv -m pip install -qq --disable-pip-version-check --no-deps -c "$constraints" torch-fidelity ||
     fail "pip could not install torch-fidelity; its reason stands above"
 # Colab has ipywidgets 7.7: a copy in a folder of its own, so that a test can make the widgets with it.
 rm -rf "$venv/ipywidgets7"
-"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --target "$venv/ipywidgets7" \
+in_venv -m pip install -qq --disable-pip-version-check --no-deps --target "$venv/ipywidgets7" \
     ipywidgets==7.7.5 ipython_genutils==0.2.0 || fail "pip could not install ipywidgets 7.7; its reason stands above"

@@ -15,6 +15,7 @@ A wrong value gets one line and exit code 2; what else goes wrong, one line and 
 """
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -35,8 +36,10 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.cli.options import MODULE, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed, program
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files import weights
+from ddpm_lite.files.diffusers import from_pretrained
+from ddpm_lite.pixels import to_bytes
 from ddpm_lite.runs.fit import fit
-from ddpm_lite.runs.folder import checkpoints, verify
+from ddpm_lite.runs.folder import find_checkpoints, verify
 from ddpm_lite.runs.presets import PRESETS, network
 from ddpm_lite.sampler import ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import Schedule, linear_schedule, respace
@@ -174,11 +177,11 @@ def opened(source: str) -> tuple[UNet | ConditionalUNet, Schedule, tuple[str, ..
         preset = source.partition("-")[0]
         return *weights.load_pretrained(source), PRESETS[preset].words if preset in PRESETS else ()
     if path.suffix == ".safetensors":
-        return *weights.load(path), _words(path.parent.parent)
-    if path.is_dir() and checkpoints(path):
-        return *weights.load(verify(path) / "ema.safetensors"), _words(path)
+        return *weights.load(path), _words(path.parent) or _words(path.parent.parent)
+    if path.is_dir() and find_checkpoints(path):
+        return *weights.load(verify(path)), _words(path)
     if path.is_dir() and (path / "model_index.json").is_file():
-        return *weights.from_pretrained(path)[:2], ()
+        return *from_pretrained(path)[:2], ()
     expected = f"one of {', '.join(shipped)}, a folder with a checkpoint, or a .safetensors file"
     fail(ValueError, "model", expected, f"{source!r}", "train it first" if source in PRESETS else "")
 
@@ -229,7 +232,7 @@ def grid(images: torch.Tensor, columns: int) -> np.ndarray:
         uint8, (height, width) or (height, width, 3).
     """
     zoom = -(-SMALLEST // images.shape[3])
-    pixels = ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
+    pixels = to_bytes(images.float()).cpu()
     pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
     N, height, width, channels = pixels.shape
     columns = min(columns, N)
@@ -309,7 +312,7 @@ def _doctor(asked: Doctor) -> int:
 def _verify(asked: Verify) -> int:
     if not asked.folder.is_dir():
         fail(FileNotFoundError, "folder", "a folder that train wrote", f"{str(asked.folder)!r}")
-    found = checkpoints(asked.folder)
+    found = find_checkpoints(asked.folder)
     for path, problem in found.items():
         print(f"{path}: damaged: {problem}" if problem else f"{path}: whole")
     if not found:
@@ -322,5 +325,6 @@ RUN = {Train: _train, Sample: _sample, Evaluate: _evaluate, ExportPage: _export_
 
 def start() -> NoReturn:
     """What `python -m ddpm_lite` and `ddpm-lite` run."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it is not where a program replaced it; on Windows it may be None
+        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
     sys.exit(main())

@@ -145,8 +145,13 @@ def _memory(device: torch.device) -> str:
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines}
         return f"{found['MemAvailable'] / 1e9:.1f} of {found['MemTotal'] / 1e9:.1f} GB free"
-    except (OSError, LookupError, ValueError):
-        return "this system does not say"
+    except (OSError, LookupError, ValueError):  # no Linux
+        try:
+            import psutil
+        except ImportError:
+            return "this system does not say; pip install psutil finds out"
+        memory = psutil.virtual_memory()
+        return f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
 
 
 def _data() -> str:

@@ -16,6 +16,7 @@ from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
+from ddpm_lite.pixels import from_bytes
 from ddpm_lite.sampler import sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -42,7 +43,7 @@ def real_images(name: str, folder: Path | None = None) -> tuple[tuple[Tensor, Te
     if name == "digits":
         return load_digits("test"), load_digits("train")
     images, labels = load_fashion_mnist("test", folder=folder)
-    return (images.float() / 127.5 - 1, labels), load_fashion_mnist("train", folder=folder)
+    return (from_bytes(images), labels), load_fashion_mnist("train", folder=folder)
 
 
 def report(

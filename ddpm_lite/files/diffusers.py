@@ -16,9 +16,7 @@ A setting that we have no counterpart for is refused by its name: nothing is loa
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,6 +40,7 @@ from ddpm_lite.files.diffusers_settings import (
     VARIANCE,
     WEIGHTS,
 )
+from ddpm_lite.files.weights import fit_tensors, write_beside
 from ddpm_lite.sampler import ddim_step, ddpm_step
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
@@ -311,11 +310,10 @@ def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, T
         raise ValueError(f"{file}: expected a whole safetensors file, got a damaged one ({error})") from None
     old = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)")
     tensors = {old.sub(lambda m: m[1] + OLD_KEYS[m[2]], name): value for name, value in tensors.items()}
-    wanted = model.state_dict()
-    for name in sorted(wanted.keys() | tensors.keys()):
-        expected, got = (list(d[name].shape) if name in d else "no such tensor" for d in (wanted, tensors))
-        if expected != got:
-            fail(ValueError, f"{file}: {name}", f"{expected}", f"{got}", "the weights do not fit their config")
+    try:
+        fit_tensors(model.state_dict(), tensors)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; the weights do not fit their config") from None
     if flipped:  # cosines first there: the two halves of the columns that read them change places
         name = "time_embedding.linear_1.weight"
         tensors[name] = tensors[name].roll(tensors[name].shape[1] // 2, dims=1)
@@ -340,21 +338,8 @@ def _download(source: str | Path, revision: str | None) -> Path:
 
 
 def _replace_folder(target: Path, files: dict[str, bytes]) -> None:
-    """Put a folder in the target's place by renaming; whatever fails, the old or the new one is there."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    earlier = target.with_name(f".{target.name}.{os.getpid()}.earlier")
-    try:
+    """Put a folder of these files in the target's place; whatever fails, the old or the new one is there."""
+    with write_beside(target) as beside:
         for name, content in files.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            with open(beside / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if target.exists():
-            os.rename(target, earlier)
-        os.rename(beside, target)
-    finally:
-        if earlier.exists() and not target.exists():
-            os.rename(earlier, target)
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(earlier, ignore_errors=True)
+            (beside / name).write_bytes(content)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import fail
+from ddpm_lite.pixels import from_bytes
 
 COMMANDS = "commands.json"  # beside the records: how each of them is made
 
@@ -36,7 +37,7 @@ def read_pictures(path: str | Path) -> dict[str, Tensor]:
 
     with safe_open(_there(path), framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    return {name: values.float() / 127.5 - 1 for name, values in tensors.items() if values.dtype == torch.uint8}
+    return {name: from_bytes(values) for name, values in tensors.items() if values.dtype == torch.uint8}
 
 
 def _there(path: str | Path) -> Path:

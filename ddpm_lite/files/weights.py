@@ -1,29 +1,44 @@
 """A trained U-Net in one safetensors file: its weights, and its config and schedule in the header.
 
-`save` and `load` keep all that this package can build; `save_pretrained` and `from_pretrained` speak diffusers' layout.
-
-Only safetensors is read, so opening a file never runs code. A file is written beside its final place and renamed,
-so a killed run leaves the old file or the new one, never half of one.
+`save` and `load` keep all that this package can build; `files.diffusers` reads and writes diffusers' layout. Only
+safetensors is read, so opening a file never runs code. Whatever this package writes, it writes through `write_beside`.
 """
 
 import hashlib
+import io
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
-from ddpm_lite._check import fail
+from ddpm_lite._check import describe, fail
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder
-from ddpm_lite.files.diffusers import from_pretrained as from_pretrained
-from ddpm_lite.files.diffusers import save_pretrained as save_pretrained
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 SUMS = PRETRAINED / "SHA256SUMS"
+UNSEALED = "0" * 64
+AVERAGE = "average/"  # what the names of a checkpoint's averaged weights begin with, see `runs.folder`
+DTYPES = {  # as the format of safetensors spells them
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 def save(
@@ -38,14 +53,15 @@ def save(
     Raises:
         ValueError: another ending.
     """
-    path, header = _checked(path), network_header(model)
+    path, header = check_path(path), describe_network(model)
     if not header:
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     tensors = {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
-    write_whole(path, packed(tensors | {"schedule.beta": schedule.beta.double()}, header))
+    with open_whole(path) as file:
+        write_tensors(file, tensors | {"schedule.beta": schedule.beta.double()}, header)
 
 
-def network_header(model: torch.nn.Module) -> dict[str, str]:
+def describe_network(model: torch.nn.Module) -> dict[str, str]:
     """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours."""
     unet, encoder = (model.unet, model.encoder) if isinstance(model, ConditionalUNet) else (model, None)
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
@@ -55,53 +71,139 @@ def network_header(model: torch.nn.Module) -> dict[str, str]:
     return header
 
 
-def packed(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
-    """A safetensors file; equal tensors give equal bytes, which the library alone does not promise for its header."""
-    from safetensors.torch import save as to_bytes
+def write_tensors(file: BinaryIO, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file, tensor after tensor; equal tensors and headers give equal bytes.
 
-    tensors = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
-    }
-    content = to_bytes(tensors, metadata={"format": "pt"} | header)
-    end = 8 + int.from_bytes(content[:8], "little")
-    text = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":"))
-    head = (text + " " * (-len(text) % 8)).encode()
-    return len(head).to_bytes(8, "little") + head + content[end:]
+    The header also gets the SHA-256 of the whole file, computed with 64 zeros in its own place: see `check_seal`.
+
+    Args:
+        file: opened for writing at its start, and seekable. No second copy of the tensors is made.
+        header: strings that the file's header gets besides names, shapes and types.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # each aligned to its own size
+    entries, start = {"__metadata__": {"format": "pt"} | header | {"sha256": UNSEALED}}, 0
+    for name in order:
+        if tensors[name].dtype not in DTYPES:
+            fail(ValueError, name, "numbers that a safetensors file holds", describe(tensors[name]))
+        end = start + tensors[name].numel() * tensors[name].element_size()
+        shape = list(tensors[name].shape)
+        entries[name] = {"dtype": DTYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(entries, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    seal = hashlib.sha256(head)
+    file.write(head)
+    for name in order:
+        content = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        seal.update(content)
+        file.write(content)
+    file.seek(head.index(f'"sha256":"{UNSEALED}"'.encode()) + len('"sha256":"'))
+    file.write(seal.hexdigest().encode())
+
+
+def pack_tensors(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
+    """What `write_tensors` writes, as bytes."""
+    file = io.BytesIO()
+    write_tensors(file, tensors, header)
+    return file.getvalue()
+
+
+def check_seal(path: Path) -> dict[str, str]:
+    """The header's strings, after each byte of the file was compared with the SHA-256 that `write_tensors` wrote.
+
+    Raises:
+        ValueError: the file cannot be read, or it is not as it was written. The line says no more than that.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+            text = file.read(min(int.from_bytes(head, "little"), os.fstat(file.fileno()).st_size))
+            header = json.loads(text)["__metadata__"]
+            seal = header["sha256"]
+            found = hashlib.sha256(
+                head + text.replace(f'"sha256":"{seal}"'.encode(), f'"sha256":"{UNSEALED}"'.encode())
+            )
+            while block := file.read(2**20):
+                found.update(block)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ValueError("it is not as it was written: its header is damaged") from None
+    if found.hexdigest() != seal:
+        raise ValueError("it is not as it was written: its SHA-256 differs")
+    return header
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """Hand out a hidden name beside the path; the file or folder that is made there then takes the path's place.
+
+    It is flushed to the disk first, and renaming is one operation of the file system, so a kill or a power cut leaves
+    the old file or the new one, never half of one. A folder cannot be renamed onto another: the old one steps aside
+    for a moment, and comes back if that fails. After an error nothing is left beside the path.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    earlier = path.with_name(f"{beside.name}.earlier")
+    try:
+        yield beside
+        for written in [beside, *beside.rglob("*")]:
+            _flush(written)
+        if path.is_dir():
+            os.replace(path, earlier)
+        os.replace(beside, path)
+        _flush(path.parent)
+    finally:
+        if earlier.exists() and not path.exists():
+            os.replace(earlier, path)
+        for left in (beside, earlier):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or the names in a folder where folders can be flushed."""
+    if path.is_dir() and os.name != "posix":
+        return
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name when all is written: see `write_beside`."""
+    with write_beside(path) as beside, open(beside, "w+b") as file:
+        yield file
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it, so that the old one or the new one is there, never half of one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write_through(beside, content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with open(path, "wb") as file:
+    """Write a file in one go: the old one or the new one is there, never half of one."""
+    with open_whole(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
     """Read what `save` wrote: the U-Net in eval mode, with its label encoder if it had one, and its schedule.
+
+    Args:
+        path: a .safetensors file of `save`, or a checkpoint of `fit`, of which the averaged weights are taken.
 
     Raises:
         ValueError: not a .safetensors file, damaged, or not one of ours. FileNotFoundError: no such file.
     """
     from safetensors import SafetensorError, safe_open
 
-    path = _checked(path)
+    path = check_path(path)
     if not path.is_file():
         raise FileNotFoundError(f"path: expected an existing file, got {str(path)!r}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            kept = AVERAGE if "run" in metadata else ""
+            names = [name for name in file.keys() if name.startswith(kept) or name == "schedule.beta"]  # noqa: SIM118
+            tensors = {name.removeprefix(kept): file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"path: expected a whole safetensors file, got {path.name!r} ({error})") from None
     if "unet_config" not in metadata or "schedule.beta" not in tensors:
@@ -109,7 +211,7 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
     try:
         schedule = Schedule(tensors.pop("schedule.beta"))
         with torch.device("meta"):
-            model = _network(metadata)
+            model = build_network(metadata)
         fit_tensors(model.state_dict(), tensors)
         model.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, AttributeError) as error:
@@ -117,8 +219,8 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
     return model.float().eval(), schedule
 
 
-def _network(metadata: dict[str, str]) -> UNet | ConditionalUNet:
-    """The model that `network_header` describes."""
+def build_network(metadata: dict[str, str]) -> UNet | ConditionalUNet:
+    """The model that `describe_network` describes."""
     config = json.loads(metadata["unet_config"])
     model = UNet(UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     if "label_encoder" in metadata:
@@ -169,7 +271,8 @@ def shipped(name: str) -> Path:
     return path
 
 
-def _checked(path: str | Path) -> Path:
+def check_path(path: str | Path) -> Path:
+    """A name that ends in .safetensors, as other formats can run code."""
     path = Path(path)
     if path.suffix != ".safetensors":
         fail(ValueError, "path", "a name that ends in .safetensors", repr(path.name), "other formats can run code")

@@ -1,7 +1,7 @@
 """A training run that may be killed at any moment: `fit` trains into a folder, and goes on from what it finds there.
 
-    folder/step-000500/    a checkpoint; `run_folder` says what is in it and why it can be trusted
-    folder/metrics.jsonl   one line of JSON every few steps: step, loss, lr, images per second
+    folder/step-000500.safetensors    a checkpoint; `runs.folder` says what is in it and why it can be trusted
+    folder/metrics.jsonl              one line of JSON every few steps: step, loss, lr, images per second
 
 The trainer needs no random state (see `trainer`), so a run that goes on is, bit for bit, the run that was never
 stopped.
@@ -23,7 +23,17 @@ from torch import Tensor, nn
 
 from ddpm_lite._check import check_whole, fail
 from ddpm_lite.files.weights import write_whole
-from ddpm_lite.runs.folder import about_run, alone_in, check_space, disk, name_of, read_state, save_state, step_of, tidy
+from ddpm_lite.runs.folder import (
+    check_space,
+    describe_run,
+    explain_disk,
+    lock_folder,
+    name_step,
+    parse_step,
+    read_state,
+    save_state,
+    sweep_folder,
+)
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_data, train
 
@@ -71,53 +81,53 @@ def fit(
     check_whole("log", log, 1)
     check_data(images)
     folder, main = Path(folder), accelerator is None or accelerator.is_main_process
-    about = about_run(model, schedule, images, config, labels)
+    about = describe_run(model, schedule, images, config, labels)
     with ExitStack() as stack:
         whole = []
         if main:
-            stack.enter_context(alone_in(folder))
-            whole = tidy(folder)
-        step = _total(step_of(whole[0]) if whole else 0, accelerator)
+            stack.enter_context(lock_folder(folder))
+            whole = sweep_folder(folder)
+        step = add_over_processes(parse_step(whole[0]) if whole else 0, accelerator)
         if accelerator is not None:
             model.to(accelerator.device)
-        state = read_state(folder / name_of(step), model, about) if step else None
+        state = read_state(folder, step, model, about) if step else None
         if config.steps < step:
-            there = f"at least {step}, as {name_of(step)} is there"
+            there = f"at least {step}, as {name_step(step)} is there"
             fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
         if main:
             check_space(folder, model)
-            with disk(folder, whole):
-                report = stack.enter_context(_reports(folder, step, config, log, progress, tensorboard))
-        asked = stack.enter_context(_signals())
+            with explain_disk(folder, whole):
+                report = stack.enter_context(open_reports(folder, step, config, log, progress, tensorboard))
+        asked = stack.enter_context(note_signals())
         states = train(model, schedule, images, config, labels=labels, none=none, accelerator=accelerator, start=state)
         while step < config.steps:
             try:
                 state = next(states)
             except Diverged as error:
                 if main:
-                    last = f"the last checkpoint is {whole[0].name}" if whole else "there is no checkpoint yet"
+                    last = f"the last checkpoint is {whole[0].stem}" if whole else "there is no checkpoint yet"
                     error.args = (f"{error}; {last}",)
                 raise
             step = state.step
             if main:
-                with disk(folder, whole):
+                with explain_disk(folder, whole):
                     report(state)
             if on_step is not None:
                 try:
                     on_step(state)
                 except KeyboardInterrupt:
                     asked.append(signal.SIGINT)
-            stop = _total(len(asked), accelerator) > 0
+            stop = add_over_processes(len(asked), accelerator) > 0
             if main and (stop or step % every == 0 or step == config.steps):
                 whole = save_state(folder, state, schedule, about, whole)
             if stop:
-                _leave(asked[0] if asked else signal.SIGTERM, step)
+                end_as_asked(asked[0] if asked else signal.SIGTERM, step)
         if accelerator is not None:
             accelerator.wait_for_everyone()
     return state
 
 
-def _total(number: int, accelerator) -> int:
+def add_over_processes(number: int, accelerator) -> int:
     """The sum over processes, so that all of them do the same."""
     if accelerator is None or accelerator.num_processes == 1:
         return number
@@ -125,7 +135,7 @@ def _total(number: int, accelerator) -> int:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
+def note_signals() -> Iterator[list[int]]:
     """The signals that asked to stop; they are noted, so that a step is never cut in half. A second one acts."""
     asked, earlier = [], {}
 
@@ -144,23 +154,23 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _leave(number: int, step: int) -> None:
+def end_as_asked(number: int, step: int) -> None:
     """End as the signal would have, now that the checkpoint is there."""
     if number == signal.SIGINT:
-        raise KeyboardInterrupt(f"stopped after step {step}; {name_of(step)} is written, and fit goes on from there")
+        raise KeyboardInterrupt(f"stopped after step {step}; {name_step(step)} is written, and fit goes on from there")
     raise SystemExit(128 + number)
 
 
 @contextmanager
-def _reports(
+def open_reports(
     folder: Path, step: int, config: TrainConfig, log: int, progress: bool | None, tensorboard: bool
 ) -> Iterator[Callable[[TrainState], None]]:
     """A function that reports a state: the file of metrics, the bar, and TensorBoard, each if wanted."""
     path = folder / "metrics.jsonl"
-    _cut(path, step)
+    truncate_metrics(path, step)
     with ExitStack() as stack:
-        bar = _bar(step, config.steps, folder.name) if _shown(progress) else None
-        board = _board(folder) if tensorboard else None
+        bar = open_bar(step, config.steps, folder.name) if is_watched(progress) else None
+        board = open_board(folder) if tensorboard else None
         for opened in (bar, board):
             if opened is not None:
                 stack.callback(opened.close)
@@ -187,7 +197,7 @@ def _reports(
         yield report
 
 
-def _cut(path: Path, step: int) -> None:
+def truncate_metrics(path: Path, step: int) -> None:
     """Take off the lines after a step, which will be written again, and what a kill left half written."""
     if not path.exists():
         return
@@ -201,7 +211,7 @@ def _cut(path: Path, step: int) -> None:
     write_whole(path, "".join(kept).encode())
 
 
-def _shown(progress: bool | None) -> bool:
+def is_watched(progress: bool | None) -> bool:
     """Whether somebody watches: a terminal, or a notebook."""
     if progress is not None:
         return progress
@@ -209,7 +219,7 @@ def _shown(progress: bool | None) -> bool:
     return sys.stderr.isatty() or hasattr(shell, "kernel")
 
 
-def _bar(step: int, steps: int, name: str):
+def open_bar(step: int, steps: int, name: str):
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
@@ -217,7 +227,7 @@ def _bar(step: int, steps: int, name: str):
     return tqdm(total=steps, initial=step, desc=name)
 
 
-def _board(folder: Path):
+def open_board(folder: Path):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

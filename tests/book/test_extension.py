@@ -1,8 +1,10 @@
 """The book's Sphinx extension on a book of two pages."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bs4 import BeautifulSoup
@@ -107,6 +109,29 @@ def test_equations_are_numbered_by_page(build):
     _, page = build()
     assert "(I.1)" in page("index.html").select_one("#equation-eq-same .eqno").get_text()
     assert "Equation (I.1)" in page("checks.html").find(id="check-eq-same").get_text()
+
+
+def test_pages_name_the_home_that_the_project_gives(build, tmp_path):
+    build()
+    assert (
+        BeautifulSoup((tmp_path / "out" / "index.html").read_text("utf8"), "html.parser").select("[rel=canonical]")
+        == []
+    )
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nDocumentation = "https://example.org/book/"\n', "utf8")
+    _, page = build()
+    assert page("index.html").select_one("[rel=canonical]")["href"] == "https://example.org/book/index.html"
+
+
+def test_buttons_lead_to_the_repository_that_the_project_gives(tmp_path):
+    from ddpm_book.addresses import take_over
+
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/it"\n', "utf8")
+    config = SimpleNamespace(html_theme_options={"show_toc_level": 2})
+    take_over(SimpleNamespace(confdir=tmp_path), config)
+    assert config.html_theme_options["repository_url"] == "https://example.org/it"
+    assert config.html_theme_options["use_repository_button"]
+    assert config.html_theme_options["show_toc_level"] == 2
 
 
 def test_mathjax_comes_along(build, tmp_path):

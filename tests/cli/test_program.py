@@ -1,6 +1,5 @@
 """The command line as a program: under which name it was called, and how a shell completes its words."""
 
-import shutil
 import subprocess
 import sys
 
@@ -26,7 +25,7 @@ def test_help_shows_the_program_as_it_was_called(argv_0, name, monkeypatch, caps
     assert capsys.readouterr().out.startswith(f"usage: {name} verify [-h] FOLDER\n")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("words", "completed"),
     [

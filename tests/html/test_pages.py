@@ -9,7 +9,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from stands import TWINS, Served
+from stands import PATIENCE, TWINS, Served
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
@@ -65,6 +65,7 @@ class Visit:
         self.foreign, self.failed, self.complaints = [], [], []
         self.origin, self.document = origin, document
         self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.set_default_timeout(PATIENCE)
         self.context.route("**/*", self._route)
         self.page = self.context.new_page()
         self.page.on("console", self._console)
@@ -254,6 +255,7 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_t
 
 def test_index_opens_the_book(browser, server):
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(f"{server}/index.html")
     page.wait_for_url(f"{server}/{TOC['root']}.html")

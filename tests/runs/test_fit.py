@@ -21,13 +21,13 @@ import torch
 
 from ddpm_lite import TrainConfig, UNet, UNetConfig, cosine_schedule, fit, linear_schedule
 from ddpm_lite.files import weights
-from ddpm_lite.runs.folder import checkpoints, verify
+from ddpm_lite.files.diffusers import from_pretrained, save_pretrained
+from ddpm_lite.runs.folder import find_checkpoints, verify
 from ddpm_lite.trainer import Diverged
 
 PACKAGE = Path(weights.__file__).resolve().parents[1]
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 SCHEDULE = linear_schedule(20, 0.005, 0.5)
-NAMES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "manifest.json")
 
 
 class Tiny(torch.nn.Module):
@@ -55,12 +55,12 @@ def run(folder, steps=6, model=None, every=2, **options):
     return fit(model or Tiny(), SCHEDULE, images(), config(steps, **settings), folder, every=every, **options)
 
 
-def contents(path):
-    return {name: (path / name).read_bytes() for name in NAMES}
+def file_of(folder, step):
+    return folder / f"step-{step:06d}.safetensors"
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.stem if path.name.startswith("step-") else path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_six_kills_two_of_them_in_a_save_change_no_bit():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 kills (4 at a random moment, 2 inside a save) in 30 steps" in done.stdout
     assert done.stdout.count(": equal") == 3
-    assert "left: ['.lock', 'metrics.jsonl', 'step-000025', 'step-000030']" in done.stdout
+    assert "left: ['.lock', 'metrics.jsonl', 'step-000025.safetensors', 'step-000030.safetensors']" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,7 +115,7 @@ def test_a_signal_lets_the_step_end_and_writes_a_checkpoint(folder, finished, nu
     else:
         assert caught.value.code == 128 + signal.SIGTERM
     assert run(folder, log=1).step == 6
-    assert contents(folder / "step-000006") == contents(finished / "step-000006")
+    assert file_of(folder, 6).read_bytes() == file_of(finished, 6).read_bytes()
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     expected = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["loss"], line["lr"]) for line in lines] == [
@@ -163,7 +163,7 @@ def test_the_average_opens_as_a_model_of_its_own(folder):
     model = UNet(UNetConfig(8, 1, (8,), blocks=1))
     pictures = torch.rand(6, 1, 8, 8) * 2 - 1
     state = fit(model, cosine_schedule(30), pictures, TrainConfig(steps=2, batch_size=2, lr=1e-2), folder)
-    again, schedule = weights.load(verify(folder) / "ema.safetensors")
+    again, schedule = weights.load(verify(folder))
     assert torch.equal(schedule.beta, cosine_schedule(30).beta)
     x_t = torch.randn(2, 1, 8, 8)
     with torch.no_grad():
@@ -177,9 +177,7 @@ def test_modes_follow_the_umask(folder):
     finally:
         os.umask(before)
     assert folder.stat().st_mode & 0o777 == 0o750
-    assert verify(folder).stat().st_mode & 0o777 == 0o750
-    for name in NAMES:
-        assert (verify(folder) / name).stat().st_mode & 0o777 == 0o640
+    assert verify(folder).stat().st_mode & 0o777 == 0o640
     assert (folder / "metrics.jsonl").stat().st_mode & 0o777 == 0o640
 
 
@@ -241,7 +239,7 @@ def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished
             call()
         assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    assert run(folder, steps=8, accumulation=2, halve_on_oom=True).step == 8
+    assert run(folder, steps=8, accumulation=2).step == 8
 
 
 def test_a_parameter_that_the_loss_does_not_reach_is_no_obstacle(folder):
@@ -255,58 +253,56 @@ def test_a_parameter_that_the_loss_does_not_reach_is_no_obstacle(folder):
         run(folder, model=Spare(), on_step=at(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
     run(folder, model=Spare())
     run(folder.with_name("whole"), model=Spare())
-    assert contents(verify(folder)) == contents(verify(folder.with_name("whole")))
+    assert verify(folder).read_bytes() == verify(folder.with_name("whole")).read_bytes()
 
 
 # Damage
 
 
 def damage(dice, one, two):
-    """Hurt a checkpoint, or two of them, at random; what was done."""
-    path, name, other = dice.choice([one, two]), dice.choice(NAMES), dice.choice(NAMES)
-    file, kind = path / name, dice.randrange(9)
+    """Hurt a checkpoint, or both, at random; what was done."""
+    file, kind = dice.choice([one, two]), dice.randrange(9)
+    other = two if file == one else one
     content = bytearray(file.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
     if kind == 0:
         file.write_bytes(content[: dice.randrange(len(content))])
     elif kind in (1, 2):
-        first = dice.random() < 0.5  # as often in the first 100 bytes, where the header is, as anywhere
-        place = dice.randrange(min(100, len(content)) if first else len(content))
-        content[place] ^= 1 << dice.randrange(8)
+        content[dice.randrange(header if kind == 1 else len(content))] ^= 1 << dice.randrange(8)
         file.write_bytes(content)
     elif kind == 3:
         file.unlink()
     elif kind == 4:
         file.write_bytes(b"")
     elif kind == 5:
-        theirs = (two if path == one else one) / name  # with their manifests, or any file, exchanged
-        file.write_bytes(theirs.read_bytes())
-        theirs.write_bytes(content)
+        file.write_bytes(other.read_bytes())
+        other.write_bytes(content)
     elif kind == 6:
-        file.write_bytes((path / other).read_bytes())
+        file.write_bytes(other.read_bytes())
     elif kind == 7:
         start = dice.randrange(len(content))
         file.write_bytes(content[:start] + bytes(min(64, len(content) - start)) + content[start + 64 :])
     else:
         file.write_bytes(content + b"\n" * dice.randrange(1, 9))
-    return kind, path.name, name
+    return kind, file.name
 
 
 def test_none_of_300_damaged_checkpoints_is_loaded_and_the_one_before_is(folder, finished, monkeypatch, plain):
     monkeypatch.setattr("os.fsync", lambda number: None)  # no power cut here
     dice, used, kinds = random.Random(0), {4: 0, 6: 0, None: 0}, set()
-    original = {step: contents(finished / f"step-00000{step}") for step in (4, 6)}
+    original = {step: file_of(finished, step).read_bytes() for step in (4, 6)}
     done = 0
     while done < 300:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(finished, folder)
-        one, two = folder / "step-000004", folder / "step-000006"
+        one, two = file_of(folder, 4), file_of(folder, 6)
         what = damage(dice, one, two)
-        now = {step: {path.name: path.read_bytes() for path in place.iterdir()} for step, place in ((4, one), (6, two))}
+        now = {step: path.read_bytes() if path.exists() else None for step, path in ((4, one), (6, two))}
         whole = [step for step in (6, 4) if now[step] == original[step]]
         if len(whole) == 2:
-            continue  # an exchange of equal files, zeros for zeros
+            continue  # zeros for zeros
         done += 1
-        kinds.add(what[:2])
+        kinds.add(what)
         used[whole[0] if whole else None] += 1
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -314,21 +310,21 @@ def test_none_of_300_damaged_checkpoints_is_loaded_and_the_one_before_is(folder,
                 with pytest.raises(ValueError, match="folder: expected a whole checkpoint, got damaged ones") as caught:
                     run(folder)
                 assert "\n" not in str(caught.value)
-                assert now[6] == {path.name: path.read_bytes() for path in two.iterdir()}, what
+                assert now[6] == two.read_bytes(), what
                 continue
-            assert verify(folder).name == f"step-00000{whole[0]}", what
+            assert verify(folder) == file_of(folder, whole[0]), what
             seen = []
             state = run(folder, on_step=lambda state: seen.append(state.step))  # noqa: B023 - used at once
         assert state.step == 6
         assert seen == ([] if whole[0] == 6 else [5, 6]), what
-        assert contents(two) == original[6], what  # made again, bit for bit, or left alone
+        assert two.read_bytes() == original[6], what  # made again, bit for bit, or left alone
         (hurt,) = {4, 6} - {whole[0]}
         ending = "going on from step-000004" if hurt == 6 else "not needed"
         for line in said:
-            assert str(line.message).startswith(f"step-00000{hurt} in "), what
-            assert str(line.message).endswith(f"): {ending}; delete that folder"), what
-        assert len(said) == 2, what  # verify and fit, each once
-    assert len(kinds) >= 16
+            assert str(line.message).startswith(f"step-00000{hurt}.safetensors in "), what
+            assert str(line.message).endswith(f"): {ending}; delete that file"), what
+        assert len(said) == (0 if now[hurt] is None else 2), what  # verify and fit, each once
+    assert len(kinds) == 18
     assert min(used.values()) >= 10
 
 
@@ -336,18 +332,33 @@ def test_what_verify_says(folder, finished):
     with pytest.raises(FileNotFoundError, match="folder: expected a run with a checkpoint, got .* with none"):
         verify(folder)
     shutil.copytree(finished, folder)
-    assert verify(folder) == folder / "step-000006"
-    assert checkpoints(folder) == {folder / "step-000006": "", folder / "step-000004": ""}
-    (folder / "step-000006" / "ema.safetensors").unlink()
-    os.rename(folder / "step-000004", folder / "step-000008")
-    assert checkpoints(folder) == {
-        folder / "step-000008": "its manifest.json is that of step-000004",
-        folder / "step-000006": "ema.safetensors cannot be read: No such file or directory",
-    }
+    assert verify(folder) == file_of(folder, 6)
+    assert find_checkpoints(folder) == {file_of(folder, 6): "", file_of(folder, 4): ""}
+    file_of(folder, 6).write_bytes(b"")
+    os.rename(file_of(folder, 4), file_of(folder, 8))
+    found = find_checkpoints(folder)
+    assert list(found) == [file_of(folder, 8), file_of(folder, 6)]
+    assert found[file_of(folder, 8)] == "it is step-000004 under another name"
+    assert found[file_of(folder, 6)].startswith("it is not as it was written")
     with pytest.raises(
-        ValueError, match="got damaged ones .step-000008: its manifest.json is that of step-000004; step"
+        ValueError, match="damaged ones .step-000008: it is step-000004 under another name; step-000006: "
     ):
         verify(folder)
+    weights.save(file_of(folder, 9), small_unet(), SCHEDULE)
+    assert find_checkpoints(folder)[file_of(folder, 9)] == "it is no checkpoint"
+
+
+def test_a_folder_of_an_earlier_version_is_refused_in_one_line_and_left_as_it_is(folder):
+    old = folder / "step-000004"
+    old.mkdir(parents=True)
+    (folder / ".step-000006.77").mkdir()
+    weights.save(old / "ema.safetensors", small_unet(), SCHEDULE)
+    for call in (lambda: run(folder), lambda: verify(folder), lambda: find_checkpoints(folder)):
+        with pytest.raises(ValueError, match="^folder: .*'step-000004' .*earlier version.*ema.safetensors") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert (folder / ".step-000006.77").exists()
+    weights.load(old / "ema.safetensors")  # as the line advises
 
 
 def test_an_older_checkpoint_goes_only_after_the_newer_was_read_back(folder, monkeypatch):
@@ -356,19 +367,17 @@ def test_an_older_checkpoint_goes_only_after_the_newer_was_read_back(folder, mon
 
     def lying(number):
         path = Path(os.readlink(f"/proc/self/fd/{number}"))
-        if path.name == "ema.safetensors":
+        if path.name.startswith(".step-000006"):
             path.write_bytes(path.read_bytes()[:-1])  # the disk said yes, and kept less
         genuine(number)
 
     monkeypatch.setattr("os.fsync", lying)
-    expected = (
-        "got ema.safetensors is not as it was written: its SHA-256 differs, right after writing it; step-000004 is"
-    )
+    expected = "got step-000006.safetensors: .* SHA-256 differs, right after writing it; step-000004 is whole"
     with pytest.raises(OSError, match=expected):
         run(folder, steps=6)
     assert names(folder) == [".lock", "metrics.jsonl", "step-000002", "step-000004", "step-000006"]
     monkeypatch.undo()
-    with pytest.warns(UserWarning, match="step-000006 .* is damaged .*: going on from step-000004"):
+    with pytest.warns(UserWarning, match="step-000006.safetensors .* is damaged .*: going on from step-000004"):
         assert run(folder, steps=6).step == 6
     assert names(folder) == [".lock", "metrics.jsonl", "step-000004", "step-000006"]
 
@@ -409,8 +418,7 @@ def test_a_place_that_cannot_be_a_folder(tmp_path):
 
 def test_what_killed_runs_left_is_swept_away(folder):
     run(folder, steps=2)
-    (folder / ".step-000004.77").mkdir()
-    (folder / ".step-000004.77" / "model.safetensors").write_bytes(b"half")
+    (folder / ".step-000004.safetensors.77").write_bytes(b"half")
     (folder / ".metrics.jsonl.77").write_text("half")
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"step": 3, "loss": 1.0}\n{"step": 4, "lo')
@@ -433,7 +441,7 @@ def test_a_loss_that_is_not_finite_names_the_last_checkpoint(folder):
     with pytest.raises(Diverged, match=r"^step 6: .* got loss nan .*; the last checkpoint is step-000004$") as caught:
         run(folder, model=Breaking(), steps=9)
     assert caught.value.step == 6
-    assert verify(folder).name == "step-000004"
+    assert verify(folder).stem == "step-000004"
     with pytest.raises(Diverged, match=r"; there is no checkpoint yet$"):
         run(folder.with_name("other"), model=Breaking(), steps=9, every=100)
 
@@ -526,31 +534,43 @@ def harmful(marker):
     }
 
 
+def vouch(content, honest):
+    """A checkpoint of these tensors, with the header of an honest one and a SHA-256 that agrees."""
+    length = int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8 : 8 + length])
+    with open(honest, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
+    entries = {f"weights/{name}": entry for name, entry in entries.items()} | {"__metadata__": header}
+    text = json.dumps(entries, separators=(",", ":")).replace(header["sha256"], weights.UNSEALED).encode()
+    forged = len(text).to_bytes(8, "little") + text + content[8 + length :]
+    seal = f'"sha256":"{hashlib.sha256(forged).hexdigest()}'.encode()
+    return forged.replace(f'"sha256":"{weights.UNSEALED}'.encode(), seal)
+
+
 @pytest.mark.parametrize("name", harmful("x"))
 def test_harmful_and_wrong_weights_run_nothing_and_are_refused(name, folder, finished, tmp_path):
-    """In a checkpoint, with a manifest that vouches for them; as a file of weights; and in diffusers' layout."""
+    """As a checkpoint, with a SHA-256 that vouches for it where it can have one; alone; and in diffusers' layout."""
     marker = tmp_path / "was here"
     content = harmful(marker)[name]
     shutil.copytree(finished, folder)
-    newest = folder / "step-000006"
-    (newest / "model.safetensors").write_bytes(content)
-    assert checkpoints(folder)[newest] == "model.safetensors is not as it was written: its SHA-256 differs"
-    manifest = json.loads((newest / "manifest.json").read_text())
-    manifest["files"]["model.safetensors"] = hashlib.sha256(content).hexdigest()
-    del manifest["sha256"]
-    body = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    sealed = manifest | {"sha256": hashlib.sha256(body.encode()).hexdigest()}
-    (newest / "manifest.json").write_text(json.dumps(sealed, indent=1, sort_keys=True) + "\n")
-    assert checkpoints(folder)[newest] == ""
+    newest = file_of(folder, 6)
+    newest.write_bytes(content)
+    assert find_checkpoints(folder)[newest].startswith("it is not as it was written")
+    line = r"^step-000006.safetensors(: \w+)?: expected .*, got (another|others) \(.*\)"
+    if content[8:9] == b"{" and name != "a header longer than the file":
+        newest.write_bytes(vouch(content, file_of(finished, 6)))
+        assert find_checkpoints(folder)[newest] == ""
+    else:
+        file_of(folder, 4).write_bytes(content)
+        line = "^folder: expected a whole checkpoint, got damaged ones"
     alone, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
     alone.write_bytes(content)
-    weights.save_pretrained(theirs, small_unet(), SCHEDULE)
+    save_pretrained(theirs, small_unet(), SCHEDULE)
     (theirs / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(content)
-    line = r"^step-000006/model.safetensors: expected .*, got (another|others) \(.*\); delete that folder$"
     for call, expected in (
         (lambda: run(folder), line),
         (lambda: weights.load(alone), "^path: expected "),
-        (lambda: weights.from_pretrained(theirs), r"^unet/diffusion_pytorch_model.safetensors: .*expected "),
+        (lambda: from_pretrained(theirs), r"^unet/diffusion_pytorch_model.safetensors: .*expected "),
     ):
         with pytest.raises(ValueError, match=expected) as caught:
             call()
@@ -584,7 +604,7 @@ def test_whole_files_with_other_tensors_are_refused_by_the_tensors_name(kind, tm
 
     ours, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
     weights.save(ours, small_unet(), SCHEDULE)
-    weights.save_pretrained(theirs, small_unet(), SCHEDULE)
+    save_pretrained(theirs, small_unet(), SCHEDULE)
     stored = theirs / "unet" / "diffusion_pytorch_model.safetensors"
     for path in (ours, stored):
         with safe_open(path, framework="pt") as file:
@@ -600,7 +620,7 @@ def test_whole_files_with_other_tensors_are_refused_by_the_tensors_name(kind, tm
     with pytest.raises(ValueError, match=rf"^path: expected a network with its weights, got .*\({named}: expected"):
         weights.load(ours)
     with pytest.raises(ValueError, match=rf"^unet/diffusion_pytorch_model.safetensors: .*{named}"):
-        weights.from_pretrained(theirs)
+        from_pretrained(theirs)
 
 
 OF_PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.serialization", "torch.hub"}

@@ -13,14 +13,13 @@ from two_processes import STEPS
 from ddpm_lite.cli import commands as cli
 
 DRIVER = Path(__file__).with_name("two_processes.py")
-FILES = ("model", "ema", "optimizer")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Where all the runs were, each in a folder of its name."""
     folder = tmp_path_factory.mktemp("two processes")
-    done = subprocess.run([sys.executable, DRIVER, folder], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([sys.executable, DRIVER, folder], capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -30,7 +29,7 @@ def result(folder, name, rank):
 
 
 def bytes_of(folder, name):
-    return [(folder / name / f"step-{STEPS:06d}" / f"{file}.safetensors").read_bytes() for file in FILES]
+    return (folder / name / f"step-{STEPS:06d}.safetensors").read_bytes()
 
 
 @pytest.mark.slow
@@ -51,8 +50,8 @@ def test_both_processes_end_with_the_same_weights_and_one_writes(folder):
     assert sorted(p.name for p in (folder / "two").iterdir()) == [
         ".lock",
         "metrics.jsonl",
-        "step-000004",
-        "step-000006",
+        "step-000004.safetensors",
+        "step-000006.safetensors",
     ]
     lines = [json.loads(line) for line in (folder / "two" / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == [(STEPS, first["losses"][-1])]
@@ -103,7 +102,7 @@ def test_what_accelerate_launches_is_the_run_of_one_process(tmp_path):
         "no",
     ]  # --multi_gpu: several devices, also where they are CPUs
     launch = [sys.executable, "-m", "accelerate.commands.launch", *two, "-m", "ddpm_lite", *asked, "two"]
-    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("digits: 1,297 images") == 1  # the first process speaks
     assert cli.main([*asked, str(tmp_path / "one")]) == 0

@@ -20,6 +20,9 @@ PAGE = """<!doctype html>
 html[data-theme="dark"] {{ background: #14181e; color: #ced6dd; }}</style>
 </head><body><main><h1>Widgets</h1>{twins}</main></body></html>"""
 
+# Milliseconds that a state may take to come. Nobody waits so long for one that comes: the machine may do much else.
+PATIENCE = 300_000
+
 # In the page: the model of the widget with the number i.
 MODEL = "document.querySelectorAll('[data-widget]')[i].model"
 
@@ -74,6 +77,7 @@ class Stand:
         origin = origin or folder.as_uri()
         self.foreign, self.complaints = [], []
         self.context = browser.new_context(color_scheme=theme, **context)
+        self.context.set_default_timeout(PATIENCE)
         self.context.route("**/*", lambda route: self._route(route, origin))
         self.context.add_init_script(init or "0")  # runs before the page's own
         self.page = self.context.new_page()
@@ -98,6 +102,30 @@ class Stand:
         """Set traits in the page, as a control would."""
         code = f"([i, values]) => Object.entries(values).forEach(([name, value]) => {MODEL}.set(name, value))"
         self.page.evaluate(code, [index, traits])
+
+    def let_timers_run(self, rounds=8):
+        """Come back after so many rounds of the page's own timer, each as long as a player's frame.
+
+        What the page would do by itself meanwhile is done then, on a slow machine too: timers keep their order.
+        """
+        self.page.evaluate(
+            """async (rounds) => {
+              for (let i = 0; i < rounds; i++) await new Promise((done) => setTimeout(done, 50));
+              await new Promise((done) => requestAnimationFrame(done));
+            }""",
+            rounds,
+        )
+
+    def press_when(self, condition, name):
+        """Press the button of this name as soon as the condition holds, before the page does anything else."""
+        self.page.wait_for_function(
+            f"""(name) => {{
+              if (!({condition})) return false;
+              Array.from(document.querySelectorAll("button")).find((one) => one.textContent === name).click();
+              return true;
+            }}""",
+            arg=name,
+        )
 
     def pixels(self, index=0):
         """What the canvas with this number on the page shows: uint8 (H, W, 3)."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 import nbformat
 import pytest
 from playwright.sync_api import TimeoutError
+from stands import PATIENCE
 
 pytestmark = pytest.mark.html
 
@@ -57,17 +58,17 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.port={port}", f"--notebook-dir={folder}"]
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    address, patience = f"http://127.0.0.1:{port}", time.monotonic() + 120
-    while time.monotonic() < patience:
+    address, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE / 1000
+    while True:
         assert server.poll() is None, (folder / "lab.log").read_text()
-        try:
-            urllib.request.urlopen(f"{address}/api", timeout=2).close()
+        with suppress(OSError):
+            urllib.request.urlopen(f"{address}/api", timeout=PATIENCE / 1000).close()
             break
-        except OSError:
-            time.sleep(0.3)
+        assert time.monotonic() < end, (folder / "lab.log").read_text()
+        time.sleep(0.3)
     yield address
     server.terminate()
-    server.wait(timeout=30)
+    server.wait(timeout=PATIENCE / 1000)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def notebook(lab, browser):
     """The notebook, open in the browser, with all cells but the last run."""
     context = browser.new_context(viewport={"width": 1200, "height": 1600})
     page = context.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(PATIENCE)
     page.goto(f"{lab}/lab/tree/widgets.ipynb?reset")
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
     # The kernel is there when its status says so; cells that are run earlier would wait without a word.

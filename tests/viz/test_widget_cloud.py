@@ -217,10 +217,10 @@ def test_play_runs_down_and_pauses(stand):
     button = page.page.get_by_role("button", name="Play")
     button.focus()
     page.page.keyboard.press("Enter")
-    page.page.wait_for_function("document.querySelector('[data-widget]').model.get('t') < 980")
-    page.page.get_by_role("button", name="Pause").click()
+    page.press_when("document.querySelector('[data-widget]').model.get('t') < 980", "Pause")
     t = page.get("t")
-    page.page.wait_for_timeout(200)
+    assert t > 0
+    page.let_timers_run()
     assert page.get("t") == t
 
 

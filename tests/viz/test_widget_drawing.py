@@ -18,7 +18,6 @@ from ddpm_lite.viz.widgets.recorded import read_record
 
 RECORDS = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets"
 KINDS = (DrawDigit, GuidanceRows, FewerSteps)
-PATIENCE = 120_000  # milliseconds; a machine that does much else is slow
 
 # What workers post, for a test to look at.
 LISTEN = """
@@ -52,14 +51,14 @@ def press(one, index=0):
 
 
 def done(place):
-    place.get_by_role("status").filter(has_text="Done: ").wait_for(timeout=PATIENCE)
+    place.get_by_role("status").filter(has_text="Done: ").wait_for()
 
 
 def drawn_anew(one, place, **traits):
     """Set traits, as controls would, and wait for the end of the drawing that follows."""
     place.page.evaluate("() => { window.heard = []; }")
     one.set(**traits)
-    place.page.wait_for_function("() => window.heard.some((m) => m.done)", timeout=PATIENCE)
+    place.page.wait_for_function("() => window.heard.some((m) => m.done)")
     done(place)
     frames = "window.heard.flatMap((m) => m.frames).map(({ t, which, x, image }) => [t, which, [...x], [...image]])"
     return place.page.evaluate(frames)
@@ -168,10 +167,10 @@ def test_digit_can_be_walked_step_by_step(stand):
     place.get_by_role("button", name="Play").wait_for()
     place.get_by_role("button", name="Draw another").click()
     one.page.wait_for_function("document.querySelector('[data-widget]').model.get('seed') === 2")
-    place.get_by_role("status").filter(has_text="Done: a 5 from seed 2 by DDIM in 10 steps").wait_for(timeout=PATIENCE)
+    place.get_by_role("status").filter(has_text="Done: a 5 from seed 2 by DDIM in 10 steps").wait_for()
     assert place.get_by_label("variance").is_disabled()
     place.get_by_label("sampler").select_option("DDPM")
-    place.get_by_role("status").filter(has_text="by DDPM in 10 steps").wait_for(timeout=PATIENCE)
+    place.get_by_role("status").filter(has_text="by DDPM in 10 steps").wait_for()
     assert place.get_by_label("variance").is_enabled()
 
 
@@ -195,9 +194,7 @@ def test_rows_are_drawn_at_the_chosen_scale(stand):
         if scale < 0:
             place.get_by_label("scale").focus()
             one.page.keyboard.press("Home")
-            place.get_by_role("status").filter(has_text="Done: 4 of each label at w = \u22121").wait_for(
-                timeout=PATIENCE
-            )
+            place.get_by_role("status").filter(has_text="Done: 4 of each label at w = \u22121").wait_for()
             widget.chosen = 0
         x = widget.drawn()
         rows = torch.zeros(10, 1, 8, 35)
@@ -230,7 +227,7 @@ def test_without_workers_the_page_draws_itself(how, stand):
     *_, (_, _, image, _) = DrawDigit(recorded(DrawDigit).pictures, steps=10).walk()
     shown(one, 0, [image[0]])
     place.get_by_label("label").select_option("4")
-    place.get_by_role("status").filter(has_text="Done: a 4 ").wait_for(timeout=PATIENCE)
+    place.get_by_role("status").filter(has_text="Done: a 4 ").wait_for()
 
 
 @pytest.mark.html
@@ -241,7 +238,7 @@ def test_damaged_network_is_one_line_and_others_draw(change, stand, tmp_path):
     path.write_text(change(path.read_text()))
     first, second = one.page.locator("[data-widget]").all()
     first.get_by_role("button").click()
-    first.get_by_role("alert").wait_for(timeout=PATIENCE)
+    first.get_by_role("alert").wait_for()
     words = "This widget could not start, so its figure stays. The network's file is damaged."
     assert first.get_by_role("alert").inner_text() == words
     assert first.locator(".ddpm-widget-still").is_visible()

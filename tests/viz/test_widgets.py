@@ -133,7 +133,7 @@ def started(page):
     """Start all heavy widgets of a page, and wait until they stand."""
     for place in page.locator("[data-live]").all():
         press(place)
-        place.locator(".ddpm-widget-still").wait_for(state="hidden", timeout=60_000)
+        place.locator(".ddpm-widget-still").wait_for(state="hidden")
 
 
 @pytest.mark.html
@@ -185,7 +185,7 @@ def test_every_trait_out_of_range_is_one_line(twin, stand):
         assert "\n" not in words.strip(), way
         assert place.locator(".ddpm-widget-still").is_visible(), way
     press(good)
-    good.locator(".ddpm-widget-still").wait_for(state="hidden", timeout=60_000)
+    good.locator(".ddpm-widget-still").wait_for(state="hidden")
     assert good.get_by_role("alert").count() == 0
 
 
@@ -259,9 +259,10 @@ def test_words_and_lines_stand_out_in_both_themes(theme, stand):
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 @every_twin
 def test_nothing_moves_by_itself(twin, motion, stand):
-    page = stand(twin, reduced_motion=motion).page
+    one = stand(twin, reduced_motion=motion)
+    page = one.page
     before = page.locator("main").inner_html()
-    page.wait_for_timeout(300)
+    one.let_timers_run()
     assert page.locator("main").inner_html() == before
     assert page.evaluate("document.getAnimations().length") == 0
 
@@ -290,7 +291,7 @@ def test_readers_who_want_less_motion_get_the_steps(name, stand):
     page.emulate_media(reduced_motion="reduce")
     page.wait_for_function("!Array.from(document.querySelectorAll('button')).some((b) => b.textContent === 'Pause')")
     now = one.get(trait)
-    page.wait_for_timeout(400)  # more than three frames
+    one.let_timers_run()
     assert one.get(trait) == now
     assert button("Play").count() == 0
     calm = stand(twin, reduced_motion="reduce")

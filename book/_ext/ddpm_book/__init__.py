@@ -1,18 +1,20 @@
 """The book's one Sphinx extension: what makes its pages whole without a network.
 
-mathjax.py  carries MathJax into the book
-hygiene.py  takes out of a page what it does not need, and mends what the theme leaves inaccessible
-checks.py   links each equation to the code that checks it
-numbers.py  numbers equations by chapter
-widgets.py  puts the widgets' scripts on the pages that hold widgets
-records.py  stops the build where a recorded run is gone
-assets/     the book's own style sheet and script
+mathjax.py    carries MathJax into the book
+hygiene.py    takes out of a page what it does not need, and mends what the theme leaves inaccessible
+checks.py     links each equation to the code that checks it
+numbers.py    numbers equations by chapter
+widgets.py    puts the widgets' scripts on the pages that hold widgets
+records.py    stops the build where a recorded run is gone
+addresses.py  takes the project's addresses from pyproject.toml
+assets/       the book's own style sheet and script
 """
 
-from . import checks, hygiene, mathjax, numbers, records, widgets
+from . import addresses, checks, hygiene, mathjax, numbers, records, widgets
 
 
 def setup(app):
+    addresses.setup(app)
     checks.setup(app)
     mathjax.setup(app)
     numbers.setup(app)

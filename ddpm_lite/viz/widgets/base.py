@@ -18,6 +18,7 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import check_images, describe, fail
+from ddpm_lite.pixels import to_bytes
 from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
 
@@ -91,8 +92,8 @@ def _plain(value):
 
 def grey(x: np.ndarray | Tensor) -> np.ndarray:
     """Values in [-1, 1] as grey levels 0..255; what lies outside is cut off, as a screen does it."""
-    values = np.asarray(x, dtype=np.float64)
-    return np.clip(np.rint((values + 1) * 127.5), 0, 255).astype(np.uint8)
+    x = torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x
+    return to_bytes(x.double()).numpy()
 
 
 def image_bytes(argument: str, x: Tensor) -> bytes:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ddpm_lite._check import check_whole, describe, fail
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule
-from ddpm_lite.viz.widgets import still
+from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import (
     Widget,
     beta_bytes,
@@ -105,7 +105,7 @@ class ForwardExplorer(Widget):
         sizes = [int(np.prod(shape)) for shape in self.shapes]
         start = sum(sizes[: self.image_number])
         part = slice(start, start + sizes[self.image_number])
-        x_0 = np.frombuffer(self.images, np.uint8)[part] / 127.5 - 1
+        x_0 = recorded.from_bytes(np.frombuffer(self.images, np.uint8)[part]).numpy()
         x = jump(self.schedule(), x_0, self.t if t is None else t, read_noise(self.noise)[part])
         return x.reshape(self.shapes[self.image_number])
 

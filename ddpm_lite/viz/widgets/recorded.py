@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_lite import pixels
 from ddpm_lite._check import check_float, check_whole, describe, fail
 from ddpm_lite.viz.widgets.base import grey
 
@@ -65,8 +66,8 @@ def as_pictures(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
 
 
 def from_bytes(x: np.ndarray) -> Tensor:
-    """Grey levels 0..255 as the numbers that they stand for."""
-    return torch.from_numpy(x.astype(np.float64)) / 127.5 - 1
+    """Grey levels 0..255 as the numbers that they stand for, in float64."""
+    return pixels.from_bytes(torch.from_numpy(np.array(x)), torch.float64)
 
 
 def tiles(x: np.ndarray | Tensor) -> np.ndarray:

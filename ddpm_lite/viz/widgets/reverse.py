@@ -112,7 +112,7 @@ class ReversePath(Widget):
     def from_the_end(self) -> float:
         """How far the images in mind are from the last ones: the mean difference of a pixel, as the page shows it."""
         end, chosen = self.frames("x_t")[-1], slice(self.sample - 1, self.sample) if self.sample else slice(None)
-        return float(np.abs(self.shown("x_0_hat").astype(float) - end[chosen]).mean() / 127.5)
+        return float((recorded.from_bytes(self.shown("x_0_hat")) - recorded.from_bytes(end[chosen])).abs().mean())
 
     def still(self) -> str:
         picked = [round(i * (len(self.times) - 1) / 7) for i in range(8)]

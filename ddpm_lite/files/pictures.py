@@ -1,0 +1,298 @@
+"""Folders of pictures, of any kind and size, as one array: (N, channels, height, width) of bytes.
+
+Pillow reads the files. Its `convert` alone would cut 16 bits off at 255, show the colours that lie hidden where a
+picture is transparent, and leave a photograph lying on its side; `read_picture` mends that.
+"""
+
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from ddpm_lite._check import check_whole, fail
+from ddpm_lite.files.weights import open_whole, write_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# The names that pictures have. A file that has one and cannot be read is damaged; another file is no picture.
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+ENDINGS += (".pnm", ".tga", ".jp2", ".ico")
+WHOLE = ("PNG", "PPM")  # formats that Pillow may open in 32-bit mode I, though their values are 0..65535
+SQUEEZED = 0.02  # of a picture's shape: less than that is rounding
+
+
+class Pictures(NamedTuple):
+    """What `images_from_folder` made of a folder.
+
+    images: the array in the file, (N, channels, height, width) of uint8; its rows are read when they are asked for.
+    labels: (N,) in 0..len(words) - 1, or None: see `images_from_folder`. words: what the labels are called.
+    names: the file that each row was made of, below the folder. skipped: other files there, and why each was left out.
+    """
+
+    images: UInt8[np.ndarray, "N C H W"]
+    labels: Int64[Tensor, "N"] | None
+    words: tuple[str, ...]
+    names: tuple[str, ...]
+    skipped: dict[str, str]
+
+
+def images_from_folder(
+    folder: str | Path,
+    size: int | Sequence[int],
+    *,
+    file: str | Path | None = None,
+    channels: int = 3,
+    crop: bool = False,
+    background: str | tuple[int, int, int] = "white",
+    skip_broken: bool = False,
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> Path:
+    """Make one array of a folder of pictures, one picture at a time, so it may be larger than the memory.
+
+    A list of what was used and what was left out is written beside it; `open_pictures` opens both.
+
+    Args:
+        folder: the pictures, in folders inside it too, in the order of their names. If every picture lies in a folder
+            and there are at least two of these, the folder's name is the picture's label.
+        size: of the images in the array, >= 1: one number for squares, or (height, width).
+        file: the .npy file to write; None puts it beside the folder, as in faces-64x64-rgb.npy.
+        channels: 3 for colours, 1 for grey.
+        crop: take the middle part of each picture that has the shape of `size`. Without it the whole picture is
+            scaled, which squeezes one of another shape; a warning says how many there were.
+        background: what shows where a picture is transparent: a colour's name, "#808080", or (128, 128, 128).
+        skip_broken: leave pictures out that cannot be read. Without it, the error names them all.
+        watch: what the pictures pass through on their way; `watch=tqdm.tqdm` shows a bar.
+
+    Returns:
+        The file: an array (N, channels, height, width) of uint8. Values of 16 bits are scaled to 8; pictures stand
+        upright, as the camera says; of those that move, the first frame is taken.
+
+    Raises:
+        FileNotFoundError: no such folder, or none for the file. ValueError: no pictures in it, broken ones (those with
+        32 bits a channel are counted here), or another size, channels, background or ending. ImportError: Pillow is
+        not installed.
+    """
+    height, width = _size(size)
+    if channels not in (1, 3):
+        fail(ValueError, "channels", "1 or 3", f"{channels!r}")
+    colour, folder = read_colour("background", background), Path(os.path.abspath(folder))
+    file = folder.parent / _default_name(folder, height, width, channels, crop, colour) if file is None else Path(file)
+    if file.suffix != ".npy":
+        fail(ValueError, "file", "a name that ends in .npy", f"{file.name!r}")
+    if not file.parent.is_dir():
+        fail(FileNotFoundError, "file", "a name in an existing folder", f"{str(file)!r}")
+    paths, skipped = _pictures(folder, {Path(os.path.abspath(own)) for own in (file, _list_beside(file))})
+    names, broken, squeezed = [], {}, 0
+    with open_whole(file) as array:
+        _write_header(array, (0, channels, height, width))
+        for path in watch(paths):
+            name = path.relative_to(folder).as_posix()
+            try:
+                whole = read_picture(path, colour)
+            except ValueError as error:
+                broken[name] = str(error)
+                continue
+            row, changed = scale_picture(whole, height, width, channels, crop=crop)
+            array.write(row.tobytes())
+            names.append(name)
+            squeezed += changed
+        if broken and (not skip_broken or not names):
+            reasons = [f"{name!r} ({reason})" for name, reason in broken.items()]
+            advice = "mend or remove them" + ("" if skip_broken else ", or pass skip_broken=True")
+            fail(ValueError, "folder", "pictures that can be read", f"{len(broken)} broken: {_some(reasons)}", advice)
+        array.seek(0)
+        _write_header(array, (len(names), channels, height, width))
+    labels, words = _labels(names)
+    listed = {"names": names, "labels": labels, "words": words, "skipped": skipped | broken, "squeezed": squeezed}
+    write_whole(_list_beside(file), (json.dumps(listed, indent=1) + "\n").encode())
+    if skipped or broken:
+        warnings.warn(f"folder: {len(skipped | broken)} files left out: {_some([*skipped, *broken])}", stacklevel=2)
+    if squeezed:
+        line = f"folder: {squeezed} of {len(names)} pictures have another shape than {height}x{width} and were squeezed"
+        warnings.warn(f"{line}; crop=True takes the middle of each instead", stacklevel=2)
+    return file
+
+
+def open_pictures(file: str | Path) -> Pictures:
+    """Open what `images_from_folder` wrote: the array, which stays on the disk, and the list beside it.
+
+    Raises:
+        FileNotFoundError: one of them is not there. ValueError: they do not belong together.
+    """
+    file = Path(file)
+    for path in (file, _list_beside(file)):
+        if not path.is_file():
+            fail(FileNotFoundError, "file", "an array of images_from_folder, and its list", f"no {str(path)!r}")
+    images, listed = np.load(file, mmap_mode="r"), json.loads(_list_beside(file).read_text(encoding="utf8"))
+    if len(images) != len(listed["names"]):
+        got = f"{len(images)} images and a list of {len(listed['names'])}"
+        fail(ValueError, "file", "an array and its list", got, "call images_from_folder again")
+    labels = None if listed["labels"] is None else torch.tensor(listed["labels"])
+    return Pictures(images, labels, tuple(listed["words"]), tuple(listed["names"]), listed["skipped"])
+
+
+def _size(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width."""
+    try:
+        height, width = (size, size) if not isinstance(size, Sequence) else size
+    except ValueError:
+        fail(ValueError, "size", "a whole number, or (height, width)", f"{size!r}")
+    return check_whole("size", height, 1), check_whole("size", width, 1)
+
+
+def _default_name(folder: Path, height: int, width: int, channels: int, crop: bool, colour: tuple) -> str:
+    """What tells one array of a folder from another."""
+    parts = [folder.name, f"{height}x{width}", "rgb" if channels == 3 else "grey"]
+    parts += ["crop"] * crop + ["on-" + bytes(colour).hex()] * (colour != (255, 255, 255))
+    return "-".join(filter(None, parts)) + ".npy"
+
+
+def _list_beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _write_header(array: io.BufferedWriter, shape: tuple[int, ...]) -> None:
+    """What a .npy file begins with. NumPy leaves room in it for any number of rows."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(array, header)
+
+
+def _pictures(folder: Path, own: set[Path]) -> tuple[list[Path], dict[str, str]]:
+    """The files to read, in order, and the visible ones that are no pictures."""
+    if not folder.is_dir():
+        fail(FileNotFoundError, "folder", "an existing folder", f"{str(folder)!r}")
+    pictures, skipped = [], {}
+    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).parts):
+        parts = path.relative_to(folder).parts
+        if path.is_dir() or path in own or any(part.startswith(".") for part in parts):
+            continue
+        if path.suffix.lower() in ENDINGS:
+            pictures.append(path)
+        else:
+            skipped["/".join(parts)] = "its name does not end as a picture's"
+    if not pictures:
+        fail(ValueError, "folder", f"pictures ({', '.join(ENDINGS)})", f"none in {str(folder)!r}")
+    return pictures, skipped
+
+
+def _labels(names: list[str]) -> tuple[list[int] | None, list[str]]:
+    """The number of each picture's folder, and the names of the folders."""
+    folders = [name.partition("/")[0] if "/" in name else "" for name in names]
+    words = sorted(set(folders))
+    if len(words) < 2 or "" in words:
+        return None, []
+    return [words.index(each) for each in folders], words
+
+
+def _some(names: list[str], most: int = 20) -> str:
+    """The names, or the first of very many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def read_picture(path: Path, background: tuple[int, int, int]) -> "Image":
+    """A picture in mode RGB; of one that moves or has several pages, the first.
+
+    The orientation that a camera wrote down (EXIF tag 274) is applied. What is transparent shows the background.
+
+    Args:
+        path: of a file that Pillow can read.
+        background: red, green and blue, 0..255 each.
+
+    Raises:
+        ValueError: it cannot be read, or its values have no known range; the line says why.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            kind = picture.format
+            return flatten(ImageOps.exif_transpose(picture), background, sixteen=kind in WHOLE)
+    except Exception as error:  # Pillow's decoders raise nearly anything when they meet damaged bytes
+        reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip()
+        raise ValueError(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def flatten(picture: "Image", background: tuple[int, int, int], *, sixteen: bool = False) -> "Image":
+    """A picture of any Pillow mode in mode RGB.
+
+    Modes of 16 bits (I;16, I;16B, ...) are scaled, 65535 to 255. Modes of 32 bits (I and F) are refused, because
+    nothing in them says which value is white.
+
+    Args:
+        picture: of any mode.
+        background: what shows where it is transparent.
+        sixteen: its mode may be I; its values are 0..65535 then.
+
+    Raises:
+        ValueError: mode F, or mode I with other values.
+    """
+    from PIL import Image
+
+    transparent = picture.info.get("transparency")
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and sixteen):
+        values = np.asarray(picture).astype(np.int64)
+        grey = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        if isinstance(transparent, int):  # one value of all 65,536 is see-through
+            grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        picture, transparent = grey, None
+    if picture.mode in ("I", "F"):
+        raise ValueError(
+            f"32 bits a channel (mode {picture.mode}), of which no one knows the range; save it with 8 or 16"
+        )
+    if picture.mode in ("La", "RGBa"):  # colours that were multiplied by alpha beforehand
+        picture = picture.convert(picture.mode.upper())
+    if picture.mode in ("LA", "P", "PA", "RGBA") or transparent is not None:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
+    return picture.convert("RGB")
+
+
+def scale_picture(
+    picture: "Image", height: int, width: int, channels: int, *, crop: bool
+) -> tuple[UInt8[np.ndarray, "C H W"], bool]:
+    """A picture of mode RGB as an array, and whether its shape had to be changed for that.
+
+    Args:
+        picture: of any size.
+        height, width: of the array.
+        channels: 3 for colours, 1 for grey.
+        crop: take the largest middle part that has the shape of the array; without it, the whole picture.
+    """
+    from PIL import Image
+
+    if crop:
+        unit = min(picture.width / width, picture.height / height)
+        size = [max(1, round(unit * length)) for length in (width, height)]
+        left, top = ((whole - part) // 2 for whole, part in zip(picture.size, size, strict=True))
+        picture = picture.crop((left, top, left + size[0], top + size[1]))
+    squeezed = abs(picture.width * height / (picture.height * width) - 1) > SQUEEZED
+    small = picture.convert("RGB" if channels == 3 else "L").resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(small).reshape(height, width, channels).transpose(2, 0, 1), squeezed and not crop
+
+
+def read_colour(argument: str, colour: str | tuple[int, int, int]) -> tuple[int, int, int]:
+    """Red, green and blue of a colour that is named as in HTML ("white", "#808080") or given by its numbers.
+
+    Raises:
+        ValueError: no such colour. ImportError: Pillow is not installed.
+    """
+    try:
+        from PIL import ImageColor
+    except ImportError as error:
+        raise ImportError("pictures are read by Pillow: pip install 'ddpm-lite[data]'") from error
+    try:
+        found = ImageColor.getrgb(colour) if isinstance(colour, str) else tuple(int(value) for value in colour)
+    except (ValueError, TypeError):
+        found = ()
+    if len(found) != 3 or not all(0 <= value <= 255 for value in found):
+        fail(ValueError, argument, 'a colour such as "white", "#808080" or (255, 255, 255)', f"{colour!r}")
+    return found
