@@ -311,7 +311,7 @@ def test_what_is_hidden_is_passed_over_in_silence_and_the_rest_by_name(tmp_path)
     (tmp_path / "faces" / "notes.txt").write_text("red")
     (tmp_path / "faces" / "g.heic").write_bytes(b"?")
     (tmp_path / "faces" / "folder.png").mkdir()  # not a file
-    with pytest.warns(UserWarning, match="folder: 2 files left out: g.heic, notes.txt"):
+    with pytest.warns(UserWarning, match="folder: 2 left out: g.heic, notes.txt"):
         path = images_from_folder(tmp_path / "faces", 8)
     assert list(open_pictures(path).skipped) == ["g.heic", "notes.txt"]
 
@@ -341,7 +341,7 @@ def test_broken_pictures_are_named_all_at_once_or_left_out(tmp_path):
     assert str(tmp_path) not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before  # no half of an array
-    with pytest.warns(UserWarning, match="4 files left out: cut.png, empty.jpg, nowhere.png, other/text.gif"):
+    with pytest.warns(UserWarning, match="4 left out: cut.png, empty.jpg, nowhere.png, other/text.gif"):
         path = images_from_folder(tmp_path / "faces", 8, skip_broken=True)
     images, _, _, names, skipped = open_pictures(path)
     assert names == ("good.png", "other/good.png")

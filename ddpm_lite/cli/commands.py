@@ -4,6 +4,7 @@ Examples:
 
     python -m ddpm_lite train digits --out runs/digits
     python -m ddpm_lite sample runs/digits --label 3 7 --out grid.png
+    python -m ddpm_lite train shapes --size 32
     python -m ddpm_lite sample digits-by-label --label 3 --steps 50 --sampler ddim --out grid.png
     python -m ddpm_lite export-page digits --out digits.js
     python -m ddpm_lite evaluate digits-by-label --count 500 --out digits-by-label.json
@@ -24,7 +25,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -33,8 +34,20 @@ import numpy as np
 import torch
 
 from ddpm_lite._check import check_real, check_whole, fail
-from ddpm_lite.cli.options import MODULE, Doctor, Evaluate, ExportPage, Sample, Train, Verify, parsed, program
+from ddpm_lite.cli.options import (
+    MODULE,
+    Doctor,
+    Evaluate,
+    ExportPage,
+    Sample,
+    Train,
+    TrainFolder,
+    Verify,
+    parsed,
+    program,
+)
 from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.data import images_from_folder, open_pictures
 from ddpm_lite.files import weights
 from ddpm_lite.files.diffusers import from_pretrained
 from ddpm_lite.pixels import to_bytes
@@ -76,18 +89,23 @@ def _say(text: str) -> None:
 
 
 def _train(asked: Train) -> int:
-    preset, accelerator = PRESETS[asked.preset], _accelerator(asked)
+    accelerator = _accelerator(asked)
     device = _device(asked.device) if accelerator is None else accelerator.device
     main = accelerator is None or accelerator.is_main_process
     with contextlib.nullcontext() if accelerator is None else accelerator.main_process_first():
-        images, labels = preset.load(asked.data)  # one process downloads, the others find it there
+        # One process downloads, or makes an array of pictures; the others find it there.
+        if isinstance(asked, TrainFolder):
+            asked, images, labels, words = _pictures(asked, main)
+        else:
+            words = PRESETS[asked.preset].words
+            images, labels = PRESETS[asked.preset].load(asked.data)
     channels, size = images.shape[1:3]
     for field, value in (("in_channels", channels), ("sample_size", size)):
         if getattr(asked.unet, field) != value:
             flag = f"--unet.{field.replace('_', '-')}"
             fail(ValueError, flag, f"{value}, as the images of {asked.preset} have it", f"{getattr(asked.unet, field)}")
     torch.manual_seed(asked.config.seed)
-    model = network(asked.unet, len(preset.words), asked.tokens).to(device)
+    model = network(asked.unet, len(words), asked.tokens).to(device)
     labelled = {"labels": labels, "none": model.none} if isinstance(model, ConditionalUNet) else {}
     if main:
         parameters = sum(p.numel() for p in model.parameters())
@@ -95,7 +113,7 @@ def _train(asked: Train) -> int:
 
     def note(state: TrainState) -> None:
         if main and not (asked.out / "preset.json").exists():
-            text = json.dumps({"preset": asked.preset, "words": preset.words}) + "\n"
+            text = json.dumps({"preset": asked.preset, "words": words}) + "\n"
             weights.write_whole(asked.out / "preset.json", text.encode())
 
     options = {"accelerator": accelerator, "every": asked.every, "tensorboard": asked.tensorboard, "on_step": note}
@@ -105,6 +123,24 @@ def _train(asked: Train) -> int:
         print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
         print(f"{program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
     return 0
+
+
+def _pictures(asked: TrainFolder, main: bool) -> tuple[TrainFolder, np.ndarray, torch.Tensor | None, tuple[str, ...]]:
+    """What was asked, now that the pictures are known; the pictures, their labels, and what these are called."""
+    name = Path(os.path.abspath(asked.folder)).name
+    out = Path("runs") / name if asked.out is None else asked.out
+    file = out / "pictures.npy"
+    if main:
+        out.mkdir(parents=True, exist_ok=True)
+        options = {"crop": asked.crop, "background": asked.background, "skip_broken": asked.skip_broken}
+        options |= {"channels": 1 if asked.grey else 3, "watch": lambda paths: _watched(iter(paths), len(paths))}
+        images_from_folder(asked.folder, asked.size, file=file, **options)
+    images, labels, words, *_ = open_pictures(file)
+    told = {} if words else {"context_dim": None}
+    unet = replace(asked.unet, sample_size=asked.size, in_channels=images.shape[1], **told)
+    if main:
+        print(f"labels: {', '.join(words)}" if words else "no labels: the pictures do not lie in two folders or more")
+    return replace(asked, preset=name, out=out, unet=unet), images, labels, words
 
 
 def _accelerator(asked: Train):
@@ -203,12 +239,14 @@ def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple
     count = model.encoder.labels
     if asked == ("all",):
         return list(range(count))
-    known = {str(number): number for number in range(count)} | {word: i for i, word in enumerate(words[:count])}
+    named = list(enumerate(words[:count]))  # a word as it is written comes before one in small letters
+    known = {str(number): number for number in range(count)}
+    known |= {word.lower(): i for i, word in named} | {word: i for i, word in named}
     for label in asked:
-        if label.lower() not in known:
-            named = f" or one of {', '.join(words)}" if words and not words[0].isdigit() else ""
-            fail(ValueError, "--label", f"all, a number in 0..{count - 1}{named}", f"{label!r}")
-    return [known[label.lower()] for label in asked]
+        if not {label, label.lower()} & known.keys():
+            choice = f" or one of {', '.join(words)}" if words and not words[0].isdigit() else ""
+            fail(ValueError, "--label", f"all, a number in 0..{count - 1}{choice}", f"{label!r}")
+    return [known[label if label in known else label.lower()] for label in asked]
 
 
 def _watched(states: Iterator, total: int) -> Iterator:
@@ -320,7 +358,8 @@ def _verify(asked: Verify) -> int:
     return 0 if found and not any(found.values()) else 1
 
 
-RUN = {Train: _train, Sample: _sample, Evaluate: _evaluate, ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
+RUN = {Train: _train, TrainFolder: _train, Sample: _sample, Evaluate: _evaluate}
+RUN |= {ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
 
 
 def start() -> NoReturn:

@@ -7,14 +7,14 @@ import contextlib
 import io
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Union
 
 import tyro
 from tyro.conf import Positional, Suppress, subcommand
 
-from ddpm_lite.runs.presets import PRESETS, TOKENS
+from ddpm_lite.runs.presets import FOLDER_CONFIG, FOLDER_UNET, PRESETS, TOKENS
 from ddpm_lite.trainer import TrainConfig
 from ddpm_lite.unet import UNetConfig
 
@@ -49,6 +49,37 @@ class Train:
     tokens: int = TOKENS
     device: str = "auto"
     tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class TrainFolder(Train):
+    """Train a network on a folder of your own pictures.
+
+    If they lie in two folders or more inside it, the names of these are the labels, and `sample ... --label NAME` asks
+    for one. The same command again goes on with the run, as long as the pictures are the same.
+
+    Args:
+        folder: the pictures, in folders inside it too.
+        size: height and width that the pictures are scaled to; the U-Net halves it at each level but the last.
+        grey: one channel instead of three.
+        crop: take the middle square of each picture; without it, one that is not square is squeezed.
+        background: the colour that shows where a picture is transparent.
+        skip_broken: leave out pictures that cannot be read, with a warning that names them.
+        out: the run's folder; runs/ and the name of the pictures' folder if it is not given.
+    """
+
+    preset: Suppress[str] = "folder"
+    config: TrainConfig = FOLDER_CONFIG
+    unet: UNetConfig = FOLDER_UNET
+    out: Path | None = None
+    every: int = 500
+    data: Suppress[None] = None
+    folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")] = field(kw_only=True)
+    size: int = FOLDER_UNET.sample_size
+    grey: bool = False
+    crop: bool = False
+    background: str = "white"
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +201,8 @@ def commands() -> object:
         ]
         for name, p in PRESETS.items()
     )
+    about = "Your own pictures; `train FOLDER` is short for `train folder FOLDER`."
+    trains += (Annotated[TrainFolder, subcommand("folder", description=about)],)
     others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
     train = Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")]  # noqa: UP007
     return Union[train, *(Annotated[one, subcommand(name)] for name, one in others.items())]
@@ -185,6 +218,8 @@ def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | Exp
     Raises:
         ValueError: they make no sense; the line is all that is said.
     """
+    if argv[:1] == ["train"] and argv[1:] and argv[1] not in PRESETS and Path(argv[1]).is_dir():
+        argv = ["train", "folder", *argv[1:]]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

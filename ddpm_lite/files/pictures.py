@@ -107,7 +107,8 @@ def images_from_folder(
             squeezed += changed
         if broken and (not skip_broken or not names):
             reasons = [f"{name!r} ({reason})" for name, reason in broken.items()]
-            advice = "mend or remove them" + ("" if skip_broken else ", or pass skip_broken=True")
+            advice = "mend or remove them"
+            advice += "" if skip_broken else ", or leave them out with skip_broken=True (--skip-broken)"
             fail(ValueError, "folder", "pictures that can be read", f"{len(broken)} broken: {_some(reasons)}", advice)
         array.seek(0)
         _write_header(array, (len(names), channels, height, width))
@@ -115,10 +116,10 @@ def images_from_folder(
     listed = {"names": names, "labels": labels, "words": words, "skipped": skipped | broken, "squeezed": squeezed}
     write_whole(_list_beside(file), (json.dumps(listed, indent=1) + "\n").encode())
     if skipped or broken:
-        warnings.warn(f"folder: {len(skipped | broken)} files left out: {_some([*skipped, *broken])}", stacklevel=2)
+        warnings.warn(f"folder: {len(skipped | broken)} left out: {_some([*skipped, *broken])}", stacklevel=2)
     if squeezed:
         line = f"folder: {squeezed} of {len(names)} pictures have another shape than {height}x{width} and were squeezed"
-        warnings.warn(f"{line}; crop=True takes the middle of each instead", stacklevel=2)
+        warnings.warn(f"{line}; crop=True (--crop) takes the middle of each instead", stacklevel=2)
     return file
 
 

@@ -83,6 +83,12 @@ PRESETS = {
     ),
 }
 
+# What `train FOLDER` begins with. Pictures of anything: no flips, and attention on the smallest maps alone.
+FOLDER_UNET = UNetConfig(
+    sample_size=32, in_channels=3, channels=(32, 64, 64), blocks=1, attention_levels=(2,), context_dim=32
+)
+FOLDER_CONFIG = TrainConfig(steps=6000, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.999)
+
 
 def network(config: UNetConfig, labels: int, tokens: int = TOKENS) -> UNet | ConditionalUNet:
     """A new network: a U-Net, and if it has a context_dim, the encoder that tells it labels.
