@@ -249,7 +249,7 @@ WRONG = {
         "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, doctor, verify",
     ),
     "another preset": ("train mnist", "Unrecognized options: mnist; there are: digits, fashion, cifar10"),
-    "no preset": ("train", "Expected one of {digits, fashion, cifar10}"),
+    "no preset": ("train", "Expected one of {digits, fashion, cifar10, folder}"),
     "another option": ("train digits --config.step 5", "--config.step, 5; perhaps you meant --config.steps"),
     "no number": ("train digits --config.steps many", "--config.steps: invalid literal for int() with base 10: 'many'"),
     "steps": ("train digits --config.steps 0", "--config.steps: expected a whole number >= 1, got 0 (int)"),
