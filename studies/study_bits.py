@@ -1,0 +1,120 @@
+"""Measure the variational bound of the shipped networks, term by term, on images that they have never seen.
+
+    python studies/study_bits.py [--folder FOLDER]    (about a quarter of an hour on one free core)
+
+For each t from 1 to 1000 the squared error of the noise is measured on some of the held-out images, in turn; by
+(eq-weighted-noise-loss) that gives the term of t for both variances of a step back. The decoder's term and L_T use all
+the held-out images. Writes book/results/bits.json, in bits per dimension; seed 0. FOLDER is where Fashion-MNIST is.
+"""
+
+import argparse
+import json
+import math
+import time
+
+import torch
+import train_digits
+
+from ddpm_lite import load_pretrained, q_sample
+from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
+from ddpm_lite.data import load_digits, load_fashion_mnist
+from ddpm_lite.process import mean_from_noise
+
+RECORD = train_digits.RESULTS / "bits.json"
+CLOTHES = 1000  # the first ones of the test set
+MODELS = {"digits": (100, 17), "digits-by-label": (100, 17), "fashion": (10, 256)}  # images for each t, grey levels
+
+
+def held_out(name, folder=None):
+    """Images, float32 in [-1, 1], and their labels, or None for a network that asks for none."""
+    if name == "fashion":
+        images, labels = (part[:CLOTHES] for part in load_fashion_mnist("test", folder=folder))
+        return images.float() / 127.5 - 1, labels
+    images, labels = load_digits("test")
+    return images, labels if name == "digits-by-label" else None
+
+
+@torch.no_grad()
+def noise_errors(model, schedule, images, labels, each, generator):
+    """For every t the mean squared error of the noise on `each` images, and its standard error."""
+    found = torch.zeros(2, schedule.T + 1, dtype=torch.float64)
+    for t in range(1, schedule.T + 1):
+        chosen = (torch.arange(each) + t * each) % len(images)
+        x_0, context = images[chosen], None if labels is None else labels[chosen]
+        z = torch.randn(x_0.shape, generator=generator)
+        times = torch.full((each,), t)
+        z_hat = model(q_sample(schedule, x_0, times, z), times, context)
+        errors = (z - z_hat).double().square().flatten(1).mean(1)
+        found[0, t], found[1, t] = errors.mean(), errors.std() / each**0.5
+    return found
+
+
+@torch.no_grad()
+def decoder_bits(model, schedule, images, labels, levels, variance, generator):
+    """L_0 in bits per dimension, one noise for each image (eq-decoder)."""
+    total = 0.0
+    for start in range(0, len(images), 100):
+        x_0 = images[start : start + 100]
+        context = None if labels is None else labels[start : start + 100]
+        times = torch.ones(len(x_0), dtype=torch.long)
+        x_1 = q_sample(schedule, x_0, times, torch.randn(x_0.shape, generator=generator))
+        mean = mean_from_noise(schedule, x_1, times, model(x_1, times, context))
+        total += float(decoder_nll(x_0.double(), mean.double(), variance**0.5, levels).sum())
+    return total / images.numel() / math.log(2)
+
+
+def terms(schedule, errors, variance):
+    """The table of L_{t-1} in bits per dimension; entries 0 and 1 are unused (eq-weighted-noise-loss)."""
+    table = bound_weight(schedule, variance) * errors
+    sigma_2 = getattr(schedule, variance)[2:]
+    table[2:] += gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, sigma_2)
+    table[:2] = 0
+    return table / math.log(2)
+
+
+def bound(schedule, images, errors, decoder, variance):
+    """The three kinds of terms and their sum, with the standard error that the sampled images leave."""
+    middle = terms(schedule, errors[0], variance)
+    weight = bound_weight(schedule, variance)[2:]
+    chance = float((weight * errors[1, 2:]).square().sum().sqrt()) / math.log(2)
+    parts = {
+        "L_T": prior_bits_per_dim(schedule, float(images.double().square().mean())),
+        "middle": float(middle.sum()),
+        "L_0": decoder,
+    }
+    return {name: round(value, 7) for name, value in parts.items()} | {
+        "total": round(sum(parts.values()), 4),
+        "standard_error": round(chance, 4),
+    }
+
+
+def study(name, folder):
+    """One network: its errors by t, and the bound for both variances."""
+    start, (each, levels) = time.perf_counter(), MODELS[name]
+    model, schedule = load_pretrained(name)
+    images, labels = held_out(name, folder)
+    generator = torch.Generator().manual_seed(0)
+    errors = noise_errors(model, schedule, images, labels, each, generator)
+    found = {"images": len(images), "images_each_t": each, "levels": levels}
+    for variance, sigma_2 in {"beta": schedule.beta[1], "beta_tilde": schedule.beta_tilde[2]}.items():
+        decoder = decoder_bits(model, schedule, images, labels, levels, float(sigma_2), generator)
+        found[variance] = bound(schedule, images, errors, decoder, variance)
+        print(name, variance, found[variance], flush=True)
+    found["seconds"] = round(time.perf_counter() - start, 1)
+    found["errors"] = [round(float(value), 6) for value in errors[0, 1:]]
+    return found
+
+
+def main():
+    """Measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", help="where Fashion-MNIST is; by default where the package looks for it")
+    folder = parser.parse_args().folder
+    record = train_digits.circumstances("study_bits.py") | {"seed": 0}
+    record |= {"models": {name: study(name, folder) for name in MODELS}}
+    RECORD.write_text(json.dumps(record) + "\n", encoding="utf8")
+    print(f"wrote {RECORD.relative_to(train_digits.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
