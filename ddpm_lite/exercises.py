@@ -36,7 +36,7 @@ def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> st
             raise _UnusableAnswer(f"{name} raises {_first_line(error)}") from None
         if result is None:
             raise _UnusableAnswer(f"{name} returns None; does it end with a return?")
-        result = _as_tensors(result)
+        result = _as_tensors(tuple(result) if outputs > 1 and isinstance(result, list) else result)
         if outputs > 1 and not (isinstance(result, tuple | list | Tensor) and _length(result) == outputs):
             raise _UnusableAnswer(f"{name} should return {outputs} values, as in `return a, b`, got {_show(result)}")
 

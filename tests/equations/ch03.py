@@ -3,7 +3,7 @@
 import torch
 
 from ddpm_lite import linear_schedule, posterior
-from equations.checks import by_hand, gaussian, identity, matches
+from equations.checks import by_hand, equivalent, gaussian, identity, matches
 
 MU, F, C = r"\tilde{\mu}_t", "f(x_{t-1})", "C(x_t, x_0)"
 POSTERIOR = r"q(x_{t-1} \mid x_t, x_0)"
@@ -91,6 +91,44 @@ def over_images():
         torch.testing.assert_close(averaged[None], log_normal(x_prev, mean, variance).exp())
 
 
+def two_images(s, v):
+    """x_0 = -1 or 1: their weights given x_t, and the means and the variance of x_{t-1} for each, by precisions."""
+    before, now = s.alpha_bar[v.t - 1], s.alpha_bar[v.t]
+    weight = torch.stack([log_normal(v.x_t, sign * column(now.sqrt()), column(1 - now)) for sign in (-1, 1)])
+    variance = column(1 / (s.alpha[v.t] / s.beta[v.t] + 1 / (1 - before)))
+    step = column(s.alpha[v.t].sqrt() / s.beta[v.t]) * v.x_t
+    means = torch.stack([variance * (step + sign * column(before.sqrt() / (1 - before))) for sign in (-1, 1)])
+    return weight.softmax(0), means, variance
+
+
+def image_mean(s, v):
+    weight, _, _ = two_images(s, v)
+    return weight[1] - weight[0]
+
+
+def image_variance(s, v):
+    weight, _, _ = two_images(s, v)
+    return 4 * weight[0] * weight[1]
+
+
+def back_mean(s, v):
+    weight, means, _ = two_images(s, v)
+    return (weight * means).sum(0)
+
+
+def from_image(s, v):
+    """The part of the variance of x_{t-1} that comes from not knowing the image."""
+    weight, means, _ = two_images(s, v)
+    return weight[0] * weight[1] * (means[1] - means[0]) ** 2
+
+
+def back_variance(s, v):
+    return two_images(s, v)[2] + from_image(s, v)
+
+
+# A u of mean 0, variance a and kurtosis 15: a shifted square.
+SQUARE = {"u": r"\sqrt{\frac{a}{2}} \left(z''^2 - 1\right)", r"\kappa": "15"}
+
 CHECKS = [
     identity(
         "eq-reverse-bayes",
@@ -161,6 +199,36 @@ CHECKS = [
     matches("eq-two-witnesses", MU, mu_tilde, first=2),
     matches("eq-rest-closed", C, rest, where={MU: mu_tilde}, first=2),
     identity("eq-front-factor", first=2),
+    # the way back when the image is not known
+    matches(
+        "eq-reverse-sum",
+        "x_{t-1}",
+        lambda s, v: mu_tilde(s, v) + column(s.beta_tilde[v.t].sqrt()) * v("z'"),
+    ),
+    matches(
+        "eq-reverse-mean",
+        r"\mathbb{E}[x_{t-1} \mid x_t]",
+        back_mean,
+        where={r"\mathbb{E}[x_0 \mid x_t]": image_mean},
+        first=2,
+    ),
+    matches(
+        "eq-reverse-variance",
+        r"\operatorname{Var}(x_{t-1} \mid x_t)",
+        back_variance,
+        where={r"\operatorname{Var}(x_0 \mid x_t)": image_variance},
+        first=2,
+    ),
+    identity("eq-reverse-share", first=2),
+    matches(
+        "eq-reverse-ratio",
+        "r_t",
+        lambda s, v: from_image(s, v) / two_images(s, v)[2],
+        where={r"\operatorname{Var}(x_0 \mid x_t)": image_variance},
+        first=2,
+    ),
+    identity("eq-fourth-of-sum", where=SQUARE, positive=["a", "b"], pixels=1),
+    identity("eq-reverse-kurtosis", where=SQUARE | {"r": r"\frac{a}{b}"}, positive=["a", "b"], pixels=1),
     # both ends
     identity("eq-first-variance"),
     identity(
@@ -171,4 +239,9 @@ CHECKS = [
     # two checks
     identity("eq-consistent-mean"),
     identity("eq-consistent-variance"),
+]
+
+EQUIVALENT = [
+    equivalent("eq-fourth-of-sum", "+ -> -, 1st", "z' and -z' have the same distribution"),
+    equivalent("eq-reverse-kurtosis", "+ -> -, 1st", "z' and -z' have the same distribution"),
 ]
