@@ -4,13 +4,12 @@ Pillow reads the files. Its `convert` alone would cut 16 bits off at 255, show t
 picture is transparent, and leave a photograph lying on its side; `read_picture` mends that.
 """
 
-import io
 import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -161,7 +160,7 @@ def _list_beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def _write_header(array: io.BufferedWriter, shape: tuple[int, ...]) -> None:
+def _write_header(array: BinaryIO, shape: tuple[int, ...]) -> None:
     """What a .npy file begins with. NumPy leaves room in it for any number of rows."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(array, header)
