@@ -83,6 +83,21 @@ def main(argv: list[str] | None = None) -> int:
         return 2 if wrong_value else 1
 
 
+def _leave_busy_cores() -> None:
+    """On a machine that does other work, use as many threads as cores are free, unless $OMP_NUM_THREADS says how many.
+
+    OpenMP's threads spin while they wait for each other. Where one of them has lost its core, the rest waste theirs.
+    """
+    if "OMP_NUM_THREADS" in os.environ or not hasattr(os, "getloadavg"):
+        return
+    busy = os.getloadavg()[0]  # the mean of a minute; on Linux also what runs now, but for this program
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        busy = min(busy, int(Path("/proc/loadavg").read_text().split()[3].split("/")[0]) - 1)
+    cores = torch.get_num_threads()
+    if (free := max(1, round(cores - busy))) < cores:
+        torch.set_num_threads(free)
+
+
 def _say(text: str) -> None:
     """One line for people, whatever it holds."""
     print(" ".join(text.split()), file=sys.stderr, flush=True)
@@ -366,4 +381,5 @@ def start() -> NoReturn:
     """What `python -m ddpm_lite` and `ddpm-lite` run."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it is not where a program replaced it; on Windows it may be None
         sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
+    _leave_busy_cores()
     sys.exit(main())

@@ -154,6 +154,35 @@ def test_ctrl_c_writes_a_checkpoint_and_a_line(tmp_path):
     assert re.fullmatch(r"stopped after step (\d+); step-0*\1 is written, and fit goes on from there\n", err), err
 
 
+@pytest.mark.parametrize(
+    ("minute", "now", "set_to"),
+    [(0.1, 5, None), (8.0, 1, None), (1.2, 3, 3), (9.0, 9, 1), (2.9, None, 1)],
+    ids=["just begun", "just over", "one core is taken", "all are", "no /proc"],
+)
+def test_on_a_busy_machine_as_many_threads_as_cores_are_free(minute, now, set_to, monkeypatch):
+    """Four cores; `now` counts what runs at this moment, this program included."""
+    chosen = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "getloadavg", lambda: (minute, 0, 0), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    read_text = Path.read_text
+
+    def pretend(path, *rest, **options):
+        if str(path) != "/proc/loadavg":
+            return read_text(path, *rest, **options)
+        if now is None:
+            raise FileNotFoundError
+        return f"{minute} 0.00 0.00 {now}/300 4711\n"
+
+    monkeypatch.setattr(Path, "read_text", pretend)
+    cli._leave_busy_cores()
+    assert chosen == ([] if set_to is None else [set_to])
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    cli._leave_busy_cores()
+    assert len(chosen) <= 1
+
+
 # Sampling
 
 
