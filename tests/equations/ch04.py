@@ -49,6 +49,23 @@ def mean_noise(s, v):
     return blobs(s)(v.x_t, v.t)
 
 
+def mean_image(s, v):
+    """E[x_0 | x_t] of the mixture: each blob's own estimate by regression, weighed by Bayes' rule."""
+    means, stds, weights = (
+        torch.tensor(values, dtype=torch.float32).double()  # as `blobs` stores them
+        for values in ([[-0.8, 0.3, 0.1], [0.6, -0.2, 0.9]], [0.3, 0.5], [0.4, 0.6])
+    )
+    signal, noise = s.alpha_bar[v.t].sqrt()[:, None], s.one_minus_alpha_bar[v.t][:, None]
+    logs, images = [], []
+    for mean, std, weight in zip(means, stds, weights, strict=True):
+        variance = signal**2 * std**2 + noise
+        off = v.x_t - signal * mean
+        logs.append(weight.log() - (off**2 / variance + variance.log()).sum(1) / 2)
+        images.append(mean + signal * std**2 / variance * off)
+    shares = torch.stack(logs).softmax(0)[..., None]
+    return (shares * torch.stack(images)).sum(0)
+
+
 def score_average():
     """Each line of eq-score-average, for a density of one pixel, as sums over a fine grid of x_0."""
     s = linear_schedule()
@@ -121,6 +138,13 @@ CHECKS = [
         r"\nabla_{x_t} \log q(x_t)",
         score_by_autograd,
         where={r"\mathbb{E}[z \mid x_t]": mean_noise},
+    ),
+    matches(
+        "eq-tweedie",
+        r"\mathbb{E}[x_0 \mid x_t]",
+        mean_image,
+        where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\nabla_{x_t} \log q(x_t)": score_by_autograd},
+        last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
     matches("eq-v", "v", lambda s, v: velocity(s, v.x_0, v.t, v.z)),
     identity("eq-turn-back-x0", given=["eq-forward-closed", "eq-v"]),
