@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import shutil
-import subprocess
 from base64 import b64decode
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import playwright
 import pytest
 import torch
+from javascript import run_module
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,27 +23,13 @@ from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz import export_page as exporter
 from ddpm_lite.viz.export_page import checksum, export_page, halved, text_of
 from ddpm_lite.viz.noise import normals
-from ddpm_lite.viz.widgets.base import STATIC
 
 SHIPPED = ("digits", "digits-by-label")
-ENGINE = STATIC / "live" / "unet.js"
-RUN = """
-const engine = new Function(require("fs").readFileSync(process.argv[1], "utf8") + "; return engine();")();
-const given = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const answer = new Function("engine", "given", given.code)(engine, given);
-console.log(JSON.stringify(answer, (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value)));
-"""
 
 
 def node(code, **given):
-    """What a function body in JavaScript returns, with `engine` and `given` at hand."""
-    bundled = Path(playwright.__file__).parent / "driver" / "node"  # playwright brings one along
-    program = str(bundled) if bundled.is_file() else shutil.which("node")
-    done = subprocess.run(
-        [program, "-e", RUN, str(ENGINE)], input=json.dumps({"code": code} | given), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """What a function body in JavaScript returns, with the page's `engine` and `given` at hand."""
+    return run_module(["science.js", "unet.js"], f"const engine = modules; const given = {json.dumps(given)};", code)
 
 
 def file_of(script):
@@ -183,7 +166,7 @@ def both_walk(shipped, name, labels, **options):
     keep = [0, options["steps"] // 2, options["steps"]]
     code = """const net = engine.network(given.file);
     return given.labels.map((label) => {
-      const frames = [...engine.walk(net, {...given.options, label})];
+      const frames = [...engine.drawing(net, {...given.options, label})];
       return given.keep.map((k) => [frames[k].t, frames[k].x]);
     });"""
     found = node(code, file=file, labels=labels, options=options, keep=keep)
@@ -235,7 +218,7 @@ def test_a_thousand_steps_end_alike(name, labels, options, shipped):
 def test_frames_hold_what_the_network_has_in_mind(shipped):
     model, schedule, file = shipped["digits-by-label"]
     code = """const net = engine.network(given.file);
-    return [...engine.walk(net, {steps: 4, seed: 2, label: 6, clip: false})];"""
+    return [...engine.drawing(net, {steps: 4, seed: 2, label: 6, clip: false})];"""
     frames = node(code, file=file)
     assert [frame["t"] for frame in frames] == [1000, 750, 500, 250, 0]
     assert frames[0]["x"] == normals(2, 64).tolist()

@@ -138,7 +138,7 @@ def test_page_draws_numpys_histogram_and_curve(stand):
     for rule in (0, 1, 2):
         widget.schedule_number = rule
         page.set(schedule_number=rule)
-        share, t = widget.alpha_bar()[1:], np.arange(1, 1001)
+        share, t = widget.schedule().alpha_bar[1:].numpy(), np.arange(1, 1001)
         expected = plotted((t, share / (1 - share)), (0, 1000), (1e-9, 1e5), log=True)
         np.testing.assert_allclose(page.curve(".dw-line.dw-2:not(.dw-dash)"), expected, atol=0.051)
         np.testing.assert_allclose(corners(page.page.locator(".dw-marker")).mean(axis=0), expected[499], atol=0.051)

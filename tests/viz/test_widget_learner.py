@@ -3,48 +3,39 @@
 import itertools
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
-import playwright
 import pytest
 import torch
+from javascript import run_module
 from plane_network import PlaneNetwork, draw_step, train_plane
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.viz.widgets import Learner
-from ddpm_lite.viz.widgets.base import STATIC
 from ddpm_lite.viz.widgets.learner import STEPS
 
 DISTANCE = "samples' distance from the data:"
 RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / "learner.safetensors"
 
-# What the page makes of a widget's data, and helpers; before it stands mlp.js.
+# What the page makes of a widget's data, and helpers.
 SETUP = """
-const table = (beta) => {
-  let product = 1;
-  return Float64Array.from(beta, (b) => (product *= 1 - b));
-};
+const { apart, blobs, energy, gaussians, keyed, learner, respace, schedule, walk } = modules;
 const { beta, centres, deviation, seed, steps } = GIVEN;
-const bar = table(beta), data = blobs(centres, deviation, bar);
+const full = schedule(Float64Array.from(beta)), bar = full.alphaBar, data = blobs(centres, deviation, bar);
 const student = learner({ bar, data, seed, steps });
-const end = (states) => {
-  for (;;) {
-    const { done, value } = states.next();
-    if (done) return value;
-  }
+// n points from the stream of a seed, in some steps of a sampler
+const drawn = (ask, sampler, steps, n, seed) => {
+  const uniform = keyed(seed, 2), noise = (i, t) => gaussians(uniform, 2 * n * t + i - (i % 2))[i % 2];
+  const start = Float64Array.from({ length: 2 * n }, (_, i) => noise(i, 0));
+  return [...walk(ask, steps < full.T ? respace(full, steps) : full, start, noise, { sampler, clip: false })].at(-1).x;
 };
-const show = (value) => console.log(JSON.stringify(value, (_, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v)));
 """
 
 
 def node(widget, code):
-    """What `show` says in node, after mlp.js and SETUP."""
-    bundled = Path(playwright.__file__).parent / "driver" / "node"
-    program = str(bundled) if bundled.is_file() else shutil.which("node")
+    """What a function body in JavaScript returns, after SETUP."""
     mixture = widget.mixture()
     given = {
         "beta": mixture.schedule.beta.tolist(),
@@ -53,10 +44,7 @@ def node(widget, code):
         "seed": widget.seed,
         "steps": widget.steps,
     }
-    source = (STATIC / "live" / "mlp.js").read_text(encoding="utf8") + SETUP.replace("GIVEN", json.dumps(given)) + code
-    done = subprocess.run([program, "-"], input=source, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return run_module(["science.js", "mlp.js"], SETUP.replace("GIVEN", json.dumps(given)), code)
 
 
 def torch_weights(network):
@@ -68,7 +56,7 @@ def test_first_weights_and_draws_are_the_pages():
     widget = Learner("mixture", seed=3)
     weights, x, times, z = node(
         widget,
-        "const first = student.weights.slice(); student.learn(); show([first, student.x, student.times, student.z]);",
+        "const first = student.weights.slice(); student.learn(); return [first, student.x, student.times, student.z];",
     )
     np.testing.assert_allclose(torch_weights(PlaneNetwork(3)).detach(), weights, atol=1e-12)
     x_0, t, noise = draw_step(widget, 0)
@@ -90,7 +78,7 @@ def test_backpropagation_is_autograds():
     code = f"""student.learn();
     student.weights.set({torch_weights(network).tolist()});
     const loss = student.grade();
-    show([loss, student.gradient]);"""
+    return [loss, student.gradient];"""
     found, gradient = node(widget, code)
     assert found == pytest.approx(float(loss.detach()), rel=1e-9)
     right = torch.cat(layers).numpy()
@@ -102,7 +90,7 @@ def test_backpropagation_is_autograds():
 def test_backpropagation_is_the_slope_of_the_loss():
     """Central differences in the page's own loss, along a random direction and at single weights."""
     code = """for (let i = 0; i < 20; i++) student.learn();
-    const { weights } = student, uniform = stream(0, 6), h = 1e-5;
+    const { weights } = student, uniform = keyed(0, 6), h = 1e-5;
     student.grade();
     const gradient = student.gradient.slice(), found = [];
     const slope = (way) => {
@@ -112,7 +100,7 @@ def test_backpropagation_is_the_slope_of_the_loss():
         way.forEach((value, i) => (weights[i] -= sign * h * value));
         return loss;
       });
-      return (up - down) / (2 * h);
+      return up - down) / (2 * h;
     };
     for (let i = 0; i < 12; i++) {
       const way = new Float64Array(weights.length);
@@ -120,7 +108,7 @@ def test_backpropagation_is_the_slope_of_the_loss():
       else way[Math.floor(way.length * uniform(i))] = 1;
       found.push([slope(way), way.reduce((sum, value, j) => sum + value * gradient[j], 0)]);
     }
-    show(found);"""
+    return found;"""
     for slope, product in node(Learner("ring"), code):
         assert product == pytest.approx(slope, rel=1e-4, abs=1e-8)
 
@@ -129,9 +117,9 @@ def test_the_page_trains_as_torch_does():
     """Twelve steps of Adam with its warm-up, and the running average."""
     widget = Learner("spiral", seed=1)
     steps = list(itertools.islice(train_plane(widget), 12))
-    code = (
-        "const losses = []; for (let i = 0; i < 12; i++) losses.push(student.learn()); show([losses, student.average]);"
-    )
+    code = """const losses = [];
+    for (let i = 0; i < 12; i++) losses.push(student.learn());
+    return [losses, student.average];"""
     losses, average = node(widget, code)
     np.testing.assert_allclose(losses, [loss for _, loss, _ in steps], rtol=1e-6)
     np.testing.assert_allclose(average, torch_weights(steps[-1][2]).detach(), atol=1e-6)
@@ -142,14 +130,14 @@ def test_exact_arrows_are_the_oracles(data):
     widget = Learner(data)
     x = np.random.default_rng(0).uniform(-3, 3, (200, 2))
     for t in (1, 20, 200, 700, 1000):
-        found = node(widget, f"show({x.tolist()}.map(([x, y]) => data.exact(x, y, {t})));")
+        found = node(widget, f"return {x.tolist()}.map(([x, y]) => data.exact(x, y, {t}));")
         np.testing.assert_allclose(found, widget.mixture()(torch.from_numpy(x), t), rtol=1e-9, atol=1e-9)
 
 
 def test_data_are_drawn_from_the_blobs():
     widget = Learner("mixture")
     x = np.array(
-        node(widget, "const u = stream(2, 3); show(Array.from({ length: 20000 }, (_, i) => data.draw(u, 3 * i)));")
+        node(widget, "const u = keyed(2, 3); return Array.from({ length: 20000 }, (_, i) => data.draw(u, 3 * i));")
     )
     means = widget.mixture().means.numpy()
     blob = ((x[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
@@ -162,7 +150,7 @@ def test_data_are_drawn_from_the_blobs():
 def test_energy_distance_is_its_definition():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((40, 2)), rng.standard_normal((30, 2)) + 0.5
-    found = node(Learner(), f"show(energy({a.flatten().tolist()}, {b.flatten().tolist()}));")
+    found = node(Learner(), f"return energy({a.flatten().tolist()}, {b.flatten().tolist()});")
     assert found == pytest.approx(energy(a, b), rel=1e-12)
 
 
@@ -197,7 +185,7 @@ def exact_samples(data, way, n):
       for (let i = 0; i < x.length; i += 2) answer.set(data.exact(x[i], x[i + 1], t), i);
       return answer;
     }};
-    show(end(walk(ask, bar, {way[1]}, {n}, stream(9, 2), {int(way[0] == "DDPM")})));"""
+    return drawn(ask, "{way[0].lower()}", {way[1]}, {n}, 9);"""
     return np.array(node(Learner(data), code)).reshape(-1, 2)
 
 
@@ -217,7 +205,7 @@ def test_three_thousand_steps_come_near_the_floor(data):
     fresh, floor = fresh_sets(mixture, n, 6), floor_of(mixture, n)
     for seed in (0, 1):
         code = f"""for (let i = 0; i < steps; i++) student.learn();
-        show([7, 8].map((other) => end(walk(student.ask, bar, 50, {n}, stream(other, 2), 0))));"""
+        return [7, 8].map((other) => drawn(student.ask, "ddim", 50, {n}, other));"""
         for samples in node(Learner(data, seed=seed), code):
             x = np.array(samples).reshape(-1, 2)
             ratios.append(np.mean([energy(x, one) for one in fresh]) / floor)
@@ -351,12 +339,12 @@ def test_the_page_learns_what_node_learns(stand):
     desk.until(110)
     desk.button("Pause").click()
     losses = node(
-        Learner("mixture", seed=4), "const l = []; for (let i = 0; i < 100; i++) l.push(student.learn()); show(l);"
+        Learner("mixture", seed=4), "const l = []; for (let i = 0; i < 100; i++) l.push(student.learn()); return l;"
     )
     heights = 150 - np.array(losses).reshape(4, 25).mean(axis=1) * 140  # the plot's own pixels
     found = [float(point.split()[1]) for point in desk.losses()[:4]]
     np.testing.assert_allclose(found, heights, atol=0.06)
-    code = "for (let i = 0; i < 100; i++) student.learn(); show(end(walk(student.ask, bar, 50, 256, stream(4, 2), 0)));"
+    code = "for (let i = 0; i < 100; i++) student.learn(); return drawn(student.ask, 'ddim', 50, 256, 4);"
     samples = np.array(node(Learner("mixture", seed=4), code)).reshape(-1, 2)
     samples = samples[(np.abs(samples) < 3).all(axis=1)]
     marks = re.findall(r"M([\d.-]+) ([\d.-]+)m-2.5", desk.drawing(0)[1])

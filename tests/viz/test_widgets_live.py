@@ -8,13 +8,14 @@ from ddpm_lite.viz.widgets.base import Widget, state
 
 pytestmark = pytest.mark.html
 
-MODULE = """window.ddpmWidgets.define("probe", (kit) => ({
+MODULE = """const { kit } = window.ddpmWidgets;
+window.ddpmWidgets.define("probe", {
   render: async ({ model, el }) => {
     if (model.get("n") < 0) throw new Error("n: expected 0 or more");
     const words = kit.el("p", {}, model.file("data").text);
     kit.stage(el, "A probe", kit.slider(model, "n", { label: "count", min: 0, max: 9 }), words);
   },
-}));"""
+});"""
 DATA = 'window.ddpmWidgets.file("data", "0", "what lies in the file");'
 
 
@@ -22,7 +23,6 @@ class Probe(Widget):
     """As small as a heavy widget can be."""
 
     name = "probe"
-    live = ("probe",)
     press = "Start the probe"
     _esm = "export default { render() {} }"
     n = state(traitlets.Int(3))

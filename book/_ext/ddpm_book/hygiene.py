@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from .widgets import lean, write
+from .widgets import write
 
 ASSETS = Path(__file__).parent / "assets"
 
 
 def assets():
     """The files that every page loads, by name."""
-    files = {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
-    return {name: lean(text) if name.endswith(".js") else text for name, text in files.items()}
+    return {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
 
 
 def add_assets(app):

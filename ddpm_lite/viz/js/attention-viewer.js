@@ -1,10 +1,16 @@
 // Where a pixel looks. Each row of weights travels as bytes; divided by its sum, it adds up to 1.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+
+export default kit.widget(({ model, el: place }) => {
   const times = model.get("times"), layers = model.get("layers"), [C, H, W] = model.get("size");
   const images = kit.images(model, "images", times.length * C * H * W);
-  const starts = [0];
-  for (const [, heads, h, w, tokens] of layers) starts.push(starts.at(-1) + times.length * heads * h * w * (tokens || h * w));
-  const maps = kit.numbers(model, "maps", Uint8Array, starts.at(-1));
+  const starts = [];
+  let total = 0;
+  for (const [, heads, h, w, tokens] of layers) {
+    starts.push(total);
+    total += times.length * heads * h * w * (tokens || h * w);
+  }
+  const maps = kit.numbers(model, "maps", Uint8Array, total);
   const facts = kit.facts(), most = Math.max(...layers.map((layer) => layer[4]));
   const bars = Array.from({ length: most }, (_, i) => {
     const name = `token ${i + 1}`, bar = kit.el("progress", { max: 1, "aria-label": name }), word = kit.el("span");
@@ -97,5 +103,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["layer", "head", "frame", "row", "column"], draw);
-}
-export default { render };
+});

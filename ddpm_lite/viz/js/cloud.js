@@ -1,66 +1,32 @@
 // Points of a mixture of round blobs: forward by the closed form, back by Algorithm 2 with the exact z.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+import { alphaBar, gaussians, mixture, schedule, stream, walk } from "./shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = 2 * model.get("points"), K = model.get("K");
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
-  const bar = kit.alphaBar(beta);
+  const bar = alphaBar(beta);
   // of each blob: x, y, deviation, weight
   const blobs = kit.numbers(model, "blobs", Float32Array, 4 * K);
   const x0 = kit.numbers(model, "x_0", Float32Array, n);
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
 
-  // Number i of a stream of uniform numbers, by a hash: the last lines of MurmurHash3.
-  const key = Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9);
-  const uniform = (i) => {
-    let h = (i + key) | 0;
-    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-    return (((h ^ (h >>> 16)) >>> 0) + 0.5) / 2 ** 32;
-  };
-
-  // Leaves minus the score in u and v: E[z | x_t] over the weight of the noise (eq-oracle-mixture).
-  // Returns the blob that (x, y) most likely comes from.
-  const parts = [0, 1, 2].map(() => new Float64Array(K));
-  let u, v;
-  const pull = (x, y, t) => {
-    const [log, dx, dy] = parts;
-    let best = 0, sum = 0;
-    for (let k = 0; k < K; k++) {
-      const blob = 4 * k, variance = bar[t] * blobs[blob + 2] ** 2 + 1 - bar[t];
-      dx[k] = (x - Math.sqrt(bar[t]) * blobs[blob]) / variance;
-      dy[k] = (y - Math.sqrt(bar[t]) * blobs[blob + 1]) / variance;
-      log[k] = Math.log(blobs[blob + 3] / variance) - ((dx[k] ** 2 + dy[k] ** 2) * variance) / 2;
-      if (log[k] > log[best]) best = k;
-    }
-    const top = log[best];
-    u = v = 0;
-    for (let k = 0; k < K; k++) {
-      const share = Math.exp(log[k] - top);
-      sum += share;
-      u += share * dx[k];
-      v += share * dy[k];
-    }
-    u /= sum;
-    v /= sum;
-    return best;
-  };
+  // The noise of the way back: two numbers for each point and time.
+  const uniform = stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9));
+  const fresh = (i, t) => gaussians(uniform, n * t + i - (i % 2))[i % 2];
+  const pull = mixture(bar, blobs);
 
   // eq-forward-closed
   const jump = (t) => x0.map((value, i) => Math.sqrt(bar[t]) * value + Math.sqrt(1 - bar[t]) * z[i]);
-  // All states of the way back (eq-ddpm-step), made when they are first asked for.
-  let walk;
+  // All states of the way back (alg-sampling), made when they are first asked for.
+  let made;
   const walked = () => {
-    const states = new Float32Array(n * (T + 1)), x = jump(T);
-    for (let t = T; t >= 0; t--) {
-      states.set(x, n * t);
-      const sigma = Math.sqrt((beta[t] * (1 - bar[t - 1])) / (1 - bar[t])), root = Math.sqrt(1 - beta[t]);
-      for (let i = 0; t && i < n; i += 2) {
-        pull(x[i], x[i + 1], t);
-        const radius = sigma * Math.sqrt(-2 * Math.log(uniform(n * t + i)));
-        const angle = 2 * Math.PI * uniform(n * t + i + 1);
-        x[i] = (x[i] - beta[t] * u) / root + radius * Math.cos(angle);
-        x[i + 1] = (x[i + 1] - beta[t] * v) / root + radius * Math.sin(angle);
-      }
-    }
+    const states = new Float32Array(n * (T + 1)), z_hat = new Float64Array(n);
+    const exact = (x, t) => {
+      for (let i = 0; i < n; i += 2) z_hat.set(pull(x[i], x[i + 1], t).slice(0, 2).map((v) => v * Math.sqrt(1 - bar[t])), i);
+      return z_hat;
+    };
+    for (const { t, x } of walk(exact, schedule(beta), jump(T), fresh, { sampler: "ddpm", clip: false })) states.set(x, n * t);
     return states;
   };
 
@@ -77,8 +43,7 @@ function render({ model, el: place }) {
     const grid = [];
     for (let i = 0; i < 121; i++) {
       const x = 0.6 * (i % 11) - 3, y = 0.6 * Math.floor(i / 11) - 3;
-      pull(x, y, t);
-      grid.push([x, y, u, v]);
+      grid.push([x, y, ...pull(x, y, t)]);
     }
     const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b))), scale = -0.58 / longest;
     const needle = ([x, y, a, b]) => {
@@ -91,14 +56,14 @@ function render({ model, el: place }) {
 
   const draw = () => {
     const t = model.get("t"), back = model.get("direction");
-    if (back) walk ??= walked();
-    const x = back ? walk.subarray(n * t, n * (t + 1)) : jump(t);
+    if (back) made ??= walked();
+    const x = back ? made.subarray(n * t, n * (t + 1)) : jump(t);
     const counts = Array(K).fill(0), sums = [0, 0, 0];
     let text = "";
     for (let i = 0; i < n; i += 2) {
       const a = x[i], b = x[i + 1];
       text += `M${spot(a, b)}h0`;
-      counts[pull(a, b, t)]++;
+      counts[pull(a, b, t)[2]]++;
       [a, b, a * a + b * b].forEach((value, j) => (sums[j] += (2 * value) / n));
     }
     dots.setAttribute("d", text);
@@ -135,5 +100,4 @@ function render({ model, el: place }) {
   );
   kit.follow(model, ["direction"], () => hold.replaceChildren(players[model.get("direction")]));
   kit.follow(model, ["t", "direction", "arrows"], draw);
-}
-export default { render };
+});

@@ -1,5 +1,8 @@
 // An image on its way to noise (eq-forward-closed): x_t, the histogram of its values, and where its schedule stands.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+import { alphaBar } from "./shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const [names, rules, T, shapes] = ["names", "schedules", "T", "shapes"].map((name) => model.get(name));
   const sizes = shapes.map(([c, h, w]) => c * h * w), lengths = T.map((end) => end + 1);
   const start = (parts, i) => parts.slice(0, i).reduce((a, b) => a + b, 0);
@@ -7,7 +10,7 @@ function render({ model, el: place }) {
   const clean = kit.images(model, "images", total);
   const z = kit.numbers(model, "noise", Int16Array, total, 1 / 4096);
   const beta = kit.numbers(model, "beta", Float32Array, start(lengths));
-  const bars = T.map((end, i) => kit.alphaBar(beta.slice(start(lengths, i), start(lengths, i + 1))));
+  const bars = T.map((_, i) => alphaBar(beta.slice(start(lengths, i), start(lengths, i + 1))));
   const snrs = bars.map((bar) => bar.map((share) => share / (1 - share)));
 
   // One canvas an image, as sizes differ.
@@ -94,5 +97,4 @@ function render({ model, el: place }) {
     kit.legend([["dw-1", "values of the picture"], ["dw-exact", "standard Gaussian"], ["dw-2", "SNR (dashed: all schedules)"]]),
   );
   kit.follow(model, ["image_number", "schedule_number", "t"], draw);
-}
-export default { render };
+});

@@ -1,5 +1,7 @@
 // What guidance draws: recorded samples of one label at one scale, and what was measured at that scale.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+
+export default kit.widget(({ model, el: place }) => {
   const labels = model.get("labels"), scales = model.get("scales"), n = model.get("count");
   const [C, H, W] = model.get("size"), size = C * H * W;
   const values = kit.images(model, "images", labels * scales.length * n * size);
@@ -32,5 +34,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["label", "chosen"], draw);
-}
-export default { render };
+});

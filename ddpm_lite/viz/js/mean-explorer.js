@@ -1,8 +1,11 @@
 // The mean of a step back, once from z and once by way of x_0-hat; x_t stays where it is.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+import { alphaBar } from "./shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), xt = kit.within(model, "x_t", -3, 3, false);
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
-  const bar = kit.alphaBar(beta);
+  const bar = alphaBar(beta);
   const alpha = (t) => 1 - beta[t];
   const image = (t, z) => (xt - Math.sqrt(1 - bar[t]) * z) / Math.sqrt(bar[t]); // eq-x0-hat
   const direct = (t, z) => (xt - (beta[t] / Math.sqrt(1 - bar[t])) * z) / Math.sqrt(alpha(t)); // eq-mean-from-noise
@@ -62,5 +65,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["z_hat", "t", "clip"], draw);
-}
-export default { render };
+});

@@ -1,7 +1,10 @@
 // Two noise steps, 0 to s and s to t, against one jump from 0 to t: histograms of the same number of points.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+import { alphaBar } from "./shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = model.get("points");
-  const bar = kit.alphaBar(kit.numbers(model, "beta", Float32Array, T + 1));
+  const bar = alphaBar(kit.numbers(model, "beta", Float32Array, T + 1));
   const z = kit.numbers(model, "noise", Int16Array, 3 * n, 1 / 4096);
   const edges = Array.from({ length: 41 }, (_, i) => -4 + i / 5);
   const plot = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "number at time t", ylabel: "density", label: "" });
@@ -9,6 +12,7 @@ function render({ model, el: place }) {
   const curve = plot.line("dw-exact");
   const facts = kit.facts();
 
+  /** @returns {[number, number]} */
   const moments = (x) => {
     const mean = x.reduce((a, b) => a + b, 0) / n;
     return [mean, Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / n)];
@@ -56,5 +60,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["x_0", "s", "t"], draw);
-}
-export default { render };
+});

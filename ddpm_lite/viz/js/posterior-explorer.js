@@ -1,8 +1,11 @@
 // Bayes' rule for one pixel: what x_0 says about x_{t-1} (prior), what x_t says (likelihood), and both (posterior).
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+import { alphaBar } from "./shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const T = model.get("T");
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
-  const bar = kit.alphaBar(beta);
+  const bar = alphaBar(beta);
   const window = Array.from({ length: 241 }, (_, i) => i / 120 - 1); // from its left end to its right end
   const plot = kit.plot({ x: [-1, 1], y: [0, 1], xlabel: "value at t − 1", ylabel: "density, peak of posterior = 1", label: "" });
   const ticks = [...plot.svg.querySelectorAll("text")].slice(0, 3);
@@ -16,15 +19,20 @@ function render({ model, el: place }) {
   const facts = kit.facts();
 
   // Precisions add, and the mean is weighted by them (eq-match-square, eq-match-line).
+  /** @typedef {[number, number]} Bell mean and variance */
+  /** @type {(one: Bell, other: Bell) => Bell} */
   const both = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) / (v + w)];
   const spelt = ([mean, variance]) => `mean ${kit.number(mean, 5)}, variance ${kit.number(variance, 5)}`;
 
   const draw = () => {
     const t = model.get("t"), x0 = model.get("x_0");
+    /** @type {(s: number) => Bell} */
     const closed = (s) => [Math.sqrt(bar[s]) * x0, 1 - bar[s]];
     const [mean, variance] = closed(t), alpha = 1 - beta[t];
     const xt = mean + Math.sqrt(variance) * model.get("z");
-    const prior = closed(t - 1), likelihood = [xt / Math.sqrt(alpha), beta[t] / alpha];
+    const prior = closed(t - 1);
+    /** @type {Bell} */
+    const likelihood = [xt / Math.sqrt(alpha), beta[t] / alpha];
     const posterior = both(likelihood, prior), wrong = both(likelihood, closed(t));
     const shown = [prior, likelihood, posterior];
     if (model.get("wrong_index")) shown.push(wrong);
@@ -78,5 +86,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["x_0", "z", "t", "view", "wrong_index"], draw);
-}
-export default { render };
+});

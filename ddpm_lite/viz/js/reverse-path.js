@@ -1,5 +1,7 @@
 // Samples on their way from noise, frame by frame: x_t, and the image that the network has in mind.
-function render({ model, el: place }) {
+import * as kit from "./shared/kit.js";
+
+export default kit.widget(({ model, el: place }) => {
   const times = model.get("times"), n = model.get("count"), [C, H, W] = model.get("size");
   const size = C * H * W, last = times.length - 1;
   const kinds = [["x_t", "xₜ", "what we see"], ["x_0_hat", "x̂₀", "what the network has in mind"]].map(([trait, sign, words]) => {
@@ -40,5 +42,4 @@ function render({ model, el: place }) {
     facts,
   );
   kit.follow(model, ["frame", "sample"], draw);
-}
-export default { render };
+});

@@ -17,7 +17,7 @@ from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
 from ddpm_lite.viz.widgets import recorded, still
-from ddpm_lite.viz.widgets.base import Widget, grey, module, state
+from ddpm_lite.viz.widgets.base import Widget, grey, state
 
 ZOOM = 8  # of the still figure, so that a frame around a pixel fits in
 
@@ -41,7 +41,6 @@ class AttentionViewer(Widget):
     """
 
     name = "attention-viewer"
-    _esm = module("attention-viewer")
     size = state(traitlets.List())
     times = state(traitlets.List())
     layers = state(traitlets.List())  # of [name, heads, height, width, tokens]; no tokens: self-attention

@@ -22,13 +22,9 @@ from ddpm_lite.pixels import to_bytes
 from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
 
-STATIC = Path(__file__).parent.parent / "js"
+BUNDLES = Path(__file__).parent.parent / "bundles"  # what tools/bundle.py makes of the modules in js/
+STYLE = Path(__file__).parent.parent / "js" / "widgets.css"
 NOISE_UNIT = 1 / 4096  # noise travels as int16 in this unit: up to 8 standard deviations
-
-
-def module(*names: str) -> str:
-    """The JavaScript of a widget as one module without imports: kit.js, then js/NAME.js for each name."""
-    return "".join((STATIC / f"{name}.js").read_text(encoding="utf8") for name in ("kit", *names))
 
 
 def state(trait: traitlets.TraitType) -> traitlets.TraitType:
@@ -37,19 +33,31 @@ def state(trait: traitlets.TraitType) -> traitlets.TraitType:
 
 
 class Widget(anywidget.AnyWidget):
-    """A widget of the book. A class of its own says `name` (of its module), `_esm`, `still` and `sentence`.
+    """A widget of the book. A class of its own says `name`, `still` and `sentence`; js/NAME.js is its module.
 
-    A heavy one has its module in js/live/ and says `live`, what the module is put together from, in order, as in
-    `live = ("unet", "draw-a-digit")` with `_esm = module("live/unet", "live/draw-a-digit")`; and `press`, the words on
-    a button. The book's page then holds the still figure and that button, and loads the module when it is pressed:
-    it waits for what `render` returns, hides the figure, and puts the widget there, which may move at once, as
-    the reader has asked for it. `files` names what else is loaded then. In Jupyter `render` is called at once.
+    A heavy one has its module in js/live/ and says `press`, the words on a button. The book's page then holds the still
+    figure and that button, and loads the module when it is pressed: it waits for what the module returns, hides the
+    figure, and puts the widget there, which may move at once, as the reader has asked for it. `files` names what is
+    loaded beside it. In Jupyter the widget stands at once.
     """
 
     name = ""
-    live: tuple[str, ...] = ()
     press = ""
-    _css = STATIC / "widgets.css"
+    _css = STYLE
+
+    def __init_subclass__(cls, **options):
+        """Give the class the bundle of its module.
+
+        Raises:
+            FileNotFoundError: there is no such bundle; one line says how to make it.
+        """
+        if "name" in vars(cls) and "_esm" not in vars(cls):
+            cls._esm = BUNDLES / "jupyter" / f"{cls.name}.js"
+            if not cls._esm.is_file():
+                source = f"ddpm_lite/viz/js/{'live/' if cls.press else ''}{cls.name}.js"
+                advice = f"write {source} and run `python tools/bundle.py`"
+                fail(FileNotFoundError, f"{cls.__name__}.name", "the name of a module", repr(cls.name), advice)
+        super().__init_subclass__(**options)
 
     def still(self) -> str:
         """HTML of a figure that makes the widget's point without moving."""
@@ -69,7 +77,7 @@ class Widget(anywidget.AnyWidget):
         text = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))
         still = f'<div class="ddpm-widget ddpm-widget-still">{self.still()}<p>{escape(self.sentence())}</p></div>'
         later = " ".join((f"live/{self.name}", *self.files()))
-        heavy = f' data-live="{later}" data-press="{escape(self.press)}"' if self.live else ""
+        heavy = f' data-live="{later}" data-press="{escape(self.press)}"' if self.press else ""
         return f'<div data-widget="{self.name}"{heavy} data-state="{text}">{still}</div>'
 
     def __repr__(self) -> str:

@@ -15,7 +15,6 @@ from ddpm_lite.viz.widgets.base import (
     beta_bytes,
     float_bytes,
     jump,
-    module,
     noise_bytes,
     read_noise,
     read_schedule,
@@ -45,7 +44,6 @@ class Cloud(Widget):
     """
 
     name = "cloud"
-    _esm = module("cloud")
     T = state(traitlets.Int())
     K = state(traitlets.Int())
     points = state(traitlets.Int())

@@ -8,7 +8,7 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite.process import predict_x_0
-from ddpm_lite.viz.widgets.base import grey, module, state
+from ddpm_lite.viz.widgets.base import grey, state
 from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, choice_of, label_of, opened, page_walk
 
 
@@ -30,9 +30,7 @@ class DrawDigit(Drawing):
     """
 
     name = "draw-a-digit"
-    live = ("unet", "stage", "draw-a-digit")
     press = "Draw a digit here, with the trained network"
-    _esm = module(*(f"live/{part}" for part in live))
     choices = state(traitlets.List())
     label = state(traitlets.Int())
     sampler = state(traitlets.Int())

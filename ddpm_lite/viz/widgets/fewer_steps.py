@@ -6,7 +6,7 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite.viz.widgets import recorded
-from ddpm_lite.viz.widgets.base import grey, module, state
+from ddpm_lite.viz.widgets.base import grey, state
 from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, choice_of, label_of, page_walk
 
 
@@ -25,9 +25,7 @@ class FewerSteps(Drawing):
     """
 
     name = "fewer-steps"
-    live = ("unet", "stage", "fewer-steps")
     press = "Walk back here, in few steps and in many"
-    _esm = module(*(f"live/{part}" for part in live))
     choices = state(traitlets.List())
     label = state(traitlets.Int())
     sampler = state(traitlets.Int())

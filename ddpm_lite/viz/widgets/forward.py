@@ -16,7 +16,6 @@ from ddpm_lite.viz.widgets.base import (
     grey,
     image_bytes,
     jump,
-    module,
     noise_bytes,
     read_noise,
     read_schedule,
@@ -46,7 +45,6 @@ class ForwardExplorer(Widget):
     """
 
     name = "forward-explorer"
-    _esm = module("forward-explorer")
     images = state(traitlets.Bytes())
     shapes = state(traitlets.Tuple())
     names = state(traitlets.Tuple())

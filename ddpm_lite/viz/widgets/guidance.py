@@ -14,7 +14,7 @@ from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.sampler import ddpm_step, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.viz.widgets import recorded, still
-from ddpm_lite.viz.widgets.base import Widget, grey, module, state
+from ddpm_lite.viz.widgets.base import Widget, grey, state
 
 MEASURES = ("as_asked", "diversity", "distance")
 
@@ -34,7 +34,6 @@ class GuidanceDial(Widget):
     """
 
     name = "guidance-dial"
-    _esm = module("guidance-dial")
     labels = state(traitlets.Int())
     count = state(traitlets.Int())
     size = state(traitlets.List())

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ddpm_lite._check import fail
 from ddpm_lite.viz.widgets import recorded
-from ddpm_lite.viz.widgets.base import grey, module, state
+from ddpm_lite.viz.widgets.base import grey, state
 from ddpm_lite.viz.widgets.drawing import Drawing, choice_of, page_walk
 
 SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -27,9 +27,7 @@ class GuidanceRows(Drawing):
     """
 
     name = "guidance-rows"
-    live = ("unet", "stage", "guidance-rows")
     press = "Draw these digits here, at any scale"
-    _esm = module(*(f"live/{part}" for part in live))
     scales = state(traitlets.List())
     choices = state(traitlets.List())
     count = state(traitlets.Int())

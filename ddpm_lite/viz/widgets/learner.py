@@ -12,7 +12,7 @@ from ddpm_lite._check import check_whole, describe, fail
 from ddpm_lite.oracle import GaussianMixture
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.viz.widgets import recorded
-from ddpm_lite.viz.widgets.base import Widget, module, noise_bytes, read_noise, state
+from ddpm_lite.viz.widgets.base import Widget, noise_bytes, read_noise, state
 
 SHAPES = ("ring", "spiral", "mixture")
 DEVIATIONS = (0.12, 0.1, 0.2, 0.1)  # of the blobs of each shape, and of points of the reader's own
@@ -39,9 +39,7 @@ class Learner(Widget):
     """
 
     name = "learner"
-    live = ("mlp", "learner")
     press = "Load the small network"
-    _esm = module("live/mlp", "live/learner")
     T = state(traitlets.Int())
     ends = state(traitlets.List())
     counts = state(traitlets.List())

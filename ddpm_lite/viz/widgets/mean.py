@@ -8,7 +8,7 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.process import mean_from_noise, posterior, predict_x_0
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, beta_bytes, module, read_schedule, state
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, read_schedule, state
 
 
 class MeanExplorer(Widget):
@@ -26,7 +26,6 @@ class MeanExplorer(Widget):
     """
 
     name = "mean-explorer"
-    _esm = module("mean-explorer")
     T = state(traitlets.Int())
     beta = state(traitlets.Bytes())
     x_t = state(traitlets.Float())

@@ -11,7 +11,6 @@ from ddpm_lite.viz.widgets.base import (
     Widget,
     beta_bytes,
     jump,
-    module,
     noise_bytes,
     read_noise,
     read_schedule,
@@ -34,7 +33,6 @@ class MergeExplorer(Widget):
     """
 
     name = "merge-explorer"
-    _esm = module("merge-explorer")
     T = state(traitlets.Int())
     points = state(traitlets.Int())
     beta = state(traitlets.Bytes())

@@ -8,7 +8,7 @@ from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.process import posterior, q_step
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, beta_bytes, jump, module, read_schedule, state
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, jump, read_schedule, state
 
 Bell = tuple[float, float]  # mean and variance
 
@@ -29,7 +29,6 @@ class PosteriorExplorer(Widget):
     """
 
     name = "posterior-explorer"
-    _esm = module("posterior-explorer")
     T = state(traitlets.Int())
     beta = state(traitlets.Bytes())
     x_0 = state(traitlets.Float())

@@ -13,7 +13,7 @@ from ddpm_lite.process import predict_x_0
 from ddpm_lite.sampler import ddpm_step, evaluating, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.viz.widgets import recorded, still
-from ddpm_lite.viz.widgets.base import Widget, grey, module, state
+from ddpm_lite.viz.widgets.base import Widget, grey, state
 
 AXES = "frames, samples, C, H, W"
 
@@ -33,7 +33,6 @@ class ReversePath(Widget):
     """
 
     name = "reverse-path"
-    _esm = module("reverse-path")
     count = state(traitlets.Int())
     size = state(traitlets.List())
     times = state(traitlets.List())

@@ -1,12 +1,17 @@
 // A digit on its way: what we see, the image that the network has in mind, and the noise that it sees, step by step.
-function render({ model, el: place }) {
+import * as kit from "../shared/kit.js";
+import { atelier } from "../shared/stage.js";
+
+export default kit.widget(({ model, el: place }) => {
   const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
   kit.within(model, "label", 0, labels); // the number after the last label says "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const kinds = [["x", "xₜ", "what we see"], ["image", "x̂₀", "the image in mind"], ["z", "ẑ", "the noise it sees"]];
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
   facts.setAttribute("aria-live", "off"); // it changes with every step
-  let frames = [], steps = 0, following = false, timer = null;
+  let frames = [], steps = 0, following = false;
+  /** @type {number | undefined} */
+  let timer;
 
   const show = () => {
     const frame = frames[model.get("frame")];
@@ -22,7 +27,7 @@ function render({ model, el: place }) {
   const go = (to) => model.set("frame", Math.max(0, Math.min(to, frames.length - 1)));
   const halt = () => {
     clearInterval(timer);
-    timer = null;
+    timer = undefined;
     following = false;
     play.textContent = "Play";
     model.save_changes();
@@ -33,7 +38,7 @@ function render({ model, el: place }) {
     play.textContent = "Pause";
     timer = setInterval(() => {
       go(model.get("frame") + Math.ceil(steps / 100));
-      if (model.get("frame") === steps || !play.isConnected) halt();
+      if (model.get("frame") === steps) halt();
     }, 50);
   };
   const step = (by) => () => {
@@ -114,9 +119,9 @@ function render({ model, el: place }) {
     facts,
     work.status,
   );
-  calm.addEventListener("change", obey);
+  calm.addEventListener("change", obey, { signal: model.signal });
+  model.signal.addEventListener("abort", () => clearInterval(timer));
   obey();
   model.on("change:frame", show);
   return work.open();
-}
-export default { render };
+});

@@ -1,8 +1,12 @@
 // The same noise, walked back in few steps and in many.
-function render({ model, el: place }) {
+import * as kit from "../shared/kit.js";
+import { atelier } from "../shared/stage.js";
+
+export default kit.widget(({ model, el: place }) => {
   const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
   kit.within(model, "label", 0, labels); // the number after the last label says "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  /** @type {[string, { sampler: string, variance?: string }][]} */
   const ways = [["DDIM", { sampler: "ddim" }], ["DDPM, beta-tilde", { sampler: "ddpm" }], ["DDPM, beta", { sampler: "ddpm", variance: "beta" }]];
   const pictures = choices.map(() => kit.picture(H, W, "nothing drawn yet", 130)), facts = kit.facts();
   let ends = [];
@@ -51,5 +55,4 @@ function render({ model, el: place }) {
     work.status,
   );
   return work.open();
-}
-export default { render };
+});

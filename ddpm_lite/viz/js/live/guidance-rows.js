@@ -1,5 +1,8 @@
 // A row of digits for every label, all drawn at one scale of guidance.
-function render({ model, el: place }) {
+import * as kit from "../shared/kit.js";
+import { atelier } from "../shared/stage.js";
+
+export default kit.widget(({ model, el: place }) => {
   const labels = kit.within(model, "labels", 1, 1000), [C, H, W] = model.get("size"), n = kit.within(model, "count", 2, 100);
   const scales = model.get("scales"), choices = model.get("choices"), wide = n * (W + 1) - 1;
   const rows = Array.from({ length: labels }, () => ({ values: new Float64Array(C * H * wide), picture: kit.picture(H, wide, "nothing drawn yet", 4.5 * wide) }));
@@ -68,5 +71,4 @@ function render({ model, el: place }) {
     work.status,
   );
   return work.open();
-}
-export default { render };
+});

@@ -1,17 +1,22 @@
 // A small network learns points in the plane: its loss, its arrows beside the exact ones, what is drawn from it.
-function render({ model, el: place }) {
+import * as kit from "../shared/kit.js";
+import { apart, blobs, energy, keyed, learner } from "../shared/mlp.js";
+import { gaussians, respace, schedule, walk } from "../shared/science.js";
+
+export default kit.widget(({ model, el: place }) => {
   const STEPS = kit.within(model, "steps", 1, 20000), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
   const counts = model.get("counts"), own = counts.length, deviations = model.get("deviations");
   if (!model.get("points").flat().every((v) => Math.abs(v) <= 2.5)) throw new Error("points: expected pairs of numbers");
   const centres = kit.numbers(model, "centres", Int16Array, 2 * counts.reduce((a, b) => a + b), 1 / 4096);
   // The paper's schedule: beta_t rises along a line.
   const T = kit.within(model, "T", 2, 10000), [low, high] = model.get("ends");
-  const bar = kit.alphaBar(Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low)));
+  const full = schedule(Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low)));
+  const bar = full.alphaBar;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   // Of one training, from `reset` on; then what is being worked at, and when it was last painted.
   let data, real, fresh, least, student, losses, drawn, distance;
-  let task, timer, gap, painted = 0, cross = [0, 0];
+  let task, timer, gap, running = false, painted = 0, cross = [0, 0];
 
   const words = { xlabel: "first number", ylabel: "second number", height: 350 };
   const [left, right] = [0, 1].map(() => kit.plot({ x: [-REACH, REACH], y: [-REACH, REACH], label: "", ...words }));
@@ -36,7 +41,7 @@ function render({ model, el: place }) {
 
   // What the exact z costs (eq-training-loss): no network is below it.
   function* measure() {
-    const n = 4096, uniform = stream(0, 4);
+    const n = 4096, uniform = keyed(0, 4);
     let sum = 0;
     for (let i = 0; i < n; i++) {
       const t = 1 + Math.floor((T * (i + uniform(6 * i))) / n), [a, b] = data.draw(uniform, 6 * i + 1);
@@ -48,7 +53,15 @@ function render({ model, el: place }) {
     least = sum;
   }
   function* look(way) {
-    drawn = (yield* walk(student.ask, bar, way ? T : QUICK, POINTS, stream(model.get("seed"), 2), way)).slice();
+    const uniform = keyed(model.get("seed"), 2), noise = (i, t) => gaussians(uniform, 2 * POINTS * t + i - (i % 2))[i % 2];
+    const start = Float64Array.from({ length: 2 * POINTS }, (_, i) => noise(i, 0)), steps = way ? full : respace(full, QUICK);
+    /** @type {Float64Array} */
+    let points = start;
+    for (const frame of walk(student.ask, steps, start, noise, { sampler: way ? "ddpm" : "ddim", clip: false })) {
+      yield;
+      points = frame.x;
+    }
+    drawn = points;
     distance = energy(drawn, real);
   }
   function* learning() {
@@ -82,15 +95,19 @@ function render({ model, el: place }) {
   const halt = (text) => {
     clearTimeout(timer);
     task = null;
-    button.textContent = "Start";
+    run(false);
     say(text);
     draw();
   };
+  const run = (now) => {
+    running = now;
+    button.textContent = running ? "Pause" : "Start";
+  };
   const toggled = () => {
-    if (button.textContent === "Pause") return halt(`Paused after step ${losses.length}.`);
+    if (running) return halt(`Paused after step ${losses.length}.`);
     if (!data) return say(help);
     if (losses.length === STEPS) reset();
-    button.textContent = "Pause";
+    run(true);
     say("Learning.");
     go(learning(), () => `Done after ${STEPS} steps. Loss ${loss()}, exact z ${kit.number(least, 3)}; samples' distance ${off()}, of fresh data ${kit.number(fresh, 2)}.`);
   };
@@ -106,9 +123,9 @@ function render({ model, el: place }) {
     drawn = least = data = null;
     if (mine.length) {
       data = blobs(mine, deviations[which], bar);
-      real = draws(stream(0, 3));
+      real = draws(keyed(0, 3));
       // What two sets of fresh data are apart on average, as sets of so many points are never quite the same.
-      fresh = (2 * apart(real, draws(stream(1, 3)))) / POINTS;
+      fresh = (2 * apart(real, draws(keyed(1, 3)))) / POINTS;
       student = learner({ bar, data, seed: model.get("seed"), steps: STEPS });
     }
     halt(mine.length ? "Ready." : help);
@@ -129,7 +146,7 @@ function render({ model, el: place }) {
   const along = (u, v) => [u, v].map((value) => -value * Math.min(0.25, 0.5 / Math.hypot(u, v)));
   const arrows = (t) => {
     const guess = student.ask(grid, t);
-    let needle = "", line = "", gap = 0;
+    let needle = "", line = "", squares = 0;
     for (let i = 0; i < grid.length; i += 2) {
       const x = grid[i], y = grid[i + 1], [p, q] = along(...data.exact(x, y, t)), [u, v] = along(guess[i], guess[i + 1]);
       const wide = 0.07 / (Math.hypot(p, q) || 1);
@@ -139,14 +156,14 @@ function render({ model, el: place }) {
     needles.setAttribute("d", needle);
     lines.setAttribute("d", line);
     // How far they are apart where the points are at this time.
-    const uniform = stream(0, 5), x = real.map((value) => Math.sqrt(bar[t]) * value);
+    const uniform = keyed(0, 5), x = real.map((value) => Math.sqrt(bar[t]) * value);
     for (let i = 0; i < x.length; i += 2) gaussians(uniform, i).forEach((z, axis) => (x[i + axis] += Math.sqrt(1 - bar[t]) * z));
     const answer = student.ask(x, t);
     for (let i = 0; i < x.length; i += 2) {
       const [u, v] = data.exact(x[i], x[i + 1], t);
-      gap += ((answer[i] - u) ** 2 + (answer[i + 1] - v) ** 2) / x.length;
+      squares += ((answer[i] - u) ** 2 + (answer[i + 1] - v) ** 2) / x.length;
     }
-    return kit.number(Math.sqrt(gap), 3);
+    return kit.number(Math.sqrt(squares), 3);
   };
 
   const paint = () => {
@@ -238,9 +255,9 @@ function render({ model, el: place }) {
   );
   for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset());
   model.on("change:way", () => {
-    if (button.textContent !== "Pause" && losses.length) go(look(model.get("way")), () => "Drawn.");
+    if (!running && losses.length) go(look(model.get("way")), () => "Drawn.");
   });
   model.on("change:t", () => draw());
+  model.signal.addEventListener("abort", () => clearTimeout(timer));
   reset();
-}
-export default { render };
+});

@@ -1,54 +1,12 @@
-// The engine at work for a widget: in a worker made from its own text, as a page opened as a file may load no other;
-// where workers are refused, on the page in slices, so that the page stays quick.
-
-// A conversation. Told a file, it says that the network is ready, or what is wrong. Told a job, a number and a list of
-// walks, it sends their frames as they come; a new job ends the one before.
-function serve(engine, post, slice) {
-  const { network, walk } = engine();
-  let net, now, work;
-  function* all(walks) {
-    for (const [which, options] of walks.entries()) {
-      for (const frame of walk(net, options)) yield { which, ...frame };
-    }
-  }
-  const turn = (job) => {
-    if (job !== now) return;
-    const until = performance.now() + slice, frames = [];
-    let done = false, error;
-    try {
-      while (!done && performance.now() < until) {
-        const next = work.next();
-        done = next.done;
-        if (!done) frames.push(next.value);
-      }
-    } catch (wrong) {
-      [done, error] = [true, wrong.message];
-    }
-    post({ job, frames, done, error });
-    if (!done) setTimeout(turn, 0, job);
-  };
-  return ({ file, job, walks }) => {
-    if (file) {
-      try {
-        net = network(file);
-        post({ ready: true });
-      } catch (wrong) {
-        post({ error: wrong.message });
-      }
-      return;
-    }
-    now = job;
-    work = all(walks);
-    setTimeout(turn, 0, job);
-  };
-}
+// A network at work for a widget: in a worker made from the text of its bundle, as a page opened as a file may load no
+// other; where workers are refused, on the page in slices, so that the page stays quick.
+import * as kit from "./kit.js";
+import { serve } from "./serve.js";
+import text from "worker:./worker.js";
 
 // A worker that has answered, or null where none can be had.
 const hire = () =>
   new Promise((done) => {
-    const text = `const tell = (${serve})(${engine}, (m) => postMessage(m), 30);
-      onmessage = ({ data }) => tell(data);
-      postMessage("here");`;
     let worker, patience;
     const refused = (event) => {
       event?.preventDefault?.();
@@ -84,15 +42,17 @@ const fetched = (model) => {
 const crew = async (file) => {
   let hear, job = 0;
   const worker = await hire();
-  const tell = worker ? (message) => worker.postMessage(message) : serve(engine, (message) => hear(message), 30);
+  const tell = worker ? (message) => worker.postMessage(message) : serve((message) => hear(message), 30);
   if (worker) {
     worker.onmessage = ({ data }) => hear(data);
     worker.onerror = () => hear({ job, frames: [], done: true, error: "The worker stopped." });
   }
-  await new Promise((done, failed) => {
+  /** @type {Promise<void>} */
+  const ready = new Promise((done, failed) => {
     hear = ({ error }) => (error ? failed(new Error(error)) : done());
     tell({ file });
   });
+  await ready;
   const draw = (walks, heard) => {
     const mine = ++job;
     hear = (message) => message.job === mine && heard(message);
@@ -105,9 +65,11 @@ const crew = async (file) => {
 // at the end, and what becomes of a change. `plan()` gives the walks and their name in words; `heard(frames)` gets
 // frames as they come, and `ended()` gives what there is to say at the end. On a page that was pressed the first
 // drawing begins at once; in Jupyter it waits for the button.
-const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
+export const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
   const status = kit.el("p", { role: "status" }), bar = kit.el("progress", { max: 1, value: 0, "aria-label": "drawn" });
-  let workers = null, started = null;
+  /** @type {ReturnType<typeof crew> | null} */
+  let workers = null;
+  let started = NaN; // when the drawing began, in milliseconds of the page's clock
   const redraw = async () => {
     const { walks, words, frames } = plan();
     let count = 0;
@@ -127,16 +89,16 @@ const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
       });
     } catch (error) {
       workers = null;
-      status.textContent = error.message;
+      status.textContent = /** @type {Error} */ (error).message;
     }
   };
   const pressed = () => {
-    if (started === null) return redraw();
+    if (Number.isNaN(started)) return redraw();
     model.set("seed", (model.get("seed") + 1) % 100);
     model.save_changes();
   };
   const button = kit.el("button", { type: "button", onclick: pressed }, "Draw");
-  for (const trait of traits) model.on(`change:${trait}`, () => started !== null && redraw());
+  for (const trait of traits) model.on(`change:${trait}`, () => !Number.isNaN(started) && redraw());
   return {
     controls: kit.el("div", { class: "dw-control" }, button, bar),
     status,
@@ -149,7 +111,7 @@ const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
       }
       button.textContent = model.file ? next : "Draw";
       model.on("change:seed", () => (button.textContent = next));
-      return async () => (await workers)?.leave();
+      model.signal.addEventListener("abort", async () => (await workers)?.leave());
     },
   };
 };

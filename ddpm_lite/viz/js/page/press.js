@@ -1,8 +1,9 @@
 // A heavy widget is named in data-live: a page gets its still figure and a button, and the scripts named there, which lie
-// beside this file, are loaded when the reader presses it. To make one: put its module into js/live and name it in
-// the class, `live = ("its-module",)`; base.py and host.js do the rest.
+// beside this file, are loaded when the reader presses it.
+import * as kit from "../shared/kit.js";
+
 const files = {}, loaded = {};
-const folder = document.querySelector("script[src*='press.js']").src.replace(/press\.js.*/, "");
+const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(/press\.js.*/, "");
 
 // A file of data comes in the form of a script that gives its name, the checksum of a text, and the text.
 window.ddpmWidgets.file = (name, sum, text) => {
@@ -21,7 +22,7 @@ const load = (name) =>
   }));
 
 // A button in the place of a heavy widget, until host.js can `start` it.
-const offer = ({ place, model, start, complain, makers }) => {
+const offer = ({ place, model, start, complain, widgets }) => {
   let busy = false;
   // In Jupyter a model has no such function: Python sends the file.
   model.file = (name) => {
@@ -35,7 +36,7 @@ const offer = ({ place, model, start, complain, makers }) => {
     said.textContent = "Loading, then starting.";
     try {
       for (const name of place.dataset.live.split(" ")) await load(name);
-      if (!makers[place.dataset.widget]) throw new Error("Its script is damaged.");
+      if (!widgets[place.dataset.widget]) throw new Error("Its script is damaged.");
       const live = await start(place, model);
       if (box.contains(document.activeElement)) live.querySelector("button, input, select")?.focus();
       box.remove();
@@ -50,4 +51,5 @@ const offer = ({ place, model, start, complain, makers }) => {
   const box = kit.el("div", { class: "ddpm-widget dw-press" }, kit.el("div", { class: "dw-control" }, button, said));
   place.append(box);
 };
-export default { offer };
+
+window.ddpmWidgets.define("press", { offer });

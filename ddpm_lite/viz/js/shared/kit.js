@@ -1,0 +1,296 @@
+// What the widgets share: controls, pictures, curves.
+
+/** @typedef {Record<string, any>} Attributes */
+
+/**
+ * @typedef {object} Model anywidget's model, or that of host.js, as a widget has it.
+ * @property {(name: string) => any} get
+ * @property {(name: string, value: any) => void} set
+ * @property {() => void} save_changes
+ * @property {(event: string, listener: (...values: any[]) => void) => void} on
+ * @property {(content: any) => void} [send] in Jupyter: a message to Python
+ * @property {(name: string) => any} [file] on a page: a file that came with the widget
+ * @property {AbortSignal} signal aborted when the widget leaves
+ */
+
+// A widget of anywidget's form, `{ render }`, from what puts it into an element. When the widget leaves, its listeners
+// go with it, as a model may outlive many views; what else must end then, a timer or a worker, listens to `model.signal`.
+/** @param {(place: { model: Model, el: HTMLElement }) => void | Promise<void>} put */
+export const widget = (put) => ({
+  render: (/** @type {{ model: any, el: HTMLElement }} */ { model, el }) => {
+    const scope = new AbortController(), { signal } = scope, leave = () => scope.abort();
+    /** @type {Model} */
+    const watched = {
+      signal,
+      get: (name) => model.get(name),
+      set: (name, value) => model.set(name, value),
+      save_changes: () => model.save_changes(),
+      send: model.send && ((content) => model.send(content)),
+      file: model.file,
+      on: (event, listener) => {
+        model.on(event, listener);
+        signal.addEventListener("abort", () => model.off(event, listener));
+      },
+    };
+    const standing = put({ model: watched, el });
+    return standing ? standing.then(() => leave) : leave;
+  },
+});
+
+let names = 0;
+
+// An element with attributes and children; `on...` are listeners, undefined and false are left out.
+// JupyterLab would take the arrow keys, Enter and more from a control that does not ask for its keys.
+export const el = (tag, attributes = {}, ...children) => {
+  const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon"].includes(tag);
+  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  if (["button", "input", "select"].includes(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
+  made.append(...children);
+  return made;
+};
+
+// What a widget stands on: a group with a name.
+export const stage = (place, label, ...children) => {
+  place.append(el("div", { class: "ddpm-widget", role: "group", "aria-label": label }, ...children));
+};
+
+export const row = (...children) => el("div", { class: "dw-row" }, ...children);
+
+export const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replace("e-", "e\u2212").replace(/^-/, "\u2212");
+
+// A number beside an axis, where there is little room: 4e−5, 0.0012, 32, 3.2e5.
+/** @param {number} value */
+const tick = (value) => {
+  const size = Math.abs(value);
+  if (!size || (size >= 1e-3 && size < 1e4)) return number(value, 2);
+  const [digits, power] = value.toExponential(1).split("e");
+  return `${number(Number(digits))}e${number(Number(power))}`;
+};
+
+// A trait that must be a number from `low` to `high`, and a whole one if not said otherwise.
+export const within = (model, name, low, high, whole = true) => {
+  const value = model.get(name);
+  if (!Number.isFinite(value) || value < low || value > high || (whole && value % 1)) {
+    throw new Error(`${name}: expected a ${whole ? "whole " : ""}number in ${low}..${high}, got ${value}`);
+  }
+  return value;
+};
+
+// A control whose value is the model's trait `name`: it follows the model, and the model follows it.
+const bind = (model, name, input, read, show) => {
+  input.addEventListener("input", () => {
+    model.set(name, read());
+    model.save_changes();
+  });
+  model.on(`change:${name}`, show);
+  show();
+};
+
+// A labelled slider; `text` says its value in words, on the page and to a screen reader.
+export const slider = (model, name, { label, min, max, step = 1, text = number }) => {
+  const id = `dw-${name}-${names++}`;
+  const input = el("input", { type: "range", id, min, max, step });
+  const output = el("output", { for: id }, "");
+  bind(model, name, input, () => Number(input.value), () => {
+    input.value = within(model, name, min, max, step === 1);
+    output.firstChild.data = text(Number(input.value));
+    input.setAttribute("aria-valuetext", output.firstChild.data);
+  });
+  const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
+  made.limit = (last) => {
+    input.max = last;
+  };
+  return made;
+};
+
+// A labelled list of choices; the trait is the number of the choice.
+export const choice = (model, name, { label, options }) => {
+  const id = `dw-${name}-${names++}`;
+  const input = el("select", { id }, ...options.map((option, i) => el("option", { value: i }, option)));
+  bind(model, name, input, () => Number(input.value), () => {
+    input.value = within(model, name, 0, options.length - 1);
+  });
+  return el("div", { class: "dw-control" }, el("label", { for: id }, label), input);
+};
+
+// A labelled switch; the trait is true or false.
+export const toggle = (model, name, { label }) => {
+  const id = `dw-${name}-${names++}`;
+  const input = el("input", { type: "checkbox", id });
+  bind(model, name, input, () => input.checked, () => {
+    const value = model.get(name);
+    if (typeof value !== "boolean") throw new Error(`${name}: expected true or false, got ${value}`);
+    input.checked = value;
+  });
+  return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
+};
+
+// Play, pause and single steps for a whole-number trait, from `first` to `last`. Readers who prefer
+// reduced motion get the steps only. `pace` is steps a second.
+export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
+  const still = matchMedia("(prefers-reduced-motion: reduce)");
+  const forward = Math.sign(last - first) * by;
+  /** @type {number | undefined} */
+  let timer;
+  const move = (delta) => {
+    const low = Math.min(first, last), high = Math.max(first, last);
+    model.set(name, Math.min(high, Math.max(low, model.get(name) + delta)));
+    model.save_changes();
+  };
+  const stop = () => {
+    clearInterval(timer);
+    timer = undefined;
+    play.textContent = "Play";
+  };
+  const onward = () => {
+    if (!play.isConnected || model.get(name) === last) stop();
+    else move(forward);
+  };
+  const toggled = () => {
+    if (timer) return stop();
+    if (model.get(name) === last) move(first - last);
+    timer = setInterval(onward, 1000 / pace);
+    play.textContent = "Pause";
+  };
+  const play = el("button", { type: "button", onclick: toggled }, "Play");
+  const steps = [-1, 1].map((sign) =>
+    el("button", { type: "button", onclick: () => (stop(), move(sign * forward)) }, sign < 0 ? "Step back" : "Step on"),
+  );
+  const obey = () => {
+    play.hidden = still.matches;
+    if (still.matches) stop();
+  };
+  still.addEventListener("change", obey, { signal: model.signal });
+  model.signal.addEventListener("abort", stop);
+  obey();
+  return el("div", { class: "dw-control" }, play, ...steps);
+};
+
+// The numbers of a trait that travels as bytes, multiplied by `scale`; a wrong count is an error.
+export const numbers = (model, name, Type, count, scale = 1, shift = 0) => {
+  const view = model.get(name);
+  const size = Type.BYTES_PER_ELEMENT;
+  if (!(view instanceof DataView) || view.byteLength !== count * size) {
+    throw new Error(`${name}: expected ${count * size} bytes, got ${view?.byteLength ?? typeof view}`);
+  }
+  const values = new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+  const result = Float64Array.from(values, (value) => value * scale + shift);
+  if (!result.every(Number.isFinite)) throw new Error(`${name}: expected finite numbers`);
+  return result;
+};
+
+// Images as the package stores them: grey levels 0..255 stand for [-1, 1].
+export const images = (model, name, count) => numbers(model, name, Uint8Array, count, 1 / 127.5, -1);
+
+// A canvas for an image of height x width pixels; `paint` fills it with channels-first values in [-1, 1].
+export const picture = (height, width, label, size = 160) => {
+  const canvas = el("canvas", { width, height, role: "img", "aria-label": label, class: "dw-picture" });
+  canvas.style.width = `${size}px`;
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width, height);
+  pixels.data.fill(255);
+  // The array of pixels rounds and clamps by itself.
+  const paint = (values, offset = 0, channels = 1) => {
+    const n = width * height, data = pixels.data, next = channels === 3 ? n : 0;
+    for (let i = 0; i < n; i++) {
+      const at = offset + i;
+      data[4 * i] = (values[at] + 1) * 127.5;
+      data[4 * i + 1] = (values[at + next] + 1) * 127.5;
+      data[4 * i + 2] = (values[at + 2 * next] + 1) * 127.5;
+    }
+    context.putImageData(pixels, 0, 0);
+  };
+  return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
+};
+
+// Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
+export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, height = 220 }) => {
+  const left = 48, bottom = 40, top = 10, right = 12;
+  const up = logy ? Math.log10 : (v) => v;
+  const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
+  const py = (v) => height - bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (height - bottom - top);
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "dw-plot", role: "img", "aria-label": label });
+  const ticks = (low, high) => [0, 0.5, 1].map((f) => low + f * (high - low));
+  for (const [i, v] of ticks(...x).entries()) {
+    svg.append(el("text", { x: px(v), y: height - bottom + 15, "text-anchor": i < 2 ? "middle" : "end" }, number(v, 3)));
+  }
+  for (const v of ticks(up(y[0]), up(y[1])).map((t) => (logy ? 10 ** t : t))) {
+    svg.append(
+      el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }),
+      el("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, tick(v)),
+    );
+  }
+  svg.append(
+    el("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xlabel),
+    el("text", { x: -(top + height - bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, ylabel),
+  );
+  const add = (tag, kind) => {
+    const made = el(tag, { class: kind });
+    svg.append(made);
+    return made;
+  };
+  const inside = (v) => Math.min(height + 9999, Math.max(-9999, v)).toFixed(1);
+  return {
+    svg,
+    px,
+    py,
+    say: (text) => svg.setAttribute("aria-label", text),
+    // kind: "dw-1" to "dw-4", a colour; "dw-fill" fills below. Returns a function that draws.
+    line: (kind) => {
+      const path = add("path", `dw-line ${kind}`);
+      return (xs, ys) => path.setAttribute("d", Array.from(xs, (v, i) => `${i ? "L" : "M"}${px(v).toFixed(1)} ${inside(py(ys[i]))}`).join(""));
+    },
+    // A polygon: unlike those of a path, its points are no matter of style, which saves the browser a look.
+    bars: (kind) => {
+      const shape = add("polygon", `dw-bars ${kind}`), base = py(y[0]).toFixed(1);
+      let known, at;
+      return (edges, heights) => {
+        if (edges !== known) at = Array.from((known = edges), (v) => px(v).toFixed(1));
+        let points = `${at[0]} ${base}`;
+        heights.forEach((h, i) => {
+          const level = inside(py(h));
+          points += ` ${at[i]} ${level} ${at[i + 1]} ${level}`;
+        });
+        shape.setAttribute("points", `${points} ${at.at(-1)} ${base}`);
+      };
+    },
+    marker: (kind) => {
+      const circle = add("circle", `dw-marker ${kind}`);
+      circle.setAttribute("r", 5);
+      return (vx, vy) => {
+        circle.setAttribute("cx", px(vx).toFixed(1));
+        circle.setAttribute("cy", inside(py(vy)));
+      };
+    },
+  };
+};
+
+// Which colour is which: pairs of a kind and a word.
+export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", { class: `dw-key ${kind}` }, word)));
+
+export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
+
+// A line of words and numbers that a screen reader hears when it changes; `write` takes pairs.
+export const facts = () => {
+  const list = el("dl", { class: "dw-facts", "aria-live": "polite" });
+  list.write = (pairs) => {
+    const cell = (kind) => el(kind, {}, "");
+    if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
+    // New text in the old cells: the page has less to lay out, and a screen reader less to say.
+    pairs.flat().forEach((text, i) => {
+      const node = list.children[i >> 1].children[i & 1].firstChild;
+      if (node.data !== text) node.data = text;
+    });
+  };
+  return list;
+};
+
+// Call `draw` now and whenever one of the traits changes.
+export const follow = (model, traits, draw) => {
+  for (const trait of traits) model.on(`change:${trait}`, draw);
+  draw();
+};

@@ -1,0 +1,234 @@
+// What the widgets compute, each thing once: random numbers, schedules, the exact z of a mixture, the walk from noise to
+// data, and the product of matrices. Names and equations are those of the Python package.
+
+/**
+ * @typedef {object} Schedule Tables with an entry for each time 0..T, as in ddpm_lite.schedule.
+ * @property {number} T
+ * @property {ArrayLike<number>} beta
+ * @property {number[]} times what a network calls these times
+ * @property {ArrayLike<number>} alphaBar
+ * @property {ArrayLike<number>} rest 1 - alphaBar
+ * @property {ArrayLike<number>} betaTilde
+ */
+
+// ---- Random numbers, as in ddpm_lite.viz.noise
+
+// The finalizer of MurmurHash3: every bit of a whole number changes about half of the bits of the result.
+/** @param {number} h */
+export const mix = (h) => {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+};
+
+// Number i of a sequence of uniform numbers in (0, 1); it needs none of those before.
+/** @param {number} key which sequence */
+export const stream = (key) => (/** @type {number} */ i) => (mix((i + key) | 0) + 0.5) / 2 ** 32;
+
+// Uniform numbers i and i + 1 make two independent standard normal ones, by Box and Muller's method.
+/** @param {(i: number) => number} uniform @param {number} i */
+export const gaussians = (uniform, i) => {
+  const radius = Math.sqrt(-2 * Math.log(uniform(i))), angle = 2 * Math.PI * uniform(i + 1);
+  return [radius * Math.cos(angle), radius * Math.sin(angle)];
+};
+
+// log x for x in (0, 1), from operations that every language rounds alike
+/** @param {number} x */
+const log = (x) => {
+  let power = 0, total = 0;
+  for (; x < 0.75; power++) x *= 2;
+  const q = (x - 1) / (x + 1), square = q * q;
+  for (let k = 21; k > 0; k -= 2) total = total * square + 1 / k;
+  return 2 * q * total - power * 0.6931471805599453;
+};
+
+// A function that gives the next number from N(0, 1), to the last bit Python's: sfc32, and Marsaglia's polar method.
+/** @param {number} seed 0..2^32 - 1 */
+export const normals = (seed) => {
+  let a = 0x9e3779b9 | 0, b = 0x243f6a88, c = seed | 0, d = 1;
+  /** @type {number | null} */
+  let kept = null;
+  const uniform = () => {
+    const word = (a + b + d) | 0;
+    d = (d + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = (((c << 21) | (c >>> 11)) + word) | 0;
+    return ((word >>> 0) + 0.5) / 2147483648 - 1;
+  };
+  for (let i = 0; i < 12; i++) uniform();
+  return () => {
+    if (kept !== null) {
+      const second = kept;
+      kept = null;
+      return second;
+    }
+    for (;;) {
+      const v = uniform(), w = uniform(), s = v * v + w * w;
+      if (s >= 1) continue;
+      const radius = Math.sqrt((-2 * log(s)) / s);
+      kept = w * radius;
+      return v * radius;
+    }
+  };
+};
+
+// ---- Schedules, as in ddpm_lite.schedule, in float64
+
+// alpha-bar_0..alpha-bar_T from beta_0..beta_T (eq-alpha-bar)
+/** @param {ArrayLike<number>} beta */
+export const alphaBar = (beta) => {
+  let product = 1;
+  return Float64Array.from(beta, (b) => (product *= 1 - b));
+};
+
+/** @param {ArrayLike<number>} beta @param {number[]} [times] @returns {Schedule} */
+export const schedule = (beta, times = Array.from(beta, (_, t) => t)) => {
+  let logs = 0;
+  const rest = Float64Array.from(beta, (b) => Math.abs(Math.expm1((logs += Math.log1p(-b))))); // with all its digits
+  const betaTilde = Float64Array.from(beta, (b, t) => (t ? (b * rest[t - 1]) / rest[t] : 0)); // eq-posterior-variance
+  return { T: beta.length - 1, beta, times, alphaBar: alphaBar(beta), rest, betaTilde };
+};
+
+// Fewer, longer steps (eq-leap-beta); a half is rounded to the even number, as in torch.round.
+/** @param {Schedule} full @param {number} steps @param {string} [spacing] */
+export const respace = (full, steps, spacing = "trailing") => {
+  const even = (/** @type {number} */ v) => (v % 1 === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
+  const leading = (/** @type {number} */ k) => (k ? (k - 1) * Math.floor(full.T / steps) + 1 : 0);
+  const trailing = (/** @type {number} */ k) => even((k * full.T) / steps);
+  const chosen = Array.from({ length: steps + 1 }, (_, k) => (spacing === "leading" ? leading : trailing)(k));
+  const beta = Float64Array.from(chosen, (t, k) => (k ? 1 - full.alphaBar[t] / full.alphaBar[chosen[k - 1]] : 0));
+  return schedule(beta, chosen.map((t) => full.times[t]));
+};
+
+// ---- The exact z of a mixture of round blobs in the plane, as in ddpm_lite.oracle
+
+// A function that gives [u, v, k] for a point at time t: minus the score of q(x_t) there, which is E[z | x_t] over
+// sqrt(1 - alpha-bar_t) (eq-oracle-mixture, eq-score-from-z), and the number of the blob that it most likely comes from.
+/**
+ * @param {ArrayLike<number>} bar
+ * @param {ArrayLike<number>} blobs of each blob x, y, deviation, weight
+ */
+export const mixture = (bar, blobs) => {
+  const K = blobs.length / 4, [logs, dx, dy] = [0, 1, 2].map(() => new Float64Array(K));
+  return (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
+    const root = Math.sqrt(bar[t]);
+    let best = 0, sum = 0, u = 0, v = 0;
+    for (let k = 0, at = 0; k < K; k++, at += 4) {
+      const variance = bar[t] * blobs[at + 2] ** 2 + 1 - bar[t];
+      dx[k] = (x - root * blobs[at]) / variance;
+      dy[k] = (y - root * blobs[at + 1]) / variance;
+      logs[k] = Math.log(blobs[at + 3] / variance) - ((dx[k] ** 2 + dy[k] ** 2) * variance) / 2;
+      if (logs[k] > logs[best]) best = k;
+    }
+    for (let k = 0; k < K; k++) {
+      const share = Math.exp(logs[k] - logs[best]);
+      sum += share;
+      u += share * dx[k];
+      v += share * dy[k];
+    }
+    return [u / sum, v / sum, best];
+  };
+};
+
+// ---- The walk from noise to data, as in ddpm_lite.sampler
+
+/**
+ * @typedef {object} Options
+ * @property {number} [eta] of DDIM
+ * @property {string} [variance] of DDPM, "beta_tilde" or "beta"
+ */
+
+// Each sampler by its name in the package. A step is x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1;
+// a sampler gives these three numbers.
+/** @type {Record<string, (way: Schedule, t: number, options: Options) => [number, number, number]>} */
+export const samplers = {
+  // eq-posterior-mean, eq-ddpm-step
+  ddpm: ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "beta_tilde" }) => {
+    const s = t - 1, share = variance === "beta" ? (s ? beta[t] : 0) : betaTilde[t];
+    return [(Math.sqrt(1 - beta[t]) * rest[s]) / rest[t], (Math.sqrt(bar[s]) * beta[t]) / rest[t], Math.sqrt(share)];
+  },
+  // eq-ddim-step, eq-ddim-sigma
+  ddim: ({ alphaBar: bar, rest }, t, { eta = 0 }) => {
+    const s = t - 1, sigma = eta * Math.sqrt((rest[s] / rest[t]) * (1 - bar[t] / bar[s]));
+    const weightX = Math.sqrt(Math.max(rest[s] - sigma ** 2, 0) / rest[t]);
+    return [weightX, Math.sqrt(bar[s]) - weightX * Math.sqrt(bar[t]), sigma];
+  },
+};
+
+// From x_T to x_0, one frame a step (alg-sampling). A frame holds x_t at time t, and z and image, what is said there of
+// the noise and of x_0; the last one, t = 0, holds the image alone. What a frame holds, no later step changes.
+/**
+ * @param {(x: Float64Array, t: number) => ArrayLike<number>} ask z_hat; the next call may overwrite it
+ * @param {Schedule} way
+ * @param {Float64Array} x x_T
+ * @param {(i: number, t: number) => number} noise what is added to x[i] on leaving step t, in order of i
+ * @param {Options & { sampler?: string, clip?: boolean }} options
+ */
+export function* walk(ask, way, x, noise, { sampler = "ddim", clip = true, ...options }) {
+  for (let t = way.T; t > 0; t--) {
+    const z = Float64Array.from(ask(x, way.times[t])), from = x;
+    const signal = Math.sqrt(way.alphaBar[t]), spread = Math.sqrt(way.rest[t]);
+    const image = z.map((v, i) => (from[i] - spread * v) / signal); // eq-x0-from-z
+    yield { t: way.times[t], x, z, image };
+    const [weightX, weightImage, sigma] = samplers[sampler](way, t, options);
+    x = x.map((v, i) => {
+      const kept = clip ? Math.min(1, Math.max(-1, image[i])) : image[i];
+      return weightX * v + weightImage * kept + (sigma && sigma * noise(i, t));
+    });
+  }
+  yield { t: 0, x, z: null, image: x.slice() };
+}
+
+// ---- The product of matrices
+
+/** @typedef {Float32Array | Float64Array} Numbers */
+
+// c[m, p] = bias[m] + sum over k of a[m, k] b[k, p]. Four rows of a and two columns of b at a time, because then
+// eight products share six numbers read. `a` lies in fours of rows: m, m + 1, m + 2, m + 3 at k = 0, then at k = 1...
+// b[k, p] lies at firstB + k bk + p bp, and c[m, p] at firstC + m cm + p cp.
+/**
+ * @param {Numbers} a @param {Numbers} bias @param {Numbers} b @param {number} firstB @param {number} bk @param {number} bp
+ * @param {Numbers} c @param {number} firstC @param {number} cm @param {number} cp
+ * @param {number} M @param {number} K @param {number} P
+ */
+export const multiply = (a, bias, b, firstB, bk, bp, c, firstC, cm, cp, M, K, P) => {
+  for (let m = 0; m < M; m += 4) {
+    for (let p = 0; p < P; p += 2) {
+      const paired = p + 1 < P;
+      let i = m * K, j = firstB + p * bp, l = paired ? j + bp : j;
+      let e = bias[m], f = bias[m + 1], g = bias[m + 2], h = bias[m + 3], r = e, s = f, t = g, u = h;
+      for (const end = i + 4 * K; i < end; i += 4, j += bk, l += bk) {
+        const x = b[j], y = b[l], w0 = a[i], w1 = a[i + 1], w2 = a[i + 2], w3 = a[i + 3];
+        e += w0 * x;
+        r += w0 * y;
+        f += w1 * x;
+        s += w1 * y;
+        g += w2 * x;
+        t += w2 * y;
+        h += w3 * x;
+        u += w3 * y;
+      }
+      const at = firstC + m * cm + p * cp, rows = M - m;
+      c[at] = e;
+      if (rows > 1) c[at + cm] = f;
+      if (rows > 2) c[at + 2 * cm] = g;
+      if (rows > 3) c[at + 3 * cm] = h;
+      if (!paired) continue;
+      c[at + cp] = r;
+      if (rows > 1) c[at + cp + cm] = s;
+      if (rows > 2) c[at + cp + 2 * cm] = t;
+      if (rows > 3) c[at + cp + 3 * cm] = u;
+    }
+  }
+};
+
+// A matrix with M rows and K columns in fours of rows for `multiply`; its entry (m, k) lies at m rm + k rk.
+/** @param {number} M */
+export const fours = (M) => 4 * Math.ceil(M / 4);
+/** @param {Numbers} to @param {ArrayLike<number>} from @param {number} first @param {number} M @param {number} K @param {number} rm @param {number} rk */
+export const pack = (to, from, first, M, K, rm, rk) => {
+  for (let m = 0; m < M; m++) {
+    for (let k = 0, i = (m - (m % 4)) * K + (m % 4), j = first + m * rm; k < K; k++, i += 4, j += rk) to[i] = from[j];
+  }
+};

@@ -1,0 +1,59 @@
+// Writes the widgets' bundles as JSON to stdout, {path: text}; run by bundle.py, which says what they are for.
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { build } from "esbuild";
+
+const SOURCES = "ddpm_lite/viz/js";
+const OPTIONS = /** @type {const} */ ({
+  absWorkingDir: process.cwd(), bundle: true, minify: true, charset: "utf8", target: "es2022", legalComments: "none", write: false,
+  logLevel: "silent",
+});
+
+/** @param {import("esbuild").BuildOptions} options @returns {Promise<string>} */
+const bundle = async (options) => (await build({ ...OPTIONS, ...options })).outputFiles?.[0].text ?? "";
+
+// `import text from "worker:./worker.js"` gives the text of that module's own bundle.
+/** @type {import("esbuild").Plugin} */
+const workers = {
+  name: "workers",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^worker:/ }, ({ path, resolveDir }) => ({ path: join(resolveDir, path.slice(7)), namespace: "worker" }));
+    onLoad({ filter: /./, namespace: "worker" }, async ({ path }) => ({
+      contents: await bundle({ entryPoints: [path], format: "iife" }),
+      loader: "text",
+    }));
+  },
+};
+
+// On a page host.js has the kit; the other scripts of the page take it from there.
+const shared = async () => {
+  const names = Object.keys(await import(`../${SOURCES}/shared/kit.js`)).join(", ");
+  /** @type {import("esbuild").Plugin} */
+  const plugin = {
+    name: "shared kit",
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: /\/kit\.js$/ }, () => ({ path: "kit", namespace: "shared" }));
+      onLoad({ filter: /./, namespace: "shared" }, () => ({ contents: `export const { ${names} } = window.ddpmWidgets.kit;` }));
+    },
+  };
+  return plugin;
+};
+
+const scripts = (/** @type {string} */ folder) => readdirSync(join(SOURCES, folder)).filter((name) => name.endsWith(".js")).sort();
+
+const kit = await shared();
+/** @type {Record<string, string>} */
+const made = {
+  "page/host.js": await bundle({ entryPoints: [`${SOURCES}/page/host.js`], format: "iife" }),
+  "page/press.js": await bundle({ entryPoints: [`${SOURCES}/page/press.js`], format: "iife", plugins: [kit] }),
+};
+for (const folder of ["", "live/"]) {
+  for (const file of scripts(folder)) {
+    const path = `./${SOURCES}/${folder}${file}`, name = JSON.stringify(basename(file, ".js"));
+    const contents = `import widget from "${path}"; window.ddpmWidgets.define(${name}, widget);`;
+    const entry = { contents, resolveDir: process.cwd() };
+    made[`page/${folder}${file}`] = await bundle({ stdin: entry, format: "iife", plugins: [kit, workers] });
+    made[`jupyter/${file}`] = await bundle({ entryPoints: [path], format: "esm", plugins: [workers] });
+  }
+}
+process.stdout.write(JSON.stringify(made));

