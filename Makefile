@@ -1,6 +1,6 @@
 # make book    build the pages            make lab        open the chapters in JupyterLab
 # make test    everything CI runs         make notebooks  run and normalise every chapter
-# make quick   style and science, 90 s    make lint       ruff, check and format
+# make quick   style and science, 90 s    make lint       style of Python and scripts
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
 # make bench   speed beside the peers     make gpu-check  the tests and the benchmark on a GPU
@@ -15,7 +15,8 @@ READY := $(VENV)/.ready
 BUILT := _build/.built
 
 # What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py ddpm_lite/viz/js/*.* ddpm_lite/viz/js/live/*) \
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.bib tests/equations/*.py) \
+	$(wildcard ddpm_lite/viz/bundles/page/*.js ddpm_lite/viz/bundles/page/live/*.js) ddpm_lite/viz/js/widgets.css \
 	ddpm_lite/viz/export_page.py ddpm_lite/pretrained/SHA256SUMS \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null) \
 	book/results # the folder is newer when a record is gone
@@ -63,6 +64,7 @@ quick: lint
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . \
 		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
+	@$(BIN)/python tools/bundle.py --check
 
 unit: $(READY)
 	@$(PYTEST) tests
@@ -113,4 +115,4 @@ clean:
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) node_modules

@@ -84,7 +84,7 @@ class PlaneNetwork(nn.Module):
 
 
 def keyed(seed: int, purpose: int):
-    """Numbers i in (0, 1) for one purpose of one seed, as `stream` of mlp.js makes them."""
+    """Numbers i in (0, 1) for one purpose of one seed, as `keyed` of mlp.js makes them."""
     return stream(int(mix(np.array([8 * seed + purpose + 1], np.uint32))[0]))
 
 

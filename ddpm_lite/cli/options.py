@@ -115,7 +115,7 @@ class Sample:
 class ExportPage:
     """Write a network as a script that a web page can load and run.
 
-    Weights are rounded to float16. ddpm_lite/viz/js/live/unet.js is what runs it.
+    Weights are rounded to float16. ddpm_lite/viz/js/shared/unet.js is what runs it.
 
     Args:
         model: as for sample.

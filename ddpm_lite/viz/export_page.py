@@ -3,7 +3,7 @@
     python -m ddpm_lite export-page digits --out digits.js
 
 What the network does is not written down a second time. Its forward pass runs once, and the PyTorch functions that it
-calls are written down in their order, with what they were given; viz/js/live/unet.js plays them back. It knows a
+calls are written down in their order, with what they were given; viz/js/shared/unet.js plays them back. It knows a
 dozen functions (SPELT below). A network that calls another one is refused by that function's name.
 """
 
@@ -264,7 +264,7 @@ def _spelt(call: tuple) -> tuple[str, list[Tensor], dict]:
         ValueError: the page does not know the function, or not with these arguments.
     """
     name, args, kwargs, result = call
-    spell, known = SPELT.get(name), f"a network of the functions that live/unet.js knows: {', '.join(sorted(SPELT))}"
+    spell, known = SPELT.get(name), f"a network of the functions that shared/unet.js knows: {', '.join(sorted(SPELT))}"
     if spell is None or not isinstance(result, Tensor):
         fail(ValueError, "model", known, f"a call of {name}")
     try:

@@ -39,7 +39,7 @@ def gaussians(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def normals(seed: int, count: int) -> np.ndarray:
-    """`count` numbers from N(0, 1), float64, to the last bit those of `normals` in js/science.js.
+    """`count` numbers from N(0, 1), float64, to the last bit those of `normals` in js/shared/science.js.
 
     Args:
         seed: 0..2^32 - 1. A longer draw from the same seed begins with the shorter one.

@@ -100,7 +100,7 @@ def test_backpropagation_is_the_slope_of_the_loss():
         way.forEach((value, i) => (weights[i] -= sign * h * value));
         return loss;
       });
-      return up - down) / (2 * h;
+      return (up - down) / (2 * h);
     };
     for (let i = 0; i < 12; i++) {
       const way = new Float64Array(weights.length);

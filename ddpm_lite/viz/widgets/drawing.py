@@ -24,7 +24,7 @@ from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 
 NETWORKS = ("digits", "digits-by-label")  # those that the book's pages can load
-SAMPLERS = ("ddim", "ddpm")  # of sampler.STEPS, those that live/unet.js walks too
+SAMPLERS = ("ddim", "ddpm")  # of sampler.STEPS, those that js/shared/science.js walks too
 VARIANCES = ("beta_tilde", "beta")
 STEPS = (10, 50, 200, 1000)
 
@@ -54,7 +54,7 @@ def page_walk(
     clip: bool = True,
     scale: float = 0.0,
 ) -> Iterator[tuple[int, Tensor]]:
-    """What `walk` of live/unet.js does, by the package's sampler on the page's noise: (t, x_t) from x_T on.
+    """What `drawing` of js/shared/unet.js does, by the package's sampler on the page's noise: (t, x_t) from x_T on.
 
     Args:
         labels: one for each image; a network without labels looks at none of them.
