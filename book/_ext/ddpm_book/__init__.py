@@ -6,15 +6,17 @@ checks.py     links each equation to the code that checks it
 numbers.py    numbers equations by chapter
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
+api.py        makes the appendix of docstrings, and links the names in the chapters to it
 addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, checks, hygiene, mathjax, numbers, records, widgets
+from . import addresses, api, checks, hygiene, mathjax, numbers, records, widgets
 
 
 def setup(app):
     addresses.setup(app)
+    api.setup(app)
     checks.setup(app)
     mathjax.setup(app)
     numbers.setup(app)

@@ -1,0 +1,118 @@
+"""The appendix made of docstrings: whole, readable, and linked with chapters and equations both ways."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+import ddpm_lite
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "book/_ext")!r}, {str(ROOT)!r}]
+extensions = ["myst_parser", "sphinx.ext.mathjax", "ddpm_book"]
+myst_enable_extensions = ["dollarmath"]
+mathjax_path = "mathjax/tex-chtml.js"
+python_maximum_signature_line_length = 88
+html_theme = "basic"
+"""
+INDEX = """# One `q_sample`
+
+```{toctree}
+api
+```
+
+$$ a = a $$ (eq-forward-closed)
+
+The function `q_sample(...)` is no name, `q_sample` and `ddpm_lite.q_sample()` are, [`q_sample`](https://example.org)
+leads elsewhere, and `numpy` is not ours.
+
+```python
+from ddpm_lite import (
+    Schedule,
+    q_sample,
+)
+from ddpm_lite.process import q_sample
+from elsewhere import q_sample
+x_t = q_sample(schedule, x_0, t, z)
+```
+"""
+API = """
+API
+===
+
+.. autofunction:: ddpm_lite.q_sample
+
+.. autoclass:: ddpm_lite.Schedule
+   :members: numbers, to
+"""
+
+
+def build(folder, index=INDEX):
+    """Build the two pages; the process, and what they hold."""
+    for name, text in {"conf.py": CONF, "index.md": index, "api.rst": API}.items():
+        (folder / name).write_text(text, encoding="utf8")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ".", "out"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return done, [
+        BeautifulSoup((folder / "out" / name).read_text("utf8"), "html.parser") for name in ("index.html", "api.html")
+    ]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    done, pages = build(tmp_path_factory.mktemp("book"))
+    assert done.returncode == 0, done.stderr
+    return pages
+
+
+def test_every_public_name_has_its_entry():
+    listed = re.findall(r"^\.\. auto(?:function|class):: (\S+)$", (ROOT / "book/api.rst").read_text("utf8"), re.M)
+    assert len(set(listed)) == len(listed)
+    assert set(ddpm_lite.__all__) <= {name.rpartition(".")[2] for name in listed}
+
+
+def test_signature_shows_shapes_as_the_source_has_them(pages):
+    signature = pages[1].find(id="ddpm_lite.q_sample")
+    lines = [line.get_text() for line in signature.select(".sig-line")]
+    shape = "Float[Tensor, 'batch *shape']"
+    assert lines == ["schedule: Schedule,", f"x_0: {shape},", "t: int | Int64[Tensor, '...'],", f"z: {shape},"]
+    assert signature.select_one(".sig-return").get_text().endswith(shape)
+    assert pages[1].find(id="ddpm_lite.Schedule.to").select_one(".sig-return").get_text().endswith(" Schedule")
+    assert pages[1].select("dt dl") == []
+
+
+def test_docstring_leads_to_its_equation(pages):
+    text = pages[1].find(id="ddpm_lite.q_sample").parent
+    link = text.select_one("a[href='index.html#equation-eq-forward-closed']")
+    assert link.get_text() == "(I.1)"
+    assert "x_0 + sqrt(1 - alpha_bar_t) z (I.1)." in text.get_text()
+
+
+def test_property_with_a_colon_has_no_type_made_of_its_sentence(pages):
+    said = pages[1].find(id="ddpm_lite.Schedule.numbers").parent.dd.get_text()
+    assert said.strip().startswith("The tables and times as lists of Python")
+    assert "Type:" not in said
+
+
+def test_inline_code_of_a_public_name_is_a_link(pages):
+    links = pages[0].select("p a.api")
+    assert [link.get_text() for link in links] == ["q_sample", "ddpm_lite.q_sample()"]
+    assert {link["href"] for link in links} == {"api.html#ddpm_lite.q_sample"}
+    assert pages[0].select("h1 a.api") == []
+
+
+def test_imported_names_are_links(pages):
+    code = pages[0].select_one(".highlight pre")
+    assert [link.get_text() for link in code.select("a.api")] == ["Schedule", "q_sample", "q_sample"]
+    assert code.get_text() == INDEX.partition("```python\n")[2].removesuffix("```\n")
+
+
+def test_label_that_the_book_lacks_breaks_the_build(tmp_path):
+    done, _ = build(tmp_path, INDEX.replace("eq-forward-closed", "eq-forward-gone"))
+    assert done.returncode != 0
+    assert "eq-forward-closed" in done.stderr
