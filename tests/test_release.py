@@ -47,17 +47,28 @@ def sources():
     return {path.relative_to(ROOT).as_posix() for path in paths}
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel):
+def records():
+    """What chapters read, as paths below book."""
+    paths = [path for path in ROOT.glob("book/results/**/*") if path.is_file()]
+    return {path.relative_to(ROOT / "book").as_posix() for path in paths}
+
+
+def test_wheel_holds_the_package_and_its_records_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {name for name in names if ".dist-info/" not in name} == sources() != set()
+    assert {name for name in names if ".dist-info/" not in name} == sources() | {
+        f"ddpm_lite/{name}" for name in records()
+    }
+    assert sources()
+    assert records()
+    assert wheel.stat().st_size < 10e6
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
 def test_source_distribution_carries_nothing_that_needs_the_repository(unpacked):
     others = {"README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "LICENSE-TEXT", "pyproject.toml", "PKG-INFO"}
     found = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
-    assert found - {".gitignore"} == sources() | others
+    assert found - {".gitignore"} == sources() | {f"book/{name}" for name in records()} | others
 
 
 def test_wheel_from_the_source_distribution_is_the_wheel(unpacked, wheel, tmp_path):

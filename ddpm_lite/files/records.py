@@ -1,4 +1,7 @@
-"""Recorded runs, for figures that take too long to compute on the page."""
+"""Recorded runs, for figures that take too long to compute on the page.
+
+The package brings them along, so a chapter finds its records by their names wherever it is opened.
+"""
 
 import json
 from pathlib import Path
@@ -10,6 +13,9 @@ from ddpm_lite._check import fail
 from ddpm_lite.pixels import from_bytes
 
 COMMANDS = "commands.json"  # beside the records: how each of them is made
+PACKAGE = Path(__file__).resolve().parents[1]
+# Where they are when the path leads nowhere: in an installed package, and in the repository.
+PLACES = (PACKAGE / "results", PACKAGE.parent / "book" / "results")
 
 
 def read_record(path: str | Path) -> dict:
@@ -40,9 +46,27 @@ def read_pictures(path: str | Path) -> dict[str, Tensor]:
     return {name: from_bytes(values) for name, values in tensors.items() if values.dtype == torch.uint8}
 
 
+def find_record(path: str | Path) -> Path:
+    """The record at this path; if there is none, that of the same name which comes with the package.
+
+    Args:
+        path: of a file in a folder named results, as in "results/steps.json".
+
+    Returns:
+        The path of a file that is there; the path that was given if the package has none of that name either.
+    """
+    path = Path(path)
+    if not path.is_file() and "results" in path.parts:
+        name = path.parts[len(path.parts) - path.parts[::-1].index("results") :]
+        for place in PLACES:
+            if name and place.joinpath(*name).is_file():
+                return place.joinpath(*name)
+    return path
+
+
 def _there(path: str | Path) -> Path:
     """The path of a record that is there."""
-    path = Path(path)
+    path = find_record(path)
     if not path.is_file():
         command = ""
         for folder in path.parents[:2]:  # a record may lie in a folder beside the list

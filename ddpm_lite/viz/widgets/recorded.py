@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddpm_lite import pixels
 from ddpm_lite._check import check_float, check_whole, describe, fail
+from ddpm_lite.files.records import find_record
 from ddpm_lite.viz.widgets.base import grey
 
 COMMAND = "python studies/record_widgets.py"
@@ -29,7 +30,7 @@ def read_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], d
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = find_record(path)
     expected, advice = f"a record for {widget}", f"`{COMMAND}` makes it"
     if not path.is_file():
         fail(FileNotFoundError, "path", expected, f"no file at {str(path)!r}", advice)
