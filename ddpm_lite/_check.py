@@ -87,6 +87,26 @@ def to_whole_numbers(argument: str, value: object, device: torch.device | str) -
     return tensor.to(device, torch.int64)
 
 
+def check_label_values(labels: object, N: int, classes: int, *, every: bool = False) -> Tensor:
+    """N labels in 0..classes - 1, as an int64 tensor; `every` asks that each of them occurs."""
+    labels = to_whole_numbers("labels", labels, "cpu")
+    if labels.shape != (N,):
+        fail(ValueError, "labels", f"shape ({N},), one for each image", f"{tuple(labels.shape)}")
+    found = labels.unique().tolist()
+    if not 0 <= found[0] <= found[-1] < classes:
+        fail(ValueError, "labels", f"every label in 0..{classes - 1}", f"values in {found[0]}..{found[-1]}")
+    if every and len(found) < classes:
+        fail(ValueError, "labels", f"each of 0..{classes - 1} at least once", f"{found}")
+    return labels
+
+
+def to_tensor(argument: str, images: object) -> Tensor:
+    """Images in a tensor; those of an array are copied, because it may be a file."""
+    if not isinstance(images, Tensor | np.ndarray):
+        fail(TypeError, argument, "images as a tensor or an array", describe(images))
+    return torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+
+
 def to_times(t: object, x: Tensor) -> Tensor:
     """t as a tensor (B,) on x's device, as models get it; of a number, the same for all images of x."""
     if isinstance(t, Integral):

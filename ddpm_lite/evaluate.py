@@ -6,15 +6,17 @@ to 64: a distance then means the same whatever the scale that training arrived a
 """
 
 import json
+from collections.abc import Sequence
 from math import sqrt
 
+import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64, Num
+from jaxtyping import Float, Float32, Float64, Int64, Integer, Num
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_images, check_whole, fail
+from ddpm_lite._check import check_images, check_label_values, check_whole, describe, fail, to_table, to_tensor
 from ddpm_lite.files.weights import PRETRAINED, fit_tensors, shipped
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.pixels import to_floats
 
 WIDTHS = (16, 32, 64)  # channels after each halving
 FEATURES = 64
@@ -47,7 +49,7 @@ class FeatureNet(nn.Module):
         Raises:
             ValueError: images of another shape.
         """
-        if images.shape[1:] != (1, self.size, self.size):
+        if tuple(images.shape[1:]) != (1, self.size, self.size):
             expected = f"a tensor of shape (N, 1, {self.size}, {self.size})"
             fail(ValueError, "images", expected, f"{tuple(images.shape)}", "take the network of this data set")
         return self.features(images)
@@ -92,14 +94,20 @@ def features_of(net: FeatureNet, images: Float[Tensor, "N 1 S S"], batch: int = 
         ValueError: values outside [-1, 1], NaN or infinity, another shape. TypeError: uint8 images.
     """
     check_whole("batch", batch, 1)
+    if not isinstance(net, FeatureNet):
+        fail(TypeError, "net", "a FeatureNet, as load_features opens it", describe(net))
     check_images("images", images)
-    return torch.cat([net(part.float()).double() for part in images.split(batch)])
+    device = net.classifier.weight.device
+    return torch.cat([net(part.to(device).float()).double() for part in images.split(batch)])
 
 
-Crowd = Float[Tensor, "N features"]
+Crowd = Sequence | Num[Tensor, "N features"] | Num[np.ndarray, "N features"]
+OtherCrowd = Sequence | Num[Tensor, "M features"] | Num[np.ndarray, "M features"]
+Training = Num[Tensor, "L C S S"] | Num[np.ndarray, "L C S S"]
+Labels = Sequence | Integer[Tensor, "..."] | Integer[np.ndarray, "..."]
 
 
-def frechet_distance(a: Crowd, b: Float[Tensor, "M features"]) -> float:
+def frechet_distance(a: Crowd, b: OtherCrowd) -> float:
     """How far apart two Gaussians are that have the means and covariances of the crowds (eq-frechet-distance).
 
     It is a squared distance, 0 for equal means and covariances. Fewer samples make it larger: to judge one, compare
@@ -124,7 +132,7 @@ def frechet_distance(a: Crowd, b: Float[Tensor, "M features"]) -> float:
     return max(float(apart + both), 0.0)
 
 
-def kernel_distance(a: Crowd, b: Float[Tensor, "M features"]) -> float:
+def kernel_distance(a: Crowd, b: OtherCrowd) -> float:
     """The squared distance of the crowds' means after a cubic kernel's feature map, unbiased (eq-kernel-distance).
 
     Unlike the Frechet distance it sees the third moments, and its expectation does not depend on N; so for two crowds
@@ -158,7 +166,7 @@ def _moments(crowd: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(sums), (x.square().sum(1) + 1).pow(3).sum()
 
 
-def precision_recall(real: Crowd, generated: Float[Tensor, "M features"], k: int = 3) -> tuple[float, float]:
+def precision_recall(real: Crowd, generated: OtherCrowd, k: int = 3) -> tuple[float, float]:
     """Which share of the generated lies among the real (eq-precision), and of the real among the generated (eq-recall).
 
     "Among" a crowd means: nearer to one of its members than that one's k-th neighbour in its own crowd. Both depend on
@@ -188,8 +196,9 @@ def _share_among(points: Tensor, crowd: Tensor, k: int) -> float:
     return float(torch.cat(among).double().mean())
 
 
-def _crowds(least: int = 2, **crowds: Tensor) -> list[Tensor]:
+def _crowds(least: int = 2, **crowds: object) -> list[Tensor]:
     """The two crowds in float64, after a look at them."""
+    crowds = {name: to_table(name, crowd) for name, crowd in crowds.items()}
     widths = {crowd.shape[1:] for crowd in crowds.values()}
     for name, crowd in crowds.items():
         if crowd.ndim != 2 or len(widths) > 1:
@@ -203,47 +212,49 @@ def _crowds(least: int = 2, **crowds: Tensor) -> list[Tensor]:
     return [crowd.double() for crowd in crowds.values()]
 
 
-def nearest(
-    images: Float[Tensor, "N C H W"], training: Num[Tensor, "M C H W"]
-) -> tuple[Float32[Tensor, "N"], Int64[Tensor, "N"]]:
+def nearest(images: Float[Tensor, "N C H W"], training: Training) -> tuple[Float32[Tensor, "N"], Int64[Tensor, "N"]]:
     """For each image its nearest training image: a model that learnt by heart draws what is at distance 0.
 
     Args:
         images: in [-1, 1].
-        training: in [-1, 1], or uint8.
+        training: in [-1, 1], or uint8; a tensor or an array, which may be a file (`np.load(..., mmap_mode="r")`).
 
     Returns:
         Distances, the root of the mean square difference of two pixels (0..2), and indices into `training`.
 
     Raises:
-        ValueError: images outside [-1, 1], NaN or infinity, or of another shape than the training images.
+        ValueError: images outside [-1, 1], NaN or infinity, or of another shape than the training images. TypeError:
+        neither tensors nor arrays, or whole numbers other than uint8.
     """
     check_images("images", images)
-    if training.shape[1:] != images.shape[1:] or not len(training):
+    if not isinstance(training, Tensor | np.ndarray):
+        fail(TypeError, "training", "images as a tensor or an array", describe(training))
+    if tuple(training.shape[1:]) != tuple(images.shape[1:]) or not len(training):
         fail(ValueError, "training", f"images of shape {tuple(images.shape[1:])}", f"{tuple(training.shape)}")
-    flat = images.float().flatten(1)
+    flat = images.float().cpu().flatten(1)
     least, index = torch.full((len(images),), torch.inf), torch.zeros(len(images), dtype=torch.int64)
-    for number, part in enumerate(training.split(ROWS)):
-        distance, where = torch.cdist(flat, _floats(part).flatten(1)).min(1)
+    for first in range(0, len(training), ROWS):
+        distance, where = torch.cdist(flat, to_floats(training[first : first + ROWS]).flatten(1)).min(1)
         closer = distance < least
-        least[closer], index[closer] = distance[closer], where[closer] + number * ROWS
+        least[closer], index[closer] = distance[closer], where[closer] + first
     # Again, pixel by pixel: cdist rounds the distance of equal images to something other than 0.
-    return (flat - _floats(training[index]).flatten(1)).square().mean(1).sqrt(), index
+    there = index if isinstance(training, Tensor) else index.numpy()
+    return (flat - to_floats(training[there]).flatten(1)).square().mean(1).sqrt(), index
 
 
-def class_agreement(net: FeatureNet, images: Float[Tensor, "N 1 S S"], labels: Int64[Tensor, "N"]) -> float:
+def class_agreement(net: FeatureNet, images: Float[Tensor, "N 1 S S"], labels: Labels) -> float:
     """The share of images in which the network sees the label that was asked for.
 
     It is right about held-out real images less than always, and an image that is more typical than real ones pleases
     it: a share above that of real images is no praise.
 
     Raises:
-        ValueError: labels that are not one for each image; images as in `features_of`.
+        ValueError: labels that are not one for each image, or unknown to the network; images as in `features_of`.
     """
-    if labels.shape != images.shape[:1]:
-        fail(ValueError, "labels", f"shape ({len(images)},), one for each image", f"{tuple(labels.shape)}")
+    seen = features_of(net, images)
+    labels = check_label_values(labels, len(images), net.classes).to(seen.device)
     with torch.no_grad():
-        guesses = net.classifier(features_of(net, images).float()).argmax(1)
+        guesses = net.classifier(seen.float()).argmax(1)
     return float((guesses == labels).double().mean())
 
 
@@ -251,8 +262,8 @@ def measure(
     net: FeatureNet,
     images: Float[Tensor, "N 1 S S"],
     reference: Float[Tensor, "M *rest"],
-    training: Num[Tensor, "L 1 S S"],
-    labels: Int64[Tensor, "N"] | None = None,
+    training: Training,
+    labels: Labels | None = None,
 ) -> dict[str, float]:
     """One row of the table.
 
@@ -268,7 +279,8 @@ def measure(
         judged, or on as many of these as it has. nearest: of the distances to training images, that which a twentieth
         stays below. agreement, if there are labels.
     """
-    seen, real = features_of(net, images), reference if reference.ndim == 2 else features_of(net, reference)
+    seen = features_of(net, images)
+    real = reference if getattr(reference, "ndim", 0) == 2 else features_of(net, reference)
     count = min(len(seen), len(real))
     precision, recall = precision_recall(real[:count], seen[:count])
     row = {
@@ -284,16 +296,16 @@ def measure(
 def floors(
     net: FeatureNet,
     reference: Float[Tensor, "M 1 S S"],
-    training: Num[Tensor, "L 1 S S"],
+    training: Training,
     count: int,
     seed: int = 0,
-    labels: Int64[Tensor, "L"] | None = None,
+    labels: Labels | None = None,
 ) -> dict[str, dict[str, float]]:
     """What the same numbers are for images of which one knows how good they are: no figure means much without these.
 
     Args:
         net, reference, training: as in `measure`.
-        count: how many images each row judges, at most as many as there are training images.
+        count: how many images each row judges, 4 to as many as there are training images.
         seed: which training images, and the noise.
         labels: of the training images; with them each label comes as often, the rows have agreement, and there is one
             row more.
@@ -303,15 +315,17 @@ def floors(
         the mean of 3x3; for labels "class means"; a Gaussian with the mean and covariance of the pixels; noise. In the
         row "real", nearest is that of held-out images, as training images are at distance 0 from themselves.
     """
-    check_whole("count", count, 2, len(training))
-    generator = torch.Generator().manual_seed(seed)
+    training = to_tensor("training", training)
+    check_whole("count", count, 4, len(training))  # each row has a third neighbour
+    generator = torch.Generator().manual_seed(check_whole("seed", seed, 0, 2**63 - 1))
     chosen = torch.randperm(len(training), generator=generator)
     if labels is not None:
+        labels = check_label_values(labels, len(training), net.classes, every=True)
         # By label in turn, as models are asked: numbers of each label that vary by chance are a distance of their own.
         counted = nn.functional.one_hot(labels[chosen]).cumsum(0).gather(1, labels[chosen][:, None])[:, 0]
         chosen = chosen[counted.argsort(stable=True)]
     chosen = chosen[:count]
-    real, known = _floats(training[chosen]), None if labels is None else labels[chosen]
+    real, known = to_floats(training[chosen]), None if labels is None else labels[chosen]
 
     def noise() -> Tensor:
         return torch.randn(real.shape, generator=generator)
@@ -323,9 +337,9 @@ def floors(
         "real, blurred": (nn.functional.avg_pool2d(padded, 3, stride=1), known),
     }
     if labels is not None:
-        means = torch.stack([_floats(training[labels == label]).mean(0) for label in range(net.classes)])
+        means = torch.stack([to_floats(training[labels == label]).mean(0) for label in range(net.classes)])
         rows["class means"] = (means[known], known)
-    rows["pixel Gaussian"] = (_pixel_gaussian(_floats(training), noise()).clamp(-1, 1), None)
+    rows["pixel Gaussian"] = (_pixel_gaussian(to_floats(training), noise()).clamp(-1, 1), None)
     rows["noise"] = (noise().clamp(-1, 1), None)
     seen = features_of(net, reference)
     table = {name: measure(net, images, seen, training, known) for name, (images, known) in rows.items()}
@@ -339,8 +353,3 @@ def _pixel_gaussian(images: Tensor, noise: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(pixels.T.cov().double())
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     return (pixels.mean(0) + noise.flatten(1) @ root.float()).view_as(noise)
-
-
-def _floats(images: Tensor) -> Tensor:
-    """Images in [-1, 1], of uint8 ones too."""
-    return from_bytes(images) if images.dtype == torch.uint8 else images.float()

@@ -7,6 +7,7 @@ import types
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from ddpm_lite.evaluate import (
 )
 from ddpm_lite.files import weights
 from ddpm_lite.files.weights import shipped
+from ddpm_lite.pixels import to_bytes
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
 
@@ -410,6 +412,25 @@ def test_a_row_is_made_of_its_parts(digits):
     assert whole["nearest"] == 0
 
 
+def test_arrays_and_lists_are_as_good_as_tensors(digits, tmp_path, crowds):
+    """What a user has at hand: NumPy's features, labels in a list, training images in a file of bytes."""
+    a, b = (crowd[:50] for crowd in crowds)
+    assert frechet_distance(a.numpy(), b.tolist()) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    assert kernel_distance(a.numpy(), b) == pytest.approx(kernel_distance(a, b), rel=1e-9)
+    assert precision_recall(a.numpy(), b.numpy()) == precision_recall(a, b)
+    net, (images, labels), _ = digits
+    images, labels = images[:40], labels[:40]
+    stored = to_bytes(images)
+    np.save(tmp_path / "x.npy", stored.numpy())
+    rows = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for got, expected in zip(nearest(images[:5], rows), nearest(images[:5], stored), strict=True):
+        assert torch.equal(got, expected)
+    agreement = class_agreement(net, images, labels)
+    assert class_agreement(net, images, labels.tolist()) == agreement
+    assert class_agreement(net, images, labels.numpy()) == agreement
+    assert measure(net, images, images, rows, labels.tolist()) == measure(net, images, images, stored, labels)
+
+
 # What is refused
 
 N64 = torch.zeros(5, 64)
@@ -451,7 +472,40 @@ WRONG = {
         lambda: class_agreement(NET, IMAGES, torch.zeros(3, dtype=torch.int64)),
         "labels: expected shape (4,), one for each image, got (3,)",
     ),
-    "count": (lambda: floors(NET, IMAGES, IMAGES, 5), "count: expected a whole number in 2..4, got 5 (int)"),
+    "count": (lambda: floors(NET, IMAGES, IMAGES, 5), "count: expected a whole number in 4..4, got 5 (int)"),
+    "count of 3": (lambda: floors(NET, IMAGES, IMAGES, 3), "count: expected a whole number in 4..4, got 3 (int)"),
+    "seed": (lambda: floors(NET, IMAGES, IMAGES, 4, seed=-1), "seed: expected a whole number in 0.."),
+    "a label too few": (
+        lambda: floors(NET, IMAGES, IMAGES, 4, labels=[0, 1, 2, 3]),
+        "labels: expected each of 0..9 at least once, got [0, 1, 2, 3]",
+    ),
+    "labels beyond": (
+        lambda: class_agreement(NET, IMAGES, [0, 1, 2, 10]),
+        "labels: expected every label in 0..9, got ",
+    ),
+    "labels of words": (lambda: class_agreement(NET, IMAGES, ["a", "b", "c", "d"]), "labels: expected whole numbers, "),
+    "labels of floats": (
+        lambda: class_agreement(NET, IMAGES, torch.zeros(4)),
+        "labels: expected whole numbers, as an ",
+    ),
+    "list of images": (lambda: features_of(NET, [IMAGES]), "images: expected a floating-point tensor, got "),
+    "array of images": (lambda: features_of(NET, IMAGES.numpy()), "images: expected a floating-point tensor, got "),
+    "another net": (lambda: features_of(torch.nn.Flatten(), IMAGES), "net: expected a FeatureNet, as load_features "),
+    "name of a net": (lambda: features_of("digits", IMAGES), "net: expected a FeatureNet, as load_features "),
+    "no image": (lambda: features_of(NET, IMAGES[:0]), "images: expected a non-empty tensor of shape (N, C, H, W), "),
+    "crowd of words": (lambda: frechet_distance("ab", N64), "a: expected a tensor, an array or a sequence of numbers"),
+    "one image": (lambda: measure(NET, IMAGES[:1], IMAGES, IMAGES), "real: expected at least 4 samples, got 1; draw "),
+    "no reference": (lambda: measure(NET, IMAGES, None, IMAGES), "images: expected a floating-point tensor, got None"),
+    "list of training": (lambda: nearest(IMAGES, [IMAGES]), "training: expected images as a tensor or an array, got "),
+    "whole numbers": (
+        lambda: nearest(IMAGES, IMAGES.long()),
+        "training: expected a floating-point tensor with values ",
+    ),
+    "0 to 255": (lambda: nearest(IMAGES, IMAGES + 255.0), "training: expected values in [-1, 1], got values in [255, "),
+    "grey for colours": (
+        lambda: nearest(torch.zeros(4, 3, 8, 8), IMAGES),
+        "training: expected images of shape (3, 8, 8), got (4, 1, 8, 8)",
+    ),
     "small": (lambda: FeatureNet(7), "size: expected a whole number >= 8, got 7 (int)"),
     "one class": (lambda: FeatureNet(8, 1), "classes: expected a whole number >= 2, got 1 (int)"),
 }
