@@ -141,6 +141,15 @@ def two_steps():
     torch.testing.assert_close(bound, prior + middle + average(-p_0))  # eq-bound-terms
     assert prior > 0
     assert middle > 0
+    # eq-expectation-step: first x_2 from q(x_2 | x_0), then x_1 from the posterior
+    q_2_alone, given = log_normal(line, bar**0.5 * x_0, 1 - bar).exp(), log_normal(x_1, back, var)
+    inner = (given.exp() * (given - p_1)).sum(0) * area**0.5  # for each x_2
+    torch.testing.assert_close((q_2_alone * inner).sum() * area**0.5, middle)
+    exact_inner = kl_divergence(Normal(back[0], var**0.5), Normal(0.5 * line + 0.1, 0.5**0.5))
+    torch.testing.assert_close((q_2_alone * exact_inner).sum() * area**0.5, middle)
+    # eq-vae-bound: x_1, x_2 as one hidden variable
+    torch.testing.assert_close(-average((p - q).exp()).log(), -exact)
+    assert -average((p - q).exp()).log() <= average(q - p)
 
 
 def tangent():
@@ -273,12 +282,33 @@ CHECKS = [
         two_steps,
         "an average over paths is not parsed",
     ),
+    by_hand(
+        "eq-vae-bound",
+        r"""\begin{aligned}
+        -\log p_\theta(x_0) &= -\log \mathbb{E}_{q}\left[ \frac{p(y) p_\theta(x_0 \mid y)}{q(y \mid x_0)} \right] \\
+        &\le \mathbb{E}_{q}\left[ -\log \frac{p(y) p_\theta(x_0 \mid y)}{q(y \mid x_0)} \right]
+        \end{aligned}""",
+        two_steps,
+        "an average over a hidden variable is not parsed",
+    ),
     # the telescope
     identity("eq-bound-sum", where=PATHS, schedules=["coarse"]),
     identity("eq-step-turned", first=2),
     identity("eq-term-split", where=MODEL, first=2),
     identity("eq-telescope"),
     identity("eq-bound-sorted", where=PATHS, schedules=["coarse"]),
+    by_hand(
+        "eq-expectation-step",
+        r"""\begin{aligned}
+        & \mathbb{E}_{q}\left[ \log \frac{q(x_{t-1} \mid x_t, x_0)}{p_\theta(x_{t-1} \mid x_t)} \right] \\
+        &= \mathbb{E}_{q(x_t \mid x_0)}\left[ \mathbb{E}_{q(x_{t-1} \mid x_t, x_0)}\left[
+        \log \frac{q(x_{t-1} \mid x_t, x_0)}{p_\theta(x_{t-1} \mid x_t)} \right] \right] \\
+        &= \mathbb{E}_{q(x_t \mid x_0)}\left[
+        D_{\mathrm{KL}}\left(q(x_{t-1} \mid x_t, x_0) \,\|\, p_\theta(x_{t-1} \mid x_t)\right) \right]
+        \end{aligned}""",
+        two_steps,
+        "averages over different densities are not parsed",
+    ),
     by_hand(
         "eq-bound-terms", r"L = L_T + \sum_{t=2}^{T} L_{t-1} + L_0", two_steps, "its terms are averages over paths"
     ),
@@ -369,6 +399,7 @@ CHECKS = [
     identity("eq-pythagoras", where={Z_HAT: BEST, "f": SOME}, positive=["s"]),
     identity("eq-least-loss", where={Z_HAT: BEST}, positive=["s"]),
     identity("eq-line-loss", given=["eq-forward-closed"], scalar=["a"], random={"x_0": (0.3, 0.5)}),
+    identity("eq-left-over", given=["eq-forward-closed"], scalar=["a"], random={"x_0": (0.3, 0.5)}),
     identity("eq-least-loss-gaussian", where={Z_HAT: BEST}, positive=["s"]),
     matches(
         "eq-blob-variance",

@@ -19,7 +19,6 @@ explanation, and its folded solution is a model answer.
 
 # Chapters whose exercises are not there yet. A chapter leaves the list when its tests pass, and none comes back.
 TO_DO = {
-    "05_training_objective",
     "06_unet",
     "07_attention",
     "08_training",
