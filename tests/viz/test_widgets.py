@@ -8,47 +8,62 @@ import re
 from html import escape, unescape
 from pathlib import Path
 
+import notebooks
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from ddpm_book.hygiene import assets
 from ddpm_book.widgets import live_scripts, scripts
-from stands import TWINS, Twin
+from stands import ROOT, TWINS, Twin
 
-# The chapters and the widgets that the reader finds there.
-PLACES = {
-    "02_forward_process": {"forward-explorer", "merge-explorer", "cloud"},
-    "03_posterior": {"posterior-explorer"},
-    "04_noise_parameterized_mean": {"mean-explorer"},
-    "07_attention": {"attention-viewer"},
-    "08_training": {"learner"},
-    "09_sampling": {"cloud", "draw-a-digit", "reverse-path"},
-    "10_conditioning_and_guidance": {"guidance-dial", "guidance-rows"},
-    "11_fewer_steps": {"fewer-steps"},
-}
-MODULES = Path(__file__).resolve().parents[2] / "ddpm_lite" / "viz" / "js"
+from ddpm_lite.viz import widgets
+
+MODULES = ROOT / "ddpm_lite" / "viz" / "js"
+KINDS = {name: getattr(widgets, name).name for name in widgets.__all__}  # class: name
 STATE = re.compile(r'data-state="([^"]*)"')
 LATER = re.compile(r'data-live="([^"]*)"')
 
 every_twin = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: f"{twin.chapter[:2]}-{twin.name}")
 
 
-def test_every_widget_stands_in_its_chapter():
-    found = {}
-    for twin in TWINS:
-        found.setdefault(twin.chapter, set()).add(twin.name)
-    assert found == PLACES
+def asked_for(path):
+    """The names of the widgets that a chapter's code makes."""
+    cells = notebooks.read(path)["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return {KINDS[kind] for kind in re.findall(r"\b([A-Z]\w+)(?:\.from_\w+)?\(", code) if kind in KINDS}
+
+
+@pytest.mark.parametrize("path", notebooks.chapters(ROOT), ids=lambda path: path.stem)
+def test_a_chapter_shows_the_widgets_that_it_makes(path):
+    stored = {twin.name for twin in TWINS if twin.chapter == path.stem}
+    assert stored == asked_for(path), f"{path.name}: store it anew with `python tools/notebooks.py book/{path.name}`"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_widget_has_its_place(kind):
+    """A module of its name, which is heavy if a press loads it, and a chapter that shows it."""
+    heavy = "live/" if getattr(widgets, kind).press else ""
+    assert (MODULES / heavy / f"{KINDS[kind]}.js").is_file(), f"write ddpm_lite/viz/js/{heavy}{KINDS[kind]}.js"
+    assert KINDS[kind] in {twin.name for twin in TWINS}, f"show {kind}() in a chapter of book/"
+
+
+def test_a_widget_without_a_module_is_told_which_file_to_write():
+    with pytest.raises(FileNotFoundError, match=r"Lost\.name: .*write ddpm_lite/viz/js/lost\.js"):
+
+        class Lost(widgets.base.Widget):
+            name = "lost"
 
 
 def test_scripts_are_light():
     """All that we add: what every page loads, what pages with widgets load, and the widgets themselves."""
     made = assets() | scripts()
     weights = {name: len(text.encode()) for name, text in made.items() if name.endswith(".js")}
-    assert sum(weights.values()) <= 40_000, weights
+    advice = "CONTRIBUTING.md, Add a widget, tells what counts"
+    assert sum(weights.values()) <= 40_000, f"{weights}: {advice}"
     shared = weights.pop("book.js") + weights.pop("host.js")
     weights.pop("press.js")
-    assert shared + max(weights.values()) <= 15_000, (shared, weights)
+    assert shared + max(weights.values()) <= 15_000, f"{shared} and {weights}: {advice}"
 
 
 def test_heavy_widgets_are_light_until_they_are_pressed():
@@ -62,10 +77,10 @@ def test_heavy_widgets_are_light_until_they_are_pressed():
             assert weights[f"live/{twin.name}"] < 40_000, weights
 
 
-def test_every_script_is_a_widget_of_some_chapter():
+def test_every_script_is_a_widgets():
     names = {Path(name).stem for name in scripts() if name.endswith(".js")} - {"host", "press"}
     names |= {Path(name).stem for name in live_scripts() if name.startswith("live/")}
-    assert names == set().union(*PLACES.values())
+    assert names == set(KINDS.values()), "a module in ddpm_lite/viz/js and a class in ddpm_lite/viz/widgets, each alone"
 
 
 @every_twin
@@ -183,6 +198,46 @@ def test_all_widgets_share_a_page(stand):
     )
 
 
+# In the page: the words of each plot that stand out of it, [words, by how many pixels]; half a pixel is nothing.
+CUT = """() => Array.from(document.querySelectorAll("svg.dw-plot text")).map((text) => {
+  const { left, right, top, bottom } = text.getBoundingClientRect(), box = text.ownerSVGElement.getBoundingClientRect();
+  return [text.textContent, Math.max(box.left - left, right - box.right, box.top - top, bottom - box.bottom)];
+}).filter(([words, out]) => words && out > 0.5)"""
+
+
+@pytest.mark.html
+def test_no_word_of_a_plot_is_cut_off(stand):
+    page = stand(*TWINS).page
+    started(page)
+    assert page.evaluate(CUT) == []
+    # the widest marks that an axis may have
+    page.evaluate("""() => {
+      const { kit } = window.ddpmWidgets;
+      for (const y of [[4e-5, 1], [1.234e-12, 9.9e9], [-0.00123, 1234.5], [-99999, -0.5]]) {
+        for (const logy of y[0] > 0 ? [true, false] : [false]) {
+          const words = { xlabel: "x", ylabel: "y", label: "A plot" };
+          const { svg } = kit.plot({ x: [-1000, 1e7], y, logy, ...words });
+          document.querySelector("main").append(kit.el("div", { class: "ddpm-widget" }, svg));
+        }
+      }
+    }""")
+    assert page.evaluate(CUT) == []
+    marks = page.locator(".dw-plot").nth(-6).locator("text").all_text_contents()
+    assert "4e\u22125" in marks, marks
+
+
+@pytest.mark.html
+@every_twin
+def test_a_widget_that_leaves_takes_its_listeners_along(twin, stand):
+    """As anywidget asks: a view may go while its model stays."""
+    page = stand(twin).page
+    started(page)
+    count = "Object.values(document.querySelector('[data-widget]').model.listeners).reduce((n, all) => n + all.size, 0)"
+    assert page.evaluate(count) > 0
+    page.evaluate("document.querySelector('[data-widget]').leave()")
+    assert page.evaluate(count) == 0
+
+
 @pytest.mark.html
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_widgets_are_accessible(theme, stand):
@@ -250,12 +305,12 @@ def test_nothing_moves_by_itself(twin, motion, stand):
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-PLAYERS = {"cloud": "t", "posterior-explorer": "t", "reverse-path": "frame"}  # what the player moves
-
-
-def test_every_player_is_looked_at():
-    made = {path.stem for path in MODULES.glob("*.js") if "kit.player(" in path.read_text(encoding="utf8")}
-    assert made == set(PLAYERS)
+# Widgets with a player, and the trait that it moves.
+PLAYERS = {
+    path.stem: found[1]
+    for path in sorted(MODULES.glob("*.js"))
+    if (found := re.search(r'kit\.player\(model, "(\w+)"', path.read_text(encoding="utf8")))
+}
 
 
 @pytest.mark.html

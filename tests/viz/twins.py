@@ -19,12 +19,24 @@ def recorded(kind, name, **options):
 
 
 def made():
+    """Every kind of widget: some in several states, the rest as their defaults make them."""
+    kinds = set()
+    for widget in chosen():
+        kinds.add(type(widget).__name__)
+        yield widget
+    for kind in sorted(set(widgets.__all__) - kinds):
+        try:
+            yield getattr(widgets, kind)()
+        except TypeError as error:
+            raise TypeError(f"tests/viz/twins.py: make a {kind} in `chosen`: it has no defaults ({error})") from error
+
+
+def chosen():
     """As the chapters make them; a curve, a walk, a picture of every kind."""
     clothes = read_pictures(RECORDS / "clothes.safetensors")["images"]
     yield widgets.ForwardExplorer({"pullover": clothes[2:3], "sneaker": clothes[7:8]}, image_number=1)
     yield widgets.MergeExplorer()
     yield widgets.PosteriorExplorer(t=2, wrong_index=True)
-    yield widgets.MeanExplorer()
     yield widgets.Cloud()
     yield widgets.Cloud(t=1000, direction="back", arrows=True)
     for name in ("self-attention", "cross-attention"):

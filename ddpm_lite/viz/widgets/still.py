@@ -36,25 +36,55 @@ def curves(
     alt: str,
     xlabel: str,
     y: tuple[float, float],
+    log: bool = False,
+    mark: tuple[float, float] | None = None,
     width: int = 360,
     height: int = 220,
 ) -> str:
-    """Curves over x in one SVG, the names of the curves below it; everything rounded to tenths of a pixel."""
+    """Curves over x in one SVG, the names of the curves below it; everything rounded to tenths of a pixel.
+
+    Args:
+        y: the ends of the vertical axis; with `log` it is logarithmic, and both are above 0.
+        mark: a point (x, y) to draw a dot at.
+    """
     x = np.asarray(x, dtype=np.float64)
     left, bottom, top, right = 48, 40, 10, 12
-    px = left + (x - x[0]) / (x[-1] - x[0]) * (width - left - right)
+    up = np.log10 if log else np.asarray
+    low, high = up(y[0]), up(y[1])
+
+    # Rounded first to a millionth, as 59.25 may be a hair less on another processor, and would become 59.2 or 59.3.
+    def across(value):
+        return np.round(left + (value - x[0]) / (x[-1] - x[0]) * (width - left - right), 6)
+
+    def upward(value):
+        return np.round(height - bottom - (up(value) - low) / (high - low) * (height - bottom - top), 6)
+
     parts = [f'<svg class="dw-plot" role="img" aria-label="{escape(alt)}" viewBox="0 0 {width} {height}">']
-    for value in (y[0], (y[0] + y[1]) / 2, y[1]):
-        at = height - bottom - (value - y[0]) / (y[1] - y[0]) * (height - bottom - top)
+    middle = 10 ** ((low + high) / 2) if log else (y[0] + y[1]) / 2
+    for value in (y[0], middle, y[1]):
+        at = upward(value)
         parts.append(f'<line class="dw-grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"></line>')
-        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{value:.2g}</text>')
-    for value, at in ((x[0], px[0]), (x[-1], px[-1])):
-        parts.append(f'<text x="{at:.1f}" y="{height - bottom + 15}" text-anchor="middle">{value:.3g}</text>')
+        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{_tick(value)}</text>')
+    for value, anchor in ((x[0], "middle"), (x[-1], "end")):
+        at = f'x="{across(value):.1f}" y="{height - bottom + 15}"'
+        parts.append(f'<text {at} text-anchor="{anchor}">{f"{value:.3g}" if abs(value) < 100 else _tick(value)}</text>')
     parts.append(f'<text x="{(left + width - right) / 2:.1f}" y="{height - 6}" text-anchor="middle">{xlabel}</text>')
+    # What leaves the picture leaves it by one height of the axis at most, so that no browser meets a huge number.
+    ends = (y[0] ** 2 / y[1], y[1] ** 2 / y[0]) if log else (y[0] - 1, y[1] + 1)
     for number, values in enumerate(ys.values(), start=1):
-        inside = np.clip(np.asarray(values, dtype=np.float64), y[0] - 1, y[1] + 1)
-        py = height - bottom - (inside - y[0]) / (y[1] - y[0]) * (height - bottom - top)
-        points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(px, py, strict=True))
+        py = upward(np.clip(np.asarray(values, dtype=np.float64), *ends))
+        points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across(x), py, strict=True))
         parts.append(f'<path class="dw-line dw-{number}" d="M{points}"></path>')
+    if mark is not None:
+        cx, cy = across(mark[0]), upward(np.clip(mark[1], *ends))
+        parts.append(f'<circle class="dw-marker" cx="{cx:.1f}" cy="{cy:.1f}" r="5"></circle>')
     names = "".join(f'<span class="dw-key dw-{i}">{escape(name)}</span>' for i, name in enumerate(ys, start=1))
     return "".join(parts) + f'</svg><div class="dw-row">{names}</div>'
+
+
+def _tick(value: float) -> str:
+    """A number beside an axis, in the six signs that there is room for: 4e-5, 0.0012, 32, 3.2e5."""
+    size = abs(value)
+    spelt = [f"{value:.2g}" if size < 100 else f"{value:.4g}"] if size == 0 or 1e-3 <= size < 1e4 else []
+    spelt += ["e".join(f"{float(part):g}" for part in f"{value:.{digits}e}".split("e")) for digits in (1, 0)]
+    return next((text for text in spelt if len(text) <= 6), spelt[-1])

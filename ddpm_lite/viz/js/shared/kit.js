@@ -62,13 +62,13 @@ export const row = (...children) => el("div", { class: "dw-row" }, ...children);
 
 export const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replace("e-", "e\u2212").replace(/^-/, "\u2212");
 
-// A number beside an axis, where there is little room: 4e−5, 0.0012, 32, 3.2e5.
+// A number beside an axis, in the six signs that there is room for: 4e−5, 0.0012, 32, 3.2e5.
 /** @param {number} value */
 const tick = (value) => {
-  const size = Math.abs(value);
-  if (!size || (size >= 1e-3 && size < 1e4)) return number(value, 2);
-  const [digits, power] = value.toExponential(1).split("e");
-  return `${number(Number(digits))}e${number(Number(power))}`;
+  const size = Math.abs(value), plain = !size || (size >= 1e-3 && size < 1e4);
+  const power = (/** @type {number} */ digits) => value.toExponential(digits).split("e").map((part) => number(Number(part))).join("e");
+  const spelt = [...(plain ? [number(value, size < 100 ? 2 : 4)] : []), power(1), power(0)];
+  return spelt.find((text) => text.length <= 6) ?? power(0);
 };
 
 // A trait that must be a number from `low` to `high`, and a whole one if not said otherwise.
