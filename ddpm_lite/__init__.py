@@ -30,6 +30,7 @@ from ddpm_lite.process import (
     z_from_v,
 )
 from ddpm_lite.runs.fit import fit
+from ddpm_lite.runs.models import open_model
 from ddpm_lite.sampler import ddim_step, ddpm_step, last, sample
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.trainer import TrainConfig, TrainState, train
@@ -72,6 +73,7 @@ __all__ = [
     "load_photo",
     "load_pretrained",
     "mean_from_noise",
+    "open_model",
     "open_pictures",
     "posterior",
     "predict_x_0",

@@ -23,7 +23,6 @@ import shlex
 import sys
 import time
 import warnings
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -34,6 +33,7 @@ import numpy as np
 import torch
 
 from ddpm_lite._check import check_real, check_whole, fail
+from ddpm_lite.cli import pictures
 from ddpm_lite.cli.options import (
     MODULE,
     Doctor,
@@ -46,21 +46,20 @@ from ddpm_lite.cli.options import (
     parsed,
     program,
 )
-from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.condition import ConditionalUNet, guided, in_parts
 from ddpm_lite.data import images_from_folder, open_pictures
 from ddpm_lite.files import weights
-from ddpm_lite.files.diffusers import from_pretrained
-from ddpm_lite.pixels import to_bytes
 from ddpm_lite.runs.fit import fit
-from ddpm_lite.runs.folder import find_checkpoints, verify
+from ddpm_lite.runs.folder import find_checkpoints
+from ddpm_lite.runs.models import open_model, read_words
 from ddpm_lite.runs.presets import PRESETS, network
-from ddpm_lite.sampler import ddim_step, ddpm_step, sample
-from ddpm_lite.schedule import Schedule, linear_schedule, respace
+from ddpm_lite.sampler import STEPS, last, sample
+from ddpm_lite.schedule import linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainState
 from ddpm_lite.unet import UNet
 from ddpm_lite.viz.png import png
 
-COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one
+AT_ONCE = 250  # images that a network gets at a time
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -174,7 +173,10 @@ def _accelerator(asked: Train):
 
 def _device(name: str) -> torch.device:
     """A device that answers."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available():
+            _say("auto: cpu, as nobody has compared Apple's GPU with it yet; --device mps takes it, doctor compares")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -184,65 +186,98 @@ def _device(name: str) -> torch.device:
 
 
 def _sample(asked: Sample) -> int:
-    if asked.out.suffix != ".png":
-        fail(ValueError, "--out", "a name that ends in .png", f"{str(asked.out)!r}")
-    if not asked.out.parent.is_dir():
-        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+    if asked.out.suffix not in (".png", ".npy"):
+        fail(ValueError, "--out", "a name that ends in .png, or in .npy for an array", f"{str(asked.out)!r}")
+    if asked.animate is not None and asked.animate.suffix != ".gif":
+        fail(ValueError, "--animate", "a name that ends in .gif", f"{str(asked.animate)!r}")
+    for flag, path in (("--out", asked.out), ("--animate", asked.animate), ("--separate", asked.separate)):
+        _check_place(flag, path)
     check_whole("--count", asked.count, 1, 10_000)
-    check_whole("--seed", asked.seed, 0, 2**63 - 1)
     check_real("--scale", asked.scale, -100, 100)
+    if asked.animate is not None or asked.captions:
+        _check_pillow("--animate" if asked.animate is not None else "--captions")
     device = _device(asked.device)
-    model, schedule, words = opened(asked.model)
+    model, schedule = open_model(asked.model)
+    words = read_words(asked.model)
     model, config = model.to(device), (model.unet if isinstance(model, ConditionalUNet) else model).config
     if config.in_channels not in (1, 3):
         fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
     check_whole("--steps", asked.steps, 1, schedule.T)
     numbers = _numbers(asked.label, model, words)
-    if asked.scale and not numbers:
-        fail(ValueError, "--scale", "a --label to follow", "none", "give --label, or leave --scale at 0")
+    if not numbers and (asked.scale or asked.captions):
+        flag = "--scale" if asked.scale else "--captions"
+        fail(ValueError, flag, "a --label to follow" if asked.scale else "a --label to write", "none", "give --label")
     context = torch.tensor(numbers, device=device).repeat_interleave(asked.count) if numbers else None
     if asked.scale:
         model = guided(model, asked.scale, model.none)
-    short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
     shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
-    start, step = time.perf_counter(), {"ddim": ddim_step, "ddpm": ddpm_step}[asked.sampler]
-    states = sample(model, short, shape, step=step, seed=asked.seed, context=context)
-    ((_, x_0),) = deque(_watched(states, short.T + 1), maxlen=1)  # the path is not kept
-    weights.write_whole(asked.out, png(grid(x_0, asked.count if numbers else COLUMNS), compress=True))
+    seed = _seed("--seed", asked.seed, shape[0])
+    model = in_parts(model, AT_ONCE) if shape[0] > AT_ONCE else model  # less memory for the same images
+    short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
+    start, columns, pages = time.perf_counter(), asked.count if numbers else pictures.COLUMNS, []
+    states = _watched(sample(model, short, shape, step=STEPS[asked.sampler], seed=seed, context=context), short.T + 1)
+    if asked.animate is not None:
+        shown = pictures.choose_frames(short.T + 1)
+        states = _keep_pages(states, shown, columns, pages)
+    _, x_0 = last(states)
+    named = [words[n] if n < len(words) else str(n) for n in numbers]
+    _write_images(asked, x_0, columns, pages, named)
     seconds = time.perf_counter() - start
     print(f"{asked.out}: {shape[0]} images, {asked.steps} steps of {asked.sampler}, {seconds:.1f} s on {device}")
     return 0
 
 
-def opened(source: str) -> tuple[UNet | ConditionalUNet, Schedule, tuple[str, ...]]:
-    """A model, its schedule, and what its labels are called if that is known.
-
-    Args:
-        source: the name of a model that comes with the package; a folder; a .safetensors file.
-
-    Raises:
-        ValueError, FileNotFoundError: no such model, or not a whole one.
-    """
-    path, shipped = Path(source), sorted(file.stem for file in weights.PRETRAINED.glob("*.safetensors"))
-    if source in shipped:
-        preset = source.partition("-")[0]
-        return *weights.load_pretrained(source), PRESETS[preset].words if preset in PRESETS else ()
-    if path.suffix == ".safetensors":
-        return *weights.load(path), _words(path.parent) or _words(path.parent.parent)
-    if path.is_dir() and find_checkpoints(path):
-        return *weights.load(verify(path)), _words(path)
-    if path.is_dir() and (path / "model_index.json").is_file():
-        return *from_pretrained(path)[:2], ()
-    expected = f"one of {', '.join(shipped)}, a folder with a checkpoint, or a .safetensors file"
-    fail(ValueError, "model", expected, f"{source!r}", "train it first" if source in PRESETS else "")
+def _check_place(flag: str, path: Path | None) -> None:
+    """A path that can be written to, told before anything is computed."""
+    if path is not None and not path.parent.is_dir():
+        kind = "a folder" if flag == "--separate" else "a file"
+        fail(FileNotFoundError, flag, f"{kind} in a folder that is there", f"{str(path)!r}", "make the folder")
+    if flag == "--separate" and path is not None and path.exists() and not path.is_dir():
+        fail(ValueError, flag, "a folder, new or not", f"{str(path)!r}, which is a file")
 
 
-def _words(folder: Path) -> tuple[str, ...]:
-    """What `train` wrote down about the labels of its run."""
+def _check_pillow(flag: str) -> None:
     try:
-        return tuple(map(str, json.loads((folder / "preset.json").read_text(encoding="utf8"))["words"]))
-    except (OSError, ValueError, LookupError, TypeError):
-        return ()
+        import PIL  # noqa: F401 - only to know that it is there
+    except ImportError as error:
+        raise ImportError(f'{flag} needs Pillow: pip install "ddpm-lite[data]"') from error
+
+
+def _seed(flag: str, asked: tuple[int, ...], images: int) -> int | list[int]:
+    """One seed for all, or one for each image."""
+    for seed in asked:
+        check_whole(flag, seed, 0, 2**63 - 1)
+    if len(asked) not in (1, images):
+        fail(ValueError, flag, f"one whole number, or {images}, one for each image", f"{len(asked)} numbers")
+    return asked[0] if len(asked) == 1 else list(asked)
+
+
+def _keep_pages(states: Iterator, shown: set[int], columns: int, pages: list[np.ndarray]) -> Iterator:
+    """The same states; those that an animation shows are kept as pages."""
+    for number, (t, x_t) in enumerate(states):
+        if number in shown:
+            pages.append(pictures.grid(x_t, columns))
+        yield t, x_t
+
+
+def _write_images(asked: Sample, x_0: torch.Tensor, columns: int, pages: list[np.ndarray], named: list[str]) -> None:
+    """All that was asked for; each file is whole or not there."""
+    if asked.out.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, x_0.float().cpu().numpy())
+        weights.write_whole(asked.out, content.getvalue())
+    else:
+        page = pictures.grid(x_0, columns)
+        page = pictures.write_captions(page, named) if asked.captions else page
+        weights.write_whole(asked.out, png(page, compress=True))
+    if asked.separate is not None:
+        asked.separate.mkdir(exist_ok=True)
+        for number, picture in enumerate(pictures.enlarge(x_0, zoom=1)):
+            word = f"-{named[number // asked.count]}" if named else ""
+            file = asked.separate / f"{number:0{len(str(len(x_0) - 1))}}{word}.png"
+            weights.write_whole(file, png(picture if picture.shape[2] == 3 else picture[:, :, 0], compress=True))
+    if pages:
+        weights.write_whole(asked.animate, pictures.animate(pages))
 
 
 def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
@@ -265,38 +300,12 @@ def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple
 
 
 def _watched(states: Iterator, total: int) -> Iterator:
-    """The same, with a bar if somebody watches and tqdm is there."""
-    if sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from tqdm import tqdm
+    """The same, with a bar if somebody watches."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return states
+    from tqdm import tqdm
 
-            return tqdm(states, total=total, leave=False)
-    return states
-
-
-def grid(images: torch.Tensor, columns: int) -> np.ndarray:
-    """Images in [-1, 1], (N, C, H, W), side by side on white, each pixel a square of at least one.
-
-    Args:
-        images: grey or coloured.
-        columns: images in a row.
-
-    Returns:
-        uint8, (height, width) or (height, width, 3).
-    """
-    zoom = -(-SMALLEST // images.shape[3])
-    pixels = to_bytes(images.float()).cpu()
-    pixels = pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
-    N, height, width, channels = pixels.shape
-    columns = min(columns, N)
-    rows = -(-N // columns)
-    page = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 255, np.uint8)
-    for number, picture in enumerate(pixels):
-        top, left = (
-            GAP + place * (size + GAP) for place, size in zip(divmod(number, columns), picture.shape, strict=False)
-        )
-        page[top : top + height, left : left + width] = picture
-    return page if channels == 3 else page[:, :, 0]
+    return tqdm(states, total=total, leave=False)
 
 
 def _export_page(asked: ExportPage) -> int:
@@ -306,7 +315,7 @@ def _export_page(asked: ExportPage) -> int:
         fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
     if not asked.out.parent.is_dir():
         fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
-    model, schedule, _ = opened(asked.model)
+    model, schedule = open_model(asked.model)
     script = export_page(asked.out.stem, model, schedule)
     weights.write_whole(asked.out, script.encode("ascii"))
     parameters = sum(weight.numel() for weight in model.parameters())
@@ -322,20 +331,21 @@ def _evaluate(asked: Evaluate) -> int:
     if asked.out is not None and not asked.out.parent.is_dir():
         fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
     check_real("--scale", asked.scale, -100, 100)
-    if asked.eta and asked.sampler == "ddpm":
-        fail(ValueError, "--eta", "0 with --sampler ddpm, which always adds its noise", f"{asked.eta:g}")
+    sampler = asked.sampler or ("ddim" if asked.eta else "ddpm")
+    if asked.eta and sampler != "ddim":
+        fail(ValueError, "--eta", f"0 with --sampler {sampler}; it is an option of ddim", f"{asked.eta:g}")
     for seed in asked.seeds or ("none",):
         check_whole("--seeds", seed, 0, 2**31 - 1)
     eta, device = check_real("--eta", asked.eta, 0, 1), _device(asked.device)
-    model, schedule, _ = opened(asked.model)
+    model, schedule = open_model(asked.model)
     check_whole("--steps", asked.steps, 1, schedule.T)
-    step = ddpm_step if asked.sampler == "ddpm" else partial(ddim_step, eta=eta)
+    step = partial(STEPS[sampler], eta=eta) if eta else STEPS[sampler]
     walk = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
     options = {"scale": asked.scale, "folder": asked.data, "watched": _watched}
     found = report(model.to(device), walk, step, asked.count, asked.seeds, **options)
     print(table(found))
     if asked.out is not None:
-        how = {name: getattr(asked, name) for name in ("model", "sampler", "steps", "eta", "scale")}
+        how = {name: getattr(asked, name) for name in ("model", "steps", "eta", "scale")} | {"sampler": sampler}
         record = {"command": _words_of(asked)} | circumstances(device) | how | found
         weights.write_whole(asked.out, (json.dumps(record, indent=1) + "\n").encode())
         print(f"wrote {asked.out}")

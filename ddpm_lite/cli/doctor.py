@@ -17,7 +17,7 @@ from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.trainer import train
 
 OPTIONAL = {
-    "run": ("tyro", "tqdm", "accelerate"),
+    "run": ("accelerate",),
     "data": ("scikit-learn", "pillow", "pooch"),
     "hub": ("huggingface_hub",),
 }

@@ -14,10 +14,17 @@ from typing import Annotated, Literal, Union
 import tyro
 from tyro.conf import Positional, Suppress, subcommand
 
+from ddpm_lite.runs.models import SHIPPED
 from ddpm_lite.runs.presets import FOLDER_CONFIG, FOLDER_UNET, PRESETS, TOKENS
+from ddpm_lite.sampler import STEPS
 from ddpm_lite.trainer import TrainConfig
 from ddpm_lite.unet import UNetConfig
 
+MODEL = (
+    f"{', '.join(SHIPPED)}, which come with the package; a folder that train wrote; a .safetensors file; a folder of "
+    "diffusers; or a hub id, owner/name."
+)
+Model = Annotated[Positional[str], tyro.conf.arg(metavar="MODEL", help=MODEL)]
 SCRIPT, MODULE = "ddpm-lite", "python -m ddpm_lite"  # the two ways to start the command line
 
 
@@ -36,7 +43,7 @@ class Train:
         data: folder with the data set's files; without it they are looked for, and downloaded if need be.
         every: steps between two checkpoints.
         tokens: tokens that stand for one label.
-        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
         tensorboard: write the metrics for TensorBoard too.
     """
 
@@ -86,28 +93,37 @@ class TrainFolder(Train):
 class Sample:
     """Draw images, and write them as one PNG.
 
+    The defaults are how each model's card was measured.
+
     Args:
-        model: digits or digits-by-label, which come with the package; a folder that train wrote, or one of diffusers;
-            or a .safetensors file.
-        out: the picture to write, a name that ends in .png.
+        out: the picture to write, a name that ends in .png; or in .npy, for an array (N, C, H, W) with values about
+            [-1, 1].
         label: what to draw, by number or by word (3, sneaker), one row for each; all of them with "all".
             Without it a model that knows labels is told none.
         count: images in all, or of each label.
-        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        sampler: ddpm is Algorithm 2, measured as the better one in 50 steps; ddim adds no noise on the way, and is the
+            better one in few.
         steps: how many steps, up to the T that the model was trained with.
         scale: guidance weight w: 0 follows the label as learnt, more exaggerates it. Needs a label.
-        seed: the noise follows from it; the same seed on the same device draws the same images.
-        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        seed: the noise follows from it; the same seed on the same device, with as many threads, draws the same images.
+            With one number for each image, an image is the same however many are drawn with it.
+        captions: write the label beside each row. Needs Pillow.
+        separate: a folder that gets each image as a file of its own too, as many pixels as the network draws.
+        animate: the way from noise to the images, a name that ends in .gif. Needs Pillow.
+        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
     """
 
-    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    model: Model
     out: Path = Path("grid.png")
     label: tuple[str, ...] = ()
     count: int = 8
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: Literal[*STEPS] = "ddpm"
     steps: int = 50
     scale: float = 0.0
-    seed: int = 0
+    seed: tuple[int, ...] = (0,)
+    captions: bool = False
+    separate: Path | None = None
+    animate: Path | None = None
     device: str = "auto"
 
 
@@ -118,11 +134,10 @@ class ExportPage:
     Weights are rounded to float16. ddpm_lite/viz/js/shared/unet.js is what runs it.
 
     Args:
-        model: as for sample.
         out: the script to write, a name that ends in .js; the page knows the network by this name.
     """
 
-    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    model: Model
     out: Path
 
 
@@ -135,21 +150,20 @@ class Evaluate:
     classifier: lower is better, and no figure means much without that of real images below it.
 
     Args:
-        model: as for sample; it draws digits of 8x8 or clothes of 28x28.
         count: images of each row, at most as many as there are training images. Distances depend on it.
-        sampler: ddim leaps, and is the better one in few steps; ddpm is Algorithm 2.
+        sampler: as for sample; without it ddpm, or ddim if there is an eta.
         steps: how many steps, up to the T that the model was trained with.
         eta: the share of fresh noise in a step of ddim, 0 to 1.
         scale: guidance weight w: 0 follows the label as learnt, more exaggerates it.
         seeds: a row for each, drawn with its own noise.
         out: a file to record it all in, a name that ends in .json.
         data: folder with the data set's files; without it they are looked for, and downloaded if need be.
-        device: where to compute: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
     """
 
-    model: Annotated[Positional[str], tyro.conf.arg(metavar="MODEL")]
+    model: Model
     count: int = 1000
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: Literal[*STEPS] | None = None
     steps: int = 50
     eta: float = 0.0
     scale: float = 0.0
@@ -168,7 +182,7 @@ class Doctor:
     something is wrong.
 
     Args:
-        device: what to look at: auto takes a GPU if there is one; else cpu, cuda, cuda:1, ...
+        device: what to look at: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
     """
 
     device: str = "auto"
@@ -230,12 +244,25 @@ def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | Exp
     raise ValueError(_in_one_line(said.getvalue()))
 
 
+# What Python and tyro say of a word that is no number, and what is meant.
+NO_NUMBER = (
+    (r"invalid literal for int\(\) with base 10: ('.*?')", r"expected a whole number, got \1"),
+    (r"could not convert string to float: ('.*?')", r"expected a number, got \1"),
+    (r"Could not find valid parse for arguments: \[(.*?)\]", r"expected whole numbers, got \1"),
+)
+
+
 def _in_one_line(box: str) -> str:
-    """What tyro draws in a box, or in ASCII: a title; what is wrong; below rules advice, of which we take choices."""
+    """The text of a box that tyro draws: a title; what is wrong; below rules advice, of which we take choices.
+
+    Its own text is not for people: it gives a wrong --config.steps the name of a class of tyro's, and tells of int().
+    """
     lines = [line.strip("│╰╯ \t") for line in box.splitlines()[1:]]
     wrong, *advice = filter(None, (part.strip(" .") for part in re.split("[─-]{6,}", " ".join(lines))))
     wrong = re.sub(r"^Error parsing \S*\b(config|unet): (\w+)", lambda m: f"--{m[1]}.{m[2].replace('_', '-')}", wrong)
     wrong = wrong.removeprefix("Error parsing ")
+    for theirs, plain in NO_NUMBER:
+        wrong = re.sub(theirs, plain, wrong)
     for part in advice:
         if part.startswith("Perhaps you meant"):
             wrong += f"; perhaps you meant {re.search(r'--[a-z][a-z.-]*', part)[0]}"

@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.pixels import from_bytes
-from ddpm_lite.sampler import sample
+from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
 
 AT_ONCE = 250  # images that are drawn together
 SETS = {(1, 8): "digits", (1, 28): "fashion"}  # by channels and size
+CLEAR = 3  # noise is at least so many times as far as real images, or a distance says nothing
 COLUMNS = ("frechet", "kernel", "precision", "recall", "nearest", "agreement")
 
 
@@ -126,7 +126,7 @@ def drawn(
         context = None if labels is None else labels[some].to(device)
         own = {"seed": seed * groups + group, "device": device, "context": context}
         states = sample(model, schedule, (len(some), *shape[1:]), step=step, **own)
-        ((_, x_0),) = deque(watched(states, schedule.T + 1), maxlen=1)
+        _, x_0 = last(watched(states, schedule.T + 1))
         images.append(x_0.float().cpu().clamp(-1, 1))
     return torch.cat(images)
 
@@ -163,8 +163,12 @@ def table(found: dict) -> str:
     lines = [" " * wide + "".join(f"{column:>11}" for column in COLUMNS)]
     for name, row in rows.items():
         lines.append(f"{name:<{wide}}" + "".join(f"{row[c]:11.3f}" if c in row else " " * 11 for c in COLUMNS).rstrip())
-    times = found["mean"]["frechet"] / found["floors"]["real"]["frechet"]
-    lines.append(f"The Frechet distance is {times:.1f} times that of as many real images.")
+    model, real, noise = (row["frechet"] for row in (found["mean"], found["floors"]["real"], found["floors"]["noise"]))
+    if noise >= CLEAR * real > 0:
+        lines.append(f"The Frechet distance is {model / real:.1f} times that of as many real images.")
+    else:
+        few = f"{found['count']} images are too few: even noise is at {noise:.1f} and real images are at {real:.1f}"
+        lines.append(f"{few}, so the Frechet distance says nothing of the model; give a larger --count.")
     lines.append(f"The classifier, that agreement is with, reads {found['accuracy']:.1%} of held-out images right.")
     return "\n".join(lines)
 

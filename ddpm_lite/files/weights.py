@@ -240,7 +240,7 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
     """Open a model that comes with the package: the U-Net in eval mode, and its schedule.
 
     Args:
-        name: "digits", the model that the chapter on training trains (8x8 digits, one channel).
+        name: of a file in the folder `pretrained`; `ddpm_lite.runs.models.SHIPPED` lists them. Each has a card there.
 
     Raises:
         ValueError: no such model, or its file is not the one that was shipped.

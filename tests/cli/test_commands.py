@@ -31,12 +31,14 @@ from ddpm_lite import (
     linear_schedule,
     load_digits,
     load_pretrained,
+    open_model,
     respace,
     sample,
     save_pretrained,
 )
 from ddpm_lite.cli import commands as cli
-from ddpm_lite.cli import doctor
+from ddpm_lite.cli import doctor, pictures
+from ddpm_lite.runs.models import SHIPPED
 from ddpm_lite.runs.presets import PRESETS, network
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
@@ -121,7 +123,7 @@ def test_without_a_context_no_labels_are_told(run):
     code, out, _ = run("train", "digits", "--out", "plain", *small)
     assert code == 0
     assert out.endswith("sample plain\n")
-    assert isinstance(cli.opened("plain")[0], UNet)
+    assert isinstance(open_model("plain")[0], UNet)
 
 
 def test_several_processes_get_an_accelerator(monkeypatch):
@@ -237,6 +239,123 @@ def test_a_folder_a_file_and_its_words(run, tmp_path):
     assert "ankle-boot" in run("sample", "run", "--label", "boat", *words, "word.png")[2]
 
 
+def test_every_way_to_write_is_of_the_same_images(run):
+    words = ["sample", "digits-by-label", "--label", 3, 8, "--count", 2, "--steps", 5, "--seed", 4]
+    assert run(*words, "--out", "grid.png", "--separate", "images", "--animate", "walk.gif", "--captions")[0] == 0
+    assert run(*words, "--out", "images.npy")[0] == 0
+    assert run(*words, "--out", "plain.png")[0] == 0
+    images = np.load("images.npy")
+    assert (images.shape, images.dtype) == ((4, 1, 8, 8), np.float32)
+    assert sorted(path.name for path in Path("images").iterdir()) == ["0-3.png", "1-3.png", "2-8.png", "3-8.png"]
+    for number, path in enumerate(sorted(Path("images").iterdir())):
+        np.testing.assert_allclose(pixels(path) / 127.5 - 1, images[number, 0].clip(-1, 1), atol=0.005)
+    captioned, plain = pixels("grid.png"), pixels("plain.png")
+    margin = captioned.shape[1] - plain.shape[1]
+    assert (captioned[:, margin:] == plain).all()
+    assert (captioned[:66, :margin] < 128).any(), "a 3 beside the first row"
+    assert (captioned[66:, :margin] < 128).any()
+    frames = []
+    with Image.open("walk.gif") as walk:
+        assert walk.n_frames == 6  # five steps, and the noise they begin with
+        for frame in range(6):
+            walk.seek(frame)
+            frames.append((np.asarray(walk.convert("L")).astype(int), walk.info["duration"]))
+    np.testing.assert_allclose(frames[-1][0], plain, atol=1)
+    assert frames[-1][1] > 10 * frames[0][1]
+    model, schedule = load_pretrained("digits-by-label")
+    states = sample(model, respace(schedule, 5), (4, 1, 8, 8), seed=4, context=[3, 3, 8, 8])
+    for (_, x_t), (frame, _) in zip(states, frames, strict=True):
+        np.testing.assert_allclose(frame[2:66:8, 2:66:8] / 127.5 - 1, x_t[0, 0].clamp(-1, 1), atol=0.01)
+
+
+def test_a_long_walk_shows_sixty_moments_with_both_ends():
+    shown = sorted(pictures.choose_frames(1001))
+    assert (len(shown), shown[0], shown[-1]) == (60, 0, 1000)
+    assert {b - a for a, b in zip(shown, shown[1:], strict=False)} <= {16, 17}
+    assert pictures.choose_frames(1) == {0}
+    assert pictures.choose_frames(2) == {0, 1}
+
+
+def test_without_pillow_a_picture_is_drawn_and_an_animation_asks_for_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert run("sample", "digits", "--count", 1, "--steps", 1)[0] == 0
+    for flags in (["--animate", "walk.gif"], ["--label", "3", "--captions"]):
+        code, _, err = run("sample", "digits-by-label", "--count", 1, "--steps", 1, *flags)
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.endswith('needs Pillow: pip install "ddpm-lite[data]"\n')
+
+
+def test_more_images_than_a_part_are_those_of_one_go(run, monkeypatch):
+    words = ["sample", "digits-by-label", "--label", 3, 8, "--count", 5, "--steps", 3, "--scale", 1, "--out"]
+    assert run(*words, "whole.npy")[0] == 0
+    monkeypatch.setattr(cli, "AT_ONCE", 3)
+    assert run(*words, "parts.npy")[0] == 0
+    np.testing.assert_allclose(np.load("parts.npy"), np.load("whole.npy"), atol=1e-4)
+
+
+def test_a_seed_for_each_image(run):
+    words = ["sample", "digits", "--steps", 3, "--out"]
+    assert run(*words, "three.npy", "--count", 3, "--seed", 5, 6, 7)[0] == 0
+    assert run(*words, "one.npy", "--count", 1, "--seed", 7)[0] == 0
+    assert run(*words, "two.npy", "--count", 2, "--seed", 7, 5)[0] == 0
+    three = np.load("three.npy")
+    np.testing.assert_allclose(np.load("two.npy"), three[[2, 0]], atol=1e-4)
+    np.testing.assert_allclose(np.load("one.npy"), three[2:], atol=1e-4)  # one image: both ways draw the same noise
+
+
+def test_a_new_step_needs_a_name_in_one_dictionary(run):
+    """The command line, `evaluate` and the widgets read sampler.STEPS."""
+    from ddpm_lite import sampler
+    from ddpm_lite.cli import options
+    from ddpm_lite.viz.widgets import drawing
+
+    code = "from ddpm_lite import sampler; sampler.STEPS['still'] = lambda schedule, x_t, t, s, z_hat, noise: 0 * x_t\n"
+    code += "import sys; from ddpm_lite.cli.commands import main; sys.exit(main(sys.argv[1:]))"
+    words = ["sample", "digits", "--sampler", "still", "--count", "2", "--steps", "1", "--out", "flat.npy"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (np.load("flat.npy") == 0).all()
+    for name in (*sampler.STEPS, "euler"):
+        known = name in sampler.STEPS
+        for command in ("sample", "evaluate"):
+            if known:
+                assert options.parsed([command, "digits", "--sampler", name]).sampler == name
+            else:
+                with pytest.raises(ValueError, match="--sampler"):
+                    options.parsed([command, "digits", "--sampler", name])
+    assert set(drawing.SAMPLERS) <= set(sampler.STEPS)
+
+
+def test_the_default_is_what_the_cards_measured():
+    asked = cli.parsed(["sample", "fashion"])
+    for name in SHIPPED:
+        record = json.loads((RESULTS / f"evaluate-{name}.json").read_text(encoding="utf8"))
+        assert record["steps"] == asked.steps
+        assert record["sampler"] == asked.sampler or (record["sampler"], record["eta"]) == ("ddim", 1), name
+
+
+def test_apples_gpu_is_said_not_to_be_chosen(run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    code, out, err = run("sample", "digits", "--count", 1, "--steps", 1)
+    assert (code, err.count("\n")) == (0, 1)
+    assert "--device mps" in err
+    assert out.endswith("on cpu\n")
+    assert run("sample", "digits", "--count", 1, "--steps", 1, "--device", "cpu")[2] == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_somebody_who_watches_sees_that_it_works(run, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run("sample", "digits", "--count", 1, "--steps", 3)
+    assert "/4" in terminal.getvalue()  # states of the walk
+
+
 def test_a_folder_of_diffusers_and_colours(run):
     torch.manual_seed(0)
     unet = UNet(UNetConfig(8, 3, (8, 16), blocks=1))
@@ -280,7 +399,7 @@ WRONG = {
     "another preset": ("train mnist", "Unrecognized options: mnist; there are: digits, fashion, cifar10"),
     "no preset": ("train", "Expected one of {digits, fashion, cifar10, folder}"),
     "another option": ("train digits --config.step 5", "--config.step, 5; perhaps you meant --config.steps"),
-    "no number": ("train digits --config.steps many", "--config.steps: invalid literal for int() with base 10: 'many'"),
+    "no number": ("train digits --config.steps many", "--config.steps: expected a whole number, got 'many'"),
     "steps": ("train digits --config.steps 0", "--config.steps: expected a whole number >= 1, got 0 (int)"),
     "lr": ("train digits --config.lr -1", "--config.lr: expected a number in (0, 1], got -1.0 (float)"),
     "lr is NaN": ("train digits --config.lr nan", "--config.lr: expected a number in (0, 1], got nan (float)"),
@@ -306,9 +425,34 @@ WRONG = {
     "scale is infinite": ("sample digits-by-label --label 2 --scale inf", "--scale: expected a number in [-100, 100]"),
     "steps of a sampler": ("sample digits --steps 1001", "--steps: expected a whole number in 1..1000, got 1001"),
     "count": ("sample digits --count 0", "--count: expected a whole number in 1..10000, got 0"),
+    "a seed that is no number": (
+        "sample digits --seed x",
+        "--seed: expected whole numbers, got 'x'; --help",
+    ),
+    "a scale that is no number": ("sample digits --scale y", "--scale: expected a number, got 'y'; --help tells more"),
+    "a count that is no number": ("sample digits --count 2.5", "--count: expected a whole number, got '2.5'; --help"),
+    "seeds for other images": (
+        "sample digits --seed 1 2 3",
+        "--seed: expected one whole number, or 8, one for each",
+    ),
+    "animation": ("sample digits --animate walk.mp4", "--animate: expected a name that ends in .gif, got 'walk"),
+    "animation nowhere": (
+        "sample digits --animate no/walk.gif",
+        "--animate: expected a file in a folder that is",
+    ),
+    "images nowhere": ("sample digits --separate no/images", "--separate: expected a folder in a folder that"),
+    "a file for images": (
+        "sample digits --separate text.safetensors",
+        "--separate: expected a folder, new or not",
+    ),
+    "captions for nothing": ("sample digits-by-label --captions", "--captions: expected a --label to write, got none"),
+    "a typo in a path": ("sample ./digits", "a .safetensors file or a hub id owner/name, got './digits'"),
     "seed": ("sample digits --seed -1", "--seed: expected a whole number in 0.."),
     "sampler": ("sample digits --sampler euler", "invalid choice 'euler' for argument '--sampler'"),
-    "picture": ("sample digits --out grid.jpg", "--out: expected a name that ends in .png, got 'grid.jpg'"),
+    "picture": (
+        "sample digits --out grid.jpg",
+        "--out: expected a name that ends in .png, or in .npy for",
+    ),
     "picture nowhere": ("sample digits --out no/grid.png", "--out: expected a file in a folder that is there"),
     "folder to verify": ("verify nowhere", "folder: expected a folder that train wrote, got 'nowhere'"),
     "no model to evaluate": ("evaluate", "Missing from python -m ddpm_lite evaluate: MODEL"),
@@ -318,7 +462,7 @@ WRONG = {
     "steps to evaluate": ("evaluate digits --steps 0", "--steps: expected a whole number in 1..1000, got 0 (int)"),
     "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, as this model knows no labels, got 2"),
     "eta": ("evaluate digits --eta 1.5", "--eta: expected a number in [0, 1], got 1.5 (float)"),
-    "eta of ddpm": ("evaluate digits --eta 1 --sampler ddpm", "--eta: expected 0 with --sampler ddpm, which always"),
+    "eta of ddpm": ("evaluate digits --eta 1 --sampler ddpm", "--eta: expected 0 with --sampler ddpm; it is an option"),
     "seeds": ("evaluate digits --seeds 1 -1", "--seeds: expected a whole number in 0..2147483647, got -1 (int)"),
     "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
     "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
@@ -407,6 +551,13 @@ def test_help_says_what_every_option_does(command, run, monkeypatch):
         assert len(words) >= 2, chunk
 
 
+def test_help_names_every_model_that_is_shipped(run):
+    assert set(SHIPPED) == {path.stem for path in (Path(cli.weights.PRETRAINED)).glob("*.safetensors")}
+    for command in ("sample", "evaluate", "export-page"):
+        text = " ".join(re.sub("[│]", " ", run(command, "--help")[1]).split())
+        assert f"{', '.join(SHIPPED)}, which come with the package" in text
+
+
 def test_help_begins_with_examples_that_parse(run):
     code, out, _ = run("--help")
     assert code == 0
@@ -419,8 +570,10 @@ def test_help_begins_with_examples_that_parse(run):
         "doctor",
         "verify",
     }
+    Path("shapes").mkdir()  # a folder of pictures, of which one example tells
     for example in examples:
-        assert type(cli.parsed(example.split())).__name__.lower() == example.split()[0].replace("-", "")
+        kind = type(cli.parsed(example.split())).__name__.lower()
+        assert kind == ("trainfolder" if "shapes" in example else example.split()[0].replace("-", ""))
     for name, preset in PRESETS.items():
         assert preset.about.split(".")[0] in " ".join(re.sub("[│]", " ", run("train", name, "--help")[1]).split())
 

@@ -24,6 +24,7 @@ from ddpm_lite.cli import report as reports
 from ddpm_lite.cli.report import data_set, drawn, hashed, report, table
 from ddpm_lite.evaluate import floors, load_features, measure
 from ddpm_lite.files import weights
+from ddpm_lite.sampler import STEPS
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 NAME = "digits-by-label"
@@ -33,7 +34,7 @@ NAME = "digits-by-label"
 def evaluated(tmp_path_factory):
     """What the command prints, and records, about 30 digits of two seeds in 4 steps."""
     out = tmp_path_factory.mktemp("reports") / "found.json"
-    words = f"evaluate {NAME} --count 30 --steps 4 --seeds 5 6 --scale 0.5 --device cpu --out"
+    words = f"evaluate {NAME} --count 30 --sampler ddim --steps 4 --seeds 5 6 --scale 0.5 --device cpu --out"
     assert cli.main([*words.split(), str(out)]) == 0
     return json.loads(out.read_text(encoding="utf8")), f"python -m ddpm_lite {words}"
 
@@ -91,6 +92,37 @@ def test_table_is_the_record(evaluated):
     times = found["mean"]["frechet"] / found["floors"]["real"]["frechet"]
     assert lines[-2] == f"The Frechet distance is {times:.1f} times that of as many real images."
     assert lines[-1] == "The classifier, that agreement is with, reads 99.2% of held-out images right."
+
+
+@pytest.mark.parametrize(("noise", "told"), [(63.5, False), (59.1, False), (130.0, False), (200.0, True)])
+def test_no_ratio_where_noise_is_not_clearly_above_real_images(evaluated, noise, told):
+    """Four images: model 64.2, noise 63.5, real 59.1; "1.1 times that of real images" would praise noise."""
+    found = json.loads(json.dumps(evaluated[0]))
+    found["mean"]["frechet"], found["floors"]["real"]["frechet"], found["floors"]["noise"]["frechet"] = (
+        64.2,
+        59.1,
+        noise,
+    )
+    found["count"] = 4
+    line = table(found).splitlines()[-2]
+    assert ("times that of" in line) == told, line
+    if not told:
+        assert line.startswith(f"4 images are too few: even noise is at {noise:.1f} and real images are at 59.1")
+
+
+def test_four_digits_get_no_ratio(capsys):
+    assert cli.main(["evaluate", "digits", "--count", "4", "--steps", "2", "--seeds", "0"]) == 0
+    assert "4 images are too few" in capsys.readouterr().out
+
+
+def test_an_eta_means_ddim(monkeypatch):
+    asked = []
+    monkeypatch.setattr(reports, "report", lambda model, walk, step, *rest, **options: asked.append(step) or {})
+    monkeypatch.setattr(reports, "table", lambda found: "")
+    for words in ([], ["--eta", "0.5"], ["--sampler", "ddim"]):
+        assert cli.main(["evaluate", "digits", *words]) == 0
+    ddpm, half, ddim = asked
+    assert (ddpm, half.func, half.keywords, ddim) == (STEPS["ddpm"], ddim_step, {"eta": 0.5}, ddim_step)
 
 
 def test_many_are_drawn_in_parts_of_their_own(monkeypatch):

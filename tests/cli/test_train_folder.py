@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_lite import open_pictures
+from ddpm_lite import open_model, open_pictures
 from ddpm_lite.cli import commands as cli
 from ddpm_lite.runs import fit as fitting
+from ddpm_lite.runs.models import read_words
 
 SMALL = [
     "--size",
@@ -114,7 +115,7 @@ def test_pictures_in_no_folders_have_no_labels(run):
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("no labels")
     assert out.endswith("sample runs/cross\n")
-    model, _, words = cli.opened("runs/cross")
+    (model, _), words = open_model("runs/cross"), read_words("runs/cross")
     assert words == ()
     assert model.config.in_channels == 1
     assert torch.isfinite(model.conv_in.weight).all()
