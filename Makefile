@@ -98,7 +98,7 @@ gpu-check: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
 	@$(ON_GPU) benchmarks/bench.py --network cifar10 --batch 128 $(BENCH)
 
 lab: $(READY)
-	@$(BIN)/jupyter lab --notebook-dir=book
+	@$(BIN)/python tools/lab.py --notebook-dir=book
 
 notebooks: $(READY)
 	@$(BIN)/python tools/notebooks.py

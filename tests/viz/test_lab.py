@@ -1,19 +1,26 @@
-"""Widgets in a running JupyterLab: the page follows Python, and Python the page."""
+"""Widgets and a chapter in a running JupyterLab: the page follows Python, and Python the page."""
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 
 import nbformat
+import notebooks
 import pytest
 from playwright.sync_api import TimeoutError
 from stands import PATIENCE
 
 pytestmark = pytest.mark.html
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTER = ROOT / "book" / "02_forward_process.ipynb"
 
 MAKE = """
 from ddpm_lite import load_digits
@@ -45,17 +52,19 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """JupyterLab on a folder with one notebook; its address."""
+    """JupyterLab, as `make lab` starts it, on a folder with one notebook of widgets and a chapter; its address."""
     folder = tmp_path_factory.mktemp("lab")
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "widgets.ipynb")
+    shutil.copy(CHAPTER, folder)
     homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     environment = os.environ | {home: str(folder / home.lower()) for home in homes}
     environment |= {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1", "IPYTHONDIR": str(folder / "ipython")}
     port = free_port()
     options = ["--no-browser", "--allow-root", "--ServerApp.token=", "--ServerApp.password=", "--LabApp.news_url="]
-    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.port={port}", f"--notebook-dir={folder}"]
+    options += ["--expose-app-in-browser", f"--ServerApp.port={port}", f"--notebook-dir={folder}"]
+    command = [sys.executable, ROOT / "tools" / "lab.py", *options]
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     address, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE / 1000
@@ -174,3 +183,42 @@ def test_a_trait_is_linked_with_a_widget_of_jupyter(notebook):
     number.press("Tab")
     notebook.wait_for_function("(one) => one.value === '250'", arg=stop.element_handle())
     assert stop.locator("xpath=following-sibling::output").inner_text() == "250"
+
+
+def test_a_chapter_opens_with_boxes_and_numbers_and_unchanged(lab, browser):
+    """As readers meet it who opened it and did nothing yet."""
+    context = browser.new_context(viewport={"width": 1200, "height": 1600})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(f"{lab}/lab/tree/{CHAPTER.name}?reset")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel")
+    # What JupyterLab writes into a notebook by itself comes with the kernel's first words; a cell is put together when
+    # it comes into sight, so each is shown once.
+    page.evaluate(
+        """async () => {
+          const { content, sessionContext, revealed } = jupyterapp.shell.currentWidget;
+          await Promise.all([revealed, sessionContext.ready]);
+          await Promise.all([sessionContext.session.kernel.info, sessionContext.session.kernel.spec]);
+          for (const [index, cell] of content.widgets.entries()) {
+            await content.scrollToItem(index);
+            await cell.ready;
+          }
+        }"""
+    )
+    texts = [cell["source"] for cell in notebooks.read(CHAPTER)["cells"] if cell["cell_type"] == "markdown"]
+    page.wait_for_function(
+        """(count) => {
+          const shown = document.querySelectorAll(".jp-NotebookPanel .jp-MarkdownCell .myst");
+          return shown.length === count && Array.from(shown).every((one) => one.textContent.trim());
+        }""",
+        arg=len(texts),
+    )
+    chapter = page.locator(".jp-NotebookPanel .jp-Notebook")
+    assert ":::" not in chapter.inner_text()
+    assert chapter.locator("aside.myst-admonition").count() == sum(text.count(":::{admonition}") for text in texts) > 0
+    labels = re.findall(r"\$\$[ \t]*\((eq-[\w-]+)\)", "\n".join(texts))
+    numbers = chapter.locator("[id^=eq-] > div > a[href^='#eq-']").all_text_contents()
+    assert numbers == [f"({number})" for number in range(1, len(labels) + 1)] != []
+    assert not page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty")
+    assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
+    context.close()
