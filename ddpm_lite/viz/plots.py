@@ -134,6 +134,32 @@ def curves(
     return figure
 
 
+def seed_dots(rows: dict[str, dict[str, Sequence[float]]], *, width: float = 1.9, digits: int = 2) -> Figure:
+    """A panel for each measure and a line for each name: a dot for every seed, and their mean as a number.
+
+    Args:
+        rows: name -> measure -> the values of the seeds; all names have the same measures.
+        width: of a panel, in inches.
+        digits: of the means, behind the point.
+    """
+    names, measures = list(rows), list(next(iter(rows.values())))
+    with _style():
+        size = (1.2 + width * len(measures), 0.75 + 0.36 * len(names))
+        figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
+        for axis, measure in zip(axes[0], measures, strict=True):
+            for place, name in enumerate(names):
+                values = np.asarray(rows[name][measure])
+                axis.plot(values, np.full(len(values), place), "o", alpha=0.7, color="C0")
+                axis.annotate(
+                    f"{values.mean():.{digits}f}", (values.mean(), place), xytext=(0, 6),
+                    textcoords="offset points", ha="center", fontsize=8,
+                )  # fmt: skip
+            axis.set(title=measure, ylim=(len(names) - 0.5, -0.7))
+            axis.margins(x=0.2)
+        axes[0][0].set_yticks(range(len(names)), names)
+    return figure
+
+
 def histogram(
     samples: dict[str, Tensor],
     *,

@@ -1,8 +1,19 @@
 """Checks of chapter 11, fewer steps."""
 
+import sympy
 import torch
 
-from ddpm_lite import GaussianChain, ddim_step, linear_schedule, predict_x_0, predict_z, q_sample, respace
+from ddpm_lite import (
+    GaussianChain,
+    GaussianMixture,
+    ddim_step,
+    linear_schedule,
+    mean_from_noise,
+    predict_x_0,
+    predict_z,
+    q_sample,
+    respace,
+)
 from equations.checks import by_hand, gaussian, identity, matches
 
 ETA, LAMBDA = 0.6, 0.7
@@ -156,6 +167,164 @@ def times_of(spacing, time):
     return check
 
 
+# ---- the probability-flow ODE
+
+Y, NU, X_0 = sympy.symbols("y nu x_0", positive=True)
+LEVEL_DENSITY = sympy.exp(-((Y - X_0) ** 2) / (2 * NU**2)) / (sympy.sqrt(2 * sympy.pi) * NU)
+BEND = (Y - X_0) ** 2 / NU**3 - 1 / NU
+
+
+def check_noise_level():
+    for schedule in (linear_schedule(20, 0.005, 0.999), linear_schedule()):
+        t = torch.arange(1, schedule.T + 1)
+        x_0, z = torch.randn(2, len(t), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        level = (1 / schedule.snr[t]).sqrt()[:, None]
+        y = q_sample(schedule, x_0, t, z) / schedule.alpha_bar[t].sqrt()[:, None]
+        torch.testing.assert_close(y, x_0 + level * z)
+
+
+def check_level_density():
+    y, x_0, nu = 0.7, -0.2, 0.4
+    ours = float(LEVEL_DENSITY.subs({Y: y, X_0: x_0, NU: nu}))
+    theirs = torch.distributions.Normal(x_0, nu).log_prob(torch.tensor(y, dtype=torch.float64)).exp()
+    assert abs(ours - float(theirs)) < 1e-6
+
+
+def check_level_change():
+    assert sympy.simplify(sympy.diff(LEVEL_DENSITY, NU) - BEND * LEVEL_DENSITY) == 0
+
+
+def check_level_flux():
+    flux = sympy.diff((Y - X_0) / NU * LEVEL_DENSITY, Y)
+    assert sympy.simplify(flux + BEND * LEVEL_DENSITY) == 0
+
+
+def mixture(y, nu):
+    """Density of y and mean of the noise given y, for x_0 = -1 (probability 0.3) or 1, by Bayes' rule."""
+    values, chances = torch.tensor([[-1.0, 1.0], [0.3, 0.7]], dtype=torch.float64)
+    noise = (y[:, None] - values) / nu
+    each = chances * torch.exp(-(noise**2) / 2) / ((2 * torch.pi) ** 0.5 * nu)
+    return each.sum(1), (each * noise).sum(1) / each.sum(1)
+
+
+def check_continuity():
+    grid, h = torch.linspace(-3, 3, 61, dtype=torch.float64), 1e-4
+    for nu in (0.5, 1.3):
+        change = (mixture(grid, nu + h)[0] - mixture(grid, nu - h)[0]) / (2 * h)
+        flux = [density * velocity for density, velocity in (mixture(grid + d, nu) for d in (h, -h))]
+        torch.testing.assert_close(change, -(flux[0] - flux[1]) / (2 * h), rtol=0, atol=1e-6)
+
+
+def check_flow():
+    """Particles at the quantiles of one level, moved by the ODE, lie at the quantiles of another."""
+    schedule = linear_schedule(4000, 2e-5, 0.01)
+    means, stds = torch.tensor([[-0.6], [0.5]], dtype=torch.float64), torch.tensor([0.3, 0.2], dtype=torch.float64)
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+    blobs = GaussianMixture(schedule, means, stds, weights)
+    nu = (1 / schedule.snr[1:]).sqrt()
+    grid = torch.linspace(-9, 9, 200_001, dtype=torch.float64)
+
+    def quantiles(level):
+        bells = torch.distributions.Normal(means, (stds**2 + level**2).sqrt()[:, None])
+        ranks = torch.tensor([0.05, 0.2, 0.31, 0.5, 0.9], dtype=torch.float64)
+        return grid[torch.searchsorted(weights @ bells.cdf(grid), ranks)]
+
+    start, end = 1200, 300
+    y = quantiles(nu[start - 1])[:, None]
+    for t in range(start, end, -1):
+        slope = blobs(y * schedule.alpha_bar[t].sqrt(), torch.full((len(y),), t))
+        y = y + (nu[t - 2] - nu[t - 1]) * slope
+    torch.testing.assert_close(y[:, 0], quantiles(nu[end - 1]), rtol=0, atol=2e-3)
+
+
+def factors(step):
+    """What every step of a walk of the oracle multiplies an error by, t = 1..T."""
+    schedule = linear_schedule()
+    pixel = GaussianChain(schedule, MEAN, STD)
+    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    found = []
+    for t in range(1, schedule.T + 1):
+        x = step(schedule, ends, t, pixel(ends, t))
+        found.append(float(x[1] - x[0]))
+    share = schedule.alpha_bar[1:]
+    return torch.tensor(found, dtype=torch.float64).cumprod(0), share, share * STD**2 + 1 - share
+
+
+def check_error_still():
+    product, _, variance = factors(lambda s, x, t, z: ddim_step(s, x, t, t - 1, z, 0 * x, clip=False))
+    assert (product / (STD / variance.sqrt()) - 1).abs().max() < 0.01  # Euler's method with 1000 steps
+
+
+def check_error_fresh():
+    product, share, variance = factors(lambda s, x, t, z: mean_from_noise(s, x, t, z))
+    torch.testing.assert_close(product, share.sqrt() * STD**2 / variance, rtol=1e-9, atol=0)
+
+
+def check_error_ratio():
+    still, share, variance = factors(lambda s, x, t, z: ddim_step(s, x, t, t - 1, z, 0 * x, clip=False))
+    fresh = factors(lambda s, x, t, z: mean_from_noise(s, x, t, z))[0]
+    assert (fresh / still / (share * STD**2 / variance).sqrt() - 1).abs().max() < 0.01
+
+
+FLOW = [
+    by_hand(
+        "eq-noise-level",
+        r"\frac{x_t}{\sqrt{\bar{\alpha}_t}} = x_0 + \nu_t z, \quad"
+        r" \nu_t = \frac{\sqrt{1 - \bar{\alpha}_t}}{\sqrt{\bar{\alpha}_t}}",
+        check_noise_level,
+        "two equations in one display",
+    ),
+    by_hand(
+        "eq-level-density",
+        r"g(y, \nu) = \frac{1}{\sqrt{2 \pi} \nu} \exp\left(-\frac{\left(y - x_0\right)^2}{2 \nu^2}\right)",
+        check_level_density,
+        "a density in y, checked at a point",
+    ),
+    by_hand(
+        "eq-level-change",
+        r"\frac{\partial g}{\partial \nu} = \left(\frac{\left(y - x_0\right)^2}{\nu^3} - \frac{1}{\nu}\right) g",
+        check_level_change,
+        "a derivative, taken by SymPy",
+    ),
+    by_hand(
+        "eq-level-flux",
+        r"\frac{\partial}{\partial y} \left(\frac{y - x_0}{\nu} g\right)"
+        r" = \left(\frac{1}{\nu} - \frac{\left(y - x_0\right)^2}{\nu^3}\right) g",
+        check_level_flux,
+        "a derivative, taken by SymPy",
+    ),
+    by_hand(
+        "eq-continuity",
+        r"\frac{\partial p}{\partial \nu} = -\frac{\partial}{\partial y} \left(\mathbb{E}[z \mid y] p\right)",
+        check_continuity,
+        "a partial differential equation, by differences of an exact mixture",
+    ),
+    by_hand(
+        "eq-flow",
+        r"\frac{d y}{d \nu} = \mathbb{E}[z \mid y]",
+        check_flow,
+        "a differential equation, solved for an exact mixture",
+    ),
+    by_hand(
+        "eq-error-still",
+        r"e_0 = \frac{\sqrt{v}}{\sqrt{\bar{\alpha}_t v + 1 - \bar{\alpha}_t}} e_t",
+        check_error_still,
+        "a limit of small steps",
+    ),
+    by_hand(
+        "eq-error-fresh",
+        r"e_0 = \frac{\sqrt{\bar{\alpha}_t} v}{\bar{\alpha}_t v + 1 - \bar{\alpha}_t} e_t",
+        check_error_fresh,
+        "a product over all steps",
+    ),
+    by_hand(
+        "eq-error-ratio",
+        r"\rho_t = \frac{\sqrt{\bar{\alpha}_t v}}{\sqrt{\bar{\alpha}_t v + 1 - \bar{\alpha}_t}}",
+        check_error_ratio,
+        "the quotient of two products over all steps",
+    ),
+]
+
 S = {"s": earlier}
 LEAP = {**S, r"\sigma": sigma}
 SEEN = r"\hat{x}_0 = \frac{1}{\sqrt{\bar{\alpha}_t}} \left(x_t - \sqrt{1 - \bar{\alpha}_t} z_\theta(x_t, t)\right)"
@@ -229,6 +398,7 @@ CHECKS = [
         given=[WITH_BETA],
         where={**S, r"\beta_{\mathrm{leap}}": leap_beta, r"\tilde{\beta}_{\mathrm{leap}}": most},
     ),
+    *FLOW,
 ]
 
 EQUIVALENT = []

@@ -158,7 +158,37 @@ def nearest_by_pairs():
         assert each.index(min(each)) == int(index)
 
 
+def check_pairing_singular():
+    """Crowds with too few members for their width: the chain of bounds, and its limit, the package's distance."""
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64)
+    y = 2 * y + 1
+    S_1, S_2 = x.T.cov(), y.T.cov()
+    assert torch.linalg.matrix_rank(S_1) == torch.linalg.matrix_rank(S_2) == 2
+    best = ((x.mean(0) - y.mean(0)).square().sum() + S_1.trace() + S_2.trace() - frechet_distance(x, y)).item()
+
+    def power(S, exponent):
+        values, vectors = torch.linalg.eigh(S)
+        return vectors * values**exponent @ vectors.T
+
+    for epsilon in (1.0, 1e-2, 1e-6):
+        first, second = (S + epsilon * torch.eye(5) for S in (S_1, S_2))
+        middle = power(power(first, 0.5) @ second @ power(first, 0.5), 0.5)
+        A = power(first, -0.5) @ middle @ power(first, -0.5)
+        bound = (A @ S_1).trace() + (A.inverse() @ S_2).trace()
+        assert best <= bound * (1 + 1e-6)
+        assert bound <= 2 * middle.trace() * (1 + 1e-9)
+    assert abs(2 * middle.trace().item() - best) < 0.02 * best
+
+
+PAIRING_SINGULAR = (
+    r"2 \operatorname{tr} C \le \operatorname{tr}(A_\varepsilon S_1) + \operatorname{tr}(A_\varepsilon^{-1} S_2)"
+    r" \le 2 \operatorname{tr}\left(\left(S_{1 \varepsilon}^{1/2} S_{2 \varepsilon}"
+    r" S_{1 \varepsilon}^{1/2}\right)^{1/2}\right)"
+)
+
 CHECKS = [
+    by_hand("eq-pairing-singular", PAIRING_SINGULAR, check_pairing_singular, "inequalities between matrices"),
     # two crowds of numbers
     by_hand(
         "eq-pair",

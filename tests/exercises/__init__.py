@@ -22,9 +22,6 @@ TO_DO = {
     "06_unet",
     "07_attention",
     "08_training",
-    "09_sampling",
     "10_conditioning_and_guidance",
-    "11_fewer_steps",
-    "12_evaluation",
     "13_scaling_up",
 }

@@ -47,6 +47,16 @@ def test_curves_draw_the_numbers_and_tell_lines_apart_without_colour():
     assert figure.axes[0].get_yscale() == "log"
 
 
+def test_seed_dots_draw_every_seed_and_print_the_mean():
+    rows = {"a": {"loss": [1.0, 2.0, 3.0], "recall": [0.5, 0.5, 0.5]}, "b": {"loss": [4.0], "recall": [0.25]}}
+    figure = plots.seed_dots(rows)
+    loss, recall = figure.axes
+    assert [line.get_xdata().tolist() for line in loss.lines] == [[1, 2, 3], [4]]
+    assert [text.get_text() for text in recall.texts] == ["0.50", "0.25"]
+    assert [tick.get_text() for tick in loss.get_yticklabels()] == ["a", "b"]
+    assert loss.get_ylim()[0] > loss.get_ylim()[1]  # the first row is on top
+
+
 def test_loss_curve_draws_the_running_mean():
     figure = plots.loss_curve([4.0, 2.0, 2.0, 0.5], smooth=2)
     each, mean = figure.axes[0].lines
