@@ -182,8 +182,8 @@ def check_pairing_singular():
 
 
 PAIRING_SINGULAR = (
-    r"2 \operatorname{tr} C \le \operatorname{tr}(A_\varepsilon S_1) + \operatorname{tr}(A_\varepsilon^{-1} S_2)"
-    r" \le 2 \operatorname{tr}\left(\left(S_{1 \varepsilon}^{1/2} S_{2 \varepsilon}"
+    r"2 \operatorname{tr} C &\le \operatorname{tr}(A_\varepsilon S_1) + \operatorname{tr}(A_\varepsilon^{-1} S_2)"
+    r" \\ &\le 2 \operatorname{tr}\left(\left(S_{1 \varepsilon}^{1/2} S_{2 \varepsilon}"
     r" S_{1 \varepsilon}^{1/2}\right)^{1/2}\right)"
 )
 
