@@ -20,7 +20,6 @@ explanation, and its folded solution is a model answer.
 # Chapters whose exercises are not there yet. A chapter leaves the list when its tests pass, and none comes back.
 TO_DO = {
     "06_unet",
-    "05_training_objective",
     "07_attention",
     "08_training",
     "10_conditioning_and_guidance",
