@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -11,10 +12,10 @@ from jaxtyping import Int64
 from torch import Tensor
 
 Several = Sequence | np.ndarray  # of numbers
-Time = Integral | Several | Int64[Tensor, "..."]  # one for all images, or one for each
+Time = int | Integral | Several | Int64[Tensor, "..."]  # one for all images, or one for each
 
 
-def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> None:
+def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> NoReturn:
     """Raise `kind` with the house's one-line message."""
     raise kind(f"{argument}: expected {expected}, got {got}" + (f"; {advice}" if advice else ""))
 

@@ -47,11 +47,15 @@ def parsed(thing):
 
 
 def names_of_types(module):
-    """{"X": what it stands for} for the assignments of a module that hold a type."""
-    assigned = [
-        node for node in parsed(module) if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    ]
-    return {node.targets[0].id: node.value for node in assigned if isinstance(node.value, ast.Subscript | ast.BinOp)}
+    """{"X": what it stands for} for the assignments of a module that hold a type, and for those that it imports."""
+    found, nodes = {}, parsed(module)
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("ddpm_lite."):
+            theirs = names_of_types(sys.modules[node.module])
+            found |= {alias.name: theirs[alias.name] for alias in node.names if alias.name in theirs}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
+            found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
 
 
 def source_of_signature(thing):
@@ -93,7 +97,12 @@ def show_docstring(app, what, name, thing, options, lines):
         text = LABELS.sub(lambda match: ", ".join(f":eq:`{label}`" for label in match[1].split(", ")), text)
         return ALGORITHM.sub(r"(:ref:`algorithm <\1>`)", text)
 
+    if what == "module":  # what is set off there is a table
+        text = "\n".join(lines)
+        lines[:] = re.sub(r"\n\n(?=    )", "\n\n::\n\n", text).split("\n")
     for number, line in enumerate(lines):
+        if what == "module" and line.startswith("    "):
+            continue
         parts = CODE.split(line)  # text, code, text, ...
         shown = [f"``{part}``" if odd % 2 else plain(part) for odd, part in enumerate(parts)]
         lines[number] = "".join(shown)
