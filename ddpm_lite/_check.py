@@ -123,6 +123,14 @@ def to_context(context: object, device: torch.device | str) -> object:
     return to_whole_numbers("context", context, device) if labels else context
 
 
+def check_shape(shape: object) -> tuple[int, ...]:
+    """A shape whose first size counts the images: whole numbers >= 1, at least one of them."""
+    sizes = tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else ()
+    if not sizes:
+        fail(TypeError, "shape", "one number for each axis, such as (16, 1, 8, 8)", describe(shape))
+    return tuple(check_whole("shape", size, 1) for size in sizes)
+
+
 def check_seeds(seed: object, count: int) -> int | list[int]:
     """One whole number for a batch, or one for each of its images."""
     if isinstance(seed, list | tuple | range) or getattr(seed, "shape", ()):

@@ -30,6 +30,7 @@ from ddpm_lite._check import (
     check_real,
     check_schedule,
     check_seeds,
+    check_shape,
     check_variance,
     check_whole,
     describe,
@@ -165,7 +166,7 @@ def sample(
     Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device: the same seed on the same device, with as
     many threads, gives the same images.
     """
-    shape = tuple(check_whole("shape", size, 1) for size in shape)
+    shape = check_shape(shape)
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if device is None:
         device = "cpu" if parameter is None else parameter.device
