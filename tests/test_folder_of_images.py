@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import warnings
 
 import numpy as np
@@ -199,6 +200,25 @@ def test_grey_of_16_bits_with_one_clear_value(tmp_path):
     Image.fromarray(values).save(tmp_path / "x.png", transparency=30000)
     (row,) = rows_of(tmp_path, channels=1)
     assert row[0, 0].tolist() == 4 * [255] + 4 * [117]
+
+
+def test_a_clear_colour_of_16_bits():
+    image = Image.new("RGB", (2, 1), (255, 0, 128))
+    image.putpixel((0, 0), (1, 2, 3))
+    image.info["transparency"] = (65535, 0, 32768)  # as Pillow opens a PNG of 48 bits
+    assert np.asarray(flatten(image, WHITE)).tolist() == [[[1, 2, 3], [255, 255, 255]]]
+
+
+def test_12_bits_are_refused(tmp_path):
+    """A TIFF file of two grey pixels, 0 and 4095."""
+    tags = {256: 2, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 3}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    file = struct.pack("<2sHI", b"II", 42, 12) + b"\0\x0f\xff\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "x.tif").write_bytes(file)
+    with Image.open(tmp_path / "x.tif") as image:
+        assert image.mode == "I;16"
+    with pytest.raises(ValueError, match=r"'x.tif' \(12 bits a channel"):
+        rows_of(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -214,7 +214,9 @@ def read_picture(path: Path, background: tuple[int, int, int]) -> "Image":
 
     try:
         with Image.open(path) as picture:
-            kind = picture.format
+            kind, bits = picture.format, getattr(picture, "tag_v2", {}).get(258, (8,))[0]
+            if bits in (12, 14):  # Pillow hands such values out as if they had 16 bits, so nearly black
+                raise ValueError(f"{bits} bits a channel; save it with 8 or 16")
             return flatten(ImageOps.exif_transpose(picture), background, sixteen=kind in WHOLE)
     except Exception as error:  # Pillow's decoders raise nearly anything when they meet damaged bytes
         reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip()
@@ -248,6 +250,9 @@ def flatten(picture: "Image", background: tuple[int, int, int], *, sixteen: bool
         raise ValueError(
             f"32 bits a channel (mode {picture.mode}), of which no one knows the range; save it with 8 or 16"
         )
+    if isinstance(transparent, tuple) and max(transparent) > 255:  # a colour of 16 bits, while the pixels have 8
+        picture = picture.copy()
+        picture.info["transparency"] = tuple(value >> 8 for value in transparent)
     if picture.mode in ("La", "RGBa"):  # colours that were multiplied by alpha beforehand
         picture = picture.convert(picture.mode.upper())
     if picture.mode in ("LA", "P", "PA", "RGBA") or transparent is not None:
