@@ -21,7 +21,6 @@ explanation, and its folded solution is a model answer.
 TO_DO = {
     "06_unet",
     "07_attention",
-    "08_training",
     "10_conditioning_and_guidance",
     "13_scaling_up",
 }
