@@ -1,7 +1,7 @@
 """ddpm_lite: denoising diffusion in small exact pieces, one function for each equation of the book."""
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
-from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
+from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, min_snr_weight, prior_bits_per_dim
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided, in_parts, z_model
 from ddpm_lite.data import (
     images_from_folder,
@@ -73,6 +73,7 @@ __all__ = [
     "load_photo",
     "load_pretrained",
     "mean_from_noise",
+    "min_snr_weight",
     "open_model",
     "open_pictures",
     "posterior",

@@ -9,7 +9,8 @@ from typing import NoReturn
 import numpy as np
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 Several = Sequence | np.ndarray  # of numbers
 Time = int | Integral | Several | Int64[Tensor, "..."]  # one for all images, or one for each
@@ -53,6 +54,15 @@ def check_fields(config: object, fields: tuple[str, ...], check, *limits: float,
     for field in fields:
         if getattr(config, field) is not None:
             object.__setattr__(config, field, check(field, getattr(config, field), *limits, **options))
+
+
+def check_choice(argument: str, value: object, *choices: str | bool) -> str | bool:
+    """One of a few words, or True or False."""
+    for choice in choices:
+        if isinstance(value, type(choice) | np.bool_) and value == choice:
+            return choice
+    expected = "True or False" if choices == (False, True) else " or ".join(f'"{choice}"' for choice in choices)
+    fail(ValueError, argument, expected, describe(value))
 
 
 def check_variance(value: object) -> str:
@@ -208,14 +218,17 @@ def check_output(z_hat: object, x_t: Tensor) -> Tensor:
 
 
 def check_images(argument: str, x: Tensor) -> None:
-    """x is a data set of images: float, (N, C, H, W), finite, in [-1, 1]. Looks at every value: call once."""
+    """x is a data set: float images (N, C, H, W) in [-1, 1]; or finite floats of another number of axes, >= 2.
+
+    Looks at every value: call once.
+    """
     check_float(argument, x)
-    if x.ndim != 4 or x.numel() == 0:
-        fail(ValueError, argument, "a non-empty tensor of shape (N, C, H, W)", describe(x))
+    if x.ndim < 2 or x.numel() == 0:
+        fail(ValueError, argument, "a non-empty tensor of images (N, C, H, W) or points (N, d)", describe(x))
     if not torch.isfinite(x).all():
         bad = int((~torch.isfinite(x)).flatten(1).any(dim=1).nonzero()[0])
         fail(ValueError, argument, "finite values", f"NaN or infinity in image {bad}")
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(x.min()), float(x.max())) if x.ndim == 4 else (0.0, 0.0)
     if low < -1.001 or high > 1.001:
         fail(
             ValueError,
@@ -244,3 +257,24 @@ def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Itera
             halve = f"set accumulation={2 * parts // processes} (half as many at a time, the same loss)"
             smaller = f"{halve}, halve batch_size, or {smaller}"
         raise torch.OutOfMemoryError(f"accumulation: expected parts that fit in memory, got {got}; {smaller}") from None
+
+
+def unwrap(model: object) -> object:
+    """The network inside what torch.compile, DataParallel, DistributedDataParallel or AveragedModel put around it."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+    while isinstance(model, nn.Module) and (isinstance(model, wrappers) or "_orig_mod" in model._modules):
+        model = model.module if isinstance(model, wrappers) else model._modules["_orig_mod"]
+    return model
+
+
+def check_trainable(model: object) -> None:
+    """A module with parameters to train, in a precision that Adam and a running average can work in."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        advice = "give model.module, and accelerator=Accelerator(), which shares each batch out"
+        fail(TypeError, "model", "the network itself", "a DistributedDataParallel", advice)
+    parameters = [p for p in model.parameters() if p.requires_grad] if isinstance(model, nn.Module) else []
+    if not parameters:
+        fail(ValueError, "model", "a module with parameters to train", describe(model))
+    if parameters[0].dtype not in (torch.float32, torch.float64):
+        advice = 'use model.float(), with TrainConfig(mixed_precision="bf16") to compute in half precision'
+        fail(ValueError, "model", "weights in float32 or float64", f"{parameters[0].dtype}", advice)

@@ -8,6 +8,7 @@ says bits.
 """
 
 import math
+from numbers import Real
 
 import torch
 from jaxtyping import Float, Float64
@@ -66,6 +67,24 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
     weight = torch.zeros_like(schedule.beta)
     weight[1:] = beta**2 / (2 * getattr(schedule, variance)[1:] * alpha * rest)
     return weight
+
+
+def min_snr_weight(schedule: Schedule, gamma: Real = 5.0) -> Float64[Tensor, "entries"]:
+    """min(snr, gamma) / snr: for the error of z, so that that of x_0 counts as much as snr, but at most gamma times.
+
+    Args:
+        schedule: the forward process.
+        gamma: > 0; 5 in the paper.
+
+    Returns:
+        A table of T + 1 entries for `train(..., weight=min_snr_weight)`; entry 0 is unused.
+
+    Raises:
+        ValueError: a gamma that is not > 0.
+
+    Source: Hang et al. (2023), "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4.
+    """
+    return schedule.snr.clamp(max=check_real("gamma", gamma, 0, math.inf, ends="()")) / schedule.snr
 
 
 def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> float:

@@ -12,19 +12,23 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ddpm_lite._check import check_whole, fail
+from ddpm_lite._check import check_images, check_whole, describe, fail, to_whole_numbers
 from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
 from ddpm_lite.pixels import from_bytes
+
+Images = Float[Tensor, "N *shape"] | UInt8[Tensor, "N *shape"] | np.ndarray | Dataset | Sequence
 
 TEST_DIGITS = 500
 
@@ -310,3 +314,119 @@ def _sklearn_datasets():
     except ImportError as error:
         raise ImportError("this data set comes with scikit-learn: pip install 'ddpm-lite[data]'") from error
     return datasets
+
+
+class TrainingImages:
+    """Images to learn from, in any container, of which a batch at a time is read.
+
+    Args:
+        images: (N, C, H, W), floats in [-1, 1] or uint8 in 0..255; or finite floats of another number of axes, such as
+            points (N, d), in any range. A tensor; a NumPy array, which may be a memory map (`np.load(file,
+            mmap_mode="r")`); a list of images; a torch Dataset whose items are images, or tuples that begin with one.
+            A TensorDataset is its first tensor. Of a Dataset the first item, and 15 more, are looked at here.
+
+    Attributes:
+        values: a tensor, an array, or a Dataset. shape: of one image. dtype: of a stored image.
+
+    Raises:
+        ValueError, TypeError: one line; a DataLoader or an IterableDataset too, as the trainer chooses the batches.
+    """
+
+    def __init__(self, images: Images):
+        if isinstance(images, DataLoader):
+            advice = "give images=loader.dataset: the batches are drawn from (seed, epoch), so that a run can go on"
+            fail(TypeError, "images", "all of the images", "a DataLoader", advice)
+        images = images.tensors[0] if isinstance(images, TensorDataset) else images
+        images = _stack(images) if isinstance(images, list | tuple) else images
+        in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+        if in_memory and images.dtype.kind == "f" and images.dtype.itemsize <= 8:
+            images = torch.from_numpy(np.require(images, images.dtype.newbyteorder("="), ["C", "W"]))
+        self.values, self.in_array = images, isinstance(images, Tensor | np.ndarray)
+        listed = hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, str | dict)
+        if not self.in_array and (not listed or isinstance(images, IterableDataset)):
+            advice = "what can only be read in order goes into an array first, such as np.lib.format.open_memmap(...)"
+            fail(TypeError, "images", "a tensor, an array, a list or a Dataset with a length", describe(images), advice)
+        if isinstance(images, np.ndarray) and images.dtype.kind not in "biufc":
+            fail(TypeError, "images", "floating-point numbers or bytes (uint8)", describe(images))
+        if not (images.ndim if self.in_array else 1) or len(images) == 0:
+            fail(ValueError, "images", "a non-empty tensor, array, list or Dataset", describe(images))
+        first = images[0] if self.in_array else self._item(0)
+        self.N, self.shape, self.dtype = len(images), tuple(first.shape), str(first.dtype).removeprefix("torch.")
+        floats = isinstance(images, np.ndarray) and images.dtype.kind == "f"
+        for block in self.blocks() if floats else [images] if self.in_array else [self.some(16)]:
+            if self.dtype != "uint8":
+                check_images("images", _as_tensor(block))
+            elif len(self.shape) != 3 or 0 in self.shape:
+                fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", describe(block))
+
+    def _item(self, i: int) -> Tensor:
+        """An image of a Dataset."""
+        item = self.values[i]
+        item = item[0] if isinstance(item, tuple | list) and len(item) else item
+        if not isinstance(item, Tensor | np.ndarray):
+            got = f"{type(item).__name__} in item {i}"
+            fail(TypeError, "images", "a Dataset of tensors or arrays", got, "make tensors of them with its transform")
+        return _as_tensor(item)
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> Tensor | np.ndarray:
+        """These images as they are stored."""
+        if self.in_array:
+            return self.values[rows]
+        items = [self._item(int(row)) for row in rows]
+        for row, item in zip(rows, items, strict=True):
+            if (item.shape, item.dtype) != (items[0].shape, items[0].dtype):
+                fail(ValueError, "images", f"images alike, as {describe(items[0])}", f"{describe(item)} in item {row}")
+        return torch.stack(items)
+
+    def take(self, index: Int64[Tensor, "B"], device: torch.device, dtype: torch.dtype) -> Float[Tensor, "B *shape"]:
+        """These images as floats, on the device; bytes are scaled to [-1, 1]."""
+        if isinstance(self.values, Tensor):
+            self.values = self.values.to(device)
+            x = self.values[index.to(device)]
+        else:
+            rows, back = np.unique(index.numpy(), return_inverse=True)  # a file is read from front to back
+            x = _as_tensor(self.read(rows))[torch.from_numpy(back)]
+            x = (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
+        return (from_bytes(x) if x.dtype == torch.uint8 else x).to(dtype)
+
+    def some(self, count: int) -> Tensor | np.ndarray:
+        """At most so many images, evenly spread."""
+        return self.read(np.unique(np.linspace(0, len(self.values) - 1, count).astype(int)))
+
+    def blocks(self) -> Iterator[Tensor | np.ndarray]:
+        """All images, a few megabytes at a time."""
+        rows = max(1, 2**22 // max(1, self.values[0].nbytes)) if len(self.values) else 1
+        for start in range(0, max(1, len(self.values)), rows):
+            yield self.values[start : start + rows]
+
+
+def check_labels(labels: object, N: int, none: Integral | None, p: float) -> Int64[Tensor, "N"]:
+    """Labels that fit N images, as an int64 tensor; their values are looked at here, once."""
+    labels = to_whole_numbers("labels", labels, "cpu")
+    if labels.shape != (N,):
+        fail(ValueError, "labels", f"shape ({N},), one label per image", describe(labels))
+    if none is None and p > 0:
+        advice = "give the model's, none=model.none, or set label_dropout=0"
+        fail(ValueError, "none", 'the number that means "no label"', "None", advice)
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or (none is not None and high > check_whole("none", none, 1)):
+        span = "labels >= 0" if none is None else f"labels in 0..{none - 1}"
+        fail(ValueError, "labels", span, f"values in {low}..{high}")
+    return labels
+
+
+def _as_tensor(x: Tensor | np.ndarray) -> Tensor:
+    """A tensor of its own: an array may be a memory map that cannot be written to, or of another processor's order."""
+    try:
+        return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, x.dtype.newbyteorder("=")))
+    except TypeError:
+        fail(TypeError, "images", "floating-point numbers or bytes (uint8)", describe(x))
+
+
+def _stack(images: Sequence) -> Tensor | np.ndarray:
+    """A list of images as one tensor or array."""
+    try:
+        return torch.stack(list(images)) if isinstance(images[0], Tensor) else np.stack(list(map(np.asarray, images)))
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        got = f"a list of {len(images)} that cannot be stacked ({' '.join(str(error).split())})"
+        fail(ValueError, "images", "a list of images of one shape", got)

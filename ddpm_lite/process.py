@@ -142,14 +142,16 @@ def z_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
     return noise * x_t + signal * v
 
 
-def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None) -> Float[Tensor, ""]:
+def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, weight=None) -> Float[Tensor, ""]:
     """L_simple, the mean of (z - z_hat)^2 over the batch, with z_hat = model(x_t, t, context) (eq-simple-loss).
 
-    The model gets t as an int64 tensor (B,). Source: Ho, equation 14. A mean does not grow with the image.
+    The model gets t as an int64 tensor (B,). With a table of T + 1 weights, the error at t is multiplied by weight[t]
+    (eq-weighted-noise-loss). Source: Ho, equation 14. A mean does not grow with the image.
     """
     x_t = q_sample(schedule, x_0, t, z)
     z_hat = check_output(model(x_t, check_t(t, x_t, schedule.T, every=True), context), x_t)
-    return (z.to(z_hat.dtype) - z_hat).square().mean()
+    error = (z.to(z_hat.dtype) - z_hat).square()
+    return error.mean() if weight is None else (per_image(weight[t], error) * error).mean()
 
 
 def _weights(schedule: Schedule, t: int | Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

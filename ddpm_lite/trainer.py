@@ -7,20 +7,32 @@ slice of these draws, so that the loss stays the same to rounding. Only the drop
 it is used, from (seed, step, part) with the parts of all processes counted from 0; part 0 carries on after the batch.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from numbers import Integral
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ddpm_lite._check import check_images, check_real, check_whole, describe, explain_lack_of_memory, fail
+from ddpm_lite._check import (
+    check_choice,
+    check_fields,
+    check_real,
+    check_trainable,
+    check_whole,
+    describe,
+    explain_lack_of_memory,
+    fail,
+    unwrap,
+)
 from ddpm_lite.condition import drop_labels
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.process import ddpm_loss
 from ddpm_lite.schedule import Schedule
 
@@ -42,6 +54,7 @@ class TrainConfig:
         accumulation: parts that a process cuts its batch into, one after another; less memory for the same loss.
         mixed_precision: "no", or "bf16" for a network that computes in bfloat16; weights and loss stay as they are.
         compile: hand the network to torch.compile. Minutes at the start; worth it on a GPU.
+        lr_decay: "no", or "cosine": after the warm-up the learning rate falls to 0 over all steps.
 
     Raises:
         ValueError: the one line names the field.
@@ -63,20 +76,19 @@ class TrainConfig:
     accumulation: int = 1
     mixed_precision: str = "no"
     compile: bool = False
+    lr_decay: str = "no"
 
     def __post_init__(self):
-        for field, low in (("steps", 1), ("batch_size", 1), ("warmup", 0), ("seed", 0)):
-            check_whole(field, getattr(self, field), low)
-        check_whole("accumulation", self.accumulation, 1, self.batch_size)
-        for field in ("flip", "compile"):
-            if not isinstance(getattr(self, field), bool):
-                fail(ValueError, field, "True or False", describe(getattr(self, field)))
-        if self.mixed_precision not in ("no", "bf16"):
-            fail(ValueError, "mixed_precision", '"no" or "bf16"', f"{self.mixed_precision!r}")
-        check_real("lr", self.lr, 0, 1, ends="(]")
-        check_real("grad_clip", self.grad_clip, 0, float("inf"), ends="()")
-        check_real("ema_decay", self.ema_decay, 0, 1, ends="[)")
-        check_real("label_dropout", self.label_dropout, 0, 1)
+        check_fields(self, ("steps", "batch_size"), check_whole, 1)
+        check_fields(self, ("warmup", "seed"), check_whole, 0)
+        check_fields(self, ("accumulation",), check_whole, 1, self.batch_size)
+        check_fields(self, ("flip", "compile"), check_choice, False, True)
+        check_fields(self, ("mixed_precision",), check_choice, "no", "bf16")
+        check_fields(self, ("lr_decay",), check_choice, "no", "cosine")
+        check_fields(self, ("lr",), check_real, 0, 1, ends="(]")
+        check_fields(self, ("grad_clip",), check_real, 0, math.inf, ends="()")
+        check_fields(self, ("ema_decay",), check_real, 0, 1, ends="[)")
+        check_fields(self, ("label_dropout",), check_real, 0, 1)
 
 
 class TrainState:
@@ -128,63 +140,72 @@ def first_state(model: nn.Module) -> TrainState:
 def train(
     model: nn.Module,
     schedule: Schedule,
-    images: Float[Tensor, "N C H W"] | UInt8[Tensor, "N C H W"] | UInt8[np.ndarray, "N C H W"],
+    images: Images | TrainingImages,
     config: TrainConfig,
     *,
-    labels: Int64[Tensor, "N"] | None = None,
-    none: int | None = None,
+    labels: Int64[Tensor, "N"] | np.ndarray | Sequence | None = None,
+    none: Integral | None = None,
     accelerator=None,
     start: TrainState | None = None,
+    weight: Callable[[Schedule], Tensor] | None = None,
+    lr: Callable[[int], float] | None = None,
 ) -> Iterator[TrainState]:
     """Train the model and hand out a state after each step, the EMA's included (alg-training).
 
     Args:
-        model: (x_t, t, context) -> z_hat; trained in place, on the device it is on.
+        model: (x_t, t, context) -> z_hat, with t an int64 tensor (B,); trained in place, on the device it is on, in
+            float32 or float64. A network that predicts v or x_0 is made one by an adapter. It may be compiled, or in a
+            DataParallel: the states hold the network inside.
         schedule: the forward process.
-        images: (N, C, H, W), all of them: floats in [-1, 1]; or uint8 in 0..255, a quarter of the memory, scaled
-            batch by batch; or a NumPy array of uint8 such as `np.load(file, mmap_mode="r")`, of which only the batch
-            is read.
+        images: all of them, in any container that `TrainingImages` takes: (N, C, H, W), floats in [-1, 1] or uint8;
+            points (N, d) in any range. Of a memory map or a Dataset only the batch is read.
         config: how.
         labels: one per image, 0..none-1; the model gets them as its context.
-        none: the number that stands for a dropped label, as in `ConditionalUNet.none`.
+        none: the number that means "no label", as in `ConditionalUNet.none`.
         accelerator: an `accelerate.Accelerator`, which then decides on device, mixed precision and processes.
         start: an earlier state of this model, to go on from; the steps after it are as if nothing had happened.
+        weight: schedule -> a table of T + 1 weights, by which the error at t is multiplied (eq-weighted-noise-loss):
+            `bound_weight`, `min_snr_weight`, or `lambda s: 1 / s.alpha_bar`, which makes the error of z that of v.
+        lr: step -> the learning rate of that step, instead of what the config says.
 
     Yields:
-        TrainState, one for each step up to config.steps. Stop whenever you like.
+        TrainState, one for each step up to config.steps. Stop whenever you like. All states hold the same model and
+        average, which the next step changes: `min(list(train(...)), key=...)` has the last weights, so copy those that
+        you want to keep.
 
     Raises:
-        ValueError, TypeError: images that are not as above; labels that do not fit them, or are to be dropped when
-        `none` is not said; an accelerator or a start that does not fit. Diverged: a loss that is not finite.
-        torch.OutOfMemoryError: the one line says what to halve.
+        ValueError, TypeError: an argument that is not as above, or does not fit the others; a learning rate that was
+        set in the optimiser by somebody else. Diverged: a loss that is not finite. torch.OutOfMemoryError: the one
+        line says what to halve.
 
     Source: Ho et al. (2020), Algorithm 1.
     """
-    check_data(images)
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        fail(ValueError, "model", "a module with parameters to train", describe(model))
-    if start is not None and start.model is not model:
-        fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
+    given, model = model, unwrap(model)
+    check_run(given, schedule, config, start)
+    data = images if isinstance(images, TrainingImages) else TrainingImages(images)
+    if config.flip and len(data.shape) != 3:
+        fail(ValueError, "flip", "False for what is no image (C, H, W)", f"True with items of shape {data.shape}")
     if labels is not None:
-        labels = check_labels(labels, len(images), none, config.label_dropout)
-    n = check_processes(config, accelerator)
+        labels = check_labels(labels, data.N, none, config.label_dropout)
+        none = none if none is None else int(none)
+    n, rate = check_processes(config, accelerator), None
+    weights = tabulate_weight(weight, schedule)
 
-    network = wrap_model(model, config, accelerator)  # moves the model to the accelerator's device
-    device = next(model.parameters()).device
-    schedule = schedule.to(device) if device.type != "cpu" else schedule
-    data = _Data(images, labels, none, device)
+    network = wrap_model(given, config, accelerator)  # moves the model to the accelerator's device
+    like = next(p for p in model.parameters() if p.requires_grad)
+    schedule, weights, labels = (x if x is None else x.to(like.device) for x in (schedule, weights, labels))
     state = start or first_state(model)
     ema, optimizer = state.ema, state.optimizer
+    draw = partial(draw_batch, data, labels, none, schedule, config, network, accelerator, like)
 
     with explain_lack_of_memory(config.batch_size, n * config.accumulation, n):
         for step in range(state.step + 1, config.steps + 1):
             model.train()
-            optimizer.param_groups[0]["lr"] = config.lr * min(1.0, step / max(1, config.warmup))
+            rate = set_rate(optimizer, learning_rate(config, step) if lr is None else lr(step), rate)
             optimizer.zero_grad()
             loss = 0.0
-            for x_0, t, z, context, share in draw_batch(data, schedule, config, step, network, accelerator):
-                part = ddpm_loss(network, schedule, x_0, t, z, context)
+            for x_0, t, z, context, share in draw(step):
+                part = ddpm_loss(network, schedule, x_0, t, z, context, weights)
                 (part * share).backward()
                 loss = loss + part.detach() * share
             loss = loss if n == 1 else accelerator.reduce(loss, "mean")
@@ -192,31 +213,43 @@ def train(
             # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in
             # one process is in the gradient of all. The device idles until the optimiser is queued, not a whole step.
             if not torch.isfinite(loss + norm):
-                raise Diverged(step, loss.item(), norm.item(), draw_times(schedule, config, step, device))
+                raise Diverged(step, loss.item(), norm.item(), draw_times(schedule, config, step, like.device))
             optimizer.step()
             update_ema(ema, model, ema_decay(step, config.ema_decay))
             yield TrainState(step, loss, model, ema, optimizer)
 
 
-def draw_batch(data, schedule: Schedule, config: TrainConfig, step: int, network: nn.Module, accelerator) -> Iterator:
-    """The batch of a step in parts: x_0, t, z, context, and the part's share of the loss.
+def draw_batch(
+    data: TrainingImages,
+    labels: Tensor | None,
+    none: int | None,
+    schedule: Schedule,
+    config: TrainConfig,
+    network: nn.Module,
+    accelerator,
+    like: Tensor,
+    step: int,
+) -> Iterator[tuple]:
+    """The batch of a step in parts: x_0, t, z, context, and the part's share of the loss; on `like`'s device.
 
     Each of n processes gets `accumulation` parts of the batch. DDP takes the mean of the processes' gradients, hence
-    the factor n in a share. Random numbers are torch's own again when the last part is done.
+    the factor n in a share. torch's random numbers are as they were before when the last part is done.
     """
     rank, n = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
-    B, parts, device = config.batch_size, config.accumulation, data.device
+    B, parts, device, dtype = config.batch_size, config.accumulation, like.device, like.dtype
     index = batch_indices(data.N, config, step)
     with randomness_of(config.seed, step, 0, device):
         t = torch.randint(1, schedule.T + 1, (B,), device=device)
-        z = torch.randn(B, *data.shape, dtype=data.dtype, device=device)
-        context = data.context(index, config.label_dropout)
+        z = torch.randn(B, *data.shape, dtype=dtype, device=device)
+        context = None if labels is None else labels[index.to(device)]
+        if labels is not None and config.label_dropout > 0:
+            context = drop_labels(context, none, config.label_dropout)
         flip = torch.rand(B, device=device) < 0.5 if config.flip else None
         for part in range(rank * parts, (rank + 1) * parts):
             if part > 0:
                 _reseed(config.seed, step, part, device)
             own = slice(B * part // (n * parts), B * (part + 1) // (n * parts))
-            x_0 = data.take(index[own])
+            x_0 = data.take(index[own], device, dtype)
             if flip is not None:
                 x_0 = torch.where(flip[own, None, None, None], x_0.flip(3), x_0)
             last = part == (rank + 1) * parts - 1
@@ -230,31 +263,36 @@ def draw_times(schedule: Schedule, config: TrainConfig, step: int, device: torch
         return torch.randint(1, schedule.T + 1, (config.batch_size,), device=device)
 
 
-class _Data:
-    """The images and labels of a batch, on the device."""
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """lr, times step / warmup while that is below 1, and with "cosine" times (1 + cos(pi (step - 1) / steps)) / 2.
 
-    def __init__(self, images: Tensor | np.ndarray, labels: Tensor | None, none: int | None, device: torch.device):
-        self.N, self.shape, self.device = len(images), images.shape[1:], device
-        self.images = images if isinstance(images, np.ndarray) else images.to(device)
-        self.dtype = torch.float32 if images.dtype in (torch.uint8, np.uint8) else images.dtype
-        self.labels, self.none = None if labels is None else labels.to(device), none
+    Source: Loshchilov and Hutter (2017), "SGDR", equation 5, with one period.
+    """
+    decay = (1 + math.cos(math.pi * (step - 1) / config.steps)) / 2 if config.lr_decay == "cosine" else 1.0
+    return config.lr * min(1.0, step / max(1, config.warmup)) * decay
 
-    def take(self, index: Int64[Tensor, "B"]) -> Float[Tensor, "B C H W"]:
-        """These images, as floats in [-1, 1]."""
-        if isinstance(self.images, np.ndarray):
-            rows, back = np.unique(index.numpy(), return_inverse=True)  # a file is read from front to back
-            x = torch.from_numpy(self.images[rows][back])
-            x = (x.pin_memory() if self.device.type == "cuda" else x).to(self.device, non_blocking=True)
-        else:
-            x = self.images[index.to(self.device)]
-        return from_bytes(x) if x.dtype == torch.uint8 else x
 
-    def context(self, index: Int64[Tensor, "B"], p: float) -> Int64[Tensor, "B"] | None:
-        """Their labels, each dropped with probability p."""
-        if self.labels is None:
-            return None
-        labels = self.labels[index.to(self.device)]
-        return drop_labels(labels, self.none, p) if p > 0 else labels
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, before: float | None) -> float:
+    """Set the learning rate of a step; one that somebody else has set since `before` is refused, not overwritten."""
+    for group in optimizer.param_groups:
+        if before is not None and group["lr"] != before:
+            advice = "give train(..., lr=...) a function of the step"
+            fail(ValueError, "lr", f"{before:g}, as the trainer set it", f"{group['lr']!r} in the optimiser", advice)
+        group["lr"] = rate
+    return rate
+
+
+def tabulate_weight(weight: Callable[[Schedule], Tensor] | None, schedule: Schedule) -> Tensor | None:
+    """The weights of t = 0..T (that of 0 is not used), looked at once."""
+    if weight is None:
+        return None
+    table = weight(schedule) if callable(weight) else weight
+    if not isinstance(table, Tensor) or table.shape != (schedule.T + 1,):
+        expected = f"a function of the schedule that gives T + 1 = {schedule.T + 1} weights, such as bound_weight"
+        fail(ValueError, "weight", expected, describe(table))
+    if not (torch.isfinite(table[1:]) & (table[1:] >= 0)).all():
+        fail(ValueError, "weight", "finite weights >= 0", f"{table[1:].min():g} to {table[1:].max():g}")
+    return table
 
 
 class _Network(nn.Module):
@@ -273,9 +311,23 @@ class _Network(nn.Module):
 
 def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> nn.Module:
     """The model as the loop calls it: on its device, in the precision that was asked for, compiled if that was."""
-    network = _Network(model, config.mixed_precision == "bf16" and accelerator is None)
-    network = network if accelerator is None else accelerator.prepare(network)
+    if accelerator is not None:
+        network = accelerator.prepare(_Network(unwrap(model), False))
+    else:
+        network = _Network(model, config.mixed_precision == "bf16")
     return torch.compile(network) if config.compile else network
+
+
+def check_run(model: nn.Module, schedule: Schedule, config: TrainConfig, start: TrainState | None) -> None:
+    """The arguments of `train` are what they are called."""
+    for name, value, kind in (("config", config, TrainConfig), ("schedule", schedule, Schedule)):
+        if not isinstance(value, kind):
+            fail(TypeError, name, f"a {kind.__name__}", describe(value))
+    check_trainable(model)
+    if start is not None and not isinstance(start, TrainState):
+        fail(TypeError, "start", "a TrainState", describe(start), "fit goes on from a folder")
+    if start is not None and start.model is not unwrap(model):
+        fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
 
 
 def check_processes(config: TrainConfig, accelerator) -> int:
@@ -292,38 +344,21 @@ def check_processes(config: TrainConfig, accelerator) -> int:
     return n
 
 
-def check_data(images: Tensor | np.ndarray) -> None:
-    """Floats in [-1, 1] or uint8, (N, C, H, W); the values of a float tensor are looked at here, once."""
-    if isinstance(images, Tensor) and images.dtype != torch.uint8:
-        return check_images("images", images)
-    if images.ndim != 4 or 0 in images.shape or images.dtype not in (torch.uint8, np.uint8):
-        got = describe(images) if isinstance(images, Tensor) else f"{images.dtype} array of shape {images.shape}"
-        fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", got)
-
-
-def check_labels(labels: Tensor, N: int, none: int | None, p: float) -> Tensor:
-    """Labels that fit N images; their values are looked at here, once."""
-    if labels.dtype != torch.int64 or labels.shape != (N,):
-        fail(ValueError, "labels", f"an int64 tensor of shape ({N},), one label per image", describe(labels))
-    if none is None and p > 0:
-        advice = "give the model's, none=model.none, or set label_dropout=0"
-        fail(ValueError, "none", "the number that stands for a dropped label", "None", advice)
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or (none is not None and high > check_whole("none", none, 1)):
-        span = "labels >= 0" if none is None else f"labels in 0..{none - 1}"
-        fail(ValueError, "labels", span, f"values in {low}..{high}")
-    return labels
-
-
 def ema_decay(step: int, decay: float) -> float:
     """min(decay, (1 + step) / (10 + step)): the average looks back over about a tenth of the run (eq-ema-warmup)."""
     return min(decay, (1 + step) / (10 + step))
 
 
 def update_ema(ema: AveragedModel, model: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) model, over the parameters only (eq-ema)."""
-    averages, values = list(ema.module.parameters()), [p.detach() for p in model.parameters()]
-    get_ema_multi_avg_fn(decay)(averages, values, None)
+    """average <- decay average + (1 - decay) model, over the parameters (eq-ema); buffers are copied.
+
+    Running statistics are averages already, and a mean of counters or of singular vectors would mean nothing.
+    """
+    pairs = [(a, p.detach()) for a, p in zip(ema.module.parameters(), model.parameters(), strict=True)]
+    averages, values = zip(*[pair for pair in pairs if pair[0].is_floating_point()], strict=True)
+    get_ema_multi_avg_fn(decay)(list(averages), list(values), None)
+    for a, b in zip(ema.module.buffers(), model.buffers(), strict=True):
+        a.detach().copy_(b)
 
 
 def batch_indices(N: int, config: TrainConfig, step: int) -> Int64[Tensor, "batch"]:

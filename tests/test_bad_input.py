@@ -112,10 +112,6 @@ CASES = {
         lambda: first_state(UINT8.flatten(1)),
         "images: expected non-empty uint8 images of shape (N, C, H, W), got uint8 tensor of shape (2, 64)",
     ),
-    "training images in a float array": (
-        lambda: first_state(X.numpy()),
-        "images: expected non-empty uint8 images of shape (N, C, H, W), got float32 array of shape (2, 1, 8, 8)",
-    ),
     "training images in 0..255": (
         lambda: first_state(with_bad_value(255.0)),
         "images: expected values in [-1, 1], got values in [0, 255]; scale them",
@@ -130,7 +126,7 @@ CASES = {
     ),
     "training images flat": (
         lambda: first_state(torch.zeros(5, 64)),
-        "images: expected a non-empty tensor of shape (N, C, H, W), got float32 tensor of shape (5, 64)",
+        "x_t: expected shape (B, 1, H, W) with H and W multiples of 2, got float32 tensor of shape (2, 64)",
     ),
     "no training images": (lambda: first_state(torch.zeros(0, 1, 8, 8)), "images: expected a non-empty tensor"),
     "images of another channel count": (
@@ -224,7 +220,7 @@ CASES = {
     ),
     "training labels of another length": (
         lambda: labelled(torch.tensor([1, 2, 3])),
-        "labels: expected an int64 tensor of shape (2,), one label per image, got int64 tensor of shape (3,)",
+        "labels: expected shape (2,), one label per image, got int64 tensor of shape (3,)",
     ),
     "training labels out of range": (
         lambda: labelled(torch.tensor([1, 12])),
@@ -236,7 +232,7 @@ CASES = {
     ),
     "no number for no label": (
         lambda: labelled(torch.tensor([1, 2]), None),
-        "none: expected the number that stands for a dropped label, got None; give the model's, none=model.none, or",
+        'none: expected the number that means "no label", got None; give the model\'s, none=model.none, or',
     ),
     "a guidance that is no number": (
         lambda: guided(UNet(SMALL), float("nan"), 10),
@@ -283,8 +279,10 @@ SETTINGS = (
     ("flip", "yes", "True or False, got 'yes' (str)"),
     ("accumulation", 0, "a whole number in 1..128, got 0 (int)"),
     ("accumulation", 129, "a whole number in 1..128, got 129 (int)"),
-    ("mixed_precision", "fp16", '"no" or "bf16", got \'fp16\''),
-    ("mixed_precision", torch.bfloat16, '"no" or "bf16", got torch.bfloat16'),
+    ("mixed_precision", "fp16", '"no" or "bf16", got \'fp16\' (str)'),
+    ("lr_decay", "linear", '"no" or "cosine", got \'linear\' (str)'),
+    ("lr_decay", None, '"no" or "cosine", got None (NoneType)'),
+    ("mixed_precision", torch.bfloat16, '"no" or "bf16", got torch.bfloat16 (dtype)'),
     ("compile", "max-autotune", "True or False, got 'max-autotune' (str)"),
 )
 

@@ -22,7 +22,7 @@ SCIENCE = {
     "unet": {"attention"},
     "condition": {"schedule", "process", "unet"},
     "sampler": {"schedule", "process"},
-    "trainer": {"schedule", "process", "condition"},
+    "trainer": {"schedule", "process", "condition", "data"},
     "data": {"files.pictures"},
     "evaluate": {"files.weights"},
 }
@@ -33,8 +33,8 @@ WINGS = {
     "files.diffusers_settings": set(),
     "files.pictures": {"files.weights"},
     "files.records": set(),
-    "runs.folder": {"schedule", "trainer", "files.weights"},
-    "runs.fit": {"schedule", "trainer", "files.weights", "runs.folder"},
+    "runs.folder": {"schedule", "trainer", "data", "files.weights"},
+    "runs.fit": {"schedule", "trainer", "data", "files.weights", "runs.folder"},
     "runs.models": {
         "schedule",
         "unet",

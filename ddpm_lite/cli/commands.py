@@ -131,6 +131,7 @@ def _train(asked: Train) -> int:
             weights.write_whole(asked.out / "preset.json", text.encode())
 
     options = {"accelerator": accelerator, "every": asked.every, "tensorboard": asked.tensorboard, "on_step": note}
+    options["start_from"] = asked.start_from
     start = time.perf_counter()
     state = fit(model, linear_schedule(), images, asked.config, asked.out, **labelled, **options)
     if main:

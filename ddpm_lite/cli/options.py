@@ -45,6 +45,7 @@ class Train:
         tokens: tokens that stand for one label.
         device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
         tensorboard: write the metrics for TensorBoard too.
+        start_from: another run's folder: begin with its weights and their average; all else is new.
     """
 
     preset: Suppress[str]
@@ -56,6 +57,7 @@ class Train:
     tokens: int = TOKENS
     device: str = "auto"
     tensorboard: bool = False
+    start_from: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import Time, check_real, check_whole, describe, fail, to_times
+from ddpm_lite._check import Time, check_real, check_whole, describe, fail, to_times, unwrap
 from ddpm_lite.files.diffusers_settings import (
     ANY,
     FIELDS,
@@ -72,6 +72,7 @@ def save_pretrained(
     """
     from safetensors.torch import save as to_bytes
 
+    model = unwrap(model)
     if not isinstance(model, UNet) or model.config.context_dim is not None:
         got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
         fail(ValueError, "model", "a UNet without context_dim, as UNet2DModel is", got, "use files.weights.save")

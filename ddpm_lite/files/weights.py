@@ -18,7 +18,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from ddpm_lite._check import describe, fail
+from ddpm_lite._check import describe, fail, unwrap
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
@@ -48,11 +48,13 @@ def save(
 
     Args:
         path: ends in .safetensors; its folder exists.
+        model: it may be compiled, or in a DataParallel: the network inside is written.
         dtype: of the stored weights; float16 halves the file and keeps three digits.
 
     Raises:
         ValueError: another ending.
     """
+    model = unwrap(model)
     path, header = check_path(path), describe_network(model)
     if not header:
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)

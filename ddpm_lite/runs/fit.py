@@ -8,48 +8,58 @@ stopped.
 """
 
 import json
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_whole, fail
+from ddpm_lite._check import check_whole, fail, unwrap
+from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
     check_space,
     describe_run,
     explain_disk,
+    find_start,
+    keep_known,
     lock_folder,
     name_step,
     parse_step,
+    read_known,
     read_state,
+    read_weights,
     save_state,
     sweep_folder,
 )
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_data, train
+from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_run, train
 
 
 def fit(
     model: nn.Module,
     schedule: Schedule,
-    images: Float[Tensor, "N C H W"] | UInt8[Tensor, "N C H W"] | UInt8[np.ndarray, "N C H W"],
+    images: Images | TrainingImages,
     config: TrainConfig,
     folder: str | Path,
     *,
-    labels: Int64[Tensor, "N"] | None = None,
-    none: int | None = None,
+    labels: Int64[Tensor, "N"] | np.ndarray | Sequence | None = None,
+    none: Integral | None = None,
     accelerator=None,
-    every: int = 500,
-    log: int = 10,
+    weight: Callable[[Schedule], Tensor] | None = None,
+    lr: Callable[[int], float] | None = None,
+    start_from: str | Path | None = None,
+    every: Integral = 500,
+    log: Integral = 10,
     progress: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[TrainState], None] | None = None,
@@ -57,11 +67,16 @@ def fit(
     """Train into a folder; if it holds a checkpoint, go on from there (alg-training).
 
     SIGINT (Ctrl-C, the notebook's stop button) and SIGTERM let the step end, write a checkpoint, and stop the run; a
-    second one stops it at once. With several processes the first writes the folder, and each reads it.
+    second one stops it at once. With several processes the first writes the folder, and each reads it. A run goes on
+    to the same weights, bit for bit, so it must have the same images: every byte of them is compared, by a SHA-256.
+    That of a memory map is kept in the folder and computed again when the file has another size or time; of a Dataset
+    64 images are compared.
 
     Args:
-        model, schedule, images, config, labels, none, accelerator: as in `train`.
+        model, schedule, images, config, labels, none, accelerator, weight, lr: as in `train`.
         folder: of this run alone; made if it is not there.
+        start_from: the folder of another run, or one of its checkpoints: this run begins with the weights and the
+            average from there, and everything else is new. The checkpoints say so, and a run that goes on ignores it.
         every: steps between two checkpoints, >= 1; the last step has one too.
         log: steps between two lines of metrics.jsonl, >= 1.
         progress: a bar; None shows one in a terminal and in a notebook. False where the output is stored.
@@ -72,42 +87,43 @@ def fit(
         The last state.
 
     Raises:
-        ValueError: what `train` refuses; a folder of another run, the first difference named; a folder that another
-        process writes now, or whose checkpoints are all damaged. Diverged: a loss that is not finite; the line names
-        the last checkpoint. OSError: the disk is full, or will be; what was written before is whole.
+        ValueError, TypeError: what `train` refuses; a folder of another run, the first difference named; a folder that
+        another process writes now, or whose checkpoints are all damaged. Diverged: a loss that is not finite; the line
+        says from where to start again. OSError: the disk is full, or will be; what was written before is whole.
         KeyboardInterrupt, SystemExit: stopped by a signal, after a checkpoint.
     """
-    check_whole("every", every, 1)
-    check_whole("log", log, 1)
-    check_data(images)
-    folder, main = Path(folder), accelerator is None or accelerator.is_main_process
-    about = describe_run(model, schedule, images, config, labels)
+    check_run(model, schedule, config, None)
+    every, log = check_whole("every", every, 1), check_whole("log", log, 1)
+    images = images if isinstance(images, TrainingImages) else TrainingImages(images)
+    labels = None if labels is None else check_labels(labels, images.N, none, config.label_dropout)
+    folder, main, network = Path(folder), accelerator is None or accelerator.is_main_process, unwrap(model)
+    options = {"labels": labels, "none": none, "accelerator": accelerator, "weight": weight, "lr": lr}
+    origin, start = find_start(start_from, folder) if start_from is not None else (None, {})
     with ExitStack() as stack:
-        whole = []
         if main:
             stack.enter_context(lock_folder(folder))
-            whole = sweep_folder(folder)
+        whole = sweep_folder(folder) if main else []
         step = add_over_processes(parse_step(whole[0]) if whole else 0, accelerator)
         if accelerator is not None:
-            model.to(accelerator.device)
-        state = read_state(folder, step, model, about) if step else None
+            network.to(accelerator.device)
+        known = read_known(folder, images)
+        about = describe_run(network, schedule, images, config, labels, weight, lr, known) | {"start": start}
+        state = read_state(folder, step, network, about) if step else None
+        if origin is not None and not step:
+            state, _ = read_weights(origin, network)
         if config.steps < step:
             there = f"at least {step}, as {name_step(step)} is there"
             fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
         if main:
-            check_space(folder, model)
+            check_space(folder, network)
             with explain_disk(folder, whole):
+                keep_known(folder, images, about)
                 report = stack.enter_context(open_reports(folder, step, config, log, progress, tensorboard))
         asked = stack.enter_context(note_signals())
-        states = train(model, schedule, images, config, labels=labels, none=none, accelerator=accelerator, start=state)
+        states = train(model, schedule, images, config, start=state, **options)
         while step < config.steps:
-            try:
+            with name_last_checkpoint(folder, whole):
                 state = next(states)
-            except Diverged as error:
-                if main:
-                    last = f"the last checkpoint is {whole[0].stem}" if whole else "there is no checkpoint yet"
-                    error.args = (f"{error}; {last}",)
-                raise
             step = state.step
             if main:
                 with explain_disk(folder, whole):
@@ -125,6 +141,21 @@ def fit(
         if accelerator is not None:
             accelerator.wait_for_everyone()
     return state
+
+
+@contextmanager
+def name_last_checkpoint(folder: Path, whole: list[Path]) -> Iterator[None]:
+    """Let the line of a loss that is not finite say where to start again, with other settings, in another folder."""
+    try:
+        yield
+    except Diverged as error:
+        advice = "there is no checkpoint yet, so the same folder can be used"
+        if whole:
+            path = str(folder)
+            advice = f"the last checkpoint is {whole[0].stem}: go on from it in another folder with start_from={path!r}"
+            advice += f" (--start-from {shlex.quote(path)})"
+        error.args = (f"{error}; {advice}",)
+        raise
 
 
 def add_over_processes(number: int, accelerator) -> int:

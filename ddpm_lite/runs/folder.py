@@ -1,6 +1,7 @@
 """The folder of a run: checkpoints that are whole or not there, and that belong to this run and no other.
 
     folder/step-000500.safetensors    the weights, their average, and Adam's moments; in the header what run this is
+    folder/images.json                of a memory map: its file, size, time and SHA-256
 
 A checkpoint is written under a name that begins with a dot, flushed to the disk, and only then renamed. Its header
 holds the SHA-256 of the whole file, and nothing is used before that agrees. The last two checkpoints are kept; an older
@@ -14,7 +15,7 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,11 +25,21 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_lite._check import fail
-from ddpm_lite.files.weights import AVERAGE, check_seal, describe_network, fit_tensors, open_whole, write_tensors
+from ddpm_lite.data import TrainingImages
+from ddpm_lite.files.weights import (
+    AVERAGE,
+    check_seal,
+    describe_network,
+    fit_tensors,
+    open_whole,
+    write_tensors,
+    write_whole,
+)
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import TrainConfig, TrainState, first_state
+from ddpm_lite.trainer import TrainConfig, TrainState, first_state, tabulate_weight
 
 KEEP = 2
+KNOWN = "images.json"
 WEIGHTS, MOMENTS = "weights/", "moments/"  # what the names of a checkpoint's tensors begin with; or AVERAGE
 OF_ADAM = ("step", "exp_avg", "exp_avg_sq")  # what Adam keeps for each parameter
 # What a run may change when it goes on: how far, and settings that change the way to the loss but not the loss.
@@ -106,41 +117,95 @@ def _read_run(path: Path) -> dict:
     return run
 
 
-def describe_run(model: nn.Module, schedule: Schedule, images, config: TrainConfig, labels: Tensor | None) -> dict:
-    """What makes a run this run; compared, field by field, when it goes on."""
-    N = len(images)
-    some = images[np.linspace(0, max(N - 1, 0), min(64, N)).astype(int)]  # enough to notice other images
+def describe_run(
+    model: nn.Module,
+    schedule: Schedule,
+    images: TrainingImages,
+    config: TrainConfig,
+    labels: Tensor | None,
+    weight: Callable | None,
+    lr: Callable | None,
+    known: dict,
+) -> dict:
+    """What makes a run this run; compared, field by field, when it goes on.
+
+    Functions cannot be written down, so their values are: all weights, and the learning rates of steps 1, 2, 4, 8, ...
+
+    Args:
+        known: what `describe_file` said of a memory map when its images were read last, and their SHA-256.
+    """
     header = {key: json.loads(value) for key, value in describe_network(model).items()}
     network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
     data = {
-        "number of images": N,
-        "shape of images": list(images.shape[1:]),
-        "type of images": str(images.dtype).removeprefix("torch."),
-        "images": _digest(some),
-        "labels": None if labels is None else _digest(labels),
+        "number of images": images.N,
+        "shape of images": list(images.shape),
+        "type of images": images.dtype,
+        "images": known.get("sha256") or hash_images(images),
+        "labels": None if labels is None else _digest(torch.as_tensor(labels)),
     }
+    rates = {} if lr is None else {2**k: float(lr(2**k)) for k in range(config.steps.bit_length())}
     return {
         "config": asdict(config),
         "network": network,
         # In float32: the last digits of float64 depend on the processor, and a run may move to another.
         "schedule": {"T": schedule.T, "schedule": _digest(schedule.beta.float())},
         "data": data,
+        "weight": {"weight": None if weight is None else _digest(tabulate_weight(weight, schedule).float())},
+        "lr": {"lr": None if lr is None else "a function"} | {f"lr of step {step}": r for step, r in rates.items()},
     }
 
 
-def _digest(values: Tensor | np.ndarray) -> str:
-    values = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]
+def hash_images(images: TrainingImages) -> str:
+    """SHA-256 of every byte of the images; of a Dataset, which may be slow to read, of 64 images evenly spread."""
+    found = hashlib.sha256()
+    for block in images.blocks() if images.in_array else [images.some(64)]:
+        found.update(np.ascontiguousarray(block.cpu().numpy() if isinstance(block, Tensor) else block).data)
+    return found.hexdigest()[:16]
+
+
+def describe_file(images: TrainingImages) -> dict:
+    """The file of a memory map, its size and the time when it was written; {} for images that are not all of a file."""
+    array = images.values
+    if not isinstance(array, np.memmap) or not array.filename or not array.flags.c_contiguous:
+        return {}
+    stat = os.stat(array.filename)
+    if array.offset + array.nbytes != stat.st_size:
+        return {}
+    return {"file": str(array.filename), "size": stat.st_size, "time": stat.st_mtime_ns}
+
+
+def read_known(folder: Path, images: TrainingImages) -> dict:
+    """What `keep_known` kept, if the memory map's file has not changed since."""
+    try:
+        known = json.loads((folder / KNOWN).read_text(encoding="utf8"))
+        return known if known == describe_file(images) | {"sha256": known["sha256"]} else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def keep_known(folder: Path, images: TrainingImages, about: dict) -> None:
+    """Keep the SHA-256 of a memory map's images, so that a large file is not read again at each start."""
+    file = describe_file(images)
+    if file and not read_known(folder, images):
+        write_whole(folder / KNOWN, json.dumps(file | {"sha256": about["data"]["images"]}).encode())
+
+
+def _digest(values: Tensor) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes()).hexdigest()[:16]
 
 
 def _check_same(name: str, earlier: dict, about: dict) -> None:
     """One line that names the first setting in which this run differs from the one that wrote the checkpoint."""
     about = json.loads(json.dumps(about))
+    free = (
+        MAY_CHANGE if about["config"]["lr_decay"] == "no" else MAY_CHANGE - {"steps"}
+    )  # a cosine ends at the last step
     for group, settings in about.items():
         for key, value in settings.items():
             then = earlier.get(group, {}).get(key, "no such setting")
-            if then != value and not (group == "config" and key in MAY_CHANGE):
-                advice = "go on as before, or take another folder"
+            later = key.startswith("lr of step ") and key not in earlier.get(group, {})  # than that run had steps
+            if then != value and not (group == "config" and key in free) and not later:
+                advice = "go on as before, or take another folder, with start_from this one"
                 fail(ValueError, key, f"{then!r}, as in {name}", f"{value!r}", advice)
 
 
@@ -148,18 +213,17 @@ def read_state(folder: Path, step: int, model: nn.Module, about: dict) -> TrainS
     """The state in a checkpoint, its weights put into this model."""
     path = name_checkpoint(folder, step)
     run = _read_run(path)
+    given = about.pop("start")
     _check_same(path.stem, run, about)
-    state, tensors, one = first_state(model), _read_tensors(path), torch.zeros(())
-    moments = tensors[MOMENTS]
+    about["start"] = run.get("start", {})  # where the weights came from stays written down
+    if given and given["folder"] != about["start"].get("folder"):
+        there = f"{about['start'].get('folder')!r}, as in {path.stem}"
+        fail(ValueError, "start_from", there, f"{given['folder']!r}", "take another folder")
+    state, moments = read_weights(path, model)
     named = {name: p for name, p in model.named_parameters() if f"{name}/step" in moments}
+    one = torch.zeros(())
     wanted = {f"{name}/{key}": one if key == "step" else p for name, p in named.items() for key in OF_ADAM}
-    for part, expected in ((WEIGHTS, model.state_dict()), (AVERAGE, model.state_dict()), (MOMENTS, wanted)):
-        try:
-            fit_tensors(expected, tensors[part])
-        except ValueError as error:
-            fail(ValueError, f"{path.name}: {part[:-1]}", "this network's tensors", f"others ({error})")
-    model.load_state_dict(tensors[WEIGHTS])
-    state.ema_model.load_state_dict(tensors[AVERAGE])
+    _check_fit(path, MOMENTS, wanted, moments)
     by_number = {
         number: {key: moments[f"{name}/{key}"] for key in OF_ADAM}
         for number, (name, _) in enumerate(model.named_parameters())
@@ -167,6 +231,37 @@ def read_state(folder: Path, step: int, model: nn.Module, about: dict) -> TrainS
     }
     state.optimizer.load_state_dict(state.optimizer.state_dict() | {"state": by_number})
     return TrainState(run["step"], torch.tensor(run["loss"]), model, state.ema, state.optimizer)
+
+
+def read_weights(path: Path, model: nn.Module) -> tuple[TrainState, dict[str, Tensor]]:
+    """Step 0 with the weights and the average of a checkpoint, its weights put into this model; and the moments."""
+    tensors = _read_tensors(path)
+    for part in (WEIGHTS, AVERAGE):
+        _check_fit(path, part, model.state_dict(), tensors[part])
+    model.load_state_dict(tensors[WEIGHTS])
+    state = first_state(model)
+    state.ema_model.load_state_dict(tensors[AVERAGE])
+    return state, tensors[MOMENTS]
+
+
+def _check_fit(path: Path, part: str, wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    try:
+        fit_tensors(wanted, tensors)
+    except ValueError as error:
+        fail(ValueError, f"{path.name}: {part[:-1]}", "this network's tensors", f"others ({error})")
+
+
+def find_start(start_from: str | Path, folder: Path) -> tuple[Path, dict]:
+    """The newest whole checkpoint of another run, or the one that is named, and what the new run writes down of it."""
+    path = Path(start_from)
+    if path.resolve() in (folder.resolve(), *folder.resolve().glob("step-*")):
+        got = f"{str(start_from)!r}, that of this run"
+        fail(ValueError, "start_from", "the folder of another run", got, "take another folder for this one")
+    try:
+        path = path if path.suffix == ".safetensors" else verify(path)
+        return path, {"folder": str(start_from), "step": _read_run(path)["step"], "sha256": check_seal(path)["sha256"]}
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"start_from: {error}") from None
 
 
 def _read_tensors(path: Path) -> dict[str, dict[str, Tensor]]:
@@ -225,7 +320,7 @@ def _list_versions() -> dict[str, str]:
 def sweep_folder(folder: Path) -> list[Path]:
     """Remove what killed runs left half done; the whole checkpoints, the newest first."""
     found = find_checkpoints(folder)
-    for left in [*folder.glob(".step-*"), *folder.glob(".metrics.jsonl.*")]:
+    for left in [*folder.glob(".step-*"), *folder.glob(".metrics.jsonl.*"), *folder.glob(".images.json.*")]:
         left.unlink(missing_ok=True)
     return _choose_whole(folder, found)
 

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,6 +17,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,11 +49,11 @@ def images(n=12):
 
 
 def config(steps=6, **options):
-    return TrainConfig(steps=steps, batch_size=4, lr=1e-2, **options)
+    return TrainConfig(**{"steps": steps, "batch_size": 4, "lr": 1e-2} | options)
 
 
 def run(folder, steps=6, model=None, every=2, **options):
-    settings = {key: options.pop(key) for key in list(options) if key in vars(config())}
+    settings = {key: options.pop(key) for key in list(options) if key in vars(config()) and not callable(options[key])}
     return fit(model or Tiny(), SCHEDULE, images(), config(steps, **settings), folder, every=every, **options)
 
 
@@ -667,3 +669,279 @@ def test_nothing_in_the_package_reads_or_writes_pickles(path):
 )
 def test_every_way_to_a_pickle_is_noticed(line):
     assert opens_pickles(f"import torch\n{line}\n") == [2]
+
+
+# Networks, data and settings that are not the plain ones
+
+
+class Normed(Tiny):
+    """With statistics of its own, and whole numbers among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+
+    def forward(self, x_t, t, context=None):
+        return self.linear(self.norm(x_t))
+
+
+def same_run(one, two):
+    return verify(one).read_bytes() == verify(two).read_bytes()
+
+
+def stop_at(step):
+    return at(step, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+
+def test_buffers_are_saved_and_a_run_with_them_goes_on_bit_for_bit(folder):
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, model=Normed(), on_step=stop_at(3))
+    state = run(folder, model=Normed())
+    whole = run(folder.with_name("whole"), model=Normed())
+    assert same_run(folder, folder.with_name("whole"))
+    assert torch.equal(state.ema_model.norm.running_var, whole.model.norm.running_var)
+    assert int(state.ema_model.norm.num_batches_tracked) == 6
+
+
+WRAPPED = {"torch.compile": lambda m: torch.compile(m, backend="eager"), "DataParallel": torch.nn.DataParallel}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+@pytest.mark.usefixtures("plain")
+def test_a_wrapped_network_comes_out_as_the_one_inside(name, folder, tmp_path):
+    wrap, pictures, config = WRAPPED[name], torch.rand(6, 1, 8, 8) * 2 - 1, TrainConfig(steps=2, batch_size=2, lr=1e-2)
+    state = fit(wrap(small_unet()), SCHEDULE, pictures, config, folder)
+    again, _ = weights.load(verify(folder))
+    assert again.config == small_unet().config
+    x_t, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 4])
+    with torch.no_grad():
+        assert torch.equal(again(x_t, t), state.ema_model(x_t, t))
+    longer = TrainConfig(steps=3, batch_size=2, lr=1e-2)
+    assert fit(small_unet(), SCHEDULE, pictures, longer, folder).step == 3  # wrapped or not, the run is the same
+    weights.save(tmp_path / "one.safetensors", wrap(again), SCHEDULE)
+    save_pretrained(tmp_path / "pipe", wrap(again), SCHEDULE)
+    for opened in (weights.load(tmp_path / "one.safetensors")[0], from_pretrained(tmp_path / "pipe")[0]):
+        with torch.no_grad():
+            assert torch.equal(opened(x_t, t), again(x_t, t))
+
+
+class Rising(Tiny):
+    """Breaks down in its sixth call, at a high learning rate."""
+
+    calls = 0
+
+    def forward(self, x_t, t, context=None):
+        self.calls += 1
+        return super().forward(x_t, t) * (float("nan") if self.calls == 6 else 1)
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_advice_of_a_diverged_run_followed_literally(folder):
+    with pytest.raises(Diverged) as caught:
+        run(folder, model=Rising(), steps=9)
+    words = re.search(r"the last checkpoint is step-000004: .* folder with start_from=('.*?') ", str(caught.value))
+    source = ast.literal_eval(words[1])
+    assert source == str(folder)
+    new = folder.with_name("new")
+    settings = TrainConfig(steps=3, batch_size=4, lr=1e-3, warmup=2, ema_decay=0.5, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Tiny(), SCHEDULE, images(), settings, new, start_from=source, on_step=stop_at(1))
+    header = json.loads(weights.check_seal(file_of(new, 1))["run"])
+    before = weights.check_seal(file_of(folder, 4))
+    assert header["start"] == {"folder": source, "step": 4, "sha256": before["sha256"]}
+    assert header["config"]["lr"] == 1e-3
+    # going on: with the same line, or without the source, which is not asked for again
+    state = fit(Tiny(), SCHEDULE, images(), settings, new)
+    assert json.loads(weights.check_seal(verify(new))["run"])["start"] == header["start"]
+    again = fit(Tiny(), SCHEDULE, images(), settings, folder.with_name("again"), start_from=file_of(folder, 4))
+    assert torch.equal(again.ema_model.linear.weight, state.ema_model.linear.weight)
+    assert fit(Tiny(), SCHEDULE, images(), settings, new, start_from=source).step == 3
+    other, elsewhere = folder.with_name("again"), folder.with_name("x")
+    for call, line in (
+        (lambda: fit(Tiny(), SCHEDULE, images(), settings, new, start_from=new), "start_from: expected the folder of"),
+        (lambda: fit(Tiny(), SCHEDULE, images(), settings, new, start_from=other), "start_from: expected '"),
+        (lambda: run(elsewhere, start_from="nowhere"), "start_from: folder: expected a run with a checkpoint"),
+        (lambda: run(elsewhere, model=Normed(), start_from=source), "step-000004.safetensors: weights: expected"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match="^" + re.escape(line)) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_run_starts_from_the_weights_and_the_average_of_another(folder):
+    run(folder, ema_decay=0.9)
+    tensors, seen = tensors_of(folder, 6), []
+    settings = TrainConfig(steps=1, batch_size=4, lr=1e-9, ema_decay=0.0)
+    fit(Tiny(), SCHEDULE, -images(), settings, folder.with_name("new"), start_from=folder, on_step=seen.append)
+    torch.testing.assert_close(seen[0].model.linear.weight.data, tensors["weights/linear.weight"], rtol=0, atol=1e-8)
+    assert not torch.equal(tensors["weights/linear.weight"], tensors["average/linear.weight"])
+
+
+def test_the_average_is_taken_over_too(folder):
+    from ddpm_lite.runs.folder import read_weights
+
+    run(folder)
+    state, moments = read_weights(file_of(folder, 6), Tiny())
+    assert state.step == 0
+    assert moments
+    assert torch.equal(state.ema_model.linear.weight, tensors_of(folder, 6)["average/linear.weight"])
+    assert not state.optimizer.state
+
+
+def tensors_of(folder, step):
+    from safetensors.torch import load_file
+
+    return load_file(file_of(folder, step))
+
+
+# Every byte of the images
+
+
+@pytest.mark.parametrize("kind", ["tensor", "array", "memory map"])
+@pytest.mark.usefixtures("plain")
+def test_one_changed_pixel_is_another_run(kind, folder, tmp_path):
+    def given(pictures):
+        if kind == "tensor":
+            return pictures
+        np.save(tmp_path / "images.npy", pictures.numpy())
+        return np.load(tmp_path / "images.npy", mmap_mode="r" if kind == "memory map" else None)
+
+    pictures = (images(500) * 100 + 100).clamp(0, 255).to(torch.uint8)
+    fit(Tiny(), SCHEDULE, given(pictures), config(2), folder)
+    assert fit(Tiny(), SCHEDULE, given(pictures), config(3), folder).step == 3
+    pictures[333, 0, 1, 1] += 1
+    with pytest.raises(ValueError, match="^images: expected '.*', as in step-000003, got '"):
+        fit(Tiny(), SCHEDULE, given(pictures), config(4), folder)
+
+
+def test_a_large_file_is_read_once_for_all_starts_and_again_when_it_changed(folder, tmp_path, monkeypatch):
+    from ddpm_lite.runs import folder as of_runs
+
+    np.save(tmp_path / "images.npy", (images(500) * 100 + 100).clamp(0, 255).to(torch.uint8).numpy())
+    hashed, real = [], of_runs.hash_images
+    monkeypatch.setattr(of_runs, "hash_images", lambda images: hashed.append(1) or real(images))
+
+    def go_on(steps, part=slice(None)):
+        return fit(Tiny(), SCHEDULE, np.load(tmp_path / "images.npy", mmap_mode="r")[part], config(steps), folder)
+
+    go_on(1)
+    go_on(2)
+    assert len(hashed) == 1
+    os.utime(tmp_path / "images.npy", (1, 1))
+    go_on(3)
+    go_on(4)
+    assert len(hashed) == 2
+    with pytest.raises(ValueError, match="^number of images: expected 500"):
+        go_on(5, slice(100))
+    with pytest.raises(ValueError, match="^images: expected"):
+        go_on(5, slice(None, None, -1))
+    assert len(hashed) == 4  # a part of a file is always read
+
+
+# The loss and the rate of a run
+
+
+@pytest.mark.usefixtures("plain")
+def test_functions_are_written_down_by_their_values(folder):
+    from ddpm_lite import bound_weight, min_snr_weight
+
+    run(folder, lr=lambda step: 1e-2 / step, weight=min_snr_weight)
+    run(folder, steps=9, lr=lambda step: 1e-2 / step, weight=min_snr_weight)
+    for change, key in (
+        ({"lr": lambda step: 1e-2, "weight": min_snr_weight}, "lr of step 2"),
+        ({"weight": min_snr_weight}, "lr"),
+        ({"lr": lambda step: 1e-2 / step}, "weight"),
+        ({"lr": lambda step: 1e-2 / step, "weight": bound_weight}, "weight"),
+    ):
+        with pytest.raises(ValueError, match=f"^{key}: expected .*, as in step-000009, got"):
+            run(folder, steps=12, **change)
+
+
+def test_a_run_whose_rate_ends_at_its_last_step_cannot_be_made_longer(folder):
+    run(folder, lr_decay="cosine")
+    with pytest.raises(ValueError, match="^steps: expected 6, as in step-000006, got 9; .*start_from"):
+        run(folder, steps=9, lr_decay="cosine")
+
+
+# A Dataset
+
+
+class Stored(torch.utils.data.Dataset):
+    """Draws noise with torch's random numbers, as augmentations do."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, i):
+        return 0.9 * self.values[i] + 0.1 * torch.rand(()), i
+
+
+def test_a_dataset_that_augments_goes_on_bit_for_bit(folder):
+    data = Stored(images(50))
+    with pytest.raises(KeyboardInterrupt):
+        fit(Tiny(), SCHEDULE, data, config(), folder, on_step=stop_at(3))
+    fit(Tiny(), SCHEDULE, data, config(), folder)
+    fit(Tiny(), SCHEDULE, data, config(), folder.with_name("whole"))
+    assert same_run(folder, folder.with_name("whole"))
+    with pytest.raises(ValueError, match="^number of images: "):
+        fit(Tiny(), SCHEDULE, Stored(images(51)), config(), folder)
+
+
+LARGE = """
+import resource, sys
+import numpy as np, torch
+from ddpm_lite import TrainConfig, fit, linear_schedule
+from ddpm_lite.trainer import train
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x_t, t, context=None):
+        return self.weight * x_t
+
+class Stored(torch.utils.data.Dataset):
+    def __init__(self, array):
+        self.array = array
+    def __len__(self):
+        return len(self.array)
+    def __getitem__(self, i):
+        return torch.from_numpy(np.array(self.array[i]))
+
+def data_of_this_process():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmData")]
+    return 1024 * int(line.split()[1])
+
+kind, path, folder = sys.argv[1:]
+array = np.load(path, mmap_mode="r")
+small = np.zeros((16, *array.shape[1:]), np.uint8)
+config = lambda steps: TrainConfig(steps=steps, batch_size=2)
+for _ in train(Net(), linear_schedule(), small, config(3)):  # what torch and the first batches need
+    pass
+fit(Net(), linear_schedule(), small, config(3), folder + "/small", progress=False)
+budget = array.nbytes // 10
+limit = data_of_this_process() + budget
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+images = {"memory map": lambda: array, "Dataset": lambda: Stored(array), "in memory": lambda: np.array(array)}[kind]
+state = fit(Net(), linear_schedule(), images(), config(3 * len(array) // 2), folder + "/large", progress=False)
+print(state.step)
+"""
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("kind", ["memory map", "Dataset", "in memory"])
+def test_three_epochs_of_ten_times_the_memory_that_there_is(kind, tmp_path):
+    """The process may take a tenth of the data set more than it has before the first image is read: 20 MB of 200."""
+    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (1600, 1, 256, 488))
+    command = [sys.executable, "-c", LARGE, kind, tmp_path / "images.npy", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if kind == "in memory":  # the limit is one
+        assert done.returncode != 0
+        assert "MemoryError" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["2400"]
