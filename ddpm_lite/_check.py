@@ -1,7 +1,7 @@
 """One-line errors: which argument, what was expected, what was got, what to do."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import NoReturn
@@ -49,10 +49,10 @@ def check_real(argument: str, value: object, low: float, high: float, *, ends: s
     return float(value)
 
 
-def check_fields(config: object, fields: tuple[str, ...], check, *limits: float, **options) -> None:
-    """Check numbers of a frozen dataclass and keep them as Python's, which a file's header can hold; None stays."""
+def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: float | str, **options) -> None:
+    """Check numbers of a frozen dataclass and keep them as Python's, which a file's header can hold."""
     for field in fields:
-        if getattr(config, field) is not None:
+        if getattr(config, field) is not None or type(config).__dataclass_fields__[field].default is not None:
             object.__setattr__(config, field, check(field, getattr(config, field), *limits, **options))
 
 
@@ -278,3 +278,30 @@ def check_trainable(model: object) -> None:
     if parameters[0].dtype not in (torch.float32, torch.float64):
         advice = 'use model.float(), with TrainConfig(mixed_precision="bf16") to compute in half precision'
         fail(ValueError, "model", "weights in float32 or float64", f"{parameters[0].dtype}", advice)
+
+
+def check_processes(config, accelerator) -> int:
+    """How many processes there are, after a look whether what the accelerator does is what the config asks for."""
+    if accelerator is None:
+        return 1
+    n, theirs = accelerator.num_processes, accelerator.mixed_precision
+    if theirs != config.mixed_precision:
+        advice = f"make it Accelerator(mixed_precision={config.mixed_precision!r})"
+        fail(ValueError, "accelerator", f"mixed_precision {config.mixed_precision!r}", f"{theirs!r}", advice)
+    if n * config.accumulation > config.batch_size:
+        expected = f"at least {n * config.accumulation}, an image for each part of {n} processes"
+        fail(ValueError, "batch_size", expected, f"{config.batch_size}")
+    return n
+
+
+def tabulate_weight(weight: Callable | None, schedule) -> Tensor | None:
+    """The weights of t = 0..T (that of 0 is not used), looked at once."""
+    if weight is None:
+        return None
+    table = weight(schedule) if callable(weight) else weight
+    if not isinstance(table, Tensor) or table.shape != (schedule.T + 1,):
+        expected = f"a function of the schedule that gives T + 1 = {schedule.T + 1} weights, such as bound_weight"
+        fail(ValueError, "weight", expected, describe(table))
+    if not (torch.isfinite(table[1:]) & (table[1:] >= 0)).all():
+        fail(ValueError, "weight", "finite weights >= 0", f"{table[1:].min():g} to {table[1:].max():g}")
+    return table

@@ -23,12 +23,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ddpm_lite._check import (
     check_choice,
     check_fields,
+    check_processes,
     check_real,
     check_trainable,
     check_whole,
     describe,
     explain_lack_of_memory,
     fail,
+    tabulate_weight,
     unwrap,
 )
 from ddpm_lite.condition import drop_labels
@@ -219,17 +221,7 @@ def train(
             yield TrainState(step, loss, model, ema, optimizer)
 
 
-def draw_batch(
-    data: TrainingImages,
-    labels: Tensor | None,
-    none: int | None,
-    schedule: Schedule,
-    config: TrainConfig,
-    network: nn.Module,
-    accelerator,
-    like: Tensor,
-    step: int,
-) -> Iterator[tuple]:
+def draw_batch(data, labels, none, schedule, config, network, accelerator, like: Tensor, step: int) -> Iterator[tuple]:
     """The batch of a step in parts: x_0, t, z, context, and the part's share of the loss; on `like`'s device.
 
     Each of n processes gets `accumulation` parts of the batch. DDP takes the mean of the processes' gradients, hence
@@ -282,19 +274,6 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, before: float | None
     return rate
 
 
-def tabulate_weight(weight: Callable[[Schedule], Tensor] | None, schedule: Schedule) -> Tensor | None:
-    """The weights of t = 0..T (that of 0 is not used), looked at once."""
-    if weight is None:
-        return None
-    table = weight(schedule) if callable(weight) else weight
-    if not isinstance(table, Tensor) or table.shape != (schedule.T + 1,):
-        expected = f"a function of the schedule that gives T + 1 = {schedule.T + 1} weights, such as bound_weight"
-        fail(ValueError, "weight", expected, describe(table))
-    if not (torch.isfinite(table[1:]) & (table[1:] >= 0)).all():
-        fail(ValueError, "weight", "finite weights >= 0", f"{table[1:].min():g} to {table[1:].max():g}")
-    return table
-
-
 class _Network(nn.Module):
     """The model as the trainer calls it: in bfloat16 if so asked. What accelerate alters is this shell alone."""
 
@@ -328,20 +307,6 @@ def check_run(model: nn.Module, schedule: Schedule, config: TrainConfig, start: 
         fail(TypeError, "start", "a TrainState", describe(start), "fit goes on from a folder")
     if start is not None and start.model is not unwrap(model):
         fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
-
-
-def check_processes(config: TrainConfig, accelerator) -> int:
-    """How many processes there are, after a look whether what the accelerator does is what the config asks for."""
-    if accelerator is None:
-        return 1
-    n, theirs = accelerator.num_processes, accelerator.mixed_precision
-    if theirs != config.mixed_precision:
-        advice = f"make it Accelerator(mixed_precision={config.mixed_precision!r})"
-        fail(ValueError, "accelerator", f"mixed_precision {config.mixed_precision!r}", f"{theirs!r}", advice)
-    if n * config.accumulation > config.batch_size:
-        expected = f"at least {n * config.accumulation}, an image for each part of {n} processes"
-        fail(ValueError, "batch_size", expected, f"{config.batch_size}")
-    return n
 
 
 def ema_decay(step: int, decay: float) -> float:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import fail
+from ddpm_lite._check import fail, tabulate_weight
 from ddpm_lite.data import TrainingImages
 from ddpm_lite.files.weights import (
     AVERAGE,
@@ -36,7 +36,7 @@ from ddpm_lite.files.weights import (
     write_whole,
 )
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import TrainConfig, TrainState, first_state, tabulate_weight
+from ddpm_lite.trainer import TrainConfig, TrainState, first_state
 
 KEEP = 2
 KNOWN = "images.json"
