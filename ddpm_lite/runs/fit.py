@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def fit(
         asked = stack.enter_context(note_signals())
         states = train(model, schedule, images, config, start=state, **options)
         while step < config.steps:
-            with name_last_checkpoint(folder, whole):
+            with name_last_checkpoint(folder, whole) if main else nullcontext():
                 state = next(states)
             step = state.step
             if main:
