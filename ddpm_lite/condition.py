@@ -95,7 +95,7 @@ class ConditionalUNet(nn.Module):
         if context is None:
             context = torch.full((len(x_t),), self.none, device=x_t.device)
         context = to_context(context, x_t.device)
-        if context.shape[:1] != x_t.shape[:1]:
+        if context.shape != x_t.shape[:1]:  # no len(): an exported graph would take only this batch size
             fail(ValueError, "context", f"{len(x_t)} labels, one for each image", describe(context))
         return self.unet(x_t, t, self.encoder(context))
 

@@ -129,7 +129,8 @@ def linear_schedule(T: Integral = 1000, beta_1: Real = 1e-4, beta_T: Real = 0.02
     Raises:
         ValueError: T < 1, or a beta outside (0, 1) or not finite.
 
-    Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. A smaller T needs larger betas.
+    Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. These betas belong to this T: with T = 100 they leave
+    alpha_bar_T = 0.364, so that x_T is far from N(0, I) and samples start from the wrong place. Scale both by 1000 / T.
     """
     T = check_whole("T", T, 1)
     beta_1, beta_T = check_real("beta_1", beta_1, 0, 1, ends="()"), check_real("beta_T", beta_T, 0, 1, ends="()")

@@ -306,5 +306,5 @@ class UNet(nn.Module):
         dim = self.config.context_dim
         if dim is None and context is not None:
             fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
-        if dim and (context is None or context.ndim != 3 or context.shape[::2] != (len(x_t), dim)):
+        if dim and (context is None or context.ndim != 3 or context.shape[0::2] != (x_t.shape[0], dim)):
             fail(ValueError, "context", f"shape ({len(x_t)}, tokens, {dim}), a row for each image", describe(context))

@@ -23,8 +23,10 @@ from ddpm_lite import (
     cosine_schedule,
     ddim_step,
     ddpm_step,
+    from_diffusers,
     from_pretrained,
     linear_schedule,
+    load_pretrained,
     respace,
     sample,
     save_pretrained,
@@ -552,3 +554,29 @@ def test_schedule_of_another_processor_is_still_the_linear_one(tmp_path):
     settings = json.loads((tmp_path / "scheduler" / "scheduler_config.json").read_text())
     assert settings.get("beta_schedule", "linear") == "linear"
     assert settings.get("trained_betas") is None
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(("scheduler", "kind"), [("ddpm", DDPMPipeline), ("ddim", DDIMPipeline)])
+def test_the_shipped_digits_draw_the_same_in_their_pipelines(scheduler, kind, tmp_path):
+    """Ours opened there: twenty images on the way agree, and their network, adapted, draws them here once more."""
+    model, schedule = load_pretrained("digits")
+    save_pretrained(tmp_path, model, schedule, scheduler=scheduler)
+    options = {"use_clipped_model_output": True} if scheduler == "ddim" else {}
+    ours, theirs = paths(tmp_path, kind=kind, steps=20, options=options)
+    worst = max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True))
+    assert worst < 2e-3
+    assert 0.5 < theirs[-1].std() < 1  # a digit, not grey
+    _, short, step = from_pretrained(tmp_path, steps=20)
+    network = from_diffusers(UNet2DModel.from_pretrained(tmp_path, subfolder="unet"))
+    _, *again = (x for _, x in sample(network, short, (2, 1, 8, 8), step=step, seed=3))
+    torch.testing.assert_close(again[-1], ours[-1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("name", ["digits-by-label", "fashion"])
+def test_a_shipped_model_by_label_is_refused_there(name, tmp_path):
+    """UNet2DModel has no cross-attention."""
+    with pytest.raises(ValueError, match=r"^model: expected a UNet without context_dim, as UNet2DModel is, got Condi"):
+        save_pretrained(tmp_path / "a", *load_pretrained(name))
+    assert list(tmp_path.iterdir()) == []
