@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+import study_ablations
 import study_sampling
 import study_training
 import time_attention
@@ -175,3 +176,34 @@ def test_what_the_chapter_says_of_the_trained_rows_holds_for_every_seed(training
         assert max(found("frechet", "base")) < min(found("frechet", other))
     assert max(found("mean", "beta_T = 0.002")) < 0.95 < min(found("mean", "linear, T = 1000"))
     assert min(found("loss", "beta_T = 0.002")) > 1.5 * max(found("loss", "linear, T = 1000"))
+
+
+def test_ablations_take_away_what_they_say(plain):  # t / T is no whole number, which the type checker minds
+    torch.manual_seed(0)
+    x_t, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 700])
+    for name, row in study_ablations.ROWS.items():
+        network = row.network().eval()
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        same_time = torch.allclose(network(x_t, t), network(x_t, t.flip(0)), atol=1e-5)
+        assert same_time == (name == "no time")
+        whole = study_ablations.Ablated(network.config, lambda t: t - 1, True)
+        whole.load_state_dict(network.state_dict())
+        assert torch.allclose(whole.eval()(x_t, t), network(x_t, t), atol=1e-4) == (name in ("whole", "one level"))
+    config = study_ablations.ROWS["whole"].network().config
+    assert config == study_training.ROWS["base"].network().config
+
+
+def test_what_the_chapter_says_of_the_ablations_holds_for_every_seed():
+    rows = read_record(RESULTS / "digits-ablations.json")["rows"]
+    assert {row["row"] for row in rows} == set(study_ablations.ROWS)
+    for seed in study_ablations.SEEDS:
+        loss, distance, mean = (
+            {r["row"]: r[key] for r in rows if r["seed"] == seed} for key in ("loss", "frechet", "mean")
+        )
+        assert 1.09 < loss["no time"] / loss["whole"] < 1.13
+        assert 1.005 < loss["t / T"] / loss["whole"] < 1.01
+        assert 1.18 < loss["no skips"] / loss["whole"] < 1.22
+        assert 0.96 < loss["one level"] / loss["whole"] < 0.99
+        assert min(distance["no time"], distance["no skips"]) > 2 * distance["whole"]
+        assert mean["no time"] < 0.75
