@@ -65,6 +65,7 @@ lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . \
 		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
 	@$(BIN)/python tools/bundle.py --check
+	@$(BIN)/mypy
 
 unit: $(READY)
 	@$(PYTEST) tests

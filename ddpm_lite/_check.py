@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -12,8 +12,13 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+if TYPE_CHECKING:  # a type checker does not count Python's own numbers among these abstract ones
+    Whole: TypeAlias = int
+    Number: TypeAlias = float
+else:  # NumPy's numbers are welcome too
+    Whole, Number = Integral, Real
 Several = Sequence | np.ndarray  # of numbers
-Time = int | Integral | Several | Int64[Tensor, "..."]  # one for all images, or one for each
+Time = Whole | Several | Int64[Tensor, "..."]  # one for all images, or one for each
 
 
 def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> NoReturn:
@@ -25,7 +30,7 @@ def describe(value: object) -> str:
     """A tensor as `float32 tensor of shape (2, 1, 8, 8)`, an array alike, anything else by its repr, in one line."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-    if hasattr(value, "dtype") and getattr(value, "shape", None):
+    if hasattr(value, "dtype") and hasattr(value, "shape") and value.shape:
         return f"{value.dtype} array of shape {tuple(value.shape)}"
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
@@ -33,7 +38,7 @@ def describe(value: object) -> str:
 
 def check_whole(argument: str, value: object, low: int, high: float = math.inf) -> int:
     """A whole number in low..high, Python's or NumPy's (bool is not a number here)."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Whole) or not low <= value <= high:
         span = f"a whole number >= {low}" if high == math.inf else f"a whole number in {low}..{high}"
         fail(ValueError, argument, span, describe(value))
     return int(value)
@@ -41,12 +46,13 @@ def check_whole(argument: str, value: object, low: int, high: float = math.inf) 
 
 def check_real(argument: str, value: object, low: float, high: float, *, ends: str = "[]") -> float:
     """A finite number between low and high, Python's or NumPy's; `ends` says which ends belong, as in "(]"."""
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    above = number and (value > low if ends[0] == "(" else value >= low)
-    below = number and (value < high if ends[1] == ")" else value <= high)
-    if not (above and below):
-        fail(ValueError, argument, f"a number in {ends[0]}{low}, {high}{ends[1]}", describe(value))
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        number = float(value)
+        above = number > low if ends[0] == "(" else number >= low
+        below = number < high if ends[1] == ")" else number <= high
+        if above and below:
+            return number
+    fail(ValueError, argument, f"a number in {ends[0]}{low}, {high}{ends[1]}", describe(value))
 
 
 def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: float | str, **options) -> None:
@@ -120,11 +126,15 @@ def to_tensor(argument: str, images: object) -> Tensor:
 
 def to_times(t: object, x: Tensor) -> Tensor:
     """t as a tensor (B,) on x's device, as models get it; of a number, the same for all images of x."""
-    if isinstance(t, Integral):
+    if isinstance(t, Whole):
         return torch.full((len(x),), int(t), device=x.device)
     return t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
 
 
+@overload
+def to_context(context: Tensor | Several, device: torch.device | str) -> Tensor: ...
+@overload
+def to_context(context: None, device: torch.device | str) -> None: ...
 def to_context(context: object, device: torch.device | str) -> object:
     """A context on the device: a sequence or an array of labels becomes an int64 tensor, other things stay."""
     if isinstance(context, Tensor):
@@ -141,9 +151,9 @@ def check_shape(shape: object) -> tuple[int, ...]:
     return tuple(check_whole("shape", size, 1) for size in sizes)
 
 
-def check_seeds(seed: object, count: int) -> int | list[int]:
+def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
     """One whole number for a batch, or one for each of its images."""
-    if isinstance(seed, list | tuple | range) or getattr(seed, "shape", ()):
+    if isinstance(seed, list | tuple | range) or isinstance(seed, Tensor | np.ndarray) and seed.ndim:
         seeds = [check_whole("seed", int(own) if isinstance(own, Tensor) else own, 0, 2**63 - 1) for own in seed]
         if len(seeds) != count:
             fail(ValueError, "seed", f"one whole number, or {count}, one for each image", f"{len(seeds)} numbers")
@@ -159,7 +169,7 @@ def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = 
     Args:
         every: make it an int64 tensor (B,) in any case, as a model gets it.
     """
-    if isinstance(t, Integral):
+    if isinstance(t, Whole):
         t = check_whole(argument, t, 1, T)
         return to_times(t, x) if every else t
     expected = f"a whole number in 1..{T} or an int64 tensor of shape ({x.shape[0]},), one t per image"

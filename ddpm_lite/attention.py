@@ -79,8 +79,9 @@ class MultiHeadAttention(nn.Module):
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(source, channels)
         self.to_v = nn.Linear(source, channels)
-        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
-        nn.init.zeros_(self.to_out[0].weight)  # a new layer adds a constant only, and learns from there
+        out = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([out])
+        nn.init.zeros_(out.weight)  # a new layer adds a constant only, and learns from there
 
     def forward(
         self, h: Float[Tensor, "B C H W"], context: Float[Tensor, "B tokens width"] | None = None

@@ -6,15 +6,26 @@ row of tokens means "no label": training uses it instead of a label now and then
 conditional and the unconditional answer, and guidance can tell them apart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import repeat
-from numbers import Integral, Real
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import Several, Time, check_output, check_real, check_whole, describe, fail, to_context, to_times
+from ddpm_lite._check import (
+    Number,
+    Several,
+    Time,
+    Whole,
+    check_output,
+    check_real,
+    check_whole,
+    describe,
+    fail,
+    to_context,
+    to_times,
+)
 from ddpm_lite.process import predict_z, z_from_score, z_from_v
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -104,7 +115,7 @@ class ConditionalUNet(nn.Module):
         self.encoder.check(context)
 
 
-def drop_labels(labels: Int64[Tensor, "B"], none: Integral, p: Real) -> Int64[Tensor, "B"]:
+def drop_labels(labels: Int64[Tensor, "B"], none: Whole, p: Number) -> Int64[Tensor, "B"]:
     """Each label becomes `none` with probability p, drawn from torch's random numbers (eq-label-dropout).
 
     Args:
@@ -121,7 +132,7 @@ def drop_labels(labels: Int64[Tensor, "B"], none: Integral, p: Real) -> Int64[Te
     return torch.where(torch.rand(labels.shape, device=labels.device) < p, none, labels)
 
 
-def guided(model: Callable[..., Tensor], scale: Real, none: Integral | Tensor) -> Callable[..., Tensor]:
+def guided(model: Callable[..., Tensor], scale: Number, none: Whole | Tensor) -> Callable[..., Tensor]:
     """A model that exaggerates what the context changes: z_c + scale (z_c - z_none) (eq-guidance).
 
     Args:
@@ -167,13 +178,15 @@ class _Guided(_Wrapped):
         if context is None:
             fail(ValueError, "context", "what to be guided by", "None", "give sample(..., context=...)")
         context, t = to_context(context, x_t.device), to_times(t, x_t)
-        alone = isinstance(self.none, Integral)
-        none = torch.full_like(context, self.none) if alone else self.none.to(context).expand_as(context)
+        if isinstance(self.none, Whole):
+            none = torch.full_like(context, self.none)
+        else:
+            none = self.none.to(context).expand_as(context)
         z_c, z_none = self.model(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([context, none])).chunk(2)
         return z_c + self.scale * (z_c - z_none)
 
 
-def in_parts(model: Callable[..., Tensor], at_once: Integral) -> Callable[..., Tensor]:
+def in_parts(model: Callable[..., Tensor], at_once: Whole) -> Callable[..., Tensor]:
     """The same model, asked for a part of the batch at a time: less memory for the same images.
 
     Args:
@@ -195,8 +208,9 @@ class _InParts(_Wrapped):
 
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         context, n = to_context(context, x_t.device), self.at_once
-        own = isinstance(context, Tensor) and context.shape[:1] == x_t.shape[:1]
-        rows = context.split(n) if own else repeat(context)  # one that is not per image goes to all
+        rows: Iterable[Tensor | None] = repeat(context)  # one that is not per image goes to all
+        if isinstance(context, Tensor) and context.shape[:1] == x_t.shape[:1]:
+            rows = context.split(n)
         return torch.cat([self.model(*row) for row in zip(x_t.split(n), to_times(t, x_t).split(n), rows, strict=False)])
 
 

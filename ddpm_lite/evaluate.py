@@ -198,18 +198,18 @@ def _share_among(points: Tensor, crowd: Tensor, k: int) -> float:
 
 def _crowds(least: int = 2, **crowds: object) -> list[Tensor]:
     """The two crowds in float64, after a look at them."""
-    crowds = {name: to_table(name, crowd) for name, crowd in crowds.items()}
-    widths = {crowd.shape[1:] for crowd in crowds.values()}
-    for name, crowd in crowds.items():
+    tables = {name: to_table(name, crowd) for name, crowd in crowds.items()}
+    widths = {crowd.shape[1:] for crowd in tables.values()}
+    for name, crowd in tables.items():
         if crowd.ndim != 2 or len(widths) > 1:
-            shapes = " and ".join(str(tuple(each.shape)) for each in crowds.values())
+            shapes = " and ".join(str(tuple(each.shape)) for each in tables.values())
             fail(ValueError, name, "features of shape (N, d), with one d for both", shapes, "take them by features_of")
         if len(crowd) < least:
             fail(ValueError, name, f"at least {least} samples", f"{len(crowd)}", "draw more")
         if not torch.isfinite(crowd).all():
             bad = int((~torch.isfinite(crowd)).any(1).nonzero()[0])
             fail(ValueError, name, "finite features", f"NaN or infinity in row {bad}")
-    return [crowd.double() for crowd in crowds.values()]
+    return [crowd.double() for crowd in tables.values()]
 
 
 def nearest(images: Float[Tensor, "N C H W"], training: Training) -> tuple[Float32[Tensor, "N"], Int64[Tensor, "N"]]:

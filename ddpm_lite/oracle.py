@@ -6,6 +6,7 @@ no tolerance. For a mixture of Gaussians the best noise is a weighted mean of su
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from jaxtyping import Float, Float64
@@ -136,6 +137,12 @@ def _chain(factor: Tensor, offset: Tensor, sigma_2: Tensor, start: tuple[float, 
     return means, variances
 
 
+if TYPE_CHECKING:  # what is kept: __post_init__ makes a tensor of what may be given
+    Weights: TypeAlias = Tensor
+else:
+    Weights = Float[Tensor, "K"] | None
+
+
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
     """Data from K round Gaussian blobs in R^n: the exact z, score and density of x_t, computed in float64.
@@ -155,7 +162,7 @@ class GaussianMixture:
     schedule: Schedule
     means: Float[Tensor, "K *shape"]
     stds: Float[Tensor, "K"]
-    weights: Float[Tensor, "K"] | None = None
+    weights: Weights = None  # type: ignore[assignment] # None makes them equal, and does not stay
 
     def __post_init__(self):
         K = len(self.means)

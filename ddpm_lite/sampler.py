@@ -15,16 +15,18 @@ To give a step a name on the command line, in `evaluate` and in the widgets, add
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from inspect import signature
 from math import sqrt
-from numbers import Integral, Real
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddpm_lite._check import (
+    Number,
     Several,
+    Whole,
     check_alike,
     check_output,
     check_real,
@@ -76,7 +78,7 @@ def ddpm_step(
 
 
 def ddim_step(
-    schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, eta: Real = 0.0, clip: bool = True
+    schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, eta: Number = 0.0, clip: bool = True
 ) -> X:
     """A leap back from t to any s < t; with eta = 0 nothing in it is random (eq-ddim-step, eq-ddim-sigma).
 
@@ -130,7 +132,7 @@ def sample(
     shape: Sequence[int],
     *,
     step: Callable[..., Tensor] = ddpm_step,
-    seed: Integral | Several = 0,
+    seed: Whole | Several = 0,
     x_T: Tensor | None = None,
     context: Tensor | Several | None = None,
     device: torch.device | str | None = None,
@@ -196,12 +198,12 @@ def sample(
 
 def _noise_source(seed, shape: tuple[int, ...], device: torch.device | str, dtype: torch.dtype) -> Callable[[], Tensor]:
     """A function that draws fresh noise: from one generator for the batch, or from one for each image."""
-    seeds, draw = check_seeds(seed, shape[0]), {"device": device, "dtype": dtype}
+    seeds, draw = check_seeds(seed, shape[0]), partial(torch.randn, device=device, dtype=dtype)
     if isinstance(seeds, int):
         generator = torch.Generator(device).manual_seed(seeds)
-        return lambda: torch.randn(shape, generator=generator, **draw)
+        return lambda: draw(shape, generator=generator)
     generators = [torch.Generator(device).manual_seed(own) for own in seeds]
-    return lambda: torch.stack([torch.randn(shape[1:], generator=own, **draw) for own in generators])
+    return lambda: torch.stack([draw(shape[1:], generator=own) for own in generators])
 
 
 def last(states: Iterable):
@@ -219,9 +221,11 @@ def last(states: Iterable):
 @contextmanager
 def evaluating(model: Callable[..., Tensor]) -> Iterator[None]:
     """A module without its dropout for a while; any other callable as it is."""
-    training = [part for part in model.modules() if part.training] if isinstance(model, nn.Module) else []
-    if training:
-        model.eval()
+    training = []
+    if isinstance(model, nn.Module):
+        training = [part for part in model.modules() if part.training]
+        if training:
+            model.eval()
     try:
         yield
     finally:

@@ -11,15 +11,21 @@ image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and not
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ddpm_lite._check import Several, check_real, check_schedule, check_whole, describe, fail, to_table
+from ddpm_lite._check import Number, Several, Whole, check_real, check_schedule, check_whole, describe, fail, to_table
 
+if TYPE_CHECKING:  # what is kept: __post_init__ makes tensors of what may be given
+    Table: TypeAlias = Tensor
+    Times: TypeAlias = Tensor
+else:
+    Table = Float[Tensor, "entries"] | Several
+    Times = Int64[Tensor, "entries"] | None
 TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr")
 
 
@@ -38,8 +44,8 @@ class Schedule:
     1 - alpha_bar lose up to four of their seven digits at small t.
     """
 
-    beta: Float[Tensor, "entries"] | Several
-    times: Int64[Tensor, "entries"] | None = None
+    beta: Table
+    times: Times = None  # type: ignore[assignment] # None is 0..T, and does not stay
 
     def __post_init__(self):
         beta = to_table("beta", self.beta)
@@ -119,7 +125,7 @@ class Schedule:
         return f"Schedule(T={self.T}, beta_1={float(beta[1]):.6g}, beta_T={float(beta[-1]):.6g}{respaced})"
 
 
-def linear_schedule(T: Integral = 1000, beta_1: Real = 1e-4, beta_T: Real = 0.02) -> Schedule:
+def linear_schedule(T: Whole = 1000, beta_1: Number = 1e-4, beta_T: Number = 0.02) -> Schedule:
     """beta grows by equal steps from beta_1 to beta_T (eq-linear-schedule).
 
     Args:
@@ -138,7 +144,7 @@ def linear_schedule(T: Integral = 1000, beta_1: Real = 1e-4, beta_T: Real = 0.02
     return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), ramp]))
 
 
-def cosine_schedule(T: Integral = 1000, s: Real = 0.008, beta_max: Real = 0.999) -> Schedule:
+def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999) -> Schedule:
     """alpha_bar_t falls like a squared cosine, and beta_t is read off its ratio (eq-cosine-schedule).
 
     Args:
@@ -160,7 +166,7 @@ def cosine_schedule(T: Integral = 1000, s: Real = 0.008, beta_max: Real = 0.999)
     return Schedule(beta)
 
 
-def respace(schedule: Schedule, steps: Integral, spacing: str = "trailing") -> Schedule:
+def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Schedule:
     """Fewer, longer steps: alpha_bar at chosen times, and the betas that lead from one to the next (eq-leap-beta).
 
     Args:

@@ -6,6 +6,7 @@ those of diffusers' UNet2DModel, so weights go both ways. The U-Net knows nothin
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -172,13 +173,13 @@ class Level(nn.Module):
     def __init__(self, widths: list[tuple[int, int]], attentions: int, time_width: int, config: UNetConfig):
         super().__init__()
         width = widths[-1][1]
-        kwargs = {"head_dim": config.head_dim, "groups": config.groups, "eps": config.norm_eps}
+        attention = partial(
+            MultiHeadAttention, width, head_dim=config.head_dim, groups=config.groups, eps=config.norm_eps
+        )
         crossings = 0 if config.context_dim is None else attentions
         self.resnets = nn.ModuleList(ResBlock(w_in, w_out, time_width, config) for w_in, w_out in widths)
-        self.attentions = nn.ModuleList(MultiHeadAttention(width, **kwargs) for _ in range(attentions))
-        self.cross_attentions = nn.ModuleList(
-            MultiHeadAttention(width, context_dim=config.context_dim, **kwargs) for _ in range(crossings)
-        )
+        self.attentions = nn.ModuleList(attention() for _ in range(attentions))
+        self.cross_attentions = nn.ModuleList(attention(context_dim=config.context_dim) for _ in range(crossings))
 
     def block(self, j: int, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         """The j-th block: a residual block, then self-attention, then cross-attention to the context."""

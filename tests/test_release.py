@@ -162,10 +162,10 @@ def test_nothing_is_published_before_both_archives_drew():
 
 def test_hooks_run_the_tools_of_make_lint():
     recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf8"), re.M)[1]
-    made = set(re.findall(r"\$\(BIN\)/((?:ruff )?[\w.-]+)", recipe))
+    made = set(re.findall(r"\$\(BIN\)/((?:ruff |python )?[\w./-]+)", recipe))
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf8"))["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]  # the environment's own tools: no second list of versions
-    hooked = {re.match(r"\.venv/bin/((?:ruff )?[\w.-]+)", hook["entry"])[1] for hook in hooks[0]["hooks"]}
+    hooked = {re.match(r"\.venv/bin/((?:ruff |python )?[\w./-]+)", hook["entry"])[1] for hook in hooks[0]["hooks"]}
     assert hooked == made
     assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}
 
