@@ -58,7 +58,7 @@ def check_real(argument: str, value: object, low: float, high: float, *, ends: s
 def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: float | str, **options) -> None:
     """Check numbers of a frozen dataclass and keep them as Python's, which a file's header can hold."""
     for field in fields:
-        if getattr(config, field) is not None or type(config).__dataclass_fields__[field].default is not None:
+        if getattr(config, field) is not None or getattr(type(config), field, 0) is not None:
             object.__setattr__(config, field, check(field, getattr(config, field), *limits, **options))
 
 

@@ -8,19 +8,18 @@ says bits.
 """
 
 import math
-from numbers import Real
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ddpm_lite._check import check_real, check_variance, check_whole, describe, fail
+from ddpm_lite._check import Number, check_real, check_variance, check_whole, describe, fail
 from ddpm_lite.schedule import Schedule
 
-Number = float | Float[Tensor, "..."]
+Value = float | Float[Tensor, "..."]
 
 
-def gaussian_kl(mean_1: Number, variance_1: Number, mean_2: Number, variance_2: Number) -> Float[Tensor, "..."]:
+def gaussian_kl(mean_1: Value, variance_1: Value, mean_2: Value, variance_2: Value) -> Float[Tensor, "..."]:
     """KL(N(mean_1, variance_1) || N(mean_2, variance_2)) for each number, in nats (eq-kl-gaussians).
 
     Args:
@@ -69,7 +68,7 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
     return weight
 
 
-def min_snr_weight(schedule: Schedule, gamma: Real = 5.0) -> Float64[Tensor, "entries"]:
+def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "entries"]:
     """min(snr, gamma) / snr: for the error of z, so that that of x_0 counts as much as snr, but at most gamma times.
 
     Args:

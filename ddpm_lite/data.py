@@ -13,7 +13,6 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ddpm_lite._check import check_images, check_whole, describe, fail, to_whole_numbers
+from ddpm_lite._check import Whole, check_images, check_whole, describe, fail, to_whole_numbers
 from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
@@ -400,7 +399,7 @@ class TrainingImages:
             yield self.values[start : start + rows]
 
 
-def check_labels(labels: object, N: int, none: Integral | None, p: float) -> Int64[Tensor, "N"]:
+def check_labels(labels: object, N: int, none: Whole | None, p: float) -> Int64[Tensor, "N"]:
     """Labels that fit N images, as an int64 tensor; their values are looked at here, once."""
     labels = to_whole_numbers("labels", labels, "cpu")
     if labels.shape != (N,):

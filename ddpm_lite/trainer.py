@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ddpm_lite._check import (
+    Whole,
     check_choice,
     check_fields,
     check_processes,
@@ -146,7 +146,7 @@ def train(
     config: TrainConfig,
     *,
     labels: Int64[Tensor, "N"] | np.ndarray | Sequence | None = None,
-    none: Integral | None = None,
+    none: Whole | None = None,
     accelerator=None,
     start: TrainState | None = None,
     weight: Callable[[Schedule], Tensor] | None = None,

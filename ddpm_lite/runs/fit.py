@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_whole, fail, unwrap
+from ddpm_lite._check import Whole, check_whole, fail, unwrap
 from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
@@ -53,13 +52,13 @@ def fit(
     folder: str | Path,
     *,
     labels: Int64[Tensor, "N"] | np.ndarray | Sequence | None = None,
-    none: Integral | None = None,
+    none: Whole | None = None,
     accelerator=None,
     weight: Callable[[Schedule], Tensor] | None = None,
     lr: Callable[[int], float] | None = None,
     start_from: str | Path | None = None,
-    every: Integral = 500,
-    log: Integral = 10,
+    every: Whole = 500,
+    log: Whole = 10,
     progress: bool | None = None,
     tensorboard: bool = False,
     on_step: Callable[[TrainState], None] | None = None,

@@ -143,6 +143,7 @@ def describe_run(
         "images": known.get("sha256") or hash_images(images),
         "labels": None if labels is None else _digest(torch.as_tensor(labels)),
     }
+    table = tabulate_weight(weight, schedule)
     rates = {} if lr is None else {2**k: float(lr(2**k)) for k in range(config.steps.bit_length())}
     return {
         "config": asdict(config),
@@ -150,7 +151,7 @@ def describe_run(
         # In float32: the last digits of float64 depend on the processor, and a run may move to another.
         "schedule": {"T": schedule.T, "schedule": _digest(schedule.beta.float())},
         "data": data,
-        "weight": {"weight": None if weight is None else _digest(tabulate_weight(weight, schedule).float())},
+        "weight": {"weight": None if table is None else _digest(table.float())},
         "lr": {"lr": None if lr is None else "a function"} | {f"lr of step {step}": r for step, r in rates.items()},
     }
 
