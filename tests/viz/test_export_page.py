@@ -17,12 +17,13 @@ from ddpm_lite.attention import MultiHeadAttention
 from ddpm_lite.cli import commands as command_line
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, guided
 from ddpm_lite.files.weights import load_pretrained
-from ddpm_lite.sampler import ddim_step, ddpm_step, sample
+from ddpm_lite.sampler import STEPS, ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz import export_page as exporter
 from ddpm_lite.viz.export_page import checksum, export_page, halved, text_of
 from ddpm_lite.viz.noise import normals
+from ddpm_lite.viz.widgets.drawing import SAMPLERS
 
 SHIPPED = ("digits", "digits-by-label")
 
@@ -258,6 +259,11 @@ def test_file_is_small_whole_and_the_same_again(name, tmp_path, capsys):
 
 def test_the_page_knows_the_functions_that_the_exporter_writes():
     assert set(node("return Object.keys(engine.operations);")) == set(exporter.OPERATIONS)
+
+
+def test_samplers_have_the_packages_names():
+    assert node("return Object.keys(engine.samplers);") == list(SAMPLERS)
+    assert set(SAMPLERS) <= set(STEPS)
 
 
 def with_forward(cls, forward, monkeypatch):

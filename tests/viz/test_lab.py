@@ -41,7 +41,15 @@ jslink((merge, "s"), (number, "value"))
 number
 """
 CELLS = [MAKE, "merge", "forward", "print('observed', seen)", "merge.t = 700; forward.t = 600; print('set')", DRAW]
-CELLS += ["Cloud()", LINK]
+SHOW = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from twins import made
+shown = list(made())
+display(*shown)
+print("shown:", len(shown))
+"""
+CELLS += ["Cloud()", LINK, SHOW]
 
 
 def free_port():
@@ -222,3 +230,19 @@ def test_a_chapter_opens_with_boxes_and_numbers_and_unchanged(lab, browser):
     assert not page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty")
     assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
     context.close()
+
+
+def test_every_kind_of_widget_stands_in_jupyterlab(notebook):
+    cell = run_cell(notebook, 8)
+    said = cell.locator("pre").filter(has_text="shown: ")
+    said.wait_for()
+    count = int(said.inner_text().split()[1])
+    assert count >= 12
+    notebook.wait_for_function(
+        """(count) => {
+          const cell = document.querySelectorAll('.jp-NotebookPanel .jp-Cell')[8];
+          return cell.querySelectorAll('.ddpm-widget:not(.ddpm-widget-still)').length === count;
+        }""",
+        arg=count,
+    )
+    assert cell.get_by_text("Error").count() == 0

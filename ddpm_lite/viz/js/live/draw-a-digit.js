@@ -1,5 +1,6 @@
 // A digit on its way: what we see, the image that the network has in mind, and the noise that it sees, step by step.
 import * as kit from "../shared/kit.js";
+import { samplers } from "../shared/science.js";
 import { atelier } from "../shared/stage.js";
 
 export default kit.widget(({ model, el: place }) => {
@@ -9,6 +10,7 @@ export default kit.widget(({ model, el: place }) => {
   const kinds = [["x", "xₜ", "what we see"], ["image", "x̂₀", "the image in mind"], ["z", "ẑ", "the noise it sees"]];
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
   facts.setAttribute("aria-live", "off"); // it changes with every step
+  const names = Object.keys(samplers);
   let frames = [], steps = 0, following = false;
   /** @type {number | undefined} */
   let timer;
@@ -59,23 +61,23 @@ export default kit.widget(({ model, el: place }) => {
     traits: ["label", "seed", "sampler", "variance", "steps", "clip"],
     next: "Draw another",
     plan: () => {
-      const ddpm = model.get("sampler") === 1;
+      const sampler = names[model.get("sampler")];
       steps = choices[model.get("steps")];
       const walk = {
         steps,
         label: model.get("label"),
         seed: model.get("seed"),
-        sampler: ddpm ? "ddpm" : "ddim",
+        sampler,
         variance: model.get("variance") ? "beta" : "beta_tilde",
         clip: model.get("clip"),
       };
-      return { walks: [walk], frames: steps + 1, words: `${named()} from seed ${walk.seed} by ${ddpm ? "DDPM" : "DDIM"} in ${steps} steps` };
+      return { walks: [walk], frames: steps + 1, words: `${named()} from seed ${walk.seed} by ${sampler.toUpperCase()} in ${steps} steps` };
     },
     begin: () => {
       halt();
       frames = [];
       slider.limit(steps);
-      variance.querySelector("select").disabled = model.get("sampler") !== 1;
+      variance.querySelector("select").disabled = names[model.get("sampler")] !== "ddpm";
       following = !calm.matches;
       if (following) play.textContent = "Pause";
     },
@@ -108,7 +110,7 @@ export default kit.widget(({ model, el: place }) => {
     kit.row(
       ...(labels ? [kit.choice(model, "label", { label: "label", options: digits })] : []),
       kit.slider(model, "seed", { label: "seed", min: 0, max: 99, text: String }),
-      kit.choice(model, "sampler", { label: "sampler", options: ["DDIM", "DDPM"] }),
+      kit.choice(model, "sampler", { label: "sampler", options: names.map((name) => name.toUpperCase()) }),
       kit.choice(model, "steps", { label: "steps", options: choices.map(String) }),
       variance,
       kit.toggle(model, "clip", { label: "clip" }),

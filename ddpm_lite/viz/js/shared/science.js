@@ -139,20 +139,20 @@ export const mixture = (bar, blobs) => {
  * @property {string} [variance] of DDPM, "beta_tilde" or "beta"
  */
 
-// Each sampler by its name in the package. A step is x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1;
+// Each sampler by its name in the package, in the order of the widgets' lists (ddpm_lite.viz.widgets.drawing.SAMPLERS). A step is x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1;
 // a sampler gives these three numbers.
 /** @type {Record<string, (way: Schedule, t: number, options: Options) => [number, number, number]>} */
 export const samplers = {
-  // eq-posterior-mean, eq-ddpm-step
-  ddpm: ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "beta_tilde" }) => {
-    const s = t - 1, share = variance === "beta" ? (s ? beta[t] : 0) : betaTilde[t];
-    return [(Math.sqrt(1 - beta[t]) * rest[s]) / rest[t], (Math.sqrt(bar[s]) * beta[t]) / rest[t], Math.sqrt(share)];
-  },
   // eq-ddim-step, eq-ddim-sigma
   ddim: ({ alphaBar: bar, rest }, t, { eta = 0 }) => {
     const s = t - 1, sigma = eta * Math.sqrt((rest[s] / rest[t]) * (1 - bar[t] / bar[s]));
     const weightX = Math.sqrt(Math.max(rest[s] - sigma ** 2, 0) / rest[t]);
     return [weightX, Math.sqrt(bar[s]) - weightX * Math.sqrt(bar[t]), sigma];
+  },
+  // eq-posterior-mean, eq-ddpm-step
+  ddpm: ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "beta_tilde" }) => {
+    const s = t - 1, share = variance === "beta" ? (s ? beta[t] : 0) : betaTilde[t];
+    return [(Math.sqrt(1 - beta[t]) * rest[s]) / rest[t], (Math.sqrt(bar[s]) * beta[t]) / rest[t], Math.sqrt(share)];
   },
 };
 
