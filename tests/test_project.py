@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -91,3 +92,24 @@ def test_workflows_call_what_is_there():
         for name in re.findall(r"(?:^|\s)((?:\.ci|tools)/[\w./-]+)", text, re.M):
             assert (ROOT / name).is_file(), f"{path.name}: {name}"
     assert (ROOT / ".ci/unit").stat().st_mode & 0o111
+
+
+def test_the_step_of_contributing_is_of_second_order():
+    """It runs as written there; on Gaussian data it comes far nearer to the exact end than DDIM's, of first order."""
+    import torch
+
+    from ddpm_lite import GaussianChain, ddim_step, last, linear_schedule, respace, sample
+
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def heun_step" in block)
+    names = {}
+    exec(code, names)
+    schedule = linear_schedule()
+    oracle, a = GaussianChain(schedule, 0.3, 0.6), schedule.alpha_bar[-1]
+    x_T = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    exact = 0.3 + 0.6 * (x_T - a.sqrt() * 0.3) / (a * 0.36 + 1 - a).sqrt()
+    errors = []
+    for step in (names["heun_step"], partial(ddim_step, clip=False)):
+        walk = sample(oracle, respace(schedule, 200), x_T.shape, step=step, x_T=x_T, dtype=torch.float64)
+        errors.append((last(walk)[1] - exact).abs().max().item())
+    assert errors[0] < 0.1 * errors[1], errors
