@@ -58,6 +58,10 @@ def read_checks(path):
         elif isinstance(node, ast.Assign):
             helpers |= {target.id: node for target in node.targets if isinstance(target, ast.Name)}
     listed = helpers.pop("CHECKS", None)
+    calls = []
+    for item in listed.value.elts if listed else []:
+        # A list that is unpacked into CHECKS, as in [*FLOW, ...], is told item by item.
+        calls += helpers.pop(item.value.id).value.elts if isinstance(item, ast.Starred) else [item]
 
     def named(node, seen):
         """The helpers that a piece of code names, those that they name first."""
@@ -68,7 +72,7 @@ def read_checks(path):
         return seen
 
     entries = []
-    for call in listed.value.elts if listed else []:
+    for call in calls:
         needed = sorted(named(call, []), key=lambda name: helpers[name].lineno)
         parts = [code(helpers[name]) for name in needed] + [code(call)]
         place = f"{path.name}, line {call.lineno}"
