@@ -62,7 +62,7 @@ def normals(seed: int, count: int) -> np.ndarray:
 
     for _ in range(12):
         uniform()
-    made = []
+    made: list[float] = []
     while len(made) < check_whole("count", count, 0):
         v, w = uniform(), uniform()
         s = v * v + w * w

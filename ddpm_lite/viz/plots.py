@@ -195,13 +195,13 @@ def histogram(
 
 def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None = None) -> Figure:
     """The loss of every step, thin, and its mean over the last `smooth` steps, thick."""
-    losses = np.asarray(losses, dtype=float)
-    window = min(smooth, len(losses))
-    mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+    values = np.asarray(losses, dtype=float)
+    window = min(smooth, len(values))
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
     with _style():
         figure, axis = plt.subplots(figsize=(6.2, 3.2))
-        steps = np.arange(1, len(losses) + 1)
-        axis.plot(steps, losses, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
+        steps = np.arange(1, len(values) + 1)
+        axis.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
         axis.plot(steps[window - 1 :], mean, color=BLUE, label=f"mean of the last {window}")
         if floor is not None:
             axis.axhline(floor, color=ORANGE, linestyle="--", label="saying nothing (z_hat = 0)")
@@ -316,7 +316,7 @@ def heatmaps(
                 axis.set(xticks=[])
             if not ylabel:
                 axis.set(yticks=[])
-            if name in (marks or {}):
+            if marks and name in marks:
                 row, column = marks[name]
                 for color, line in (("black", 3.5), ("white", 1.5)):  # seen on dark and on bright
                     frame = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color=color, linewidth=line)
@@ -341,7 +341,7 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
         for i, (channels, _) in enumerate(stages):
             half = 0.22 + 0.18 * channels / widest
             axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=BLUE))
-            axis.text(i, row[i], channels, rotation=90, ha="center", va="center", color="white", fontsize=8)
+            axis.text(i, row[i], str(channels), rotation=90, ha="center", va="center", color="white", fontsize=8)
         for i, j in links:
             top = row[i] + 0.3 + 0.4 * (j - i) / len(stages)
             axis.plot([i, i, j, j], [row[i] + 0.28, top, top, row[j] + 0.28], color=ORANGE, linewidth=1.2)

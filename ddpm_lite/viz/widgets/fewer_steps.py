@@ -1,5 +1,7 @@
 """The same noise, walked back in the page in few steps and in many."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import traitlets
@@ -48,10 +50,11 @@ class FewerSteps(Drawing):
 
     def drawn(self) -> Tensor:
         """What the page draws with the settings of now, (4, C, H, W)."""
-        settings = {"sampler": SAMPLERS[min(self.sampler, 1)], "variance": VARIANCES[self.sampler == 2]}
+        sampler, variance = SAMPLERS[min(self.sampler, 1)], VARIANCES[self.sampler == 2]
+        walk = partial(page_walk, self.network, [self.label], seeds=[self.seed], sampler=sampler, variance=variance)
         ends = []
         for steps in self.choices:
-            *_, (_, x_0) = page_walk(self.network, [self.label], steps=steps, seeds=[self.seed], **settings)
+            *_, (_, x_0) = walk(steps=steps)
             ends.append(x_0)
         return torch.cat(ends)
 

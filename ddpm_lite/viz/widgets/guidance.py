@@ -93,16 +93,18 @@ class GuidanceDial(Widget):
             fail(TypeError, "model", "a ConditionalUNet", type(model).__name__)
         labels, shape = model.encoder.labels, [model.unet.config.in_channels] + [model.unet.config.sample_size] * 2
         x_T = torch.randn(check_whole("samples", samples, 1), *shape, generator=torch.Generator().manual_seed(seed))
-        walk = {
-            "shape": (labels * samples, *shape),
-            "step": partial(_same_noise, samples=samples),
-            "seed": seed,
-            "x_T": x_T.repeat(labels, 1, 1, 1),
-            "context": torch.arange(labels).repeat_interleave(samples).to(model.encoder.table.weight.device),
-        }
+        walk = partial(
+            sample,
+            schedule=schedule,
+            shape=(labels * samples, *shape),
+            step=partial(_same_noise, samples=samples),
+            seed=seed,
+            x_T=x_T.repeat(labels, 1, 1, 1),
+            context=torch.arange(labels).repeat_interleave(samples).to(model.encoder.table.weight.device),
+        )
         ends = []
         for scale in scales:
-            *_, (_, x_0) = sample(guided(model, scale, model.none), schedule, **walk)
+            *_, (_, x_0) = walk(guided(model, scale, model.none))
             ends.append(x_0.cpu().clamp(-1, 1).unflatten(0, (labels, samples)))
         return cls(torch.stack(ends, dim=1), scales, **options)
 

@@ -95,8 +95,8 @@ class Learner(Widget):
         places = read_noise(self.centres).reshape(-1, 2)
         first = sum(self.counts[: self.data])
         own = self.data == len(SHAPES)
-        means = np.array(self.points) if own else places[first : first + self.counts[self.data]]
-        means = torch.from_numpy(means)
+        centres = np.array(self.points) if own else places[first : first + self.counts[self.data]]
+        means = torch.from_numpy(centres)
         return GaussianMixture(linear_schedule(), means, torch.full((len(means),), self.deviations[self.data]))
 
     def still(self) -> str:
@@ -123,7 +123,7 @@ def _centres(shape: str) -> np.ndarray:
         angle, radius = 2 * np.pi * np.arange(64) / 64, 1.5
     else:  # equal steps along the arm, one and a half turns
         share = np.sqrt((np.arange(80) + 0.5) / 80)
-        angle, radius = 3 * np.pi * share, 2.0 * share
+        return np.stack([2.0 * share * np.cos(3 * np.pi * share), 2.0 * share * np.sin(3 * np.pi * share)], axis=1)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 

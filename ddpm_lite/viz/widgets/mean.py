@@ -58,12 +58,12 @@ class MeanExplorer(Widget):
     def values(self, z_hat: float | np.ndarray | None = None) -> tuple:
         """The mean from z, x_0_hat, and the mean by way of x_0_hat (eq-mean-from-noise, eq-posterior-mean)."""
         schedule, z = read_schedule(self.beta), np.asarray(self.z_hat if z_hat is None else z_hat, dtype=np.float64)
-        z_hat = torch.from_numpy(z.reshape(-1))
-        x_t = torch.full_like(z_hat, self.x_t)
-        x_0 = predict_x_0(schedule, x_t, self.t, z_hat)
+        flat = torch.from_numpy(z.reshape(-1))
+        x_t = torch.full_like(flat, self.x_t)
+        x_0 = predict_x_0(schedule, x_t, self.t, flat)
         x_0 = x_0.clamp(-1, 1) if self.clip else x_0
         through, _ = posterior(schedule, x_t, self.t, x_0)
-        found = mean_from_noise(schedule, x_t, self.t, z_hat), x_0, through
+        found = mean_from_noise(schedule, x_t, self.t, flat), x_0, through
         return tuple(value.numpy().reshape(z.shape)[()] for value in found)
 
     def still(self) -> str:

@@ -60,7 +60,7 @@ def curves(
         return np.round(height - bottom - (up(value) - low) / (high - low) * (height - bottom - top), 6)
 
     parts = [f'<svg class="dw-plot" role="img" aria-label="{escape(alt)}" viewBox="0 0 {width} {height}">']
-    middle = 10 ** ((low + high) / 2) if log else (y[0] + y[1]) / 2
+    middle = float(10 ** ((low + high) / 2)) if log else (y[0] + y[1]) / 2
     for value in (y[0], middle, y[1]):
         at = upward(value)
         parts.append(f'<line class="dw-grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"></line>')
