@@ -195,7 +195,8 @@ def train(
 
     network = wrap_model(given, config, accelerator)  # moves the model to the accelerator's device
     like = next(p for p in model.parameters() if p.requires_grad)
-    schedule, weights, labels = (x if x is None else x.to(like.device) for x in (schedule, weights, labels))
+    schedule = schedule.to(like.device) if like.device.type != "cpu" else schedule  # there it stays in float64
+    weights, labels = (x if x is None else x.to(like.device) for x in (weights, labels))
     state = start or first_state(model)
     ema, optimizer = state.ema, state.optimizer
     draw = partial(draw_batch, data, labels, none, schedule, config, network, accelerator, like)
