@@ -97,8 +97,7 @@ def features_of(net: FeatureNet, images: Float[Tensor, "N 1 S S"], batch: int = 
     if not isinstance(net, FeatureNet):
         fail(TypeError, "net", "a FeatureNet, as load_features opens it", describe(net))
     check_images("images", images)
-    device = net.classifier.weight.device
-    return torch.cat([net(part.to(device).float()).double() for part in images.split(batch)])
+    return torch.cat([net(part.to(net.classifier.weight)).double() for part in images.split(batch)])
 
 
 Crowd = Sequence | Num[Tensor, "N features"] | Num[np.ndarray, "N features"]

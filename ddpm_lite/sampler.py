@@ -38,6 +38,7 @@ from ddpm_lite._check import (
     describe,
     fail,
     to_context,
+    to_table,
 )
 from ddpm_lite.schedule import Schedule
 
@@ -174,7 +175,7 @@ def sample(
         device = "cpu" if parameter is None else parameter.device
     draw = _noise_source(seed, shape, device, dtype)
     schedule = check_schedule(schedule).at(torch.device(device))
-    x_t = draw() if x_T is None else x_T.to(device, dtype)
+    x_t = draw() if x_T is None else to_table("x_T", x_T).to(device, dtype)
     if x_t.shape != shape:
         fail(ValueError, "x_T", f"shape {shape}", describe(x_T))
     context = to_context(context, device)

@@ -492,7 +492,7 @@ WRONG = {
     "array of images": (lambda: features_of(NET, IMAGES.numpy()), "images: expected a floating-point tensor, got "),
     "another net": (lambda: features_of(torch.nn.Flatten(), IMAGES), "net: expected a FeatureNet, as load_features "),
     "name of a net": (lambda: features_of("digits", IMAGES), "net: expected a FeatureNet, as load_features "),
-    "no image": (lambda: features_of(NET, IMAGES[:0]), "images: expected a non-empty tensor of shape (N, C, H, W), "),
+    "no image": (lambda: features_of(NET, IMAGES[:0]), "images: expected a non-empty tensor of images "),
     "crowd of words": (lambda: frechet_distance("ab", N64), "a: expected a tensor, an array or a sequence of numbers"),
     "one image": (lambda: measure(NET, IMAGES[:1], IMAGES, IMAGES), "real: expected at least 4 samples, got 1; draw "),
     "no reference": (lambda: measure(NET, IMAGES, None, IMAGES), "images: expected a floating-point tensor, got None"),
