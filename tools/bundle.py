@@ -62,7 +62,7 @@ def bundle() -> dict[str, str]:
 
 def stale(made: dict[str, str]) -> list[str]:
     """The committed bundles that differ from those that were built, are missing, or belong to no module."""
-    there = {str(path.relative_to(BUNDLES)): path.read_text(encoding="utf8") for path in BUNDLES.rglob("*.js")}
+    there = {path.relative_to(BUNDLES).as_posix(): path.read_text(encoding="utf8") for path in BUNDLES.rglob("*.js")}
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
