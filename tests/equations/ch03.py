@@ -213,7 +213,7 @@ CHECKS = [
         first=2,
     ),
     matches(
-        "eq-reverse-variance",
+        "eq-step-back-variance",
         r"\operatorname{Var}(x_{t-1} \mid x_t)",
         back_variance,
         where={r"\operatorname{Var}(x_0 \mid x_t)": image_variance},
