@@ -32,6 +32,7 @@ from ddpm_lite import (
     time_embedding,
 )
 from ddpm_lite.evaluate import load_features
+from ddpm_lite.pixels import to_bytes
 
 RECORD = train_digits.RESULTS / "digits-ablations.json"
 SEEDS = (0, 1)
@@ -120,7 +121,7 @@ def made(name: str, seed: int, folder: Path) -> dict:
 
 def hexadecimal(x_0) -> str:
     """The first digits as grey values, one byte a pixel."""
-    return ((x_0[:SHOWN].clamp(-1, 1) + 1) * 127.5).round().byte().numpy().tobytes().hex()
+    return to_bytes(x_0[:SHOWN]).numpy().tobytes().hex()
 
 
 def main():

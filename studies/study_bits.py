@@ -18,6 +18,7 @@ import train_digits
 from ddpm_lite import load_pretrained, q_sample
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
 from ddpm_lite.data import load_digits, load_fashion_mnist
+from ddpm_lite.pixels import from_bytes
 from ddpm_lite.process import mean_from_noise
 
 RECORD = train_digits.RESULTS / "bits.json"
@@ -29,7 +30,7 @@ def held_out(name, folder=None):
     """Images, float32 in [-1, 1], and their labels, or None for a network that asks for none."""
     if name == "fashion":
         images, labels = (part[:CLOTHES] for part in load_fashion_mnist("test", folder=folder))
-        return images.float() / 127.5 - 1, labels
+        return from_bytes(images), labels
     images, labels = load_digits("test")
     return images, labels if name == "digits-by-label" else None
 
