@@ -38,6 +38,7 @@ from ddpm_lite import (
 )
 from ddpm_lite.cli import commands as cli
 from ddpm_lite.cli import doctor, pictures
+from ddpm_lite.files import weights
 from ddpm_lite.runs.models import SHIPPED
 from ddpm_lite.runs.presets import PRESETS, network
 
@@ -86,6 +87,17 @@ def test_training_goes_on_where_it_stopped(digits_run, run):
     assert files(Path("whole")) == files(digits_run)
     assert out.splitlines()[0] == "digits: 1,297 images, 203,665 parameters, on cpu"
     assert out.splitlines()[-1] == "python -m ddpm_lite sample whole --label all"
+
+
+def test_a_run_starts_from_another_with_other_settings(digits_run, run):
+    asked = ["--config.steps", 1, "--config.lr", 1e-3, "--config.lr-decay", "cosine", "--start-from", digits_run]
+    assert run("train", "digits", "--out", "new", *asked)[0] == 0
+    header = json.loads(weights.check_seal(Path("new/step-000001.safetensors"))["run"])
+    assert (header["start"]["folder"], header["start"]["step"]) == (str(digits_run), 5)
+    assert header["config"]["lr_decay"] == "cosine"
+    code, _, err = run("train", "digits", "--out", "other", "--start-from", "nowhere")
+    assert code == 2
+    assert err.startswith("start_from: folder: expected a run with a checkpoint")
 
 
 def test_digits_is_the_recipe_of_the_recorded_run(digits_run):
