@@ -29,9 +29,9 @@ def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> st
         return f"not yet: expected a function, got {_show(answer)}"
 
     def careful(*arguments: Any, **keywords: Any) -> Any:
-        arguments = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
+        copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
         try:
-            result = answer(*arguments, **keywords)
+            result = answer(*copies, **keywords)
         except Exception as error:
             raise _UnusableAnswer(f"{name} raises {_first_line(error)}") from None
         if result is None:

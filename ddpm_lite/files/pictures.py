@@ -23,7 +23,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # The names that pictures have. A file that has one and cannot be read is damaged; another file is no picture.
-ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+ENDINGS: tuple[str, ...] = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".webp",
+    ".avif",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
 ENDINGS += (".pnm", ".tga", ".jp2", ".ico")
 WHOLE = ("PNG", "PPM")  # formats that Pillow may open in 32-bit mode I, though their values are 0..65535
 SQUEEZED = 0.02  # of a picture's shape: less than that is rounding

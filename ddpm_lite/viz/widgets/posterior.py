@@ -72,11 +72,13 @@ class PosteriorExplorer(Widget):
         scale, spread = float(q_step(schedule, one, t, none)), float(q_step(schedule, none, t, one))
         # The mistake: 1 - alpha_bar_t where 1 - alpha_bar_{t-1} should be. The closed form to t stands before the step.
         wrong = Schedule(torch.tensor([0.0, self._deviation(t) ** 2, spread**2], dtype=torch.float64))
+        mean, variance = posterior(schedule, x_t, t, x_0)
+        wrong_mean, wrong_variance = posterior(wrong, x_t, 2, x_0)
         return {
             "prior": (float(jump(schedule, self.x_0, t - 1, 0)), self._deviation(t - 1) ** 2),
             "likelihood": (self.x_t() / scale, (spread / scale) ** 2),
-            "posterior": tuple(float(value) for value in posterior(schedule, x_t, t, x_0)),
-            "wrong index": tuple(float(value) for value in posterior(wrong, x_t, 2, x_0)),
+            "posterior": (float(mean), float(variance)),
+            "wrong index": (float(wrong_mean), float(wrong_variance)),
         }
 
     def _deviation(self, t: int) -> float:
