@@ -107,12 +107,8 @@ def fit(
             network.to(accelerator.device)
         known = read_known(folder, images)
         about = describe_run(network, schedule, images, config, labels, weight, lr, known) | {"start": start}
-        state = read_state(folder, step, network, about) if step else None
-        if origin is not None and not step:
-            state, _ = read_weights(origin, network)
-        if config.steps < step:
-            there = f"at least {step}, as {name_step(step)} is there"
-            fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
+        state = read_state(folder, step, network, about) if step else origin and read_weights(origin, network)[0]
+        check_steps(config, step)
         if main:
             check_space(folder, network)
             with explain_disk(folder, whole):
@@ -127,11 +123,7 @@ def fit(
             if main:
                 with explain_disk(folder, whole):
                     report(state)
-            if on_step is not None:
-                try:
-                    on_step(state)
-                except KeyboardInterrupt:
-                    asked.append(signal.SIGINT)
+            call_back(on_step, state, asked)
             stop = add_over_processes(len(asked), accelerator) > 0
             if main and (stop or step % every == 0 or step == config.steps):
                 whole = save_state(folder, state, schedule, about, whole)
@@ -140,6 +132,22 @@ def fit(
         if accelerator is not None:
             accelerator.wait_for_everyone()
     return state
+
+
+def check_steps(config: TrainConfig, step: int) -> None:
+    """The run is to go at least as far as it has come."""
+    if config.steps < step:
+        there = f"at least {step}, as {name_step(step)} is there"
+        fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
+
+
+def call_back(on_step: Callable[[TrainState], None] | None, state: TrainState, asked: list[int]) -> None:
+    """Hand a state to the user's function; Ctrl-C there stops the run after a checkpoint, as elsewhere."""
+    try:
+        if on_step is not None:
+            on_step(state)
+    except KeyboardInterrupt:
+        asked.append(signal.SIGINT)
 
 
 @contextmanager
