@@ -1,6 +1,6 @@
-"""Train U-Nets from which one part is taken away; record their losses and samples for the chapter on the network.
+"""Train U-Nets from which one part is taken away, and two that predict x_0 or v; record losses and samples.
 
-    python studies/study_ablations.py [--keep FOLDER]     (about five minutes of one core)
+    python studies/study_ablations.py [--keep FOLDER]     (about six minutes of one core)
 
 Unlabelled digits, the linear schedule with T = 1000, 300 steps of 64 images, two seeds. Each network draws 300 digits
 in 50 steps of DDPM with beta_tilde, and its loss is measured on held-out digits, as an error of z. A run whose digits
@@ -30,9 +30,10 @@ from ddpm_lite import (
     respace,
     sample,
     time_embedding,
+    velocity,
 )
 from ddpm_lite.evaluate import load_features
-from ddpm_lite.pixels import to_bytes
+from ddpm_lite.process import z_from_v
 
 RECORD = train_digits.RESULTS / "digits-ablations.json"
 SEEDS = (0, 1)
@@ -51,6 +52,7 @@ class Ablated(UNet):
         self.position, self.skips = position, skips
 
     def forward(self, x_t, t, context=None):
+        t = torch.as_tensor(t).expand(len(x_t))
         emb = self.time_embedding(time_embedding(self.position(t), self.config.channels[0]))
         kept = [self.conv_in(x_t)]
         for down in self.down_blocks:
@@ -78,6 +80,12 @@ class Row(study_training.Row):
         return Ablated(config, self.position, self.skips)
 
 
+def v_simple(schedule, x_0, x_t, t, z, answer):
+    """The answer is v = sqrt(alpha-bar) z - sqrt(1 - alpha-bar) x_0, and every t counts alike."""
+    return (velocity(schedule, x_0, t, z) - answer).square().mean()
+
+
+TO_Z = study_training.TO_Z | {"v": z_from_v}
 LINEAR = linear_schedule()
 ROWS = {
     "whole": Row(LINEAR),
@@ -85,6 +93,8 @@ ROWS = {
     "t / T": Row(LINEAR, position=lambda t: (t - 1) / LINEAR.T),
     "no skips": Row(LINEAR, skips=False),
     "one level": Row(LINEAR, channels=(32,), attention=()),
+    "x_0": Row(LINEAR, tells="x_0", loss=study_training.x_0_simple),
+    "v": Row(LINEAR, tells="v", loss=v_simple),
 }
 
 
@@ -92,7 +102,8 @@ def drawn(row: Row, network: nn.Module, seed: int):
     """What a network draws in a walk of leaps."""
 
     def model(x_t, t, context=None):
-        return network(x_t, t)
+        t = torch.as_tensor(t).expand(len(x_t))
+        return TO_Z[row.tells](row.schedule, x_t, t, network(x_t, t))
 
     network.eval()
     *_, (_, x_0) = sample(model, respace(row.schedule, WALK), (COUNT, 1, 8, 8), seed=seed)
@@ -121,7 +132,7 @@ def made(name: str, seed: int, folder: Path) -> dict:
 
 def hexadecimal(x_0) -> str:
     """The first digits as grey values, one byte a pixel."""
-    return to_bytes(x_0[:SHOWN]).numpy().tobytes().hex()
+    return ((x_0[:SHOWN].clamp(-1, 1) + 1) * 127.5).round().byte().numpy().tobytes().hex()
 
 
 def main():
@@ -130,6 +141,7 @@ def main():
     parser.add_argument("--keep", type=Path, help="a folder for what is drawn")
     folder = parser.parse_args().keep or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
+    study_training.TO_Z.update(TO_Z)  # its held_out_loss looks there
     net, start, rows, seconds = load_features("digits"), time.perf_counter(), [], 0.0
     (images, _), (reference, _) = load_digits("train"), load_digits("test")
     for seed in SEEDS:
