@@ -189,7 +189,9 @@ def test_ablations_take_away_what_they_say(plain):  # t / T is no whole number, 
         assert same_time == (name == "no time")
         whole = study_ablations.Ablated(network.config, lambda t: t - 1, True)
         whole.load_state_dict(network.state_dict())
-        assert torch.allclose(whole.eval()(x_t, t), network(x_t, t), atol=1e-4) == (name in ("whole", "one level", "x_0", "v"))
+        assert torch.allclose(whole.eval()(x_t, t), network(x_t, t), atol=1e-4) == (
+            name in ("whole", "one level", "x_0", "v")
+        )
     config = study_ablations.ROWS["whole"].network().config
     assert config == study_training.ROWS["base"].network().config
 
