@@ -1,4 +1,7 @@
-"""Typical wrong answers to the exercises of chapter 13."""
+"""Wrong and right answers to the exercises of chapter 13."""
+
+import numpy as np
+import torch
 
 
 def work(C_in, C_out, n):
@@ -32,6 +35,7 @@ WRONG = {
         "the weights alone": (parts_with(4), "what does each weight bring"),
         "weight and gradient": (parts_with(8), "what does each weight bring"),
         "the average forgotten": (parts_with(16), "what does each weight bring"),
+        "a part of an image": (lambda P, A, B, memory: -(-A * B // (memory - 20 * P)), "that is too much"),
         "rounded down": (parts_with(20, up=False), "that is too much"),
         "one too many": (lambda *sizes: parts_with(20)(*sizes) + 1, "one part less would fit"),
         "one image at a time": (lambda P, A, B, memory: B, "one part less would fit"),
@@ -46,5 +50,14 @@ WRONG = {
         "sizes": (list, "times what it should be"),
         "turned over": (lambda sizes: [sum(sizes) / b / len(sizes) for b in sizes], "counts more than others"),
         "one factor": (lambda sizes: [1.0], "1 factors for 2 devices"),
+    },
+}
+
+RIGHT = {
+    "ex-scaling-1": {"a float": lambda *a: float(work(*a))},
+    "ex-scaling-2": {"a float": lambda *a: float(parts_with(20)(*a))},
+    "ex-scaling-3": {
+        "float32": lambda sizes: torch.tensor(sizes, dtype=torch.float32) / sum(sizes) * len(sizes),
+        "an array": lambda sizes: np.array(sizes) / np.mean(sizes),
     },
 }
