@@ -25,7 +25,7 @@ from ddpm_lite._check import Whole, check_images, check_whole, describe, fail, t
 from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.files.pixels import from_bytes
 
 Images = Float[Tensor, "N *shape"] | UInt8[Tensor, "N *shape"] | np.ndarray | Dataset | Sequence
 

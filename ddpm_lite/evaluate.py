@@ -5,7 +5,6 @@ not among them, and is frozen. Its features are scaled so that the variances of 
 to 64: a distance then means the same whatever the scale that training arrived at. Statistics are computed in float64.
 """
 
-import json
 from collections.abc import Sequence
 from math import sqrt
 
@@ -15,70 +14,12 @@ from jaxtyping import Float, Float32, Float64, Int64, Integer, Num
 from torch import Tensor, nn
 
 from ddpm_lite._check import check_images, check_label_values, check_whole, describe, fail, to_table, to_tensor
-from ddpm_lite.files.weights import PRETRAINED, fit_tensors, shipped
-from ddpm_lite.pixels import to_floats
+from ddpm_lite.files.features import FEATURES as FEATURES
+from ddpm_lite.files.features import FeatureNet as FeatureNet
+from ddpm_lite.files.features import load_features as load_features
+from ddpm_lite.files.pixels import to_floats
 
-WIDTHS = (16, 32, 64)  # channels after each halving
-FEATURES = 64
 ROWS = 1000  # of a table of distances, at a time
-
-
-class FeatureNet(nn.Module):
-    """A small classifier of grey images, whose last but one layer is the feature space.
-
-    Args:
-        size: height and width S of the images, >= 8.
-        classes: how many labels it tells apart, >= 2.
-    """
-
-    def __init__(self, size: int, classes: int = 10):
-        super().__init__()
-        self.size = check_whole("size", size, 8)
-        self.classes = check_whole("classes", classes, 2)
-        layers = []
-        for width, wider in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True):
-            layers += [nn.Conv2d(width, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
-            layers += [nn.MaxPool2d(2)]
-        left = size // 2 ** len(WIDTHS)
-        self.features = nn.Sequential(*layers, nn.Flatten(), nn.Linear(WIDTHS[-1] * left**2, FEATURES), nn.ReLU())
-        self.classifier = nn.Linear(FEATURES, classes)
-
-    def forward(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N 64"]:
-        """The features of images in [-1, 1].
-
-        Raises:
-            ValueError: images of another shape.
-        """
-        if tuple(images.shape[1:]) != (1, self.size, self.size):
-            expected = f"a tensor of shape (N, 1, {self.size}, {self.size})"
-            fail(ValueError, "images", expected, f"{tuple(images.shape)}", "take the network of this data set")
-        return self.features(images)
-
-    def logits(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N classes"]:
-        """The scores of each label."""
-        return self.classifier(self(images))
-
-
-def load_features(name: str) -> FeatureNet:
-    """Open a feature network that comes with the package, frozen, after a look at its SHA-256.
-
-    Args:
-        name: "digits" (8x8) or "fashion" (28x28), the data set it was trained on.
-
-    Raises:
-        ValueError: no such network, or its file is not the one that was shipped.
-    """
-    from safetensors import safe_open
-
-    names = sorted(path.stem for path in (PRETRAINED / "features").glob("*.safetensors"))
-    if name not in names:
-        fail(ValueError, "name", f"one of {names}", repr(name))
-    with safe_open(shipped(f"features/{name}.safetensors"), framework="pt") as file:
-        net = FeatureNet(**json.loads(file.metadata()["feature_net"]))
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    fit_tensors(net.state_dict(), tensors)
-    net.load_state_dict(tensors)
-    return net.eval().requires_grad_(False)
 
 
 @torch.no_grad()

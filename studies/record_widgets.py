@@ -20,8 +20,8 @@ from safetensors.numpy import save
 
 from ddpm_lite import ddim_step, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
+from ddpm_lite.files.pixels import from_bytes, to_bytes
 from ddpm_lite.files.weights import PRETRAINED
-from ddpm_lite.pixels import from_bytes, to_bytes
 from ddpm_lite.viz import plots
 from ddpm_lite.viz.widgets import (
     AttentionViewer,

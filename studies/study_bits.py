@@ -18,7 +18,7 @@ import train_digits
 from ddpm_lite import load_pretrained, q_sample
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
 from ddpm_lite.data import load_digits, load_fashion_mnist
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.process import mean_from_noise
 
 RECORD = train_digits.RESULTS / "bits.json"

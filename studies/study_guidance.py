@@ -18,7 +18,7 @@ import train_digits
 
 from ddpm_lite import ddpm_step, guided, load_pretrained, sample
 from ddpm_lite.files import weights
-from ddpm_lite.pixels import to_bytes
+from ddpm_lite.files.pixels import to_bytes
 
 NAME = "digits-by-label"
 RECORD = train_digits.RESULTS / "guidance.json"

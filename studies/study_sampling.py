@@ -44,8 +44,8 @@ from ddpm_lite.evaluate import (
     measure,
     nearest,
 )
+from ddpm_lite.files.pixels import from_bytes, to_bytes
 from ddpm_lite.files.weights import pack_tensors, shipped
-from ddpm_lite.pixels import from_bytes, to_bytes
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
 DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}

@@ -20,7 +20,7 @@ from ship import ship
 from ddpm_lite import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import FEATURES, FeatureNet, features_of, load_features
 from ddpm_lite.files import weights
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.files.pixels import from_bytes
 
 SEED = 0
 EPOCHS = {"digits": 15, "fashion": 9}

@@ -25,8 +25,8 @@ from ddpm_lite.evaluate import (
     precision_recall,
 )
 from ddpm_lite.files import weights
+from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.files.weights import shipped
-from ddpm_lite.pixels import to_bytes
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ddpm_lite.pixels import to_bytes
+from ddpm_lite.files.pixels import to_bytes
 
 COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one
 FRAMES, HOLD = 60, 1500  # of an animation: at most so many, and milliseconds that the last one stays

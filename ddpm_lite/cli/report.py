@@ -15,7 +15,7 @@ from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet

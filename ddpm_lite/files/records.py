@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import fail
-from ddpm_lite.pixels import from_bytes
+from ddpm_lite.files.pixels import from_bytes
 
 COMMANDS = "commands.json"  # beside the records: how each of them is made
 PACKAGE = Path(__file__).resolve().parents[1]

@@ -18,7 +18,7 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import check_images, describe, fail
-from ddpm_lite.pixels import to_bytes
+from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
 

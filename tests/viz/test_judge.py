@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_lite.exercises import compare, judge
+from ddpm_lite.viz.exercises import compare, judge
 
 RIGHT = torch.tensor([1.5, -2.0], dtype=torch.float64)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm_lite.pixels import from_bytes, to_bytes
+from ddpm_lite.files.pixels import from_bytes, to_bytes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -32,4 +32,4 @@ def test_the_scale_is_written_once():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
             if isinstance(node, ast.Constant) and node.value == 127.5:
                 scaled.add(path.relative_to(ROOT).as_posix())
-    assert scaled == {"ddpm_lite/pixels.py"}
+    assert scaled == {"ddpm_lite/files/pixels.py"}
