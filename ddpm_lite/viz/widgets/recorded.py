@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_lite import pixels
 from ddpm_lite._check import check_float, check_whole, describe, fail
+from ddpm_lite.files import pixels
 from ddpm_lite.files.records import find_record
 from ddpm_lite.viz.widgets.base import grey
 
