@@ -55,6 +55,27 @@ def reader(choose=lambda loss: loss.argmin(dim=1), *, noisy=True, squared=True, 
     return read_digits
 
 
+@torch.no_grad()
+def last_time_only(model, schedule, x_0, times, z):
+    for t, noise in zip(times, z, strict=True):
+        x_t = q_sample(schedule, x_0, t, noise)
+        errors = [noise - model(x_t, t, torch.full((len(x_0),), c)) for c in range(10)]
+        loss = torch.stack([error.square().mean(dim=(1, 2, 3)) for error in errors], dim=1)
+    return loss.argmin(dim=1)
+
+
+@torch.no_grad()
+def fresh_noise(model, schedule, x_0, times, z):
+    loss = torch.zeros(len(x_0), 10)
+    for t in times:
+        for c in range(10):
+            noise = torch.randn_like(x_0)
+            x_t = q_sample(schedule, x_0, t, noise)
+            error = noise - model(x_t, t, torch.full((len(x_0),), c))
+            loss[:, c] += error.square().mean(dim=(1, 2, 3))
+    return loss.argmin(dim=1)
+
+
 WRONG = {
     "ex-guidance-1": {
         "a sign is lost": (with_other(lambda c, o, w: c + w * (c + o)), "not yet: 10 and 1"),
@@ -75,6 +96,8 @@ WRONG = {
         "no noise put on": (reader(noisy=False), "are read as"),
         "errors not squared": (reader(squared=False), "are read as"),
         "the first time only": (reader(first_only=True), "not at [100, 300]"),
+        "the last time only": (last_time_only, "one time alone decides"),
+        "fresh noise for each label": (fresh_noise, "the same noise"),
         "the losses themselves": (reader(lambda loss: loss), "are read as"),
     },
 }
