@@ -124,7 +124,8 @@ def _combine(
     return x_s.add_(noise, alpha=sigma) if sigma else x_s
 
 
-STEPS = {"ddpm": ddpm_step, "ddim": ddim_step}  # by the names that the command line, `evaluate` and the widgets know
+# By the names that the command line, `evaluate` and the widgets know.
+STEPS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_step, "ddim": ddim_step}
 
 
 def sample(

@@ -45,13 +45,11 @@ def export_page(name: str, model: UNet | ConditionalUNet, schedule: Schedule) ->
         ValueError: a network that calls a PyTorch function which the page does not know, weights beyond float16.
     """
     model = halved(model)
-    conditional = isinstance(model, ConditionalUNet)
-    config = (model.unet if conditional else model).config
     content = {
         "form": FORM,
         "name": name,
-        "config": asdict(config),
-        "labels": model.encoder.labels if conditional else 0,
+        "config": asdict(unet_of(model).config),
+        "labels": count_labels(model),
         "beta": _base64(schedule.beta.cpu().numpy(), "<f8"),
         **_network(model),
     }
@@ -63,6 +61,16 @@ def text_of(script: str) -> tuple[int, str]:
     """The checksum and the JSON in a script of `export_page`."""
     _, written, text = script.split(",", 2)
     return int(written), text.removeprefix("'").removesuffix("');\n")
+
+
+def unet_of(model: UNet | ConditionalUNet) -> UNet:
+    """The U-Net of a network, with or without labels."""
+    return model.unet if isinstance(model, ConditionalUNet) else model
+
+
+def count_labels(model: UNet | ConditionalUNet) -> int:
+    """How many labels a network knows; 0 if it takes none."""
+    return model.encoder.labels if isinstance(model, ConditionalUNet) else 0
 
 
 def checksum(text: str) -> int:
@@ -83,7 +91,7 @@ def halved(model: UNet | ConditionalUNet) -> UNet | ConditionalUNet:
     Raises:
         ValueError: not a U-Net that the page can have, or weights beyond float16.
     """
-    unet = model.unet if isinstance(model, ConditionalUNet) else model
+    unet = unet_of(model)
     if not isinstance(unet, UNet):
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     if unet is model and unet.config.context_dim:
@@ -162,7 +170,7 @@ def _elementwise(name: str) -> Callable:
     return lambda *operands: (name, operands, {})
 
 
-SPELT = {
+SPELT: dict[str, Callable[..., tuple[str, tuple, dict]]] = {
     "conv2d": _conv2d,
     "group_norm": _group_norm,
     "silu": _silu,
@@ -209,7 +217,7 @@ def _network(model: UNet | ConditionalUNet) -> dict:
 
     An operation is [name, numbers of its operands, shape of its result, settings]; the first makes the first result.
     """
-    config = (model.unet if isinstance(model, ConditionalUNet) else model).config
+    config = unet_of(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     inputs = {"x_t": torch.zeros(1, *size), "t": torch.ones(1, dtype=torch.int64)}
     if isinstance(model, ConditionalUNet):
@@ -221,7 +229,7 @@ def _network(model: UNet | ConditionalUNet) -> dict:
     numbers = {id(tensor): i for i, tensor in enumerate((*inputs.values(), *weights.values()))}
     spelt = [(*_spelt(call), call[-1]) for call in calls]
     results = {id(result) for *_, result in spelt}
-    constants = []
+    constants: list[Tensor] = []
     for _, operands, _, _ in spelt:
         for operand in operands:  # the tensors are alive in `spelt`, so that an id means one of them
             if id(operand) not in numbers and id(operand) not in results:
@@ -276,11 +284,11 @@ def _spelt(call: tuple) -> tuple[str, list[Tensor], dict]:
     if other or operation not in OPERATIONS or any(operand is None for operand in operands):
         words = ", ".join(other) or "these tensors"
         fail(ValueError, "model", known, f"a call of {name} with {words}")
-    operands = [o if isinstance(o, Tensor) else torch.tensor(float(o)) for o in operands]
-    to_whole = not result.is_floating_point() and any(o.is_floating_point() for o in operands if o.ndim)
-    if to_whole or operation == "reshape" and result.numel() != operands[0].numel():
+    tensors = [o if isinstance(o, Tensor) else torch.tensor(float(o)) for o in operands]
+    to_whole = not result.is_floating_point() and any(o.is_floating_point() for o in tensors if o.ndim)
+    if to_whole or operation == "reshape" and result.numel() != tensors[0].numel():
         fail(ValueError, "model", known, f"a call of {name} that is no mere reshaping")
-    return operation, operands, settings
+    return operation, tensors, settings
 
 
 def _changed(parameter: inspect.Parameter, value: object) -> bool:

@@ -115,6 +115,11 @@ def test_bad_state_is_one_line(plain, kind, options, words):
     assert "\n" not in str(caught.value)
 
 
+def test_no_guidance_without_labels():
+    with pytest.raises(ValueError, match="^scale: "):
+        page_walk("digits", [0], steps=10, seeds=[0], scale=2.0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_twin_holds_no_network(kind):
     assert len(recorded(kind).twin()) < 10_000

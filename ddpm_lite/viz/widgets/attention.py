@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import traitlets
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_lite._check import check_whole, describe, fail
 from ddpm_lite.attention import MultiHeadAttention, attention_weights
@@ -15,11 +15,12 @@ from ddpm_lite.condition import ConditionalUNet
 from ddpm_lite.process import q_sample
 from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.unet import UNet
+from ddpm_lite.unet import DownLevel, Level, Middle, UNet, UpLevel
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, grey, state
 
 ZOOM = 8  # of the still figure, so that a frame around a pixel fits in
+PLACES: dict[type[Level], str] = {DownLevel: "on the way down", Middle: "in the middle", UpLevel: "on the way up"}
 
 
 class AttentionViewer(Widget):
@@ -224,13 +225,11 @@ def attention_maps(
     return maps
 
 
-def _names(model: UNet | ConditionalUNet) -> dict[MultiHeadAttention, str]:
-    """Where each layer stands, in words."""
-    unet = model.unet if isinstance(model, ConditionalUNet) else model
-    levels = [("on the way down", level) for level in unet.down_blocks] + [("in the middle", unet.mid_block)]
-    levels += [("on the way up", level) for level in unet.up_blocks]
+def _names(model: UNet | ConditionalUNet) -> dict[nn.Module, str]:
+    """Where each layer is, in words."""
     result = {}
-    for place, level in levels:
+    for level in (module for module in model.modules() if isinstance(module, Level)):
+        place = PLACES[type(level)]
         for layers in (level.attentions, level.cross_attentions):
             for j, layer in enumerate(layers):
                 result[layer] = place if len(layers) == 1 else f"{place}, {j + 1} of {len(layers)}"

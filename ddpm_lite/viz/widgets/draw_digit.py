@@ -59,10 +59,11 @@ class DrawDigit(Drawing):
             "clip": bool(clip),
         }
         super().__init__(pictures, network, seed, choices=list(STEPS), frame=0, **checked)
-        if pictures is None:
-            walked = list(self.walk())
-            picked = [walked[round(i * steps / 8)] for i in range(8)]  # not the end, where z_hat is none
-            self.pictures = np.stack([grey(torch.cat([frame[part] for frame in picked])) for part in range(1, 4)])
+
+    def draw_pictures(self) -> np.ndarray:
+        walked, steps = list(self.walk()), self.choices[self.steps]
+        picked = [walked[round(i * steps / 8)] for i in range(8)]  # not the end, where z_hat is none
+        return grey(torch.stack([torch.cat((x_t, x_0_hat, z_hat)) for _, x_t, x_0_hat, z_hat in picked], dim=1))
 
     def walk(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
         """What the page computes with the settings of now: (t, x_t, x_0_hat, z_hat), each (1, C, H, W).

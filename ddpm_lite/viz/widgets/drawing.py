@@ -3,7 +3,7 @@
 The page's noise is `noise.normals`, so that the same seed draws the same digit here and there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
-from ddpm_lite.viz.export_page import export_page, halved, text_of
+from ddpm_lite.viz.export_page import count_labels, export_page, halved, text_of, unet_of
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
@@ -59,9 +59,12 @@ def page_walk(
     Args:
         labels: one for each image; a network without labels looks at none of them.
         seeds: of each image's noise.
+
+    Raises:
+        ValueError: guidance of a network without labels.
     """
     model, schedule = opened(network)
-    config = (model.unet if isinstance(model, ConditionalUNet) else model).config
+    config = unet_of(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     drawn = np.stack([normals(seed, (steps + 1) * int(np.prod(size))).reshape(-1, *size) for seed in seeds])
     noise = torch.from_numpy(drawn).float().transpose(0, 1)  # (steps + 1, B, C, H, W)
@@ -71,8 +74,12 @@ def page_walk(
     def step(way: Schedule, x_t: Tensor, t: int, s: int, z_hat: Tensor, _: Tensor) -> Tensor:
         return rule(way, x_t, t, s, z_hat, noise[way.T - t + 1])
 
-    context = torch.tensor(labels) if isinstance(model, ConditionalUNet) else None
-    asked = guided(model, scale, model.none) if scale else model
+    asked: Callable[..., Tensor] = model
+    context = None
+    if isinstance(model, ConditionalUNet):
+        asked, context = guided(model, scale, model.none), torch.tensor(labels)
+    elif scale:
+        fail(ValueError, "scale", "0 for a network without labels", f"{scale}")
     way = schedule if steps == schedule.T else respace(schedule, steps)
     return samplers.sample(asked, way, (len(seeds), *size), step=step, x_T=noise[0], context=context)
 
@@ -81,7 +88,7 @@ class Drawing(Widget):
     """What the widgets share that run a network: which one, and what it draws from.
 
     Args:
-        pictures: what the still figure shows, uint8, as recorded.
+        pictures: what the still figure shows, uint8, as recorded; None draws them now.
         network: the name of a model that comes with the package, one of NETWORKS.
         traits: the rest, checked.
     """
@@ -92,15 +99,16 @@ class Drawing(Widget):
     seed = state(traitlets.Int())
 
     def __init__(self, pictures: np.ndarray | None, network: str, seed: int, **checked):
-        model, config = _network(network)
+        model = check_network(network)
+        config = unet_of(model).config
         super().__init__(
             network=network,
-            labels=model.encoder.labels if isinstance(model, ConditionalUNet) else 0,
+            labels=count_labels(model),
             size=[config.in_channels, config.sample_size, config.sample_size],
             seed=check_whole("seed", seed, 0, 99),
             **checked,
         )
-        self.pictures = pictures
+        self.pictures = self.draw_pictures() if pictures is None else pictures
         self.on_msg(_send)
 
     @classmethod
@@ -114,6 +122,10 @@ class Drawing(Widget):
 
     def still(self) -> str:
         return still.figures([recorded.tiles(self.pictures)], [self.caption()], [self.sentence()], self.pixel())
+
+    def draw_pictures(self) -> np.ndarray:
+        """What the still figure shows, uint8 (rows, columns, C, H, W), drawn with the settings of now."""
+        raise NotImplementedError(f"{type(self).__name__} needs pictures")
 
     def caption(self) -> str:
         """What stands below the still figure."""
@@ -131,11 +143,11 @@ def _send(widget: Drawing, content: object, buffers: object) -> None:
         widget.send({"sum": written, "text": text})
 
 
-def _network(network: str):
+def check_network(network: str) -> UNet | ConditionalUNet:
+    """The network of this name, one of NETWORKS."""
     if network not in NETWORKS:
         fail(ValueError, "network", f"one of {', '.join(NETWORKS)}", repr(network))
-    model, _ = opened(network)
-    return model, (model.unet if isinstance(model, ConditionalUNet) else model).config
+    return opened(network)[0]
 
 
 def choice_of(argument: str, value: object, among: Sequence) -> int:
@@ -147,6 +159,5 @@ def choice_of(argument: str, value: object, among: Sequence) -> int:
 
 def label_of(label: int | None, network: str) -> int:
     """A label's number; the one after the last says "no label"."""
-    model, _ = _network(network)
-    labels = model.encoder.labels if isinstance(model, ConditionalUNet) else 0
+    labels = count_labels(check_network(network))
     return labels if label is None else check_whole("label", label, 0, labels)

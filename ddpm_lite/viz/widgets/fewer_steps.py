@@ -45,8 +45,9 @@ class FewerSteps(Drawing):
         way = choice_of("sampler", sampler, SAMPLERS)
         way += way and choice_of("variance", variance, VARIANCES)
         super().__init__(pictures, network, seed, choices=list(STEPS), label=label_of(label, network), sampler=way)
-        if pictures is None:
-            self.pictures = grey(self.drawn())[None]
+
+    def draw_pictures(self) -> np.ndarray:
+        return grey(self.drawn())[None]
 
     def drawn(self) -> Tensor:
         """What the page draws with the settings of now, (4, C, H, W)."""

@@ -135,10 +135,14 @@ class ForwardExplorer(Widget):
 def _named(argument: str, many: object) -> dict:
     """What was given, by name; a sequence gets numbers from 1."""
     many = _as_tensor(argument, many)
-    several = isinstance(many, Mapping | list | tuple) or (isinstance(many, Tensor) and many.ndim > 0)
-    if not several or not len(many):
-        got = describe(many) if isinstance(many, Tensor) else f"{'empty ' if several else ''}{type(many).__name__}"
-        fail(TypeError, argument, "at least one, in a sequence or a dict", got)
+    expected = "at least one, in a sequence or a dict"
+    if isinstance(many, Tensor):
+        if not many.ndim or not len(many):
+            fail(TypeError, argument, expected, describe(many))
+    elif not isinstance(many, Mapping | list | tuple):
+        fail(TypeError, argument, expected, type(many).__name__)
+    elif not many:
+        fail(TypeError, argument, expected, f"empty {type(many).__name__}")
     named = many if isinstance(many, Mapping) else {f"image {i}": one for i, one in enumerate(many, start=1)}
     for name in named:
         if not isinstance(name, str):

@@ -5,9 +5,10 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import fail
+from ddpm_lite.viz.export_page import count_labels
 from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import grey, state
-from ddpm_lite.viz.widgets.drawing import Drawing, choice_of, page_walk
+from ddpm_lite.viz.widgets.drawing import Drawing, check_network, choice_of, page_walk
 
 SCALES = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -45,11 +46,12 @@ class GuidanceRows(Drawing):
     ):
         choices = (10, 20, 50)
         checked = {"chosen": choice_of("scale", scale, SCALES), "steps": choice_of("steps", steps, choices)}
-        super().__init__(pictures, network, seed, scales=list(SCALES), choices=list(choices), count=4, **checked)
-        if not self.labels:
+        if not count_labels(check_network(network)):
             fail(ValueError, "network", "one with labels", repr(network))
-        if pictures is None:
-            self.pictures = grey(self.drawn())
+        super().__init__(pictures, network, seed, scales=list(SCALES), choices=list(choices), count=4, **checked)
+
+    def draw_pictures(self) -> np.ndarray:
+        return grey(self.drawn())
 
     def drawn(self) -> Tensor:
         """What the page draws with the settings of now, (labels, count, C, H, W)."""
