@@ -1,5 +1,6 @@
-"""torch.compile and torch.export take the whole network: no look at values breaks the graph, any batch size goes."""
+"""torch.compile, torch.export and ONNX take the whole network: no look at values breaks a graph, any batch goes."""
 
+import onnxruntime
 import pytest
 import torch
 from test_unet import randomise
@@ -60,8 +61,23 @@ def test_a_network_by_label_and_a_guided_one_compile_as_one_graph():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("plain")
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default")  # PyTorch's own
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_model_is_exported(name):
+def test_every_shipped_model_goes_to_onnx_and_compiles(name, tmp_path):
+    """ONNX Runtime, which knows nothing of PyTorch, gives the same z_hat for batches that it never saw."""
     model, _ = open_model(name)
-    agree(model, exported(model).module())
+    program = exported(model)
+    agree(model, program.module())
+    torch.onnx.export(program, f=tmp_path / "model.onnx", dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    named = [one.name for one in session.get_inputs()]
+    assert named == ["x_t", "t", "context"][: len(named)]
+    for count in (1, 3, 5):
+        args = inputs(model, count)
+        (z_hat,) = session.run(None, {key: value.numpy() for key, value in zip(named, args, strict=True)})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(z_hat), model(*args), rtol=0, atol=1e-4)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(*inputs(model)), model(*inputs(model)), rtol=0, atol=1e-4)
