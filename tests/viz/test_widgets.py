@@ -6,7 +6,9 @@ The states are those that the chapters store: what a reader meets.
 import json
 import re
 from html import escape, unescape
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import notebooks
 import numpy as np
@@ -46,6 +48,14 @@ def test_every_widget_has_its_place(kind):
     heavy = "live/" if getattr(widgets, kind).press else ""
     assert (MODULES / heavy / f"{KINDS[kind]}.js").is_file(), f"write ddpm_lite/viz/js/{heavy}{KINDS[kind]}.js"
     assert KINDS[kind] in {twin.name for twin in TWINS}, f"show {kind}() in a chapter of book/"
+
+
+def test_every_widget_can_be_imported_from_the_package():
+    """What the files of the folder define, against what the package names; its own names are not looked at."""
+    modules = [import_module(f"{widgets.__name__}.{found.name}") for found in iter_modules(widgets.__path__)]
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    found = {kind.__name__ for kind in classes if issubclass(kind, widgets.base.Widget) and vars(kind).get("name")}
+    assert sorted(found) == widgets.__all__, "import each in ddpm_lite/viz/widgets/__init__.py, in __all__ too, by name"
 
 
 def test_a_widget_without_a_module_is_told_which_file_to_write():

@@ -1,20 +1,32 @@
 """Widgets for the chapters: in Jupyter they are live, in the built book they are as live with no kernel.
 
-Every class in a file of this folder that has a `name` is a widget, and can be imported from here.
+Every class in a file of this folder that has a `name` is a widget; each is imported here.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
+from ddpm_lite.viz.widgets.attention import AttentionViewer
+from ddpm_lite.viz.widgets.cloud import Cloud
+from ddpm_lite.viz.widgets.draw_digit import DrawDigit
+from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
+from ddpm_lite.viz.widgets.forward import ForwardExplorer
+from ddpm_lite.viz.widgets.guidance import GuidanceDial
+from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
+from ddpm_lite.viz.widgets.learner import Learner
+from ddpm_lite.viz.widgets.mean import MeanExplorer
+from ddpm_lite.viz.widgets.merge import MergeExplorer
+from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
+from ddpm_lite.viz.widgets.reverse import ReversePath
 
-from ddpm_lite.viz.widgets.base import Widget
-
-
-def _find_widgets() -> dict[str, type[Widget]]:
-    """The widgets in the files of this folder, by the name of their class."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
-    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    return {kind.__name__: kind for kind in classes if issubclass(kind, Widget) and "name" in vars(kind) and kind.name}
-
-
-globals().update(_find_widgets())
-__all__ = sorted(_find_widgets())
+__all__ = [
+    "AttentionViewer",
+    "Cloud",
+    "DrawDigit",
+    "FewerSteps",
+    "ForwardExplorer",
+    "GuidanceDial",
+    "GuidanceRows",
+    "Learner",
+    "MeanExplorer",
+    "MergeExplorer",
+    "PosteriorExplorer",
+    "ReversePath",
+]
