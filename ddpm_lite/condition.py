@@ -243,15 +243,15 @@ def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> 
         fail(ValueError, "predicts", " or ".join(f'"{name}"' for name in PREDICTS), f"{predicts!r}")
     if int(schedule.times[-1]) != schedule.T:
         fail(ValueError, "schedule", "the schedule that the network was trained with", f"a re-spaced one, {schedule!r}")
-    return model if predicts == "z" else _ZModel(model, schedule, predicts)
+    return model if predicts == "z" else ZModel(model, schedule, predicts)
 
 
-class _ZModel(_Wrapped):
+class ZModel(_Wrapped):
     """`z_model` as a module."""
 
     def __init__(self, model: Callable[..., Tensor], schedule: Schedule, predicts: str):
         super().__init__(model)
-        self.schedule, self.predicts = schedule, predicts
+        self.schedule, self.predicts, self.none = schedule, predicts, getattr(model, "none", None)
 
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         t = to_times(t, x_t)

@@ -46,7 +46,7 @@ from ddpm_lite.cli.options import (
     parsed,
     program,
 )
-from ddpm_lite.condition import ConditionalUNet, guided, in_parts
+from ddpm_lite.condition import ConditionalUNet, ZModel, guided, in_parts
 from ddpm_lite.data import images_from_folder, open_pictures
 from ddpm_lite.files import weights
 from ddpm_lite.runs.fit import fit
@@ -200,11 +200,12 @@ def _sample(asked: Sample) -> int:
     device = _device(asked.device)
     model, schedule = open_model(asked.model)
     words = read_words(asked.model)
-    model, config = model.to(device), (model.unet if isinstance(model, ConditionalUNet) else model).config
+    model, network = model.to(device), weights.find_network(model)
+    config = (network.unet if isinstance(network, ConditionalUNet) else network).config
     if config.in_channels not in (1, 3):
         fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
     check_whole("--steps", asked.steps, 1, schedule.T)
-    numbers = _numbers(asked.label, model, words)
+    numbers = _numbers(asked.label, network, words)
     if not numbers and (asked.scale or asked.captions):
         flag = "--scale" if asked.scale else "--captions"
         fail(ValueError, flag, "a --label to follow" if asked.scale else "a --label to write", "none", "give --label")
@@ -317,6 +318,8 @@ def _export_page(asked: ExportPage) -> int:
     if not asked.out.parent.is_dir():
         fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
     model, schedule = open_model(asked.model)
+    if isinstance(model, ZModel):
+        fail(ValueError, "model", "one whose network predicts z, as the page knows no other", f"{model.predicts}")
     script = export_page(asked.out.stem, model, schedule)
     weights.write_whole(asked.out, script.encode("ascii"))
     parameters = sum(weight.numel() for weight in model.parameters())

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import fail
-from ddpm_lite.condition import ConditionalUNet, guided
+from ddpm_lite.condition import ConditionalUNet, ZModel, guided
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.files.pixels import from_bytes
+from ddpm_lite.files.weights import find_network
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -47,7 +48,7 @@ def real_images(name: str, folder: Path | None = None) -> tuple[tuple[Tensor, Te
 
 
 def report(
-    model: UNet | ConditionalUNet,
+    model: UNet | ConditionalUNet | ZModel,
     schedule: Schedule,
     step: Callable[..., Tensor],
     count: int,
@@ -72,8 +73,9 @@ def report(
     Raises:
         ValueError: a model of other images, another count, or a scale for a model that knows no labels.
     """
-    start, cpu, labelled = time.perf_counter(), time.process_time(), isinstance(model, ConditionalUNet)
-    config = (model.unet if labelled else model).config
+    start, cpu, network = time.perf_counter(), time.process_time(), find_network(model)
+    labelled = isinstance(network, ConditionalUNet)
+    config = (network.unet if labelled else network).config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     name = data_set(*shape[:2])
     if scale and not labelled:
@@ -81,7 +83,7 @@ def report(
     net, ((held_out, truth), (training, known)) = load_features(name), real_images(name, folder)
     if not 4 <= count <= len(training):
         fail(ValueError, "--count", f"4..{len(training)}, as there are training images", f"{count}")
-    labels = torch.arange(count) % model.encoder.labels if labelled else None
+    labels = torch.arange(count) % network.encoder.labels if labelled else None
     weights = hashed(model)
     chosen = guided(model, scale, model.none) if scale else model
     device, seen, rows = next(model.parameters()).device, features_of(net, held_out), []

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from ddpm_lite._check import describe, fail, unwrap
-from ddpm_lite.condition import ConditionalUNet, LabelEncoder
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel, z_model
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
@@ -42,20 +42,21 @@ DTYPES = {  # as the format of safetensors spells them
 
 
 def save(
-    path: str | Path, model: UNet | ConditionalUNet, schedule: Schedule, *, dtype: torch.dtype = torch.float32
+    path: str | Path, model: UNet | ConditionalUNet | ZModel, schedule: Schedule, *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write the weights, the config and beta_0..beta_T to one file, atomically.
 
     Args:
         path: ends in .safetensors; its folder exists.
-        model: it may be compiled, or in a DataParallel: the network inside is written.
+        model: it may be compiled, or in a DataParallel: the network inside is written. Of a `z_model` around a UNet or
+            a ConditionalUNet what it predicts is written too.
         dtype: of the stored weights; float16 halves the file and keeps three digits.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, another model, or another schedule than that of a `z_model`.
     """
     model = unwrap(model)
-    path, header = check_path(path), describe_network(model)
+    path, header = check_path(path), describe_network(model, schedule)
     if not header:
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     tensors = {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
@@ -63,14 +64,31 @@ def save(
         write_tensors(file, tensors | {"schedule.beta": schedule.beta.double()}, header)
 
 
-def describe_network(model: torch.nn.Module) -> dict[str, str]:
-    """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours."""
-    unet, encoder = (model.unet, model.encoder) if isinstance(model, ConditionalUNet) else (model, None)
+def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, str]:
+    """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours.
+
+    Raises:
+        ValueError: a `z_model` of another schedule, or around a compiled network, whose weights have other names.
+    """
+    network = find_network(model)
+    if isinstance(model, ZModel):
+        if not torch.equal(model.schedule.beta, schedule.beta):
+            fail(ValueError, "schedule", f"that of the z_model, {model.schedule!r}", f"another, {schedule!r}")
+        if unwrap(network) is not network:
+            fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
+    unet, encoder = (network.unet, network.encoder) if isinstance(network, ConditionalUNet) else (network, None)
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
         header["label_encoder"] = json.dumps(fields, sort_keys=True)
+    if header and isinstance(model, ZModel):
+        header["predicts"] = json.dumps(model.predicts)
     return header
+
+
+def find_network(model: torch.nn.Module) -> Any:
+    """The network that a `z_model` was made of, or the model itself: it has the config and knows the labels."""
+    return model.model if isinstance(model, ZModel) else model
 
 
 def write_tensors(file: BinaryIO, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
@@ -186,8 +204,10 @@ def write_whole(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
+def load(path: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
     """Read what `save` wrote: the U-Net in eval mode, with its label encoder if it had one, and its schedule.
+
+    A network that predicts v or x_0 comes back as the model of z that it was.
 
     Args:
         path: a .safetensors file of `save`, or a checkpoint of `fit`, of which the averaged weights are taken.
@@ -213,7 +233,7 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
     try:
         schedule = Schedule(tensors.pop("schedule.beta"))
         with torch.device("meta"):
-            model = build_network(metadata)
+            model = build_network(metadata, schedule)
         fit_tensors(model.state_dict(), tensors)
         model.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, AttributeError) as error:
@@ -221,13 +241,13 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
     return model.float().eval(), schedule
 
 
-def build_network(metadata: dict[str, str]) -> UNet | ConditionalUNet:
+def build_network(metadata: dict[str, str], schedule: Schedule) -> UNet | ConditionalUNet | ZModel:
     """The model that `describe_network` describes."""
     config = json.loads(metadata["unet_config"])
     model = UNet(UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
     if "label_encoder" in metadata:
         model = ConditionalUNet(model, LabelEncoder(**json.loads(metadata["label_encoder"])))
-    return model
+    return z_model(model, schedule, json.loads(metadata.get("predicts", '"z"')))
 
 
 def fit_tensors(wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
@@ -250,7 +270,9 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
     names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
     if name not in names:
         fail(ValueError, "name", f"one of {names}", repr(name))
-    return load(shipped(f"{name}.safetensors"))
+    model, schedule = load(shipped(f"{name}.safetensors"))
+    assert not isinstance(model, ZModel), "a page computes with each of them, and knows networks of z alone"
+    return model, schedule
 
 
 def shipped(name: str) -> Path:

@@ -134,7 +134,7 @@ def describe_run(
     Args:
         known: what `describe_file` said of a memory map when its images were read last, and their SHA-256.
     """
-    header = {key: json.loads(value) for key, value in describe_network(model).items()}
+    header = {key: json.loads(value) for key, value in describe_network(model, schedule).items()}
     network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
     data = {
         "number of images": images.N,
@@ -296,7 +296,7 @@ def save_state(folder: Path, state: TrainState, schedule: Schedule, about: dict,
 
 def _write_state(path: Path, state: TrainState, schedule: Schedule, about: dict) -> None:
     """All that a run is made of, in one file."""
-    header = describe_network(state.model)
+    header = describe_network(state.model, schedule)
     tensors = {"schedule.beta": schedule.beta.double()} if header else {}
     for part, module in ((WEIGHTS, state.model), (AVERAGE, state.ema_model)):
         tensors |= {part + name: value for name, value in module.state_dict().items()}

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from ddpm_lite._check import fail
-from ddpm_lite.condition import ConditionalUNet
+from ddpm_lite.condition import ConditionalUNet, ZModel
 from ddpm_lite.files.diffusers import from_pretrained
 from ddpm_lite.files.weights import PRETRAINED, load, load_pretrained
 from ddpm_lite.runs.folder import find_checkpoints, verify
@@ -17,7 +17,7 @@ SHIPPED = tuple(sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))) 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
-def open_model(source: str | Path) -> tuple[UNet | ConditionalUNet, Schedule]:
+def open_model(source: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
     """A model in eval mode, and the schedule that it was trained with.
 
     Args:

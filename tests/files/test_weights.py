@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from test_unet import randomise
 
-from ddpm_lite import ConditionalUNet, LabelEncoder, UNet, UNetConfig, cosine_schedule
+from ddpm_lite import ConditionalUNet, LabelEncoder, UNet, UNetConfig, cosine_schedule, linear_schedule, z_model
 from ddpm_lite.files import weights
 
 
@@ -75,3 +76,32 @@ def test_missing_or_foreign_files_get_one_line(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ValueError, match="a file written by ddpm_lite"):
         weights.load(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize("predicts", ["v", "x_0", "score"])
+@pytest.mark.parametrize("labels", [False, True], ids=["unet", "by label"])
+def test_what_a_network_predicts_is_kept(predicts, labels, tmp_path):
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(8, 1, (8,), blocks=1, context_dim=6 if labels else None))
+    network, schedule = randomise(ConditionalUNet(unet, LabelEncoder(10, 6)) if labels else unet), cosine_schedule(50)
+    model = z_model(network, schedule, predicts).eval()
+    weights.save(tmp_path / "z.safetensors", model, schedule)
+    again, _ = weights.load(tmp_path / "z.safetensors")
+    x, t, context = torch.randn(3, 1, 8, 8), torch.tensor([1, 25, 50]), torch.tensor([1, 2, 10]) if labels else None
+    assert torch.equal(again(x, t, context), model(x, t, context))
+    assert not torch.allclose(again(x, t, context), network(x, t, context))
+    assert not again.training
+    assert again.none == (10 if labels else None)
+
+
+@pytest.mark.filterwarnings("default")  # torch.compile's own
+def test_a_z_model_that_could_not_be_opened_is_not_saved(tmp_path, plain):
+    unet, schedule, path = UNet(UNetConfig(8, 1, (8,), blocks=1)), cosine_schedule(50), tmp_path / "z.safetensors"
+    with pytest.raises(ValueError, match="^schedule: expected that of the z_model"):
+        weights.save(path, z_model(unet, schedule, "v"), linear_schedule())
+    with pytest.raises(ValueError, match="^model: expected a z_model of the network itself"):
+        weights.save(path, z_model(torch.compile(unet), schedule, "v"), schedule)
+    with pytest.raises(ValueError, match="^model: expected a UNet or a ConditionalUNet"):
+        weights.save(path, z_model(torch.nn.Conv2d(1, 1, 1), schedule, "v"), schedule)
+    weights.save(path, torch.compile(z_model(unet, schedule, "v")), schedule)
+    assert weights.load(path)[0].predicts == "v"

@@ -1,5 +1,8 @@
 """open_model: one way to open a model, by name, folder, file, folder of diffusers or hub id."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from test_unet import randomise
@@ -11,12 +14,19 @@ from ddpm_lite import (
     TrainConfig,
     UNet,
     UNetConfig,
+    ddim_step,
     fit,
+    guided,
+    last,
     linear_schedule,
     load_pretrained,
     open_model,
+    respace,
+    sample,
     save_pretrained,
+    z_model,
 )
+from ddpm_lite.cli import commands as cli
 from ddpm_lite.files import weights
 from ddpm_lite.runs.models import SHIPPED, read_words
 
@@ -51,6 +61,36 @@ def test_a_run_a_file_and_a_folder_of_diffusers(tmp_path, monkeypatch):
     for source in ("tiny.safetensors", "theirs", tmp_path / "theirs"):
         same(open_model(source)[0], model)
     assert read_words("runs/tiny") == read_words("tiny.safetensors") == ()
+
+
+@pytest.mark.parametrize("labels", [False, True], ids=["unet", "by label"])
+def test_a_run_of_a_network_that_predicts_v(labels, tmp_path, monkeypatch, capsys):
+    """It goes on, opens as the model of z that it was, and is drawn from on the command line."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    unet = UNet(replace(TINY, context_dim=6 if labels else None))
+    model = z_model(ConditionalUNet(unet, LabelEncoder(10, 6)) if labels else unet, SCHEDULE, "v")
+    options = {"labels": torch.arange(10), "none": 10} if labels else {}
+    for steps in (1, 2):
+        config = TrainConfig(steps=steps, batch_size=2)
+        state = fit(model, SCHEDULE, torch.zeros(10, 1, 8, 8), config, "runs/v", progress=False, **options)
+    opened, schedule = open_model("runs/v")
+    same(opened, state.ema_model.eval())
+    context = torch.tensor([3, 4]) if labels else None
+    walks = [sample(m, schedule, (2, 1, 8, 8), context=context) for m in (opened, state.ema_model)]
+    assert torch.equal(*(last(walk)[1] for walk in walks))
+    asked = ["sample", "runs/v", "--steps", "4", "--sampler", "ddim", "--count", "2", "--out", "drawn.npy"]
+    assert cli.main(asked + (["--label", "3", "--scale", "1"] if labels else [])) == 0
+    context = torch.full((2,), 3) if labels else None
+    asked_for = guided(opened, 1.0, opened.none) if labels else opened
+    _, expected = last(sample(asked_for, respace(schedule, 4), (2, 1, 8, 8), step=ddim_step, context=context, seed=0))
+    np.testing.assert_allclose(np.load("drawn.npy"), expected.numpy(), atol=1e-5)
+    capsys.readouterr()
+    assert cli.main(["export-page", "runs/v", "--out", "v.js"]) == 2
+    assert capsys.readouterr().err.startswith("model: expected one whose network predicts z")
+    other = z_model(model.model, SCHEDULE, "x_0")
+    with pytest.raises(ValueError, match="^predicts: expected 'v', as in step-000002, got 'x_0'"):
+        fit(other, SCHEDULE, torch.zeros(10, 1, 8, 8), config, "runs/v", progress=False, **options)
 
 
 def test_a_hub_id(tmp_path, monkeypatch):
