@@ -43,7 +43,7 @@ def features_of(net: FeatureNet, images: Float[Tensor, "N 1 S S"], batch: int = 
 
 Crowd = Sequence | Num[Tensor, "N features"] | Num[np.ndarray, "N features"]
 OtherCrowd = Sequence | Num[Tensor, "M features"] | Num[np.ndarray, "M features"]
-Training = Num[Tensor, "L C S S"] | Num[np.ndarray, "L C S S"]
+Training = Num[Tensor, "L C H W"] | Num[np.ndarray, "L C H W"]
 Labels = Sequence | Integer[Tensor, "..."] | Integer[np.ndarray, "..."]
 
 

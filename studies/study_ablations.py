@@ -33,6 +33,7 @@ from ddpm_lite import (
     velocity,
 )
 from ddpm_lite.evaluate import load_features
+from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.process import z_from_v
 
 RECORD = train_digits.RESULTS / "digits-ablations.json"
@@ -132,7 +133,7 @@ def made(name: str, seed: int, folder: Path) -> dict:
 
 def hexadecimal(x_0) -> str:
     """The first digits as grey values, one byte a pixel."""
-    return ((x_0[:SHOWN].clamp(-1, 1) + 1) * 127.5).round().byte().numpy().tobytes().hex()
+    return to_bytes(x_0[:SHOWN]).numpy().tobytes().hex()
 
 
 def main():

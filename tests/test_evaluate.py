@@ -24,7 +24,7 @@ from ddpm_lite.evaluate import (
     nearest,
     precision_recall,
 )
-from ddpm_lite.files import weights
+from ddpm_lite.files import features, weights
 from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.files.weights import shipped
 
@@ -333,7 +333,7 @@ def test_a_network_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit):
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "digits.safetensors").write_bytes(content)
     monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
-    monkeypatch.setattr(evaluate, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(features, "PRETRAINED", tmp_path)
     with pytest.raises(ValueError, match=r"^features/digits.safetensors: expected SHA-256 \w{64}, got"):
         load_features("digits")
 
