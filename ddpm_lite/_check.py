@@ -269,6 +269,10 @@ def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Itera
         raise torch.OutOfMemoryError(f"accumulation: expected parts that fit in memory, got {got}; {smaller}") from None
 
 
+@overload
+def unwrap(model: nn.Module) -> nn.Module: ...
+@overload
+def unwrap(model: object) -> object: ...
 def unwrap(model: object) -> object:
     """The network inside what torch.compile, DataParallel, DistributedDataParallel or AveragedModel put around it."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)

@@ -14,6 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -245,7 +246,8 @@ def _members(path: Path, names: list[str]) -> list[bytes]:
     if hashlib.sha256(content).hexdigest() != CIFAR10_SHA256:
         raise ValueError("its SHA-256 differs")
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        return [archive.extractfile(f"cifar-10-batches-bin/{name}").read() for name in names]
+        opened = (archive.extractfile(f"cifar-10-batches-bin/{name}") for name in names)
+        return [file.read() for file in opened if file is not None]  # None for a folder, of which there is none
 
 
 def _first_whole(
@@ -292,7 +294,7 @@ def _download(name: str, home: Path, servers: tuple[str, ...], sha256: str, prob
     fail(OSError, name, "to find or to download it", "; ".join(problems), f"try again, {advice}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError | ValueError) -> str:
     """Why a download failed, in a few words."""
     from requests import exceptions
 
@@ -313,6 +315,14 @@ def _sklearn_datasets():
     except ImportError as error:
         raise ImportError("this data set comes with scikit-learn: pip install 'ddpm-lite[data]'") from error
     return datasets
+
+
+@runtime_checkable
+class Items(Protocol):
+    """What has a length, and an item at each place from 0, as a Dataset that is no stream."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int, /) -> object: ...
 
 
 class TrainingImages:
@@ -337,22 +347,22 @@ class TrainingImages:
             fail(TypeError, "images", "all of the images", "a DataLoader", advice)
         images = images.tensors[0] if isinstance(images, TensorDataset) else images
         images = _stack(images) if isinstance(images, list | tuple) else images
-        in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
-        if in_memory and images.dtype.kind == "f" and images.dtype.itemsize <= 8:
-            images = torch.from_numpy(np.require(images, images.dtype.newbyteorder("="), ["C", "W"]))
-        self.values, self.in_array = images, isinstance(images, Tensor | np.ndarray)
-        listed = hasattr(images, "__getitem__") and hasattr(images, "__len__") and not isinstance(images, str | dict)
-        if not self.in_array and (not listed or isinstance(images, IterableDataset)):
+        in_memory = images if isinstance(images, np.ndarray) and not isinstance(images, np.memmap) else None
+        if in_memory is not None and in_memory.dtype.kind == "f" and in_memory.dtype.itemsize <= 8:
+            images = torch.from_numpy(np.require(in_memory, in_memory.dtype.newbyteorder("="), ["C", "W"]))
+        if not isinstance(images, Items) or isinstance(images, str | dict | IterableDataset):
             advice = "what can only be read in order goes into an array first, such as np.lib.format.open_memmap(...)"
             fail(TypeError, "images", "a tensor, an array, a list or a Dataset with a length", describe(images), advice)
         if isinstance(images, np.ndarray) and images.dtype.kind not in "biufc":
             fail(TypeError, "images", "floating-point numbers or bytes (uint8)", describe(images))
-        if not (images.ndim if self.in_array else 1) or len(images) == 0:
+        array = images if isinstance(images, Tensor | np.ndarray) else None
+        if array is not None and array.ndim == 0 or len(images) == 0:
             fail(ValueError, "images", "a non-empty tensor, array, list or Dataset", describe(images))
-        first = images[0] if self.in_array else self._item(0)
+        self.values: Tensor | np.ndarray | Items = images
+        first = self._item(0) if array is None else array[0]
         self.N, self.shape, self.dtype = len(images), tuple(first.shape), str(first.dtype).removeprefix("torch.")
-        floats = isinstance(images, np.ndarray) and images.dtype.kind == "f"
-        for block in self.blocks() if floats else [images] if self.in_array else [self.some(16)]:
+        floats = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+        for block in [self.some(16)] if array is None else cut_into_blocks(array) if floats else [array]:
             if self.dtype != "uint8":
                 check_images("images", _as_tensor(block))
             elif len(self.shape) != 3 or 0 in self.shape:
@@ -369,7 +379,7 @@ class TrainingImages:
 
     def read(self, rows: Sequence[int] | np.ndarray) -> Tensor | np.ndarray:
         """These images as they are stored."""
-        if self.in_array:
+        if isinstance(self.values, Tensor | np.ndarray):
             return self.values[rows]
         items = [self._item(int(row)) for row in rows]
         for row, item in zip(rows, items, strict=True):
@@ -392,11 +402,12 @@ class TrainingImages:
         """At most so many images, evenly spread."""
         return self.read(np.unique(np.linspace(0, len(self.values) - 1, count).astype(int)))
 
-    def blocks(self) -> Iterator[Tensor | np.ndarray]:
-        """All images, a few megabytes at a time."""
-        rows = max(1, 2**22 // max(1, self.values[0].nbytes)) if len(self.values) else 1
-        for start in range(0, max(1, len(self.values)), rows):
-            yield self.values[start : start + rows]
+
+def cut_into_blocks(array: Tensor | np.ndarray) -> Iterator[Tensor | np.ndarray]:
+    """All images of an array, a few megabytes at a time."""
+    rows = max(1, 2**22 // max(1, array[0].nbytes))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
 
 
 def check_labels(labels: object, N: int, none: Whole | None, p: float) -> Int64[Tensor, "N"]:

@@ -206,7 +206,7 @@ def train(
             model.train()
             rate = set_rate(optimizer, learning_rate(config, step) if lr is None else lr(step), rate)
             optimizer.zero_grad()
-            loss = 0.0
+            loss = like.new_zeros(())
             for x_0, t, z, context, share in draw(step):
                 part = ddpm_loss(network, schedule, x_0, t, z, context, weights)
                 (part * share).backward()
@@ -235,7 +235,7 @@ def draw_batch(data, labels, none, schedule, config, network, accelerator, like:
         t = torch.randint(1, schedule.T + 1, (B,), device=device)
         z = torch.randn(B, *data.shape, dtype=dtype, device=device)
         context = None if labels is None else labels[index.to(device)]
-        if labels is not None and config.label_dropout > 0:
+        if context is not None and config.label_dropout > 0:
             context = drop_labels(context, none, config.label_dropout)
         flip = torch.rand(B, device=device) < 0.5 if config.flip else None
         for part in range(rank * parts, (rank + 1) * parts):
@@ -289,7 +289,7 @@ class _Network(nn.Module):
             return self.model(x_t, t, context).to(x_t.dtype)  # the loss is computed with all digits
 
 
-def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> nn.Module:
+def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> Callable[..., Tensor]:
     """The model as the loop calls it: on its device, in the precision that was asked for, compiled if that was."""
     if accelerator is not None:
         network = accelerator.prepare(_Network(unwrap(model), False))

@@ -48,7 +48,7 @@ from ddpm_lite.unet import UNet, UNetConfig
 
 def save_pretrained(
     folder: str | Path,
-    model: UNet,
+    model: nn.Module,
     schedule: Schedule,
     *,
     variance: str = "beta_tilde",
@@ -61,7 +61,7 @@ def save_pretrained(
         folder: a new or empty one, or one that holds an earlier pipeline and nothing else: that one is replaced. The
             new folder is written beside it and renamed, so at any time a whole one is there (after a power cut
             between two renames, the earlier one under a name that begins with a dot).
-        model: a U-Net without context_dim; UNet2DModel has no cross-attention.
+        model: a UNet without context_dim, as UNet2DModel has no cross-attention. It may be compiled.
         schedule: the schedule that it was trained with, not re-spaced: diffusers is told the steps when it samples.
         variance, clip: how to sample, as in `ddpm_step`.
         scheduler: "ddpm" for a DDPMPipeline, "ddim" for a DDIMPipeline with trailing times. It has no variance: eta,
@@ -216,9 +216,9 @@ def _to_config(file: str, options: dict) -> UNetConfig:
     try:
         return UNetConfig(**fields, attention_levels="every" if len(levels) == len(down) else levels)
     except ValueError as error:  # it begins with our name for the field
-        name, rest = re.fullmatch(r"(\w+)(.*)", str(error)).groups()
-        theirs = {ours: theirs for theirs, ours in FIELDS.items()}.get(name, name)
-        raise ValueError(f"{file}: {theirs}{rest}") from None
+        names = {ours: theirs for theirs, ours in FIELDS.items()}
+        line = re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), str(error))
+        raise ValueError(f"{file}: {line}") from None
 
 
 def _mirrored(down: list[str]) -> list[str]:

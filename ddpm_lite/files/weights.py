@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -41,9 +41,7 @@ DTYPES = {  # as the format of safetensors spells them
 }
 
 
-def save(
-    path: str | Path, model: UNet | ConditionalUNet | ZModel, schedule: Schedule, *, dtype: torch.dtype = torch.float32
-) -> None:
+def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype: torch.dtype = torch.float32) -> None:
     """Write the weights, the config and beta_0..beta_T to one file, atomically.
 
     Args:
@@ -101,7 +99,8 @@ def write_tensors(file: BinaryIO, tensors: dict[str, Tensor], header: dict[str, 
         header: strings that the file's header gets besides names, shapes and types.
     """
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # each aligned to its own size
-    entries, start = {"__metadata__": {"format": "pt"} | header | {"sha256": UNSEALED}}, 0
+    entries: dict[str, Mapping[str, object]] = {"__metadata__": {"format": "pt"} | header | {"sha256": UNSEALED}}
+    start = 0
     for name in order:
         if tensors[name].dtype not in DTYPES:
             fail(ValueError, name, "numbers that a safetensors file holds", describe(tensors[name]))

@@ -107,7 +107,9 @@ def fit(
             network.to(accelerator.device)
         known = read_known(folder, images)
         about = describe_run(network, schedule, images, config, labels, weight, lr, known) | {"start": start}
-        state = read_state(folder, step, network, about) if step else origin and read_weights(origin, network)[0]
+        state = read_state(folder, step, network, about) if step else None
+        if not step and origin is not None:
+            state = read_weights(origin, network)[0]
         check_steps(config, step)
         if main:
             check_space(folder, network)
@@ -131,6 +133,7 @@ def fit(
                 end_as_asked(asked[0] if asked else signal.SIGTERM, step)
         if accelerator is not None:
             accelerator.wait_for_everyone()
+    assert state is not None  # config.steps >= 1, so one was read or made
     return state
 
 
@@ -175,7 +178,8 @@ def add_over_processes(number: int, accelerator) -> int:
 @contextmanager
 def note_signals() -> Iterator[list[int]]:
     """The signals that asked to stop; they are noted, so that a step is never cut in half. A second one acts."""
-    asked, earlier = [], {}
+    asked: list[int] = []
+    earlier: dict[int, Callable | int | None] = {}
 
     def note(number, frame):
         asked.append(number)
@@ -188,8 +192,8 @@ def note_signals() -> Iterator[list[int]]:
     try:
         yield asked
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        for caught, handler in earlier.items():
+            signal.signal(caught, handler)
 
 
 def end_as_asked(number: int, step: int) -> None:
@@ -228,9 +232,10 @@ def open_reports(
                 file.write(json.dumps(line) + "\n")
             if bar is not None:
                 bar.set_postfix(loss=f"{state.loss:.4f}")
-            for key, value in line.items() if board is not None else ():
-                if key != "step":
-                    board.add_scalar(key, value, state.step)
+            if board is not None:
+                for key, value in line.items():
+                    if key != "step":
+                        board.add_scalar(key, value, state.step)
 
         yield report
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_lite._check import fail, tabulate_weight
-from ddpm_lite.data import TrainingImages
+from ddpm_lite.data import TrainingImages, cut_into_blocks
 from ddpm_lite.files.weights import (
     AVERAGE,
     check_seal,
@@ -158,8 +158,8 @@ def describe_run(
 
 def hash_images(images: TrainingImages) -> str:
     """SHA-256 of every byte of the images; of a Dataset, which may be slow to read, of 64 images evenly spread."""
-    found = hashlib.sha256()
-    for block in images.blocks() if images.in_array else [images.some(64)]:
+    found, values = hashlib.sha256(), images.values
+    for block in cut_into_blocks(values) if isinstance(values, Tensor | np.ndarray) else [images.some(64)]:
         found.update(np.ascontiguousarray(block.cpu().numpy() if isinstance(block, Tensor) else block).data)
     return found.hexdigest()[:16]
 
