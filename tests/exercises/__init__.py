@@ -18,7 +18,4 @@ explanation, and its folded solution is a model answer.
 """
 
 # Chapters whose exercises are not there yet. A chapter leaves the list when its tests pass, and none comes back.
-TO_DO = {
-    "10_conditioning_and_guidance",
-    "13_scaling_up",
-}
+TO_DO: set[str] = set()
