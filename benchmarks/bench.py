@@ -12,7 +12,6 @@ import argparse
 import gc
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
 from ddpm_lite import UNetConfig, ddim_step, ddpm_step, linear_schedule
+from ddpm_lite.files.records import name_processor
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "book" / "results"
@@ -330,15 +330,6 @@ def measure_peak(options, device):
     return found
 
 
-def processor():
-    """What the machine calls its processor."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        return names[0] if names else platform.machine()
-    return platform.processor() or platform.machine()
-
-
 def main():
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -361,7 +352,7 @@ def main():
     start, parts = time.perf_counter(), options.part or PARTS
     record = {
         "command": "python benchmarks/bench.py " + " ".join(sys.argv[1:]),
-        "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "hardware": f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "none",
         "versions": versions,
         "rounds": options.rounds,

@@ -17,6 +17,7 @@ import train_digits
 from ship import ship
 
 from ddpm_lite.files import weights
+from ddpm_lite.files.records import name_processor
 from ddpm_lite.runs.folder import verify
 from ddpm_lite.runs.presets import PRESETS
 
@@ -49,7 +50,7 @@ def record(folder):
         train_digits.circumstances("ship_fashion.py runs/fashion")
         | {
             "train": f"OMP_NUM_THREADS=1 python -m ddpm_lite train {NAME} --out runs/fashion{steps}",
-            "hardware": f"{train_digits.processor()}, one thread, beside other work; no GPU",
+            "hardware": f"{name_processor()}, one thread, beside other work; no GPU",
             "config": config | {"steps": step},
             "unet": vars(model.unet.config),
             "schedule": repr(schedule),

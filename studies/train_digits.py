@@ -11,7 +11,6 @@ config. Writes ddpm_lite/pretrained/NAME.safetensors (the running average, float
 import argparse
 import json
 import os
-import platform
 import subprocess
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from ship import ship
 
 from ddpm_lite import ConditionalUNet, load_pretrained, sample, train
 from ddpm_lite.files import weights
+from ddpm_lite.files.records import name_processor
 from ddpm_lite.viz import plots
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,18 +55,10 @@ def circumstances(script):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "command": f"python studies/{script}",
-        "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU",
+        "hardware": f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU",
         "torch": torch.__version__.split("+")[0],
         "commit": commit.stdout.strip(),
     }
-
-
-def processor():
-    """What /proc/cpuinfo or the platform calls this processor."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def draw():
@@ -96,7 +88,7 @@ def main():
         circumstances(f"train_digits.py {name}")
         | {
             "config": vars(names["config"]),
-            "unet": vars((model.unet if isinstance(model, ConditionalUNet) else model).config),
+            "unet": vars(weights.unet_of(model).config),
             "schedule": repr(names["schedule"]),
             "parameters": sum(p.numel() for p in model.parameters()),
             "images_seen": names["config"].steps * names["config"].batch_size,

@@ -201,7 +201,7 @@ def _sample(asked: Sample) -> int:
     model, schedule = open_model(asked.model)
     words = read_words(asked.model)
     model, network = model.to(device), weights.find_network(model)
-    config = (network.unet if isinstance(network, ConditionalUNet) else network).config
+    config = weights.unet_of(network).config
     if config.in_channels not in (1, 3):
         fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
     check_whole("--steps", asked.steps, 1, schedule.T)

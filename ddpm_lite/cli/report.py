@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from ddpm_lite.condition import ConditionalUNet, ZModel, guided
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.files.pixels import from_bytes
+from ddpm_lite.files.records import name_processor
 from ddpm_lite.files.weights import find_network
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
@@ -180,15 +180,8 @@ def circumstances(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
-        hardware = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU"
+        hardware = f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU"
     return {"hardware": hardware, "torch": torch.__version__.split("+")[0], "commit": _commit()}
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _commit() -> str:

@@ -4,6 +4,7 @@ The package brings them along, so a chapter finds its records by their names whe
 """
 
 import json
+import platform
 from pathlib import Path
 
 import torch
@@ -77,3 +78,11 @@ def _there(path: str | Path) -> Path:
         advice = f"make it again: {command}" if command else ""
         fail(FileNotFoundError, "path", "a recorded run", f"{path.as_posix()!r}, which is not there", advice)
     return path
+
+
+def name_processor() -> str:
+    """What the system calls this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

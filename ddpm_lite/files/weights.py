@@ -62,6 +62,11 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
         write_tensors(file, tensors | {"schedule.beta": schedule.beta.double()}, header)
 
 
+def unet_of(model: UNet | ConditionalUNet) -> UNet:
+    """The U-Net of a network, with or without labels."""
+    return model.unet if isinstance(model, ConditionalUNet) else model
+
+
 def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, str]:
     """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours.
 
@@ -74,7 +79,7 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
             fail(ValueError, "schedule", f"that of the z_model, {model.schedule!r}", f"another, {schedule!r}")
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
-    unet, encoder = (network.unet, network.encoder) if isinstance(network, ConditionalUNet) else (network, None)
+    unet, encoder = unet_of(network), network.encoder if isinstance(network, ConditionalUNet) else None
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}

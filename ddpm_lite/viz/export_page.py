@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet
+from ddpm_lite.files.weights import unet_of
 from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -61,11 +62,6 @@ def text_of(script: str) -> tuple[int, str]:
     """The checksum and the JSON in a script of `export_page`."""
     _, written, text = script.split(",", 2)
     return int(written), text.removeprefix("'").removesuffix("');\n")
-
-
-def unet_of(model: UNet | ConditionalUNet) -> UNet:
-    """The U-Net of a network, with or without labels."""
-    return model.unet if isinstance(model, ConditionalUNet) else model
 
 
 def count_labels(model: UNet | ConditionalUNet) -> int:

@@ -14,7 +14,7 @@ from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import DrawDigit, FewerSteps, GuidanceRows
 from ddpm_lite.viz.widgets.base import grey
 from ddpm_lite.viz.widgets.drawing import opened, page_walk
-from ddpm_lite.viz.widgets.recorded import read_record
+from ddpm_lite.viz.widgets.recorded import read_widget_record
 
 RECORDS = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets"
 KINDS = (DrawDigit, GuidanceRows, FewerSteps)
@@ -66,7 +66,7 @@ def drawn_anew(one, place, **traits):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_records_come_from_the_shipped_weights(kind):
-    _, header = read_record(RECORDS / f"{kind.name}.safetensors", kind.name)
+    _, header = read_widget_record(RECORDS / f"{kind.name}.safetensors", kind.name)
     weights = (PRETRAINED / f"{recorded(kind).network}.safetensors").read_bytes()
     assert header["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert header["command"] == f"python studies/record_widgets.py {kind.name}"

@@ -47,9 +47,9 @@ def test_record_has_every_label_and_the_studys_scales():
 def test_record_shows_what_the_chapter_says():
     """The study and the record ask the same weights; unguided samples of a label differ, and guidance narrows them."""
     widget, study = recorded()
-    from ddpm_lite.viz.widgets.recorded import read_record
+    from ddpm_lite.viz.widgets.recorded import read_widget_record
 
-    _, header = read_record(RESULTS / "widgets" / "guidance-dial.safetensors", "guidance-dial")
+    _, header = read_widget_record(RESULTS / "widgets" / "guidance-dial.safetensors", "guidance-dial")
     assert header["weights_sha256"] == study["weights_sha256"]
     grid = torch.from_numpy(widget.grid().astype(float)).flatten(3)
     spread = [float(torch.stack([torch.pdist(x) for x in grid[:, i]]).mean()) for i in range(len(widget.scales))]

@@ -14,7 +14,7 @@ from ddpm_lite.files.weights import PRETRAINED, load_pretrained
 from ddpm_lite.process import predict_x_0
 from ddpm_lite.viz.widgets import ReversePath
 from ddpm_lite.viz.widgets.base import grey
-from ddpm_lite.viz.widgets.recorded import read_record
+from ddpm_lite.viz.widgets.recorded import read_widget_record
 
 RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / "reverse-path.safetensors"
 
@@ -42,9 +42,9 @@ def test_records_come_from_the_shipped_weights(name):
 
 
 def test_a_record_is_read_by_its_own_widget_only():
-    assert read_record(RECORD, "reverse-path")[1]["widget"] == "reverse-path"
+    assert read_widget_record(RECORD, "reverse-path")[1]["widget"] == "reverse-path"
     with pytest.raises(ValueError, match=r"^path: expected a record for guidance-dial, got 'reverse-path.safetensors'"):
-        read_record(RECORD, "guidance-dial")
+        read_widget_record(RECORD, "guidance-dial")
 
 
 def test_record_starts_as_the_chapters_noise_and_ends_in_one_image(plain):

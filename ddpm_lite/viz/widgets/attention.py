@@ -95,7 +95,7 @@ class AttentionViewer(Widget):
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "AttentionViewer":
         """The widget as `python studies/record_widgets.py` recorded it; options as above."""
-        arrays, _ = recorded.read_record(path, cls.name)
+        arrays, _ = recorded.read_widget_record(path, cls.name)
         images, times = recorded.from_bytes(arrays.pop("images")), arrays.pop("times").tolist()
         # "3 4 x 4, on the way up" is the fourth layer: a safetensors file keeps no order
         ordered = sorted((name.split(" ", 1) for name in arrays), key=lambda pair: int(pair[0]))

@@ -15,10 +15,10 @@ from torch import Tensor
 from ddpm_lite import sampler as samplers
 from ddpm_lite._check import check_whole, fail
 from ddpm_lite.condition import ConditionalUNet, guided
-from ddpm_lite.files.weights import load_pretrained
+from ddpm_lite.files.weights import load_pretrained, unet_of
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
-from ddpm_lite.viz.export_page import count_labels, export_page, halved, text_of, unet_of
+from ddpm_lite.viz.export_page import count_labels, export_page, halved, text_of
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
@@ -114,7 +114,7 @@ class Drawing(Widget):
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "Drawing":
         """The widget with the figure that `python studies/record_widgets.py` recorded; options as above."""
-        arrays, _ = recorded.read_record(path, cls.name)
+        arrays, _ = recorded.read_widget_record(path, cls.name)
         return cls(arrays["pictures"], **options)
 
     def files(self) -> tuple[str, ...]:

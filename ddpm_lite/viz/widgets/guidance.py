@@ -73,7 +73,7 @@ class GuidanceDial(Widget):
     @classmethod
     def from_record(cls, path: str | Path, measured: Iterable[Mapping] = (), **options) -> "GuidanceDial":
         """The widget as `python studies/record_widgets.py` recorded it; `measured` and options as above."""
-        arrays, _ = recorded.read_record(path, cls.name)
+        arrays, _ = recorded.read_widget_record(path, cls.name)
         scales = arrays["scales"].tolist()
         return cls(recorded.from_bytes(arrays["images"]), scales, measured, **options)
 

@@ -86,7 +86,7 @@ class Learner(Widget):
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "Learner":
         """The widget with the still figure that `python studies/record_widgets.py` recorded; options as above."""
-        arrays, _ = recorded.read_record(path, cls.name)
+        arrays, _ = recorded.read_widget_record(path, cls.name)
         samples = read_noise(arrays["samples"].astype("<i2").tobytes()).reshape(arrays["samples"].shape)
         return cls(stages=dict(zip(arrays["steps"].tolist(), samples, strict=True)), **options)
 

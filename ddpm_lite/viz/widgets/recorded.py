@@ -18,7 +18,7 @@ from ddpm_lite.viz.widgets.base import grey
 COMMAND = "python studies/record_widgets.py"
 
 
-def read_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_widget_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a record, and its header.
 
     Args:

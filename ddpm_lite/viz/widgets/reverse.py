@@ -66,7 +66,7 @@ class ReversePath(Widget):
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "ReversePath":
         """The widget as `python studies/record_widgets.py` recorded it; options as above."""
-        arrays, _ = recorded.read_record(path, cls.name)
+        arrays, _ = recorded.read_widget_record(path, cls.name)
         x_t, x_0_hat = (recorded.from_bytes(arrays[name]) for name in ("x_t", "x_0_hat"))
         return cls(x_t, x_0_hat, arrays["times"].tolist(), **options)
 
