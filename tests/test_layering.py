@@ -48,7 +48,7 @@ WINGS = {
     "cli.pictures": set(),
     "runs.presets": {"unet", "condition", "trainer", "data"},
     "cli.options": {"sampler", "runs.models", "runs.presets", "trainer", "unet"},
-    "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.weights"},
+    "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.records", "files.weights"},
     "cli.doctor": {"schedule", "trainer", "data", "runs.presets"},
 }
 MAY_IMPORT = SCIENCE | WINGS

@@ -23,7 +23,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -102,10 +102,12 @@ def _say(text: str) -> None:
     print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
-def _train(asked: Train) -> int:
+def _train(asked: Train | TrainFolder) -> int:
     accelerator = _accelerator(asked)
     device = _device(asked.device) if accelerator is None else accelerator.device
     main = accelerator is None or accelerator.is_main_process
+    images: torch.Tensor | np.ndarray
+    labels: torch.Tensor | None
     with contextlib.nullcontext() if accelerator is None else accelerator.main_process_first():
         # One process downloads, or makes an array of pictures; the others find it there.
         if isinstance(asked, TrainFolder):
@@ -120,7 +122,7 @@ def _train(asked: Train) -> int:
             fail(ValueError, flag, f"{value}, as the images of {asked.preset} have it", f"{getattr(asked.unet, field)}")
     torch.manual_seed(asked.config.seed)
     model = network(asked.unet, len(words), asked.tokens).to(device)
-    labelled = {"labels": labels, "none": model.none} if isinstance(model, ConditionalUNet) else {}
+    labels, none = (labels, model.none) if isinstance(model, ConditionalUNet) else (None, None)
     if main:
         parameters = sum(p.numel() for p in model.parameters())
         print(f"{asked.preset}: {len(images):,} images, {parameters:,} parameters, on {device}", flush=True)
@@ -130,35 +132,54 @@ def _train(asked: Train) -> int:
             text = json.dumps({"preset": asked.preset, "words": words}) + "\n"
             weights.write_whole(asked.out / "preset.json", text.encode())
 
-    options = {"accelerator": accelerator, "every": asked.every, "tensorboard": asked.tensorboard, "on_step": note}
-    options["start_from"] = asked.start_from
     start = time.perf_counter()
-    state = fit(model, linear_schedule(), images, asked.config, asked.out, **labelled, **options)
+    state = fit(
+        model,
+        linear_schedule(),
+        images,
+        asked.config,
+        asked.out,
+        labels=labels,
+        none=none,
+        accelerator=accelerator,
+        start_from=asked.start_from,
+        every=asked.every,
+        tensorboard=asked.tensorboard,
+        on_step=note,
+    )
     if main:
         print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
-        print(f"{program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if labelled else ""))
+        print(f"{program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if none is not None else ""))
     return 0
 
 
-def _pictures(asked: TrainFolder, main: bool) -> tuple[TrainFolder, np.ndarray, torch.Tensor | None, tuple[str, ...]]:
+def _pictures(asked: TrainFolder, main: bool) -> tuple[Train, np.ndarray, torch.Tensor | None, tuple[str, ...]]:
     """What was asked, now that the pictures are known; the pictures, their labels, and what these are called."""
     name = Path(os.path.abspath(asked.folder)).name
     out = Path("runs") / name if asked.out is None else asked.out
     file = out / "pictures.npy"
     if main:
         out.mkdir(parents=True, exist_ok=True)
-        options = {"crop": asked.crop, "background": asked.background, "skip_broken": asked.skip_broken}
-        options |= {"channels": 1 if asked.grey else 3, "watch": lambda paths: _watched(iter(paths), len(paths))}
-        images_from_folder(asked.folder, asked.size, file=file, **options)
+        images_from_folder(
+            asked.folder,
+            asked.size,
+            file=file,
+            channels=1 if asked.grey else 3,
+            crop=asked.crop,
+            background=asked.background,
+            skip_broken=asked.skip_broken,
+            watch=lambda paths: _watched(iter(paths), len(paths)),
+        )
     images, labels, words, *_ = open_pictures(file)
-    told = {} if words else {"context_dim": None}
-    unet = replace(asked.unet, sample_size=asked.size, in_channels=images.shape[1], **told)
+    told = asked.unet.context_dim if words else None
+    unet = replace(asked.unet, sample_size=asked.size, in_channels=images.shape[1], context_dim=told)
     if main:
         print(f"labels: {', '.join(words)}" if words else "no labels: the pictures do not lie in two folders or more")
-    return replace(asked, preset=name, out=out, unet=unet), images, labels, words
+    known = {field.name: getattr(asked, field.name) for field in fields(Train)}
+    return Train(**known | {"preset": name, "unet": unet, "out": out}), images, labels, words
 
 
-def _accelerator(asked: Train):
+def _accelerator(asked: Train | TrainFolder):
     """An Accelerator where several processes were launched."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
@@ -210,14 +231,16 @@ def _sample(asked: Sample) -> int:
         flag = "--scale" if asked.scale else "--captions"
         fail(ValueError, flag, "a --label to follow" if asked.scale else "a --label to write", "none", "give --label")
     context = torch.tensor(numbers, device=device).repeat_interleave(asked.count) if numbers else None
-    if asked.scale:
-        model = guided(model, asked.scale, model.none)
+    draw: Callable[..., torch.Tensor] = model
+    if asked.scale and isinstance(model, ConditionalUNet):
+        draw = guided(model, asked.scale, model.none)
     shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
     seed = _seed("--seed", asked.seed, shape[0])
-    model = in_parts(model, AT_ONCE) if shape[0] > AT_ONCE else model  # less memory for the same images
+    draw = in_parts(draw, AT_ONCE) if shape[0] > AT_ONCE else draw  # less memory for the same images
     short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
-    start, columns, pages = time.perf_counter(), asked.count if numbers else pictures.COLUMNS, []
-    states = _watched(sample(model, short, shape, step=STEPS[asked.sampler], seed=seed, context=context), short.T + 1)
+    start, columns = time.perf_counter(), asked.count if numbers else pictures.COLUMNS
+    pages: list[np.ndarray] = []
+    states = _watched(sample(draw, short, shape, step=STEPS[asked.sampler], seed=seed, context=context), short.T + 1)
     if asked.animate is not None:
         shown = pictures.choose_frames(short.T + 1)
         states = _keep_pages(states, shown, columns, pages)
@@ -278,7 +301,7 @@ def _write_images(asked: Sample, x_0: torch.Tensor, columns: int, pages: list[np
             word = f"-{named[number // asked.count]}" if named else ""
             file = asked.separate / f"{number:0{len(str(len(x_0) - 1))}}{word}.png"
             weights.write_whole(file, png(picture if picture.shape[2] == 3 else picture[:, :, 0], compress=True))
-    if pages:
+    if asked.animate is not None:
         weights.write_whole(asked.animate, pictures.animate(pages))
 
 
@@ -345,8 +368,8 @@ def _evaluate(asked: Evaluate) -> int:
     check_whole("--steps", asked.steps, 1, schedule.T)
     step = partial(STEPS[sampler], eta=eta) if eta else STEPS[sampler]
     walk = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
-    options = {"scale": asked.scale, "folder": asked.data, "watched": _watched}
-    found = report(model.to(device), walk, step, asked.count, asked.seeds, **options)
+    model, count, seeds = model.to(device), asked.count, asked.seeds
+    found = report(model, walk, step, count, seeds, scale=asked.scale, folder=asked.data, watched=_watched)
     print(table(found))
     if asked.out is not None:
         how = {name: getattr(asked, name) for name in ("model", "steps", "eta", "scale")} | {"sampler": sampler}
@@ -387,7 +410,7 @@ def _verify(asked: Verify) -> int:
     return 0 if found and not any(found.values()) else 1
 
 
-RUN = {Train: _train, TrainFolder: _train, Sample: _sample, Evaluate: _evaluate}
+RUN: dict[type, Callable[..., int]] = {Train: _train, TrainFolder: _train, Sample: _sample, Evaluate: _evaluate}
 RUN |= {ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
 
 

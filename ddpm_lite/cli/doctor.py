@@ -61,7 +61,7 @@ def parity(device: torch.device) -> float:
     """How far a small network's answer and gradient are from those in float64 on the CPU, relative to their norm."""
     torch.manual_seed(0)
     model = network(PRESETS["digits"].unet, 10).double()
-    torch.nn.init.normal_(model.unet.conv_out.weight, std=0.1)
+    torch.nn.init.normal_(model.get_parameter("unet.conv_out.weight"), std=0.1)
     x_t, labels = torch.randn(8, 1, 8, 8, dtype=torch.float64), torch.arange(8)
 
     def answers(device, dtype):

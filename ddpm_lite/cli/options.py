@@ -9,7 +9,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, cast
 
 import tyro
 from tyro.conf import Positional, Suppress, subcommand
@@ -24,16 +24,17 @@ MODEL = (
     f"{', '.join(SHIPPED)}, which come with the package; a folder that train wrote; a .safetensors file; a folder of "
     "diffusers; or a hub id, owner/name."
 )
+if TYPE_CHECKING:  # a type checker cannot read words that are computed
+    Sampler: TypeAlias = str
+else:
+    Sampler = Literal[*STEPS]
 Model = Annotated[Positional[str], tyro.conf.arg(metavar="MODEL", help=MODEL)]
 SCRIPT, MODULE = "ddpm-lite", "python -m ddpm_lite"  # the two ways to start the command line
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a network into a folder.
-
-    If the folder holds a checkpoint, the run goes on from there, bit for bit; so the same command again is what to do
-    after a kill. Ctrl-C writes a checkpoint first. Several devices: accelerate launch -m ddpm_lite train ...
+class Run:
+    """What both kinds of training are asked.
 
     Args:
         preset: what is trained.
@@ -51,7 +52,7 @@ class Train:
     preset: Suppress[str]
     config: TrainConfig
     unet: UNetConfig
-    out: Path
+    out: Path | None
     every: int
     data: Path | None = None
     tokens: int = TOKENS
@@ -61,7 +62,18 @@ class Train:
 
 
 @dataclass(frozen=True)
-class TrainFolder(Train):
+class Train(Run):
+    """Train a network into a folder.
+
+    If the folder holds a checkpoint, the run goes on from there, bit for bit; so the same command again is what to do
+    after a kill. Ctrl-C writes a checkpoint first. Several devices: accelerate launch -m ddpm_lite train ...
+    """
+
+    out: Path
+
+
+@dataclass(frozen=True)
+class TrainFolder(Run):
     """Train a network on a folder of your own pictures.
 
     If they lie in two folders or more inside it, the names of these are the labels, and `sample ... --label NAME` asks
@@ -119,7 +131,7 @@ class Sample:
     out: Path = Path("grid.png")
     label: tuple[str, ...] = ()
     count: int = 8
-    sampler: Literal[*STEPS] = "ddpm"
+    sampler: Sampler = "ddpm"
     steps: int = 50
     scale: float = 0.0
     seed: tuple[int, ...] = (0,)
@@ -165,7 +177,7 @@ class Evaluate:
 
     model: Model
     count: int = 1000
-    sampler: Literal[*STEPS] | None = None
+    sampler: Sampler | None = None
     steps: int = 50
     eta: float = 0.0
     scale: float = 0.0
@@ -203,6 +215,9 @@ class Verify:
     folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
 
 
+Asked: TypeAlias = Train | TrainFolder | Sample | Evaluate | ExportPage | Doctor | Verify
+
+
 def program() -> str:
     """The command line as it was called, for help and for advice that can be pasted back."""
     return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
@@ -220,11 +235,13 @@ def commands() -> object:
     about = "Your own pictures; `train FOLDER` is short for `train folder FOLDER`."
     trains += (Annotated[TrainFolder, subcommand("folder", description=about)],)
     others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
-    train = Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")]  # noqa: UP007
-    return Union[train, *(Annotated[one, subcommand(name)] for name, one in others.items())]
+    return Union[
+        Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")],  # noqa: UP007
+        *(Annotated[one, subcommand(name)] for name, one in others.items()),
+    ]
 
 
-def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | ExportPage | Doctor | Verify":
+def parsed(argv: list[str], about: str = "") -> Asked:
     """What the words ask for.
 
     Args:
@@ -239,7 +256,8 @@ def parsed(argv: list[str], about: str = "") -> "Train | Sample | Evaluate | Exp
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(commands(), args=argv, prog=program(), description=about)
+            asked = cast("type[Asked]", commands())  # a union that is computed
+            return tyro.cli(asked, args=argv, prog=program(), description=about)
     except SystemExit as end:
         if not end.code:  # --help
             raise
@@ -267,7 +285,7 @@ def _in_one_line(box: str) -> str:
         wrong = re.sub(theirs, plain, wrong)
     for part in advice:
         if part.startswith("Perhaps you meant"):
-            wrong += f"; perhaps you meant {re.search(r'--[a-z][a-z.-]*', part)[0]}"
+            wrong += "".join(f"; perhaps you meant {flag}" for flag in re.findall(r"--[a-z][a-z.-]*", part)[:1])
         elif part.startswith("Available subcommands"):
             wrong += f"; there are: {part.partition(': ')[2]}"
     return f"{wrong}; --help tells more"

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.files.records import name_processor
-from ddpm_lite.files.weights import find_network
+from ddpm_lite.files.weights import find_network, unet_of
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -74,18 +75,18 @@ def report(
         ValueError: a model of other images, another count, or a scale for a model that knows no labels.
     """
     start, cpu, network = time.perf_counter(), time.process_time(), find_network(model)
-    labelled = isinstance(network, ConditionalUNet)
-    config = (network.unet if labelled else network).config
+    encoder = network.encoder if isinstance(network, ConditionalUNet) else None
+    config = unet_of(network).config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     name = data_set(*shape[:2])
-    if scale and not labelled:
+    if scale and encoder is None:
         fail(ValueError, "--scale", "0, as this model knows no labels", f"{scale:g}")
     net, ((held_out, truth), (training, known)) = load_features(name), real_images(name, folder)
     if not 4 <= count <= len(training):
         fail(ValueError, "--count", f"4..{len(training)}, as there are training images", f"{count}")
-    labels = torch.arange(count) % network.encoder.labels if labelled else None
+    labels = torch.arange(count) % encoder.labels if encoder is not None else None
     weights = hashed(model)
-    chosen = guided(model, scale, model.none) if scale else model
+    chosen = guided(model, scale, encoder.none) if scale and encoder is not None else model
     device, seen, rows = next(model.parameters()).device, features_of(net, held_out), []
     for seed in seeds:
         begun = time.perf_counter()
@@ -108,8 +109,8 @@ def report(
         "floors_spread": {name: spread for name, (_, spread) in known_worth.items()},
     }
     # Those of the processor are the same on a machine that is busy with other things.
-    seconds = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
-    return rounded(found | seconds)
+    times = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
+    return rounded(found | times)
 
 
 def drawn(
@@ -126,8 +127,8 @@ def drawn(
     groups, images = -(-shape[0] // AT_ONCE), []
     for group, some in enumerate(torch.arange(shape[0]).split(AT_ONCE)):
         context = None if labels is None else labels[some].to(device)
-        own = {"seed": seed * groups + group, "device": device, "context": context}
-        states = sample(model, schedule, (len(some), *shape[1:]), step=step, **own)
+        size, own = (len(some), *shape[1:]), seed * groups + group
+        states = sample(model, schedule, size, step=step, seed=own, device=device, context=context)
         _, x_0 = last(watched(states, schedule.T + 1))
         images.append(x_0.float().cpu().clamp(-1, 1))
     return torch.cat(images)
@@ -146,6 +147,10 @@ def hashed(model: torch.nn.Module) -> str:
     return hashlib.sha256(b"".join(value.float().cpu().numpy().tobytes() for _, value in state)).hexdigest()
 
 
+@overload
+def rounded(value: dict) -> dict: ...
+@overload
+def rounded(value: object) -> object: ...
 def rounded(value: object) -> object:
     """The same with five digits of each number."""
     if isinstance(value, dict):

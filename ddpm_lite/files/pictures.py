@@ -67,7 +67,7 @@ def images_from_folder(
     crop: bool = False,
     background: str | tuple[int, int, int] = "white",
     skip_broken: bool = False,
-    watch: Callable[[Iterable], Iterable] = iter,
+    watch: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> Path:
     """Make one array of a folder of pictures, one picture at a time, so it may be larger than the memory.
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import describe, fail, unwrap
-from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel, z_model
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
@@ -248,10 +248,13 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
 def build_network(metadata: dict[str, str], schedule: Schedule) -> UNet | ConditionalUNet | ZModel:
     """The model that `describe_network` describes."""
     config = json.loads(metadata["unet_config"])
-    model = UNet(UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}))
+    config |= {key: tuple(value) for key, value in config.items() if isinstance(value, list)}  # JSON has no tuples
+    unet = UNet(UNetConfig(**config))
+    model: UNet | ConditionalUNet = unet
     if "label_encoder" in metadata:
-        model = ConditionalUNet(model, LabelEncoder(**json.loads(metadata["label_encoder"])))
-    return z_model(model, schedule, json.loads(metadata.get("predicts", '"z"')))
+        model = ConditionalUNet(unet, LabelEncoder(**json.loads(metadata["label_encoder"])))
+    predicts = json.loads(metadata.get("predicts", '"z"'))
+    return model if predicts == "z" else ZModel(model, schedule, predicts)
 
 
 def fit_tensors(wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
