@@ -1,9 +1,11 @@
 """One-line errors: which argument, what was expected, what was got, what to do."""
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, overload
 
 import numpy as np
@@ -139,8 +141,15 @@ def to_context(context: object, device: torch.device | str) -> object:
     """A context on the device: a sequence or an array of labels becomes an int64 tensor, other things stay."""
     if isinstance(context, Tensor):
         return context.to(device)
-    labels = isinstance(context, list | tuple) or hasattr(context, "dtype")
+    labels = isinstance(context, Sequence) and not isinstance(context, str) or hasattr(context, "dtype")
     return to_whole_numbers("context", context, device) if labels else context
+
+
+def to_path(argument: str, value: object) -> Path:
+    """A path, of a string or of what says itself that it is one."""
+    if not isinstance(value, str | os.PathLike):
+        fail(TypeError, argument, "a path", describe(value))
+    return Path(value)
 
 
 def check_shape(shape: object) -> tuple[int, ...]:

@@ -214,9 +214,9 @@ def last(states: Iterable):
     Raises:
         ValueError: there is none.
     """
-    kept = deque(states, maxlen=1)
+    kept = deque(states if hasattr(states, "__iter__") else (), maxlen=1)
     if not kept:
-        fail(ValueError, "states", "one state or more", "none")
+        fail(ValueError, "states", "one state or more, as sample gives them", describe(states))
     return kept[0]
 
 

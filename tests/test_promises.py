@@ -7,6 +7,7 @@ silently wrong. The tests of the modules look at each closely; these look from o
 import copy
 import json
 import warnings
+from collections import deque
 from functools import partial
 from pathlib import Path
 
@@ -687,8 +688,23 @@ MISTAKEN = {
     "a name that does not ship": (lambda: ddpm_lite.load_pretrained("mnist"), "name"),
     "a path that is not there": (lambda: ddpm_lite.open_model("runs/none/x.safetensors"), "path"),
     "a checkpoint of torch.save": (lambda: weights.load("model.pt"), "path"),
+    "nothing to open": (lambda: ddpm_lite.open_model(None), "source"),
+    "a network to open": (lambda: ddpm_lite.open_model(small()), "source"),
+    "a number for a folder": (lambda: fit(small(), PAPER, DIGITS, FEW, 5), "folder"),
+    "a number for pictures": (lambda: ddpm_lite.images_from_folder(3, 8), "folder"),
+    "a dtype in words": (lambda: weights.save("a.safetensors", small(), PAPER, dtype="float16"), "dtype"),
+    "a folder that is not there": (lambda: weights.save("no/a.safetensors", small(), PAPER), "path"),
+    "the last of a number": (lambda: last(5), "states"),
     "every of none": (lambda: fit(small(), PAPER, DIGITS, FEW, "x", every=0), "every"),
 }
+
+
+@pytest.mark.parametrize(
+    "labels", [range(2), deque([0, 1]), (0, 1), np.arange(2)], ids=lambda labels: type(labels).__name__
+)
+def test_labels_to_draw_come_in_any_sequence(labels):
+    images = end_of(labelled(), shape=(2, 1, 8, 8), context=labels)
+    assert torch.equal(images, end_of(labelled(), shape=(2, 1, 8, 8), context=torch.tensor([0, 1])))
 
 
 def end_with(schedule):

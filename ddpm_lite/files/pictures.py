@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from ddpm_lite._check import check_whole, fail
+from ddpm_lite._check import check_whole, fail, to_path
 from ddpm_lite.files.weights import open_whole, write_whole
 
 if TYPE_CHECKING:
@@ -97,8 +97,12 @@ def images_from_folder(
     height, width = _size(size)
     if channels not in (1, 3):
         fail(ValueError, "channels", "1 or 3", f"{channels!r}")
-    colour, folder = read_colour("background", background), Path(os.path.abspath(folder))
-    file = folder.parent / _default_name(folder, height, width, channels, crop, colour) if file is None else Path(file)
+    colour, folder = read_colour("background", background), Path(os.path.abspath(to_path("folder", folder)))
+    file = (
+        folder.parent / _default_name(folder, height, width, channels, crop, colour)
+        if file is None
+        else to_path("file", file)
+    )
     if file.suffix != ".npy":
         fail(ValueError, "file", "a name that ends in .npy", f"{file.name!r}")
     if not file.parent.is_dir():

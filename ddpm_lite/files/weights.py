@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ddpm_lite._check import describe, fail, unwrap
+from ddpm_lite._check import describe, fail, to_path, unwrap
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
@@ -55,6 +55,10 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
     """
     model = unwrap(model)
     path, header = check_path(path), describe_network(model, schedule)
+    if dtype not in DTYPES:
+        fail(TypeError, "dtype", f"one of {', '.join(map(str, DTYPES))}", repr(dtype))
+    if not path.parent.is_dir():
+        fail(FileNotFoundError, "path", "a file in a folder that is there", f"{str(path)!r}", "make the folder")
     if not header:
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     tensors = {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
@@ -304,7 +308,7 @@ def shipped(name: str) -> Path:
 
 def check_path(path: str | Path) -> Path:
     """A name that ends in .safetensors, as other formats can run code."""
-    path = Path(path)
+    path = to_path("path", path)
     if path.suffix != ".safetensors":
         fail(ValueError, "path", "a name that ends in .safetensors", repr(path.name), "other formats can run code")
     return path

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import Whole, check_whole, fail, unwrap
+from ddpm_lite._check import Whole, check_whole, fail, to_path, unwrap
 from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
@@ -95,7 +95,7 @@ def fit(
     every, log = check_whole("every", every, 1), check_whole("log", log, 1)
     images = images if isinstance(images, TrainingImages) else TrainingImages(images)
     labels = None if labels is None else check_labels(labels, images.N, none, config.label_dropout)
-    folder, main, network = Path(folder), accelerator is None or accelerator.is_main_process, unwrap(model)
+    folder, main, network = to_path("folder", folder), accelerator is None or accelerator.is_main_process, unwrap(model)
     options = {"labels": labels, "none": none, "accelerator": accelerator, "weight": weight, "lr": lr}
     origin, start = find_start(start_from, folder) if start_from is not None else (None, {})
     with ExitStack() as stack:

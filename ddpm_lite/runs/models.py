@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from ddpm_lite._check import fail
+from ddpm_lite._check import fail, to_path
 from ddpm_lite.condition import ConditionalUNet, ZModel
 from ddpm_lite.files.diffusers import from_pretrained
 from ddpm_lite.files.weights import PRETRAINED, load, load_pretrained
@@ -29,7 +29,7 @@ def open_model(source: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Sch
         ValueError, FileNotFoundError: no such model, or not a whole one. ImportError: a hub id without
         huggingface_hub.
     """
-    name, path = str(source), Path(source)
+    name, path = str(source), to_path("source", source)
     if name in SHIPPED:
         return load_pretrained(name)
     if path.suffix == ".safetensors":
