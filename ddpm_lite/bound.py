@@ -69,7 +69,7 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
 
 
 def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "entries"]:
-    """min(snr, gamma) / snr: for the error of z, so that that of x_0 counts as much as snr, but at most gamma times.
+    """min(1, gamma / snr) for the error of z (eq-min-snr): that of x_0 has the weight snr, but at most gamma.
 
     Args:
         schedule: the forward process.

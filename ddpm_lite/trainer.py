@@ -257,7 +257,7 @@ def draw_times(schedule: Schedule, config: TrainConfig, step: int, device: torch
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """lr, times step / warmup while that is below 1, and with "cosine" times (1 + cos(pi (step - 1) / steps)) / 2.
+    """lr, times step / warmup while that is below 1, and with "cosine" times g_step (eq-cosine-decay).
 
     Source: Loshchilov and Hutter (2017), "SGDR", equation 5, with one period.
     """

@@ -1,14 +1,16 @@
 """Train small networks that differ in one thing, measure what they draw, and record it for the chapter on evaluation.
 
-    python studies/study_training.py [--keep FOLDER]     (about 25 minutes of one core)
+    python studies/study_training.py [--keep FOLDER]     (about 30 minutes of one core)
 
 Unlabelled digits, the U-Net and the recipe of the chapter on training, but 300 steps. Each row is trained with three
 seeds, and each network draws 500 digits in 100 steps of DDPM with beta_tilde. What is drawn stays in FOLDER, if there
-is one: a run whose digits are there already is not made again. Writes book/results/digits-training.json.
+is one: a run whose digits are there already is not made again. With --rows only these are made, and put to the others
+of the record. Writes book/results/digits-training.json.
 """
 
 import argparse
 import json
+import shlex
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +31,7 @@ from ddpm_lite import (
     cosine_schedule,
     linear_schedule,
     load_digits,
+    min_snr_weight,
     posterior,
     predict_z,
     q_sample,
@@ -38,7 +41,7 @@ from ddpm_lite import (
 )
 from ddpm_lite.evaluate import frechet_distance, load_features, measure
 from ddpm_lite.process import per_image
-from ddpm_lite.trainer import batch_indices, ema_decay, first_state, randomness_of, update_ema
+from ddpm_lite.trainer import batch_indices, ema_decay, first_state, learning_rate, randomness_of, update_ema
 
 RECORD = train_digits.RESULTS / "digits-training.json"
 SEEDS = (0, 1, 2)
@@ -55,6 +58,11 @@ def z_simple(schedule, x_0, x_t, t, z, answer):
 def z_bound(schedule, x_0, x_t, t, z, answer):
     """The answer is z, each t with its weight in the bound (eq-weighted-noise-loss)."""
     return (per_image(bound_weight(schedule)[t], z) * (z - answer).square()).mean()
+
+
+def z_min_snr(schedule, x_0, x_t, t, z, answer):
+    """The answer is z, each t with the weight of min-SNR, gamma = 5."""
+    return (per_image(min_snr_weight(schedule)[t], z) * (z - answer).square()).mean()
 
 
 def x_0_simple(schedule, x_0, x_t, t, z, answer):
@@ -88,6 +96,7 @@ class Row:
     tells: str = "z"
     loss: Callable = z_simple
     attention: tuple[int, ...] | str = "every"
+    lr_decay: str = "no"
 
     def network(self) -> UNet:
         """A new one."""
@@ -105,15 +114,23 @@ ROWS = {
     "mu, bound": Row(tells="mu", loss=mu_bound),
     "mu": Row(tells="mu", loss=mu_simple),
     "no attention": Row(attention=()),
+    "cosine decay": Row(lr_decay="cosine"),
+    "min-SNR": Row(loss=z_min_snr),
 }
-BOTH = ("base",)  # rows in which the last weights draw too, beside their average
+BOTH = ("base", "cosine decay")  # rows in which the last weights draw too, beside their average
+
+
+def recipe(row: Row, seed: int) -> TrainConfig:
+    """That of the chapter on training, but for what is particular here."""
+    config = train_digits.recipe("digits")["config"]
+    return replace(config, steps=STEPS, seed=seed, lr_decay=row.lr_decay)
 
 
 def trained(row: Row, images, config: TrainConfig):
     """The last state. This is `train` with another loss: the same draws, the same step, the same average."""
     state = first_state(row.network())
     for step in range(1, config.steps + 1):
-        state.optimizer.param_groups[0]["lr"] = config.lr * min(1.0, step / max(1, config.warmup))
+        state.optimizer.param_groups[0]["lr"] = learning_rate(config, step)
         x_0 = images[batch_indices(len(images), config, step)]
         with randomness_of(config.seed, step, 0, x_0.device):
             t = torch.randint(1, row.schedule.T + 1, (len(x_0),))
@@ -152,10 +169,11 @@ def made(name: str, seed: int, folder: Path) -> dict:
     """The digits of one run by the average of the weights, "ema", or by the "last" weights; losses; seconds."""
     path = folder / f"{name} {seed}.safetensors"
     if not path.exists():
-        names, row = train_digits.recipe("digits"), ROWS[name]
+        row, (images, _) = ROWS[name], load_digits("train")
+        config = recipe(row, seed)  # the chapter's cells set torch's seed, so ours comes after them
         torch.manual_seed(seed)
         start, found = time.process_time(), {}
-        state = trained(row, names["images"], replace(names["config"], steps=STEPS, seed=seed))
+        state = trained(row, images, config)
         for weights, network in {"ema": state.ema_model, "last": state.model}.items():
             found[f"{weights} loss"] = torch.tensor(held_out_loss(row, network))
             if weights == "ema" or name in BOTH:
@@ -177,12 +195,14 @@ def main():
     """Train and draw what is missing, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--keep", type=Path, help="a folder for what is drawn")
-    folder = parser.parse_args().keep or Path(tempfile.mkdtemp())
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="these alone, put to those of the record")
+    options = parser.parse_args()
+    folder = options.keep or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     net, start, rows, seconds = load_features("digits"), time.perf_counter(), [], 0.0
     (images, _), (reference, _) = load_digits("train"), load_digits("test")
     for seed in SEEDS:
-        for name in ROWS:
+        for name in options.rows or ROWS:
             digits = made(name, seed, folder)
             seconds += float(digits["seconds"])
             for weights in ("ema", "last") if name in BOTH else ("ema",):
@@ -195,7 +215,16 @@ def main():
                 }
                 rows.append(row | {key: round(value, 5) for key, value in found.items()})
                 print(rows[-1], flush=True)
-    record = train_digits.circumstances("study_training.py") | {
+    words = ["study_training.py", *(["--rows", *options.rows] if options.rows else [])]  # where FOLDER was is private
+    circumstances = train_digits.circumstances(shlex.join(words))
+    if options.rows:  # the new rows beside the old ones, and how they came about beside how those did
+        record = json.loads(RECORD.read_text(encoding="utf8"))
+        record["rows"] = [row for row in record["rows"] if row["row"] not in options.rows] + rows
+        record["added"] = circumstances | {"rows": options.rows, "cpu_seconds": round(seconds, 1)}
+        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+        print(f"wrote {RECORD.relative_to(train_digits.ROOT)}")
+        return
+    record = circumstances | {
         "images": COUNT,
         "reference": len(reference),
         "steps": STEPS,

@@ -4,8 +4,9 @@ from math import exp, lgamma, sqrt
 
 import torch
 
-from ddpm_lite import mean_from_noise, predict_x_0
+from ddpm_lite import TrainConfig, mean_from_noise, min_snr_weight, predict_x_0
 from ddpm_lite.evaluate import frechet_distance, kernel_distance, nearest, precision_recall
+from ddpm_lite.trainer import learning_rate
 from equations.checks import by_hand, identity, matches
 
 MU, SIGMA, NU, TAU, RHO = 0.3, 0.7, -0.2, 1.1, 0.4
@@ -187,6 +188,18 @@ PAIRING_SINGULAR = (
     r" S_{1 \varepsilon}^{1/2}\right)^{1/2}\right)"
 )
 
+IMAGES = {  # the image that follows from the noise, and the one that follows from its estimate
+    r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v(r"\hat{z}")),
+    "x_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z),
+}
+
+
+def rates(s, v):
+    """The learning rates of a run of T steps, as shares of the first."""
+    config = TrainConfig(steps=s.T, lr=1e-3, lr_decay="cosine")
+    return torch.tensor([learning_rate(config, int(k)) / config.lr for k in v.t], dtype=torch.float64)
+
+
 CHECKS = [
     by_hand("eq-pairing-singular", PAIRING_SINGULAR, check_pairing_singular, "inequalities between matrices"),
     # two crowds of numbers
@@ -261,18 +274,21 @@ CHECKS = [
         "a minimum over images is not parsed",
     ),
     # what the network should tell
-    identity(
-        "eq-loss-of-image",
-        where={
-            r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v(r"\hat{z}")),
-            "x_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z),
-        },
-    ),
+    identity("eq-loss-of-image", where=IMAGES),
     identity(
         "eq-loss-of-mean",
         where={
             r"\hat{\mu}_t": lambda s, v: mean_from_noise(s, v.x_t, v.t, v(r"\hat{z}")),
             r"\tilde{\mu}_t": lambda s, v: mean_from_noise(s, v.x_t, v.t, v.z),
         },
+    ),
+    # weights with a limit, and smaller steps
+    identity(
+        "eq-min-snr-image",
+        where={**IMAGES, "w_t": lambda s, v: min_snr_weight(s, 3.5)[v.t], r"\gamma": "3.5"},
+    ),
+    matches("eq-min-snr", "w_t", lambda s, v: min_snr_weight(s, 3.5)[v.t], where={r"\gamma": "3.5"}),
+    matches(
+        "eq-cosine-decay", "g_k", rates, where={"k": lambda s, v: v.t, "K": lambda s, v: torch.full((len(v.t),), s.T)}
     ),
 ]
