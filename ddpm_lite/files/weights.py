@@ -83,7 +83,8 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
             fail(ValueError, "schedule", f"that of the z_model, {model.schedule!r}", f"another, {schedule!r}")
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
-    unet, encoder = unet_of(network), network.encoder if isinstance(network, ConditionalUNet) else None
+    encoder = network.encoder if isinstance(network, ConditionalUNet) else None
+    unet = network.unet if isinstance(network, ConditionalUNet) else network  # of any kind, ours or not
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
