@@ -272,7 +272,7 @@ def test_labels_in_any_container_are_labels():
         (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z" or "v" or "x_0" or "score", got \'w\''),
         (lambda x: z_model(unlabelled(), SHORT, "v"), "schedule: expected the schedule that the network was trained w"),
         (lambda x: in_parts(unlabelled(), 0), "at_once: expected a whole number >= 1, got 0"),
-        (lambda x: last([]), "states: expected one state or more, got none"),
+        (lambda x: last([]), "states: expected one state or more, as sample gives them, got [] (list)"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_gets_one_line(call, line):
