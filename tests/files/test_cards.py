@@ -1,4 +1,4 @@
-"""Each model that comes with the package has a card, and its numbers are those of the records."""
+"""Each model that comes with the package has a model card, whose numbers come from the records."""
 
 import cards
 import pytest
@@ -15,7 +15,9 @@ def test_every_model_has_a_card():
 
 @pytest.mark.parametrize("name", cards.MODELS)
 def test_card_is_made_of_the_records(name):
-    assert (PRETRAINED / f"{name}.md").read_text(encoding="utf8") == cards.card(name), "run python studies/cards.py"
+    assert (PRETRAINED / f"{name}.md").read_text(encoding="utf8") == cards.write_card(name), (
+        "run python studies/cards.py"
+    )
 
 
 @pytest.mark.parametrize("name", cards.MODELS)
