@@ -1,6 +1,6 @@
 # make book    build the pages            make lab        open the chapters in JupyterLab
 # make test    everything CI runs         make notebooks  run and normalise every chapter
-# make quick   style and science, 90 s    make lint       style of Python and scripts
+# make quick   style and science, 90 s    make lint       style of Python, scripts, text
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
 # make bench   speed beside the peers     make gpu-check  the tests and the benchmark on a GPU
@@ -65,6 +65,7 @@ lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . \
 		|| { echo "make: ruff found something: \`ruff check --fix . && ruff format .\`" >&2; exit 1; }
 	@$(BIN)/python tools/bundle.py --check
+	@$(BIN)/python tools/prose.py
 	@$(BIN)/mypy
 
 unit: $(READY)
