@@ -1,32 +1,31 @@
 // Points of a mixture of round blobs: forward by the closed form, back by Algorithm 2 with the exact z.
 import * as kit from "./shared/kit.js";
-import { alphaBar, gaussians, mixture, schedule, stream, walk } from "./shared/science.js";
+import { closed, fresh, mixture, schedule, stream, walk } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = 2 * model.get("points"), K = model.get("K");
-  const beta = kit.numbers(model, "beta", Float32Array, T + 1);
-  const bar = alphaBar(beta);
+  const way = schedule(kit.numbers(model, "beta", Float32Array, T + 1)), bar = way.alphaBar;
   // of each blob: x, y, deviation, weight
   const blobs = kit.numbers(model, "blobs", Float32Array, 4 * K);
   const x0 = kit.numbers(model, "x_0", Float32Array, n);
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
 
-  // The noise of the way back: two numbers for each point and time.
   const uniform = stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9));
-  const fresh = (i, t) => gaussians(uniform, n * t + i - (i % 2))[i % 2];
-  const pull = mixture(bar, blobs);
+  const oracle = mixture(bar, blobs);
 
-  // eq-forward-closed
-  const jump = (t) => x0.map((value, i) => Math.sqrt(bar[t]) * value + Math.sqrt(1 - bar[t]) * z[i]);
+  const jump = (t) => {
+    const { noised } = closed(bar[t]);
+    return x0.map((value, i) => noised(value, z[i]));
+  };
   // All states of the way back (alg-sampling), made when they are first asked for.
   let made;
   const walked = () => {
     const states = new Float32Array(n * (T + 1)), z_hat = new Float64Array(n);
     const exact = (x, t) => {
-      for (let i = 0; i < n; i += 2) z_hat.set(pull(x[i], x[i + 1], t).slice(0, 2).map((v) => v * Math.sqrt(1 - bar[t])), i);
+      for (let i = 0; i < n; i += 2) z_hat.set(oracle.z(x[i], x[i + 1], t), i);
       return z_hat;
     };
-    for (const { t, x } of walk(exact, schedule(beta), jump(T), fresh, { sampler: "ddpm", clip: false })) states.set(x, n * t);
+    for (const { t, x } of walk(exact, way, jump(T), fresh(uniform, n), { sampler: "ddpm", clip: false })) states.set(x, n * t);
     return states;
   };
 
@@ -43,7 +42,7 @@ export default kit.widget(({ model, el: place }) => {
     const grid = [];
     for (let i = 0; i < 121; i++) {
       const x = 0.6 * (i % 11) - 3, y = 0.6 * Math.floor(i / 11) - 3;
-      grid.push([x, y, ...pull(x, y, t)]);
+      grid.push([x, y, ...oracle.pull(x, y, t)]);
     }
     const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b))), scale = -0.58 / longest;
     const needle = ([x, y, a, b]) => {
@@ -63,14 +62,14 @@ export default kit.widget(({ model, el: place }) => {
     for (let i = 0; i < n; i += 2) {
       const a = x[i], b = x[i + 1];
       text += `M${spot(a, b)}h0`;
-      counts[pull(a, b, t)[2]]++;
+      counts[oracle.pull(a, b, t)[2]]++;
       [a, b, a * a + b * b].forEach((value, j) => (sums[j] += (2 * value) / n));
     }
     dots.setAttribute("d", text);
     ring(x[0], x[1]);
-    const deviation = Math.sqrt((sums[2] - sums[0] ** 2 - sums[1] ** 2) / 2);
+    const { signal, spread } = closed(bar[t]), deviation = Math.sqrt((sums[2] - sums[0] ** 2 - sums[1] ** 2) / 2);
     const pairs = [
-      ["weights of x₀ and noise:", `${kit.number(Math.sqrt(bar[t]))}, ${kit.number(Math.sqrt(1 - bar[t]))}`],
+      ["weights of x₀ and noise:", `${kit.number(signal)}, ${kit.number(spread)}`],
       ["mean of the points:", `${kit.number(sums[0])}, ${kit.number(sums[1])}`],
       ["deviation:", kit.number(deviation, 5)],
       ["points by likeliest blob:", counts.join(", ")],

@@ -1,6 +1,6 @@
 // An image on its way to noise (eq-forward-closed): x_t, the histogram of its values, and where its schedule stands.
 import * as kit from "./shared/kit.js";
-import { alphaBar } from "./shared/science.js";
+import { alphaBar, closed, density } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const [names, rules, T, shapes] = ["names", "schedules", "T", "shapes"].map((name) => model.get(name));
@@ -20,7 +20,7 @@ export default kit.widget(({ model, el: place }) => {
   const edges = Array.from({ length: 42 }, (_, i) => i / 5 - 4.1);
   const near = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "value", ylabel: "density (cut at 1)", label: "" });
   const heights = near.bars("dw-1");
-  near.line("dw-exact")(edges, edges.map((v) => Math.exp((-v * v) / 2) / Math.sqrt(2 * Math.PI)));
+  near.line("dw-exact")(edges, edges.map((v) => density(v)));
 
   const decade = (v) => Math.floor(Math.log10(Math.min(1e12, Math.max(1e-12, v))));
   const low = decade(Math.min(...snrs.map((snr) => snr.at(-1)))), high = decade(Math.max(...snrs.map((snr) => snr[1]))) + 1;
@@ -56,11 +56,11 @@ export default kit.widget(({ model, el: place }) => {
     if (image !== i) shown.replaceChildren(picture.canvas);
     image = i;
 
-    const n = sizes[i], offset = start(sizes, i), kept = Math.sqrt(share), added = Math.sqrt(1 - share);
+    const n = sizes[i], offset = start(sizes, i), { signal, spread, noised } = closed(share);
     let sum = 0, squares = 0;
     counts.fill(0);
     for (let k = 0; k < n; k++) {
-      const v = (x[k] = kept * clean[offset + k] + added * z[offset + k]);
+      const v = (x[k] = noised(clean[offset + k], z[offset + k]));
       sum += v;
       squares += v * v;
       // An index outside the array is nobody's.
@@ -70,7 +70,7 @@ export default kit.widget(({ model, el: place }) => {
     heights(edges, counts.map((count) => (count * 5) / n));
     const px = fall.px(t), py = Math.max(-99, fall.py(snrs[s][t]));
     point.setAttribute("points", [px - 6, py, px, py - 6, px + 6, py, px, py + 6].map((v) => v.toFixed(1)).join(" "));
-    const [a, b, mean, deviation] = [kept, added, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
+    const [a, b, mean, deviation] = [signal, spread, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
     const ratio = t ? kit.number(snrs[s][t]) : "infinite";
     facts.write([["Weights √ᾱ, √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
     picture.say(`${names[i]} at t = ${t}: ${a} of the picture, ${b} of the noise.`);

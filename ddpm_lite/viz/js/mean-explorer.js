@@ -1,16 +1,17 @@
 // The mean of a step back, once from z and once by way of x_0-hat; x_t stays where it is.
 import * as kit from "./shared/kit.js";
-import { alphaBar } from "./shared/science.js";
+import { clipped, closed, samplers, schedule } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), xt = kit.within(model, "x_t", -3, 3, false);
-  const beta = kit.numbers(model, "beta", Float32Array, T + 1);
-  const bar = alphaBar(beta);
-  const alpha = (t) => 1 - beta[t];
-  const image = (t, z) => (xt - Math.sqrt(1 - bar[t]) * z) / Math.sqrt(bar[t]); // eq-x0-hat
-  const direct = (t, z) => (xt - (beta[t] / Math.sqrt(1 - bar[t])) * z) / Math.sqrt(alpha(t)); // eq-mean-from-noise
-  const through = (t, x0) => // eq-posterior-mean
-    (Math.sqrt(alpha(t)) * (1 - bar[t - 1]) * xt + Math.sqrt(bar[t - 1]) * beta[t] * x0) / (1 - bar[t]);
+  const way = schedule(kit.numbers(model, "beta", Float32Array, T + 1)), { beta, alphaBar: bar, rest } = way;
+  const image = (t, z) => closed(bar[t], rest[t]).image(xt, z);
+  const noise = (t, x0) => (xt - Math.sqrt(bar[t]) * x0) / Math.sqrt(rest[t]); // eq-z-from-x0
+  const direct = (t, z) => (xt - (beta[t] / Math.sqrt(rest[t])) * z) / Math.sqrt(1 - beta[t]); // eq-mean-from-noise
+  const through = (t, x0) => {
+    const [weightX, weightImage] = samplers.ddpm(way, t, {});
+    return weightX * xt + weightImage * x0;
+  };
 
   // One axis for all t, so that the slope can be seen to change.
   let reach = 0;
@@ -25,11 +26,11 @@ export default kit.widget(({ model, el: place }) => {
 
   const draw = () => {
     const t = model.get("t"), z = model.get("z_hat"), clip = model.get("clip");
-    const kept = (v) => (clip ? Math.min(1, Math.max(-1, v)) : v);
+    const kept = (v) => (clip ? clipped(v) : v);
     const functions = [(v) => kept(image(t, v)), (v) => direct(t, v), (v) => through(t, kept(image(t, v)))];
     const values = functions.map((f) => f(z));
     // Where the line of the images leaves the picture, at 3 and at -3.
-    const ends = [3, -3].map((v) => Math.min(3, Math.max(-3, (xt - Math.sqrt(bar[t]) * v) / Math.sqrt(1 - bar[t]))));
+    const ends = [3, -3].map((v) => Math.min(3, Math.max(-3, noise(t, v))));
     functions.forEach((f, i) => {
       const [low, high] = i || clip ? [-3, 3] : ends;
       const zs = grid.map((g) => low + g * (high - low));

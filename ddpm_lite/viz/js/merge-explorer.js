@@ -1,6 +1,6 @@
 // Two noise steps, 0 to s and s to t, against one jump from 0 to t: histograms of the same number of points.
 import * as kit from "./shared/kit.js";
-import { alphaBar } from "./shared/science.js";
+import { alphaBar, closed, density } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = model.get("points");
@@ -22,10 +22,10 @@ export default kit.widget(({ model, el: place }) => {
     for (const v of x) if (v >= -4 && v < 4) counts[Math.floor((v + 4) * 5)]++;
     return counts.map((count) => (count * 5) / n);
   };
-  // eq-forward-closed, from any earlier time to a later one
+  // From any earlier time to a later one
   const jump = (x, from, to, draw) => {
-    const kept = bar[to] / bar[from];
-    return x.map((v, i) => Math.sqrt(kept) * v + Math.sqrt(1 - kept) * z[draw * n + i]);
+    const { noised } = closed(bar[to] / bar[from]);
+    return x.map((v, i) => noised(v, z[draw * n + i]));
   };
   const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 5)}, deviation ${kit.number(deviation, 5)}`;
 
@@ -39,11 +39,10 @@ export default kit.widget(({ model, el: place }) => {
     const start = new Float64Array(n).fill(model.get("x_0"));
     const two = jump(jump(start, 0, s, 0), s, t, 1), one = jump(start, 0, t, 2);
     [two, one].forEach((x, i) => kinds[i](edges, heights(x)));
-    const mean = Math.sqrt(bar[t]) * model.get("x_0"), deviation = Math.sqrt(1 - bar[t]);
+    const { signal, spread } = closed(bar[t]), mean = signal * model.get("x_0");
     const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
-    const density = (v) => Math.exp(-(((v - mean) / deviation) ** 2) / 2) / (deviation * Math.sqrt(2 * Math.PI));
-    curve(xs, xs.map(density));
-    facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, deviation])]]);
+    curve(xs, xs.map((v) => density(v, mean, spread ** 2)));
+    facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);
     plot.say(`Histograms of ${n} points at time ${t}: two steps by way of ${s}, and one jump, around ${kit.number(mean, 3)}.`);
   };
 

@@ -1,6 +1,6 @@
 // Bayes' rule for one pixel: what x_0 says about x_{t-1} (prior), what x_t says (likelihood), and both (posterior).
 import * as kit from "./shared/kit.js";
-import { alphaBar } from "./shared/science.js";
+import { alphaBar, closed, density } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T");
@@ -27,13 +27,12 @@ export default kit.widget(({ model, el: place }) => {
   const draw = () => {
     const t = model.get("t"), x0 = model.get("x_0");
     /** @type {(s: number) => Bell} */
-    const closed = (s) => [Math.sqrt(bar[s]) * x0, 1 - bar[s]];
-    const [mean, variance] = closed(t), alpha = 1 - beta[t];
-    const xt = mean + Math.sqrt(variance) * model.get("z");
-    const prior = closed(t - 1);
+    const given = (s) => [closed(bar[s]).signal * x0, 1 - bar[s]]; // q(x_s | x_0)
+    const alpha = 1 - beta[t], xt = closed(bar[t]).noised(x0, model.get("z"));
+    const prior = given(t - 1);
     /** @type {Bell} */
     const likelihood = [xt / Math.sqrt(alpha), beta[t] / alpha];
-    const posterior = both(likelihood, prior), wrong = both(likelihood, closed(t));
+    const posterior = both(likelihood, prior), wrong = both(likelihood, given(t));
     const shown = [prior, likelihood, posterior];
     if (model.get("wrong_index")) shown.push(wrong);
 
@@ -46,8 +45,7 @@ export default kit.widget(({ model, el: place }) => {
     });
     lines.forEach((line, i) => {
       const [m, v] = shown[i] ?? [0, 0];
-      const peak = Math.sqrt(posterior[1] / v);
-      line(shown[i] ? window : [], window.map((u) => peak * Math.exp((-((centre + u * half - m) ** 2)) / (2 * v))));
+      line(shown[i] ? window : [], window.map((u) => density(centre + u * half, m, v) / density(0, 0, posterior[1])));
     });
     const pairs = [
       ["xₜ:", kit.number(xt, 5)],

@@ -1,7 +1,7 @@
 // A small network learns points in the plane: its loss, its arrows beside the exact ones, what is drawn from it.
 import * as kit from "../shared/kit.js";
 import { apart, blobs, energy, keyed, learner } from "../shared/mlp.js";
-import { gaussians, respace, schedule, walk } from "../shared/science.js";
+import { closed, fresh as noises, gaussians, respace, schedule, walk } from "../shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const STEPS = kit.within(model, "steps", 1, 20000), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
@@ -45,15 +45,15 @@ export default kit.widget(({ model, el: place }) => {
     let sum = 0;
     for (let i = 0; i < n; i++) {
       const t = 1 + Math.floor((T * (i + uniform(6 * i))) / n), [a, b] = data.draw(uniform, 6 * i + 1);
-      const [z, w] = gaussians(uniform, 6 * i + 4), root = Math.sqrt(bar[t]), rest = Math.sqrt(1 - bar[t]);
-      const [u, v] = data.exact(root * a + rest * z, root * b + rest * w, t);
+      const [z, w] = gaussians(uniform, 6 * i + 4), { noised } = closed(bar[t]);
+      const [u, v] = data.exact(noised(a, z), noised(b, w), t);
       sum += ((u - z) ** 2 + (v - w) ** 2) / (2 * n);
       if (i % 64 === 0) yield;
     }
     least = sum;
   }
   function* look(way) {
-    const uniform = keyed(model.get("seed"), 2), noise = (i, t) => gaussians(uniform, 2 * POINTS * t + i - (i % 2))[i % 2];
+    const noise = noises(keyed(model.get("seed"), 2), 2 * POINTS);
     const start = Float64Array.from({ length: 2 * POINTS }, (_, i) => noise(i, 0)), steps = way ? full : respace(full, QUICK);
     /** @type {Float64Array} */
     let points = start;
@@ -156,8 +156,7 @@ export default kit.widget(({ model, el: place }) => {
     needles.setAttribute("d", needle);
     lines.setAttribute("d", line);
     // How far they are apart where the points are at this time.
-    const uniform = keyed(0, 5), x = real.map((value) => Math.sqrt(bar[t]) * value);
-    for (let i = 0; i < x.length; i += 2) gaussians(uniform, i).forEach((z, axis) => (x[i + axis] += Math.sqrt(1 - bar[t]) * z));
+    const noise = noises(keyed(0, 5), 2 * POINTS), { noised } = closed(bar[t]), x = real.map((value, i) => noised(value, noise(i, 0)));
     const answer = student.ask(x, t);
     for (let i = 0; i < x.length; i += 2) {
       const [u, v] = data.exact(x[i], x[i + 1], t);

@@ -1,5 +1,5 @@
 // A small network z_theta(x_t, t) for points in the plane, and Algorithm 1 with backpropagation and Adam by hand.
-import { gaussians, mix, mixture, multiply, pack, stream } from "./science.js";
+import { closed, gaussians, mix, mixture, multiply, pack, stream } from "./science.js";
 
 const BATCH = 128;
 const HIDDEN = [64, 64];
@@ -75,12 +75,7 @@ const mlp = (sizes, seed) => {
 // The data are equally likely round blobs: `centres` (x, y, x, y, ...) and the deviation of each of their coordinates.
 export const blobs = (centres, deviation, bar) => {
   const K = centres.length / 2;
-  const pull = mixture(bar, Array.from({ length: K }, (_, k) => [centres[2 * k], centres[2 * k + 1], deviation, 1 / K]).flat());
-  // E[z | x_t] (eq-oracle-mixture)
-  const exact = (x, y, t) => {
-    const [u, v] = pull(x, y, t), spread = Math.sqrt(1 - bar[t]);
-    return [spread * u, spread * v];
-  };
+  const { z: exact } = mixture(bar, Array.from({ length: K }, (_, k) => [centres[2 * k], centres[2 * k + 1], deviation, 1 / K]).flat());
   // A data point, from uniform numbers i, i + 1 and i + 2.
   const draw = (uniform, i) => {
     const k = 2 * Math.floor(K * uniform(i)), [u, v] = gaussians(uniform, i + 1);
@@ -131,11 +126,9 @@ export const learner = ({ bar, data, seed, steps }) => {
   const learn = () => {
     for (let row = 0, i = 6 * BATCH * step; row < BATCH; row++, i += 6) {
       const t = (times[row] = 1 + Math.floor(T * uniform(i)));
-      const x_0 = data.draw(uniform, i + 1), noise = gaussians(uniform, i + 4);
-      for (const axis of [0, 1]) {
-        z[2 * row + axis] = noise[axis];
-        x[2 * row + axis] = Math.sqrt(bar[t]) * x_0[axis] + Math.sqrt(1 - bar[t]) * noise[axis];
-      }
+      const x_0 = data.draw(uniform, i + 1), noise = gaussians(uniform, i + 4), { noised } = closed(bar[t]);
+      z.set(noise, 2 * row);
+      x.set(x_0.map((v, axis) => noised(v, noise[axis])), 2 * row);
     }
     const loss = grade();
     step++;

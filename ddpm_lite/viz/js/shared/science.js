@@ -1,5 +1,5 @@
-// What the widgets compute, each thing once: random numbers, schedules, the exact z of a mixture, the walk from noise to
-// data, and the product of matrices. Names and equations are those of the Python package.
+// What the widgets compute, each thing once: random numbers, schedules, the closed form, the exact z of a mixture, the
+// walk from noise to data, and the product of matrices. Names and equations are those of the Python package.
 
 /**
  * @typedef {object} Schedule Tables with an entry for each time 0..T, as in ddpm_lite.schedule.
@@ -31,6 +31,11 @@ export const gaussians = (uniform, i) => {
   const radius = Math.sqrt(-2 * Math.log(uniform(i))), angle = 2 * Math.PI * uniform(i + 1);
   return [radius * Math.cos(angle), radius * Math.sin(angle)];
 };
+
+// The noise of a walk of n numbers: `fresh(i, t)` is what is added to number i on leaving time t.
+/** @param {(i: number) => number} uniform @param {number} n even */
+export const fresh = (uniform, n) => (/** @type {number} */ i, /** @type {number} */ t) =>
+  gaussians(uniform, n * t + i - (i % 2))[i % 2];
 
 // log x for x in (0, 1), from operations that every language rounds alike
 /** @param {number} x */
@@ -101,17 +106,40 @@ export const respace = (full, steps, spacing = "trailing") => {
   return schedule(beta, chosen.map((t) => full.times[t]));
 };
 
+// ---- The closed form, as in ddpm_lite.process
+
+// x_t from image and noise (eq-forward-closed), number by number, and the image back from x_t and noise (eq-x0-from-z).
+/** @param {number} share alpha-bar_t @param {number} [rest] 1 - alpha-bar_t */
+export const closed = (share, rest = 1 - share) => {
+  const signal = Math.sqrt(share), spread = Math.sqrt(rest);
+  return {
+    signal,
+    spread,
+    noised: (/** @type {number} */ image, /** @type {number} */ z) => signal * image + spread * z,
+    image: (/** @type {number} */ x, /** @type {number} */ z) => (x - spread * z) / signal,
+  };
+};
+
+/** @param {number} value into [-1, 1] */
+export const clipped = (value) => Math.min(1, Math.max(-1, value));
+
+// The density of N(mean, variance) at a value
+/** @param {number} value */
+export const density = (value, mean = 0, variance = 1) =>
+  Math.exp(-((value - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
+
 // ---- The exact z of a mixture of round blobs in the plane, as in ddpm_lite.oracle
 
-// A function that gives [u, v, k] for a point at time t: minus the score of q(x_t) there, which is E[z | x_t] over
-// sqrt(1 - alpha-bar_t) (eq-oracle-mixture, eq-score-from-z), and the number of the blob that it most likely comes from.
+// Two functions of a point and its time t. `pull` gives [u, v, k]: minus the score of q(x_t) there, which is E[z | x_t]
+// over sqrt(1 - alpha-bar_t) (eq-score-from-z), and the number of the blob that it most likely comes from. `z` gives
+// E[z | x_t], the z_hat that no network can beat (eq-oracle-mixture).
 /**
  * @param {ArrayLike<number>} bar
  * @param {ArrayLike<number>} blobs of each blob x, y, deviation, weight
  */
 export const mixture = (bar, blobs) => {
   const K = blobs.length / 4, [logs, dx, dy] = [0, 1, 2].map(() => new Float64Array(K));
-  return (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
+  const pull = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
     const root = Math.sqrt(bar[t]);
     let best = 0, sum = 0, u = 0, v = 0;
     for (let k = 0, at = 0; k < K; k++, at += 4) {
@@ -129,6 +157,11 @@ export const mixture = (bar, blobs) => {
     }
     return [u / sum, v / sum, best];
   };
+  const z = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
+    const [u, v] = pull(x, y, t), { spread } = closed(bar[t]);
+    return [spread * u, spread * v];
+  };
+  return { pull, z };
 };
 
 // ---- The walk from noise to data, as in ddpm_lite.sampler
@@ -168,13 +201,11 @@ export const samplers = {
 export function* walk(ask, way, x, noise, { sampler = "ddim", clip = true, ...options }) {
   for (let t = way.T; t > 0; t--) {
     const z = Float64Array.from(ask(x, way.times[t])), from = x;
-    const signal = Math.sqrt(way.alphaBar[t]), spread = Math.sqrt(way.rest[t]);
-    const image = z.map((v, i) => (from[i] - spread * v) / signal); // eq-x0-from-z
+    const { image: implied } = closed(way.alphaBar[t], way.rest[t]), image = z.map((v, i) => implied(from[i], v));
     yield { t: way.times[t], x, z, image };
     const [weightX, weightImage, sigma] = samplers[sampler](way, t, options);
     x = x.map((v, i) => {
-      const kept = clip ? Math.min(1, Math.max(-1, image[i])) : image[i];
-      return weightX * v + weightImage * kept + (sigma && sigma * noise(i, t));
+      return weightX * v + weightImage * (clip ? clipped(image[i]) : image[i]) + (sigma && sigma * noise(i, t));
     });
   }
   yield { t: 0, x, z: null, image: x.slice() };
