@@ -27,6 +27,8 @@ DISPLAY = re.compile(r"\$\$(?P<tex>.+?)\$\$[ \t]*(?:\((?P<label>[^)\s]+)\))?", r
 EXERCISE = re.compile(r"^[`:]{3,}\{exercise(?:-start)?\}.*\n(?:\s*:.*\n)*?\s*:label:\s*(\S+)", re.MULTILINE)
 BARE_EXERCISE = re.compile(r"^[`:]{3,}\{exercise(?:-start)?\}", re.MULTILINE)
 SOLUTION = re.compile(r"^[`:]{3,}\{solution(?:-start)?\}\s*(\S+)", re.MULTILINE)
+CHAPTER_LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<number>\d\d)_\w+\.ipynb[^)]*\)")
+CHAPTER_NUMBER = re.compile(r"(?:[Cc]hapters? |^)(\d+)\b")
 TARGET = re.compile(r"^\(([\w-]+)\)=\s*$", re.MULTILINE)
 
 every_chapter = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -155,6 +157,19 @@ def test_title_opens_the_chapter(path):
     assert len(titles) == 1
     # The sidebar shows a title as plain text.
     assert "$" not in titles[0]
+
+
+@pytest.mark.form
+@every_chapter
+def test_chapters_are_called_by_their_numbers(path):
+    links = [
+        (match[0], CHAPTER_NUMBER.findall(match["text"]), match["number"])
+        for match in CHAPTER_LINK.finditer(prose(path))
+    ]
+    wrong = [link for link, said, meant in links if any(int(number) != int(meant) for number in said)]
+    assert wrong == []
+    # The build numbers figures and exercises: {numref}`fig-name`, {ref}`ex-name`.
+    assert re.findall(r"\b(?:Figure|Exercise|Solution) \d[\d.]*", prose(path)) == []
 
 
 @pytest.mark.form

@@ -1,6 +1,7 @@
 """The built pages in a real browser with the network cut: `make book`, then `pytest -m html`."""
 
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -44,6 +45,7 @@ LABEL = re.compile(r"\$\$[ \t]*\((eq-[^)\s]+)\)")
 pytestmark = pytest.mark.html
 
 
+@cache
 def read_page(path):
     """A built page, without running it."""
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
@@ -251,6 +253,21 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_t
             mark = place.select_one("a.eq-check")
             assert mark is not None, f"{label} has no mark that leads to its check"
             assert mark["href"] == f"checks.html#check-{label}"
+
+
+def test_chapters_figures_and_exercises_are_numbered_by_chapter():
+    chapters = [path for path in notebooks.chapters(ROOT) if path.stem[:2].isdigit()]
+    for number, path in enumerate(chapters, 1):
+        page = read_page(SITE / "book" / f"{path.stem}.html")
+        assert page.select_one("article .section-number").get_text() == f"{number}. "
+        sidebar = [link.get_text(" ", strip=True) for link in page.select("nav.bd-links a")]
+        assert sum(bool(re.match(rf"{number}\. ", entry)) for entry in sidebar) == 1
+        for kind in ("Figure", "Exercise"):
+            places = page.select(".caption-number")
+            found = [place.get_text().split()[1] for place in places if place.get_text().startswith(kind)]
+            assert found == [f"{number}.{count}" for count in range(1, len(found) + 1)]
+    for name in DOCUMENTS[:1] + DOCUMENTS[1 + len(chapters) :]:
+        assert read_page(SITE / f"{name}.html").select_one("article .section-number") is None
 
 
 def test_index_opens_the_book(browser, server):
