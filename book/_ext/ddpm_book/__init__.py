@@ -4,6 +4,7 @@ mathjax.py    carries MathJax into the book
 hygiene.py    takes out of a page what it does not need, and mends what the theme leaves inaccessible
 checks.py     links each equation to the code that checks it
 numbers.py    numbers equations by chapter
+quoted.py     lists the numbers of the prose that no cell computes
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
@@ -11,7 +12,7 @@ addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, checks, hygiene, mathjax, numbers, records, widgets
+from . import addresses, api, checks, hygiene, mathjax, numbers, quoted, records, widgets
 
 
 def setup(app):
@@ -20,6 +21,7 @@ def setup(app):
     checks.setup(app)
     mathjax.setup(app)
     numbers.setup(app)
+    quoted.setup(app)
     hygiene.setup(app)
     widgets.setup(app)
     records.setup(app)
