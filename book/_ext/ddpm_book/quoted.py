@@ -1,7 +1,7 @@
 """The directive `quoted-numbers`: the numbers of the chapters' sentences that no cell of their chapter computes.
 
-The list is tests/quoted/by_hand.json (config value ddpm_quoted), {chapter: [{number, kind, why}]}; a test holds it to be
-complete and without a surplus entry.
+The list is tests/quoted/by_hand.json (config value ddpm_quoted), {chapter: [{number, kind, why}]}. A test holds that it
+is complete and has no surplus entry.
 """
 
 import json
