@@ -5,7 +5,8 @@
     python benchmarks/bench.py --network cifar10 --batch 128      the paper's network, for a GPU
 
 A time alone says little, as the machine is never the same; what counts is the ratio of medians, and both runs of a
-ratio are from the same minute. Prints a table and writes book/results/bench-DEVICE.json.
+ratio are from the same minute. Prints a table, writes book/results/bench-DEVICE.json, and with it the tables of
+benchmarks/README.md.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import peers
+import report
 import torch
 from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
@@ -365,7 +367,8 @@ def main():
     if options.part and path.exists():  # the rest of an earlier record stays
         record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    print(f"\nwrote {path.relative_to(ROOT)}")
+    report.main()
+    print(f"\nwrote {path.relative_to(ROOT)} and the tables of benchmarks/README.md")
 
 
 if __name__ == "__main__":

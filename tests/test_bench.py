@@ -1,11 +1,13 @@
 """The benchmark measures what it says: turns, ratios, one kind of run after another, whole walks."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import bench
 import peers
 import pytest
+import report
 import torch
 
 from ddpm_lite import UNetConfig
@@ -73,6 +75,7 @@ def test_a_part_alone_is_put_into_the_record_that_is_there(tmp_path, monkeypatch
     monkeypatch.setattr(bench.sys, "argv", ["bench.py", "--part", "samplers", "--device", "cpu"])
     monkeypatch.setattr(peers, "versions", lambda: {"torch": "2"})
     monkeypatch.setattr(bench, "measure_samplers", lambda options, device: "new")
+    monkeypatch.setattr(report, "main", lambda: None)
     path = tmp_path / "bench-cpu.json"
     bench.main()
     assert json.loads(path.read_text())["samplers"] == "new"
@@ -100,3 +103,60 @@ def test_half_the_bits_are_measured_at_least_five_times(monkeypatch):
         options = SimpleNamespace(rounds=rounds)
         assert bench.measure_half(peers.Ours(SMALL), torch.randn(2, 1, 8, 8), options, CPU) == 2
     assert asked == [5, 5]
+
+
+def test_the_tables_are_those_of_the_records():
+    text = report.README.read_text(encoding="utf8")
+    assert text == report.rewrite(text), "run: python benchmarks/report.py"
+    named = {block["name"] for block in report.BLOCK.finditer(text)}
+    assert {path.name for path in report.RESULTS.glob("bench-*.json")} <= named
+
+
+def test_no_measured_number_is_typed_outside_of_the_tables():
+    by_hand = report.BLOCK.sub("", report.README.read_text(encoding="utf8"))
+    assert re.findall(r"\d[\d.,]*\s*(?:%|ms|MB|GFLOP|s\b|seconds|times)", by_hand) == []
+
+
+def test_each_number_of_a_record_reaches_its_table(tmp_path):
+    def rows(*ms):
+        return [{"name": n, "ms": m, "low": m - 1, "high": m + 1} for n, m in zip(names, ms, strict=True)]
+
+    names = (report.OURS, "diffusers")
+    record = {
+        "command": "python bench.py ",
+        "hardware": "a processor",
+        "gpu": "a card",
+        "versions": {"torch": "2.0"},
+        "rounds": 3,
+        "steps": {
+            "shape": [8, 1, 32, 32],
+            "parameters": dict.fromkeys(names, 1234),
+            "our step in bf16 over fp32": 0.5,
+            "train, fp32": rows(30.0, 40.0),
+        },
+        "samplers": {"(1, 1)": [{"name": "diffusers DDPM", "ms": 4.0, "low": 3.0, "high": 5.0}, *rows(1.0, 2.0)]},
+        "sampling": {"shape": [8, 1, 32, 32], "steps": 10, "kind": "fp32", "rows": rows(10.0, 8.0)},
+        "imports": {"imports": rows(100.0, 400.0)},
+        "memory": {"ddpm_lite": 71.2},
+        "peak": {"fp32": {"ours_gflops": 50.0, "peak_gflops": 200.0, "share": 0.25}},
+    }
+    path = tmp_path / "bench-cuda.json"
+    text = "before\n<!-- begin bench-cuda.json -->\nold\n<!-- end bench-cuda.json -->\nafter\n"
+    assert "there is no `book/results/bench-cuda.json`" in report.rewrite(text, tmp_path)
+    path.write_text(json.dumps(record))
+    found = report.rewrite(text, tmp_path)
+    assert found.startswith("before\n")
+    assert found.endswith("after\n")
+    assert "old" not in found
+    for line in (
+        "a card; a processor. torch 2.0. Medians of 3 rounds, by `python bench.py`.",
+        "| diffusers | 1,234 | 40.0 | 0.75 | 39.0 to 41.0 |",
+        "Our training step takes 0.50 times as long in bf16 as in fp32.",
+        "| diffusers | 8.0 | 1.25 | 7.0 to 9.0 |",
+        "| ddpm_lite | 1.000 | 0.25 | 0.000 to 2.000 |",
+        "| diffusers | 400.0 | 0.25 | 399.0 to 401.0 |",
+        "| ddpm_lite | 71 |",
+        "| fp32 | 50 | 200 | 25% |",
+    ):
+        assert line in found
+    assert report.rewrite(found, tmp_path) == found
