@@ -162,6 +162,12 @@ def gap_of_bfloat16(s, v):
     return above.double() - start.double()
 
 
+def share_of_noise(s, v):
+    """The noise level's share, if image and noise level together are 1."""
+    level = s.snr[v.t] ** -0.5
+    return level / (1 + level)
+
+
 CHECKS = [
     matches(
         "eq-conv-flops",
@@ -214,4 +220,6 @@ CHECKS = [
     identity("eq-batch-parts", kind="matches", **PARTS),
     identity("eq-batch-devices", kind="matches", **PARTS),
     matches("eq-bfloat-gap", "g", gap_of_bfloat16, where={"p": powers}),
+    matches("eq-straight-time", r"\tau_t", share_of_noise),
+    identity("eq-straight-path", given=["eq-forward-closed", "eq-straight-time"]),
 ]
