@@ -266,8 +266,11 @@ def measure_imports(options, device):
 
 
 def _environment():
+    """As a process that is begun by hand, with the peers at hand and with byte code, which pip makes of each library."""
     here = str(Path(__file__).resolve().parent)
-    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": path}
 
 
 def measure_memory(options, device):
