@@ -266,7 +266,7 @@ def measure_imports(options, device):
 
 
 def _environment():
-    """As a process that is begun by hand, with the peers at hand and with byte code, which pip makes of each library."""
+    """The peers can be imported, and byte code is used as in an installed library, which pip compiles."""
     here = str(Path(__file__).resolve().parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
