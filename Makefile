@@ -24,8 +24,8 @@ SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.rst boo
 # As many processes as the machine has cores, one thread each: two threads of one process wait for each other whenever
 # the machine does something else. What a file's tests share is made once, as one process runs a whole file.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile
-test unit chapters html fulldata quick notebooks: export OMP_NUM_THREADS := 1
-test unit chapters html fulldata quick notebooks: export OMP_WAIT_POLICY := PASSIVE
+test unit chapters html fulldata quick science notebooks: export OMP_NUM_THREADS := 1
+test unit chapters html fulldata quick science notebooks: export OMP_WAIT_POLICY := PASSIVE
 
 # What `make quick` runs: the science, the wing-less part of the package.
 SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.py oracle.py unet.py condition.py \
@@ -34,7 +34,7 @@ SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.p
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book test quick unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
+.PHONY: book test quick science unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -58,7 +58,11 @@ test: $(READY)
 	@$(MAKE) --no-print-directory --keep-going lint unit chapters html
 	@echo "make test: lint, unit tests, chapters and pages are all right"
 
-quick: lint
+# The checkers run beside the tests: one process of theirs, and as many as cores of the tests, fill a quiet machine better.
+quick: $(READY)
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint science
+
+science: $(READY)
 	@$(PYTEST) $(SCIENCE)
 
 lint: $(READY)

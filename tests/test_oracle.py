@@ -11,6 +11,7 @@ from ddpm_lite import (
     cosine_schedule,
     ddim_step,
     ddpm_step,
+    last,
     linear_schedule,
     q_sample,
     respace,
@@ -234,7 +235,7 @@ def test_samples_follow_the_chain(generator):
     """The whole loop, drawn: 20,000 numbers within five standard errors of the exact moments."""
     oracle = GaussianChain(COARSE, 0.3, 0.2)
     step = partial(ddpm_step, clip=False, variance="beta")
-    *_, (s, x_0) = sample(oracle, COARSE, (20_000, 1), step=step, dtype=torch.float64, seed=3)
+    s, x_0 = last(sample(oracle, COARSE, (20_000, 1), step=step, dtype=torch.float64, seed=3))
     means, variances = oracle.reverse_moments("beta")
     assert s == 0
     assert abs(x_0.mean() - means[0]) < 5 * (variances[0] / 20_000).sqrt()
@@ -275,9 +276,8 @@ def test_the_bars_for_a_mixture_lie_between_chance_and_a_wrong_shape(generator):
 @pytest.mark.parametrize(("step", "steps"), [(ddpm_step, 1000), (ddim_step, 250)], ids=["ddpm", "ddim"])
 @pytest.mark.usefixtures("plain")
 def test_a_mixture_comes_back(step, steps, generator):
-    n = 20_000
-    walk = sample(BLOBS, respace(PAPER, steps), (n, 2), step=partial(step, clip=False), seed=3)
-    *_, (_, x_0) = walk
+    n = 10_000  # by chance two draws of the data are about 0.04 apart
+    _, x_0 = last(sample(BLOBS, respace(PAPER, steps), (n, 2), step=partial(step, clip=False), seed=3))
     real = BLOBS.sample(n, generator)
     assert sliced_wasserstein(real, x_0) <= 0.06
     assert covariance_error(real, x_0) <= 0.04

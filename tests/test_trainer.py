@@ -46,6 +46,7 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+@pytest.mark.usefixtures("plain")
 def test_one_batch_is_learnt_by_heart():
     """8 images, always the same: the loss must fall far below that of saying nothing, which is 1."""
     config = TrainConfig(steps=150, batch_size=8, lr=6e-3, ema_decay=0.99)
