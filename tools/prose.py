@@ -291,7 +291,7 @@ def find_common(page):
         for result in file.lint(proselint()):
             start, end = result.check_result.span
             words = file.content[start:end].strip()
-            if not re.search(rf"\b{FORMULA}\b", words):
+            if words.isascii() and not re.search(rf"\b{FORMULA}\b", words):  # not what is quoted in Chinese
                 found.append((block.cell, words, result.check_result.message))
     return found
 
