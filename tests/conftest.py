@@ -55,6 +55,23 @@ def bare_machine(request, monkeypatch, tmp_path_factory):
         monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path_factory.getbasetemp() / "no data"))
 
 
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """`run("sample", ...)` in an empty folder: the exit code, and what was printed on both streams."""
+    from ddpm_lite.cli import commands
+
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        try:
+            code = commands.main([str(word) for word in words])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return command
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Chromium; only the tests marked html need it."""

@@ -554,21 +554,6 @@ def test_times_that_cannot_be_are_refused(t):
 # The command line
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """`run("sample", ...)` in an empty folder: the exit code, and what was printed on both streams."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return command
-
-
 def test_case_16_help_names_every_shipped_model(run):
     shipped = sorted(path.stem for path in weights.PRETRAINED.glob("*.safetensors"))
     _, out, _ = run("sample", "--help")

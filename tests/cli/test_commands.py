@@ -45,22 +45,6 @@ from ddpm_lite.runs.presets import PRESETS, network
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """`run("sample", ...)` in an empty folder: the exit code, and what was printed on both streams."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path / "nothing here"))
-
-    def command(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return command
-
-
 def pixels(path):
     return np.asarray(Image.open(path))
 

@@ -31,9 +31,8 @@ SMALL += ["--config.batch-size", 16, "--config.warmup", 10, "--config.lr", 5e-3,
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """`run("sample", ...)` beside a folder of pictures: the exit code, and what was printed on both streams."""
-    monkeypatch.chdir(tmp_path)
+def run(run, tmp_path):
+    """The command line beside a folder of pictures."""
     random = np.random.default_rng(0)
     for kind, top in (("Disc", True), ("cross", False)):  # bright above, or bright below
         (tmp_path / "shapes" / kind).mkdir(parents=True)
@@ -43,15 +42,7 @@ def run(capsys, monkeypatch, tmp_path):
             if not top:
                 square[8:] += np.uint8(200)
             Image.fromarray(square).save(tmp_path / "shapes" / kind / f"{number}.png")
-
-    def command(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return command
+    return run
 
 
 @pytest.mark.slow
