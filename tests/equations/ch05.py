@@ -254,7 +254,7 @@ CHECKS = [
     ),
     by_hand(
         "eq-tangent",
-        r"\log y \le y - 1",
+        r"\log u \le u - 1",
         tangent,
         "an inequality stays true when it is made weaker; that it is tight at 1 is not in the formula",
     ),
