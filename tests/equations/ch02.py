@@ -8,7 +8,7 @@ from equations.checks import equivalent, identity, matches
 ANY_X = {"x_{t-1}": (0.3, 0.7)}  # mean and standard deviation of a random x_{t-1}: no special values
 TWO_STEPS = {"a": r"\sqrt{\alpha_t (1 - \alpha_{t-1})}", "b": r"\sqrt{1 - \alpha_t}"}
 INDUCTION = TWO_STEPS | {"a": r"\sqrt{\alpha_t (1 - \bar{\alpha}_{t-1})}"}
-COSINE = {"s": "0.008"}
+COSINE = {r"\delta": "0.008"}
 
 
 def shape(s, v):
