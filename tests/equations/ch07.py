@@ -172,7 +172,7 @@ CHECKS = [
         "matrices",
     ),
     by_hand("eq-attention", "O = A V", output, "matrices"),
-    identity("eq-softmax-shift", scalar=["c", "s_j", "s_i"], where=KEYS),
+    identity("eq-softmax-shift", scalar=["u", "s_j", "s_i"], where=KEYS),
     identity(
         "eq-softmax-ratio",
         where={"w_j": SOFTMAX % "j", "w_i": SOFTMAX % "i", "i": whole(SECOND), **KEYS},
