@@ -289,6 +289,6 @@ CHECKS = [
     ),
     matches("eq-min-snr", "w_t", lambda s, v: min_snr_weight(s, 3.5)[v.t], where={r"\gamma": "3.5"}),
     matches(
-        "eq-cosine-decay", "g_k", rates, where={"k": lambda s, v: v.t, "K": lambda s, v: torch.full((len(v.t),), s.T)}
+        "eq-cosine-decay", "g_k", rates, where={"k": lambda s, v: v.t, "S": lambda s, v: torch.full((len(v.t),), s.T)}
     ),
 ]
