@@ -41,8 +41,8 @@ def scaled(first, last):
 WRONG = {
     "ex-forward-1": {
         "variance taken for standard deviation": (step(root_keep, lambda b: b), "variance beta_t squared"),
-        "no root on alpha": (step(lambda b: 1 - b, root_add), "alpha_t, where its root belongs"),
-        "no roots": (step(lambda b: 1 - b, lambda b: b), "lack their roots"),
+        "no root on alpha": (step(lambda b: 1 - b, root_add), "alpha_t instead of its root"),
+        "no roots": (step(lambda b: 1 - b, lambda b: b), "take their roots"),
         "the picture keeps its size": (step(lambda b: 1, root_add), "not made paler"),
         "noise subtracted": (step(root_keep, lambda b: -root_add(b)), "noise is negative"),
         "picture turned": (step(lambda b: -root_keep(b), root_add), "picture is negative"),
@@ -64,7 +64,7 @@ WRONG = {
     "ex-forward-2": {
         "the paper's ramp cut off": (
             lambda limit: int((linear_schedule(1000).alpha_bar < limit).nonzero()[0]),
-            "ramp of T = 1000",
+            "first betas of T = 1000",
         ),
         "one too few": (lambda limit: shortest(limit) - 1, "not below"),
         "one too many": (lambda limit: shortest(limit) + 1, "smaller T"),
@@ -72,9 +72,9 @@ WRONG = {
         "twice as many as needed": (lambda limit: 2000, "smaller T"),
         "an amplitude for a variance": (lambda limit: shortest(limit**0.5), "not below"),
         "squared": (lambda limit: shortest(limit**2), "smaller T"),
-        "no step": (lambda limit: 0, "no number of steps"),
-        "negative": (lambda limit: -shortest(limit), "no number of steps"),
-        "not whole": (lambda limit: shortest(limit) - 0.5, "no number of steps"),
+        "no step": (lambda limit: 0, "not a number of steps"),
+        "negative": (lambda limit: -shortest(limit), "not a number of steps"),
+        "not whole": (lambda limit: shortest(limit) - 0.5, "not a number of steps"),
         "always a thousand": (lambda limit: 1000, "smaller T"),
     },
     "ex-forward-3": {
