@@ -55,14 +55,14 @@ WRONG = {
         "a quarter of the product": (combined(variance=lambda v, w: v * w / 4), "quarter of the product"),
         "the product": (combined(variance=lambda v, w: v * w), "this is the product"),
         "precision returned": (combined(variance=lambda v, w: 1 / v + 1 / w), "this is the precision"),
-        "the better one": (combined(variance=min), "surer than the better one"),
+        "the better one": (combined(variance=min), "narrower one alone"),
         "deviations for variances": (
             combined(variance=lambda v, w: 1 / (v**-0.5 + w**-0.5) ** 2),
             "not over its root",
         ),
         "half of it": (combined(variance=lambda v, w: v * w / (v + w) / 2), "half of it"),
-        "means averaged": (combined(lambda m, a, n, b: (m + n) / 2), "both means count the same"),
-        "weighed by variance": (combined(lambda m, a, n, b: (m / a + n / b) / (1 / a + 1 / b)), "nearer to the less"),
+        "means averaged": (combined(lambda m, a, n, b: (m + n) / 2), "plain average"),
+        "weighed by variance": (combined(lambda m, a, n, b: (m / a + n / b) / (1 / a + 1 / b)), "nearer to the wider"),
         "weighed by one over the deviation": (
             combined(lambda m, a, n, b: (m * a**0.5 + n * b**0.5) / (a**0.5 + b**0.5)),
             "not over its root",
@@ -91,7 +91,7 @@ WRONG = {
         ),
         "s taken for a variance": (
             reverse(lambda schedule, t, s: schedule.alpha_bar[t - 1] * s + schedule.one_minus_alpha_bar[t - 1]),
-            "s is a deviation",
+            "s is a standard deviation",
         ),
         "a mix of both ends": (
             lambda schedule, t, s: schedule.beta_tilde[t] + s**2 * (schedule.beta[t] - schedule.beta_tilde[t]),
@@ -127,7 +127,7 @@ WRONG = {
         "a single step": (lambda schedule, x_t, t, s, x_0: posterior(schedule, x_t, t, x_0), "single step"),
         "the prior's mean": (
             jump(mean=lambda p, x_t, t, s, x_0: p.alpha_bar[s].sqrt() * x_0),
-            "where the image is expected",
+            "before x_t is seen",
         ),
         "variance of the last step": (
             jump(variance=lambda p, t, s: p.beta[t] * p.one_minus_alpha_bar[s] / p.one_minus_alpha_bar[t]),
