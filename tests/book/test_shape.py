@@ -136,3 +136,20 @@ def test_no_output_is_a_bare_verdict(path):
             text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
             found += [f"cell {index}: {match[0]}" for match in VERDICT.finditer(text)]
     assert waits("verdict", path) or found == [], "print the numbers and the tolerance"
+
+
+@pytest.mark.form
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if path.stem[:2] in ("02", "03")], ids=lambda p: p.stem)
+def test_a_long_derivation_has_a_resting_place(path):
+    text = "\n\n".join(cell["source"] for cell in cells(path) if cell["cell_type"] == "markdown")
+    before, after = text.split("\n## A resting place\n")
+    assert len(before) > len(text) / 4
+    assert len(after) > len(text) / 4
+
+
+@pytest.mark.form
+@every_chapter
+def test_the_errata_do_not_interrupt_a_chapter(path):
+    text = "\n\n".join(cell["source"] for cell in cells(path) if cell["cell_type"] == "markdown")
+    assert text.count("(errata.ipynb") <= 1
+    assert re.findall(r"\{(?:warning|admonition)\}[^\n]*[Ee]rrat", text) == []
