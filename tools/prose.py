@@ -1,7 +1,7 @@
 """Look for what makes the book's sentences stumble, and count how long they are and how long they take to read.
 
-    python tools/prose.py                              every page, and a table; chapters that wait do not fail
-    python tools/prose.py book/08_training.ipynb ...   only these; nothing waits
+    python tools/prose.py                              all pages, with a table, and the words of the code
+    python tools/prose.py book/08_training.ipynb ...   only these
     python tools/prose.py --write [...]                set the minutes in the box of each chapter
 
 A page's Markdown is read with the parser that also renders the book, so code, options of directives and displayed maths
@@ -39,6 +39,15 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = Path(__file__).with_suffix(".toml")
+# Code whose comments and strings are read; tests are not: they quote what is wrong.
+CODE = (
+    "ddpm_lite/**/*.py",
+    "ddpm_lite/viz/js/**/*.js",
+    "book/_ext/**/*.py",
+    "studies/*.py",
+    "tools/*.py",
+    "benchmarks/*.py",
+)
 OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ddpm_lite/pretrained/*.md", "benchmarks/*.md")
 
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
@@ -50,6 +59,7 @@ END = re.compile(r"(?<=[.!?])[\"')\]*\x03”]*\s+(?![a-z])")
 ABBREVIATED = re.compile(
     r"(?:\b(?:e\.g|i\.e|et al|etc|cf|vs|ca|Fig|Eq|Eqs|Sec|No|pp?)|\b(?!X\b)[A-Z])\.[\"')\]*\x03]*$"
 )
+SCRIPT = re.compile(r"(?<!:)//(.*)$|\"([^\"\n]*)\"|`([^`]*)`", re.MULTILINE)
 MINUTES = re.compile(r"\*\*Time(?::\*\*|\*\*:) (?:about )?[\w ]+? minutes to read")
 PROSELINT = (
     "archaism",
@@ -85,6 +95,11 @@ class Page:
     @property
     def is_chapter(self):
         return bool(re.match(r"\d\d_", self.path.name))
+
+    @property
+    def is_text(self):
+        """False for code, of which only comments and strings are read."""
+        return self.path.suffix in (".md", ".ipynb")
 
     @property
     def sentences(self):
@@ -127,10 +142,10 @@ def settings():
 
 
 @cache
-def phrases(in_chapter):
-    """[(compiled pattern, what to say instead)] for a page."""
+def phrases(*names):
+    """[(compiled pattern, what to say instead)] of the lists of these names."""
     lists = settings()["phrases"]
-    chosen = lists["everywhere"] | (lists["chapters"] if in_chapter else {})
+    chosen = {key: advice for name in names for key, advice in lists[name].items()}
     return [(re.compile(key.replace(" ", r"\s+"), re.IGNORECASE), advice) for key, advice in chosen.items()]
 
 
@@ -239,9 +254,18 @@ def words_of_code(source):
     return found
 
 
+def words_of_script(source):
+    """Comments and strings of JavaScript, as far as a pattern can tell them from the rest."""
+    return [text.strip() for found in SCRIPT.findall(source) for text in found if len(text.split()) > 1]
+
+
 def read_page(path):
-    """The page at path, a notebook or Markdown."""
+    """The page at path: a notebook, Markdown, or code with its comments and strings."""
     page = Page(path)
+    if not page.is_text:
+        words = words_of_code if path.suffix == ".py" else words_of_script
+        page.blocks = [Block(0, text, counted=False) for text in words(path.read_text(encoding="utf8"))]
+        return page
     if path.suffix != ".ipynb":
         read_markdown(page, path.read_text(encoding="utf8"))
         return page
@@ -260,9 +284,10 @@ def read_page(path):
 def find_phrases(page):
     """[(cell, words, what to say instead)] by our own list."""
     found = []
+    names = ["everywhere", *["pages"] * page.is_text, *["chapters"] * page.is_chapter]
     for block in page.blocks:
         for sentence in sentences(re.sub(r"[\x02\x03]", "", block.text)):
-            for pattern, advice in phrases(page.is_chapter):
+            for pattern, advice in phrases(*names):
                 found += [(block.cell, match[0], advice) for match in pattern.finditer(sentence)]
     return found
 
@@ -304,6 +329,11 @@ def pages():
     return book + [path for pattern in OTHERS for path in sorted(ROOT.glob(pattern))]
 
 
+def sources():
+    """The code whose comments and strings are read."""
+    return [path for pattern in CODE for path in sorted(ROOT.glob(pattern))]
+
+
 def waits(path):
     """True if a page was not rewritten yet."""
     return path.stem in settings()["waiting"]
@@ -329,7 +359,7 @@ def judge(page):
     name = page.path.relative_to(ROOT).as_posix() if page.path.is_relative_to(ROOT) else str(page.path)
     notebook = page.path.suffix == ".ipynb"
     lines = []
-    for cell, words, advice in find_phrases(page) + find_common(page):
+    for cell, words, advice in find_phrases(page) + (find_common(page) if page.is_text else []):
         place = f"{name}:{cell}" if notebook else name
         lines.append(f"{place}: {' '.join(words.split())!r} -> {advice}")
     bounds = settings()["chapters"]
@@ -347,7 +377,7 @@ def main(arguments=None):
     parser.add_argument("paths", nargs="*", type=Path, help="default: every page, and what is read beside the book")
     parser.add_argument("--write", action="store_true", help="set the minutes in the box of each chapter")
     options = parser.parse_args(arguments)
-    paths = [path.resolve() for path in options.paths] or pages()
+    paths = [path.resolve() for path in options.paths] or pages() + sources()
     if options.write:
         for path in paths:
             if re.match(r"\d\d_", path.name) and set_minutes(path):
@@ -362,7 +392,10 @@ def main(arguments=None):
             waiting += len(lines)
         else:
             failed += lines
-        rows.append((path.stem, page.words, len(page.sentences), f"{page.mean:.1f}", f"{page.long:.0%}", len(lines)))
+        if page.is_text:
+            rows.append(
+                (path.stem, page.words, len(page.sentences), f"{page.mean:.1f}", f"{page.long:.0%}", len(lines))
+            )
     for line in failed:
         print(line)
     heads = ("page", "words", "sentences", "mean", "over 35", "found")

@@ -1,7 +1,7 @@
 """Time the network in the page: how long a reader waits for a digit, and how quick the page stays meanwhile.
 
     python tools/time_live.py                 print the times
-    python tools/time_live.py --throttle 6    ... and those of a CPU that is six times slower, in the place of four
+    python tools/time_live.py --throttle 6    ... and those of a CPU that is six times slower, instead of four
 
 Headless Chromium opens a page from file://, and presses the button of "Draw a digit" for the first time: the script,
 the network's file and the worker are loaded then, and a digit is drawn in 50 steps of DDIM. Then it draws one in the
@@ -67,7 +67,7 @@ REFUSE = "window.Worker = class { constructor() { throw new Error('refused'); } 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU shall be (4)")
+    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
     options = parser.parse_args()
     path = chromium.find()
     if not path:

@@ -83,7 +83,7 @@ def drag(browser, images, throttle, moves):
 
 def main():
     parser = argparse.ArgumentParser(description="Time the forward explorer from input event to repainted canvas.")
-    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU shall be (4)")
+    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
     parser.add_argument("--moves", type=int, default=600, help="how many moves of the mouse (600)")
     options = parser.parse_args()
     path = chromium.find()

@@ -43,7 +43,7 @@ CAUGHT = {
     "All bells are narrow.": "bells",
     "The norm, shortly.": ", shortly.",
     "It is the best network of the world.": "network of the world",
-    "This holds for no network of any size.": "of any size",
+    "This holds for no network of any size.": "network of any size",
     "The note gives 0.002.": "The note",
     "It is in the note's formula.": "the note's",
 }
@@ -85,7 +85,11 @@ def test_a_phrase_is_found_with_what_to_say(page, text, words):
 def test_every_phrase_of_the_list_has_an_example(page):
     text = "\n\n".join(CAUGHT)
     plain = [sentence for block in page(text).blocks for sentence in prose.sentences(block.text)]
-    unused = [p.pattern for p, _ in prose.phrases(True) if not any(p.search(sentence) for sentence in plain)]
+    unused = [
+        p.pattern
+        for p, _ in prose.phrases("everywhere", "pages", "chapters")
+        if not any(p.search(sentence) for sentence in plain)
+    ]
     assert unused == []
 
 
@@ -163,6 +167,19 @@ def test_captions_and_code_are_searched_but_not_counted(tmp_path):
     assert (found.words, found.visible_cells) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", '"""It shall be.\n\nThe color."""\nx = f"shall {1}"  # mind the gap\n'),
+        ("a.js", '// It shall be. The color.\nlet x = "we shall"; const y = `mind the ${x}`;\n'),
+    ],
+)
+def test_comments_and_strings_of_code_are_read(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf8")
+    found = [words for _, words, _ in prose.find_phrases(prose.read_page(tmp_path / name))]
+    assert sorted(found, key=str.lower) == ["mind the", "shall", "shall"]
+
+
 def test_minutes_are_written_where_the_box_says_them(tmp_path):
     path = tmp_path / "03_box.md"
     path.write_text("**Time**: a few minutes to read, a second to run.\n\n" + "Word " * 1800 + ".", encoding="utf8")
@@ -181,7 +198,13 @@ def test_a_bad_page_fails_and_says_where(tmp_path, capsys):
 
 
 def test_only_pages_that_exist_wait():
-    assert set(prose.settings()["waiting"]) <= {path.stem for path in prose.pages()}
+    assert set(prose.settings()["waiting"]) <= {path.stem for path in prose.pages() + prose.sources()}
+
+
+def test_the_words_of_the_code_are_clean():
+    assert [
+        line for path in prose.sources() if not prose.waits(path) for line in prose.judge(prose.read_page(path))
+    ] == []
 
 
 @pytest.mark.parametrize("path", prose.pages(), ids=lambda path: path.stem)

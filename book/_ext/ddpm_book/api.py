@@ -73,7 +73,7 @@ def source_of_signature(thing):
 
 
 def show_signature(app, what, name, thing, options, signature, returned):
-    """What autodoc shall print: the source's own words instead of what the types look like when they run."""
+    """What autodoc should print: the source's own words instead of what the types look like when they run."""
     if what not in ("function", "method", "class"):
         return None
     thing = inspect.unwrap(thing)
@@ -106,7 +106,7 @@ def show_docstring(app, what, name, thing, options, lines):
         parts = CODE.split(line)  # text, code, text, ...
         shown = [f"``{part}``" if odd % 2 else plain(part) for odd, part in enumerate(parts)]
         lines[number] = "".join(shown)
-    if what == "property":  # napoleon would take what stands before its first colon for a type
+    if what == "property":  # napoleon would take the words before its first colon for a type
         app.env.temp_data["ddpm_property"] = lines[:]
         lines.clear()
 

@@ -36,7 +36,7 @@ def drop_thebe(app):
 MENDED = {
     # A list must hold list items; the entries are no such thing.
     '<div role="list" class="citation-list">': '<div class="citation-list">',
-    # The label hides the words that stand on the button: "Show code cell source".
+    # The label hides the words on the button: "Show code cell source".
     '<summary aria-label="Toggle hidden content">': "<summary>",
 }
 
