@@ -56,9 +56,7 @@ HEAD = ("\x02", "\x03")  # around bold text: a sentence that is all bold is a he
 WORD = re.compile(r"\w(?:[\w'’.,-]*\w)?")
 # The end of a sentence: not before a small letter, nor after an abbreviation or an initial.
 END = re.compile(r"(?<=[.!?])[\"')\]*\x03”]*\s+(?![a-z])")
-ABBREVIATED = re.compile(
-    r"(?:\b(?:e\.g|i\.e|et al|etc|cf|vs|ca|Fig|Eq|Eqs|Sec|No|pp?)|\b(?!X\b)[A-Z])\.[\"')\]*\x03]*$"
-)
+ABBREVIATED = re.compile(r"(?:\b(?:e\.g|i\.e|et al|etc|cf|vs|ca|Fig|Eq|Eqs|Sec|pp?)|\b(?!X\b)[A-Z])\.[\"')\]*\x03]*$")
 SCRIPT = re.compile(r"(?<!:)//(.*)$|\"([^\"\n]*)\"|`([^`]*)`", re.MULTILINE)
 MINUTES = re.compile(r"\*\*Time(?::\*\*|\*\*:) (?:about )?[\w ]+? minutes to read")
 PROSELINT = (
@@ -138,6 +136,7 @@ class Page:
 
 @cache
 def settings():
+    """The phrases and numbers of tools/prose.toml."""
     return tomllib.loads(SETTINGS.read_text(encoding="utf8"))
 
 
@@ -151,6 +150,7 @@ def phrases(*names):
 
 @cache
 def parser():
+    """The Markdown of the book: CommonMark with what MyST adds."""
     markdown = MarkdownIt("commonmark").enable("table")
     for plugin in (front_matter_plugin, colon_fence_plugin, deflist_plugin, myst_block_plugin, myst_role_plugin):
         markdown.use(plugin)
@@ -169,6 +169,7 @@ def sentences(text):
 
 
 def split_ends(text):
+    """A paragraph, cut wherever a sentence may end."""
     start = 0
     for end in END.finditer(text):
         yield text[start : end.end()].strip()
@@ -196,12 +197,11 @@ def inline(token):
 
 def read_markdown(page, text, cell=0):
     """Add a piece of Markdown to a page; a directive's content is read like the rest."""
-    last, inside, quiet = None, [], 0
+    last, quiet = None, 0
     for token in parser().parse(text):
         kind = token.type
         if kind.startswith("math_block") or kind == "amsmath":
             page.equations += 1
-            inside.append("display")
             last = "display"
         elif kind in ("heading_open", "table_open"):
             quiet += 1
@@ -216,14 +216,13 @@ def read_markdown(page, text, cell=0):
             if last == "display" and page.blocks and re.match(r"[a-z]", words) and page.blocks[-1].cell == cell:
                 page.blocks[-1].text += " " + words  # a sentence that goes on after a display
             elif words:
-                page.blocks.append(Block(cell, words, counted=not quiet and is_sentence(words, text, token)))
+                page.blocks.append(Block(cell, words, counted=not quiet and is_sentence(words, token)))
             last = "text"
 
 
-def is_sentence(words, text, token):
-    """An item of a list that does not end like a sentence is none; a paragraph before a display is."""
-    item = token.level > 1
-    return not item or bool(re.search(r"[.!?:][\"')\]*\x03”]*$", words))
+def is_sentence(words, token):
+    """True for a paragraph, and for an item of a list that ends like a sentence."""
+    return token.level <= 1 or bool(re.search(r"[.!?:][\"')\]*\x03”]*$", words))
 
 
 def read_directive(page, token, cell):
@@ -393,12 +392,12 @@ def main(arguments=None):
         else:
             failed += lines
         if page.is_text:
-            rows.append(
-                (path.stem, page.words, len(page.sentences), f"{page.mean:.1f}", f"{page.long:.0%}", len(lines))
-            )
+            minutes = page.minutes if page.is_chapter else ""
+            counts = (page.words, len(page.sentences), f"{page.mean:.1f}", f"{page.long:.0%}", minutes, len(lines))
+            rows.append((path.stem, *counts))
     for line in failed:
         print(line)
-    heads = ("page", "words", "sentences", "mean", "over 35", "found")
+    heads = ("page", "words", "sentences", "mean", "over 35", "minutes", "found")
     for row in [heads, *rows]:
         print(f"{row[0]:30}" + "".join(f"{value:>11}" for value in row[1:]))
     if waiting:
