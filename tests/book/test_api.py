@@ -14,9 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CONF = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "book/_ext")!r}, {str(ROOT)!r}]
-extensions = ["myst_parser", "sphinx.ext.mathjax", "ddpm_book"]
+extensions = ["myst_parser", "ddpm_book"]
 myst_enable_extensions = ["dollarmath"]
-mathjax_path = "mathjax/tex-chtml.js"
+ddpm_katex = {str(ROOT / "node_modules/katex/dist")!r}
+html_math_renderer = "katex"
 python_maximum_signature_line_length = 88
 html_theme = "basic"
 """

@@ -1,5 +1,6 @@
 """The book's Sphinx extension on a book of two pages."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,14 +11,16 @@ import pytest
 from bs4 import BeautifulSoup
 from equations import checks
 
-EXTENSION = Path(__file__).resolve().parents[2] / "book" / "_ext"
+ROOT = Path(__file__).resolve().parents[2]
+EXTENSION, KATEX = ROOT / "book" / "_ext", ROOT / "node_modules" / "katex" / "dist"
 
 CONF = f"""
 import sys
 sys.path.insert(0, {str(EXTENSION)!r})
-extensions = ["myst_parser", "sphinx.ext.mathjax", "ddpm_book"]
+extensions = ["myst_parser", "ddpm_book"]
 myst_enable_extensions = ["dollarmath"]
-mathjax_path = "mathjax/tex-chtml.js"
+ddpm_katex = {str(KATEX)!r}
+html_math_renderer = "katex"
 html_theme = "basic"
 ddpm_checks, ddpm_checks_page = "checks.py", "checks"
 """
@@ -53,8 +56,9 @@ CHECKS = [
 def build(tmp_path):
     """Build the two pages; returns the process, and a function that reads a built page."""
 
-    def run(check=CHECK):
-        files = {"conf.py": CONF, "index.md": INDEX, "checks.md": CHECKS_PAGE, "checks.py": check}
+    def run(check=CHECK, index=INDEX, katex=KATEX):
+        conf = CONF.replace(str(KATEX), str(katex))
+        files = {"conf.py": conf, "index.md": index, "checks.md": CHECKS_PAGE, "checks.py": check}
         for name, text in files.items():
             (tmp_path / name).write_text(text, encoding="utf8")
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ".", "out"]
@@ -134,9 +138,35 @@ def test_buttons_lead_to_the_repository_that_the_project_gives(tmp_path):
     assert config.html_theme_options["show_toc_level"] == 2
 
 
-def test_mathjax_comes_along(build, tmp_path):
-    build()
-    mathjax = tmp_path / "out" / "_static" / "mathjax"
-    assert (mathjax / "tex-chtml.js").is_file()
-    assert list(mathjax.glob("output/chtml/fonts/woff-v2/*.woff"))
-    assert (mathjax / "input/tex/extensions/boldsymbol.js").is_file()
+def test_formulas_are_typeset_while_the_book_is_built(build, tmp_path):
+    _, page = build()
+    display = page("index.html").select_one("#equation-eq-open")
+    assert display.select_one("annotation").get_text() == "b = c"
+    assert display.select_one(".katex-display .katex-html[aria-hidden=true] .base")
+    assert display.select_one(".eqno").get_text().startswith("(I.2)")
+    katex = tmp_path / "out" / "_static" / "katex"
+    style = (katex / "katex.css").read_text(encoding="utf8")
+    assert set(re.findall(r"fonts/([\w-]+\.\w+)", style)) == {font.name for font in katex.glob("fonts/*.woff2")}
+
+
+def test_latex_that_cannot_be_typeset_stops_the_build_and_names_it(build):
+    done, _ = build(index=f"{INDEX}\n\nWords $\\frac{{1}}$ and $\\nosuch x$.\n")
+    assert done.returncode
+    assert r"argument, expected '}' at end of input: \frac{1}" in done.stderr
+    assert r"\nosuch" in done.stderr
+
+
+def test_no_line_begins_with_the_comma_after_a_short_formula(build):
+    texts = ("$x$, and", "$y$).) and", "$z$ and", f"${'x + ' * 20}x$, and")
+    _, page = build(index="\n\n".join([INDEX, *(f"Words {text} more." for text in texts)]))
+    together = page("index.html").select(".together")
+    assert [part.select_one("annotation").get_text() + part.find_all(string=True)[-1] for part in together] == [
+        "x,",
+        "y).)",
+    ]
+
+
+def test_without_katex_the_build_says_how_to_get_it(build):
+    done, _ = build(katex="nowhere")
+    assert done.returncode
+    assert "tools/bundle.py --install" in done.stderr

@@ -19,20 +19,20 @@ DOCUMENTS = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["ch
 
 # Buttons of the theme's that carry no name of their own; nothing of ours stands inside them.
 THEIRS = [[".search-button__button"], [".theme-switch-button"]]
-# Every equation is typeset when MathJax's start has run to its end.
-TYPESET = "() => !window.MathJax || window.MathJax.startup.promise.then(() => true)"
-# The text a reader sees, without code and without what MathJax has typeset.
+# book.js has fitted the equations to the page when the fonts are there.
+READY = "() => document.fonts.ready.then(() => true)"
+# The text a reader sees, without code and without formulas, which hold their LaTeX for those who copy it.
 PROSE = """() => {
   const copy = document.body.cloneNode(true);
-  copy.querySelectorAll('pre, code, script, style, noscript, mjx-container, .bibtex')
+  copy.querySelectorAll('pre, code, script, style, noscript, .katex, .bibtex')
       .forEach((element) => element.remove());
   return copy.textContent;
 }"""
 
-# axe looks at every element. MathJax draws a formula with hundreds, none of them ours, and of the coloured
+# axe looks at every element. A formula has hundreds, none of them ours, and of the coloured
 # words in code one of each kind is enough.
 THIN_OUT = """() => {
-  document.querySelectorAll('mjx-math, mjx-assistive-mml').forEach((part) => part.replaceChildren());
+  document.querySelectorAll('.katex-html, .katex-mathml').forEach((part) => part.replaceChildren());
   const seen = new Set();
   document.querySelectorAll('pre span').forEach((token) => {
     if (seen.has(token.className)) token.replaceWith(...token.childNodes);
@@ -75,7 +75,7 @@ class Visit:
         self.page.on("requestfailed", lambda request: self.failed.append(request.url))
         self.page.on("response", self._response)
         self.page.goto(f"{origin}/{document}.html")
-        self.page.wait_for_function(TYPESET)
+        self.page.wait_for_function(READY)
 
     def _route(self, route):
         url = route.request.url
@@ -116,11 +116,11 @@ def _check_whole(visit):
     assert visit.failed == []
     assert visit.complaints == []
     page = visit.page
-    typeset = page.locator("mjx-container").count()
+    typeset = page.locator(".math .katex-html").count()
     # An inline or displayed formula is one element of class "math" each in the page's source.
     source = BeautifulSoup(Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser")
     assert typeset == len(source.select(".math"))
-    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert page.locator(".katex-error").count() == 0
     assert re.findall(r"\\[a-zA-Z(\[]+|\$\$", page.evaluate(PROSE)) == []
 
 

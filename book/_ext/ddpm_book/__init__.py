@@ -1,6 +1,6 @@
 """The book's one Sphinx extension: what makes its pages whole without a network.
 
-mathjax.py    carries MathJax into the book
+maths.py      typesets the formulas with KaTeX while the book is built
 hygiene.py    takes out of a page what it does not need, and mends what the theme leaves inaccessible
 checks.py     links each equation to the code that checks it
 numbers.py    numbers equations by chapter
@@ -12,14 +12,14 @@ addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, checks, hygiene, mathjax, numbers, quoted, records, widgets
+from . import addresses, api, checks, hygiene, maths, numbers, quoted, records, widgets
 
 
 def setup(app):
     addresses.setup(app)
     api.setup(app)
     checks.setup(app)
-    mathjax.setup(app)
+    maths.setup(app)
     numbers.setup(app)
     quoted.setup(app)
     hygiene.setup(app)

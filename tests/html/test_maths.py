@@ -1,0 +1,101 @@
+"""The formulas of the built pages: they fit or show that they go on, they can be copied, and they need no script."""
+
+import pytest
+from stands import PATIENCE
+from test_pages import DOCUMENTS, READY, SITE
+
+pytestmark = pytest.mark.html
+
+CHAPTERS = [document for document in DOCUMENTS if (SITE / f"{document}.html").is_file()]
+CUT = """() => [...document.querySelectorAll("div.math > .katex-display")]
+  .filter((box) => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
+  .filter((box) => !box.classList.contains("goes-on") || box.tabIndex !== 0)
+  .map((box) => box.closest("div.math").id || box.textContent.slice(0, 60))"""
+SMALL = """() => [...document.querySelectorAll("div.math > .katex-display")]
+  .filter((box) => box.clientWidth && parseFloat(getComputedStyle(box).fontSize) < 11)
+  .map((box) => box.closest("div.math").id)"""
+SPILLS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module", params=[320, 390, 768, 1440])
+def page(request, browser):
+    context = browser.new_context(viewport={"width": request.param, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("document", CHAPTERS)
+def test_no_equation_is_cut_without_a_sign(page, document):
+    page.goto((SITE / f"{document}.html").as_uri())
+    page.wait_for_function(READY)
+    page.evaluate("() => window.dispatchEvent(new Event('resize'))")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate(SMALL) == []
+    assert page.evaluate(SPILLS) <= 0
+
+
+@pytest.fixture
+def posterior(browser):
+    """Chapter 3 on a desktop."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto((SITE / "book" / "03_posterior.html").as_uri())
+    page.wait_for_function(READY)
+    yield page
+    context.close()
+
+
+COPY = """(select) => {
+  const range = document.createRange();
+  const where = eval(select)(range);
+  const selection = document.getSelection();
+  selection.removeAllRanges();
+  selection.addRange(range);
+  const data = new DataTransfer();
+  const copied = !document.body.dispatchEvent(
+    new ClipboardEvent("copy", { clipboardData: data, bubbles: true, cancelable: true }));
+  return copied ? data.getData("text/plain") : null;
+}"""
+
+
+def test_a_copied_paragraph_holds_its_formulas_as_latex(posterior):
+    words = posterior.evaluate(
+        COPY,
+        "(range) => range.selectNode(document.querySelector('.bd-article p:has(.katex)'))",
+    )
+    first = posterior.locator(".bd-article p:has(.katex) annotation").first.text_content()
+    assert f"${first}$" in words
+    assert "\n\n\n" not in words
+
+
+def test_a_copied_equation_is_its_latex_even_when_half_of_it_was_selected(posterior):
+    words = posterior.evaluate(
+        COPY,
+        """(range) => {
+          const visible = document.querySelector('#equation-eq-posterior-mean .katex-html');
+          range.setStart(visible, 0);
+          range.setEnd(visible, 1);
+        }""",
+    )
+    source = posterior.locator("#equation-eq-posterior-mean annotation").text_content()
+    assert words == f"$${source}$$"
+
+
+def test_text_without_a_formula_is_copied_as_ever(posterior):
+    assert posterior.evaluate(COPY, "(range) => range.selectNode(document.querySelector('.bd-article h1'))") is None
+
+
+def test_a_formula_is_no_stop_of_the_tab_key(posterior):
+    assert posterior.locator(".katex [tabindex], .katex a").count() == 0
+
+
+def test_formulas_stand_with_scripts_off(browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((SITE / "book" / "03_posterior.html").as_uri())
+    box = page.locator("#equation-eq-posterior-mean .katex-html").bounding_box()
+    assert box["width"] > 100
+    assert box["height"] > 20
+    context.close()
