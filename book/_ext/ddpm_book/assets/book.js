@@ -53,7 +53,10 @@
       return;
     }
     const range = selection.getRangeAt(0);
-    const around = (node) => (node instanceof Element ? node : node.parentElement)?.closest(".katex-display, .katex");
+    const around = (node) => {
+      const element = node instanceof Element ? node : node.parentElement;
+      return element?.closest(".katex-display") ?? element?.closest(".katex");
+    };
     const [first, last] = [around(range.startContainer), around(range.endContainer)];
     if (first) {
       range.setStartBefore(first);
