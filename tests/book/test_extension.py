@@ -142,7 +142,7 @@ def test_formulas_are_typeset_while_the_book_is_built(build, tmp_path):
     _, page = build()
     display = page("index.html").select_one("#equation-eq-open")
     assert display.select_one("annotation").get_text() == "b = c"
-    assert display.select_one(".katex-display .katex-html[aria-hidden=true] .base")
+    assert display.select_one(".katex-display .katex-html[aria-hidden=true] .katex-base")
     assert display.select_one(".eqno").get_text().startswith("(I.2)")
     katex = tmp_path / "out" / "_static" / "katex"
     style = (katex / "katex.css").read_text(encoding="utf8")
