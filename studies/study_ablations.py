@@ -1,8 +1,8 @@
 """Train U-Nets from which one part is taken away, and two that predict x_0 or v; record losses and samples.
 
-    python studies/study_ablations.py [--keep FOLDER]     (about six minutes of one core)
+    python studies/study_ablations.py [--keep FOLDER]     (about ten minutes of one core)
 
-Unlabelled digits, the linear schedule with T = 1000, 300 steps of 64 images, two seeds. Each network draws 300 digits
+Unlabelled digits, the linear schedule with T = 1000, 300 steps of 64 images, three seeds. Each network draws 300 digits
 in 50 steps of DDPM with beta_tilde, and its loss is measured on held-out digits, as an error of z. A run whose digits
 lie in FOLDER is not made again. Writes book/results/digits-ablations.json.
 """
@@ -37,7 +37,7 @@ from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.process import z_from_v
 
 RECORD = train_digits.RESULTS / "digits-ablations.json"
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 STEPS = 300  # of training
 BATCH = 64
 COUNT = 300  # digits drawn by each network

@@ -138,10 +138,10 @@ CHECKS = [
     ),
     matches(
         "eq-group-norm",
-        "u'",
+        "y'",
         normalised,
         where={
-            "u": lambda s, v: v.x_t,
+            "y": lambda s, v: v.x_t,
             "m": lambda s, v: v.x_t.mean(dim=1),
             "v": lambda s, v: v.x_t.var(dim=1, unbiased=False),
             "c": "0.01",
