@@ -338,9 +338,9 @@ WITH_BETA = (
 )
 
 CHECKS = [
-    matches("eq-leap-try", "x_s", known, where={**LEAP, "c": old_noise}),
-    identity("eq-leap-variance", given=["eq-leap-try"], where=S, scalar=["c"], positive=[r"\sigma"]),
-    matches("eq-leap-old-noise", "c", old_noise, where=LEAP),
+    matches("eq-leap-try", "x_s", known, where={**LEAP, "u": old_noise}),
+    identity("eq-leap-variance", given=["eq-leap-try"], where=S, scalar=["u"], positive=[r"\sigma"]),
+    matches("eq-leap-old-noise", "u", old_noise, where=LEAP),
     matches("eq-leap", "x_s", known, where=LEAP),
     matches("eq-leap-middle", r"\mu_\sigma", middle, where=LEAP),
     gaussian(
@@ -361,12 +361,12 @@ CHECKS = [
     identity("eq-ddim-weight-x-0"),
     matches("eq-ddim-still", "x_s", still, where={**S, r"\hat{x}_0": in_mind}),
     identity("eq-ddim-euler", given=["eq-ddim-still", SEEN], where=S),
-    matches("eq-mix-starts", "x_T", mixed, where={r"\lambda": str(LAMBDA), "a": first_start, "b": second_start}),
+    matches("eq-mix-starts", "x_T", mixed, where={r"\lambda": str(LAMBDA), "z": first_start, "z'": second_start}),
     identity(
         "eq-mix-variance",
         given=["eq-mix-starts"],
         where={r"\lambda": str(LAMBDA)},
-        random={"a": (0.0, 1.0), "b": (0.0, 1.0)},
+        random={"z": (0.0, 1.0), "z'": (0.0, 1.0)},
     ),
     by_hand(
         "eq-trailing",
