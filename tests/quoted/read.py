@@ -19,7 +19,8 @@ MARKUP = re.compile(
 # Where a sentence names a place instead of a quantity, and marks of lists.
 PLACE = re.compile(
     r"\b(?:[Cc]hapters?|[Ss]ections?|[Aa]ppendix|[Aa]lgorithms?|[Tt]able|[Ff]igure|[Ll]ines?|[Pp]ages?|arXiv:?)\s+[\d.]+"
-    r"(?:(?:,| and| to| or)\s+[\d.]+)*|^\s*\d+\.\s|\b(?:19|20)\d\d\b|CC BY 4\.0|\b\d+[Dd]\b|CIFAR-\d+|Fashion-?MNIST",
+    r"(?:(?:,| and| to| or)\s+[\d.]+)*|^\s*\d+\.\s|\[\d+\. |\|\s*\d{1,2}(?:,\s*\d{1,2})*\s*(?=\|)"
+    r"|\b(?:19|20)\d\d\b|CC BY 4\.0|\b\d+[Dd]\b|CIFAR-\d+|Fashion-?MNIST",
     re.M,
 )
 # Names that end in a digit: x_0, z_1, float32, L_2.

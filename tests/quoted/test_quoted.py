@@ -7,14 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from ddpm_lite import linear_schedule
+from ddpm_lite import cosine_schedule, linear_schedule
 
 from . import compare, read
 
 LEDGER = json.loads((Path(__file__).parent / "by_hand.json").read_text(encoding="utf8"))
 CHAPTERS = dict(read.chapters())
 KINDS = {"computed", "cited", "given"}
-NAMES = {name: getattr(math, name) for name in ("sqrt", "log", "log2", "exp", "pi", "erfc", "ceil")}
+LINEAR = linear_schedule(T=1000)
+NAMES = {
+    "T": 1000,
+    "total": sum,
+    "linear": linear_schedule,
+    "first": lambda holds: next(T for T in range(2, 10**5) if holds(T)),
+    "alpha_bars": lambda schedule: [float(value) for value in schedule.alpha_bar],
+    "cosine": cosine_schedule(T=1000),
+    "weak": linear_schedule(T=1000, beta_T=0.002),
+    **{table: [float(value) for value in getattr(LINEAR, table)] for table in ("beta", "alpha", "alpha_bar", "snr")},
+} | {name: getattr(math, name) for name in ("sqrt", "log", "log2", "exp", "pi", "erfc", "ceil")}
 
 TO_DO = set(CHAPTERS)  # chapters whose list is not yet made
 every_chapter = pytest.mark.parametrize("name", CHAPTERS)
@@ -44,16 +54,11 @@ def test_each_number_of_the_prose_is_computed_in_the_chapter_or_listed(name):
 @every_chapter
 def test_what_the_list_computes_is_what_the_sentence_says(name):
     numbers = {number.written: number for number in read.quoted(CHAPTERS[name], name)}
-    schedule = linear_schedule(T=1000)
-    tables = {
-        table: [float(value) for value in getattr(schedule, table)] for table in ("beta", "alpha", "alpha_bar", "snr")
-    }
-    values = NAMES | tables | {"T": 1000, "total": sum}
     for entry in LEDGER.get(name, []):
         assert entry["kind"] in KINDS, entry
         assert entry["why"].strip(), entry
         if entry["kind"] == "computed":
-            value = read.Fraction(float(eval(entry["why"], {"__builtins__": {}}, values)))
+            value = read.Fraction(float(eval(entry["why"], {"__builtins__": {}} | NAMES)))
             assert numbers[entry["number"]].agrees(value), f"{entry}: {float(value)}"
 
 
