@@ -1,0 +1,37 @@
+"""How the built pages look where a machine can tell: headings, captions, folded code."""
+
+import pytest
+from stands import PATIENCE
+from test_pages import READY, SITE
+
+pytestmark = pytest.mark.html
+
+STYLE = """(selector) => [...document.querySelectorAll(selector)].map((element) => {
+  const style = getComputedStyle(element);
+  return [parseFloat(style.fontSize), parseFloat(style.fontWeight)];
+})"""
+
+
+@pytest.fixture(scope="module", params=[390, 1440])
+def chapter(request, browser):
+    """Chapter 3, on a phone and on a desktop."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto((SITE / "book" / "03_posterior.html").as_uri())
+    page.wait_for_function(READY)
+    yield page
+    context.close()
+
+
+def test_a_heading_is_larger_than_those_below_it_and_no_lighter(chapter):
+    sizes, weights = zip(
+        *(chapter.evaluate(STYLE, f".bd-article {level}")[0] for level in ("h1", "h2", "h3")), strict=True
+    )
+    assert sizes[0] > sizes[1] > sizes[2]
+    assert weights[0] >= weights[1] >= weights[2]
+
+
+def test_captions_weigh_what_the_text_weighs(chapter):
+    text = chapter.evaluate(STYLE, ".bd-article section > p")[0][1]
+    assert {weight for _, weight in chapter.evaluate(STYLE, ".bd-article figcaption .caption-text")} == {text}
