@@ -1,8 +1,8 @@
 """Train the same network on 100 digits and on all 1,297, and record its loss on what it saw and on what it did not.
 
-    python studies/study_memorisation.py [--keep FOLDER]     (about five minutes of one free core)
+    python studies/study_memorisation.py [--keep FOLDER]     (about eight minutes of one core)
 
-The U-Net and the recipe of the chapter on training, but 3,000 steps of 64 images. Every 250 steps the
+The U-Net and the recipe of the chapter on training, but 3,000 steps of 64 images and one seed. Every 250 steps the
 averaged network's loss is measured on its training digits and on the 500 held-out ones, with the same times and noises
 each time. At the end it draws 100 digits in 50 steps of DDPM with beta_tilde, and the distance of each from the nearest
 training digit of its run is recorded, beside that of the held-out digits. A run whose result lies in FOLDER is not made

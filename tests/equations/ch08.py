@@ -30,7 +30,7 @@ def averaged(s, v, decay):
 
 GROWING = {
     r"\theta": weights,
-    "d": lambda s, v: torch.tensor([ema_decay(k, DECAY) for k in range(s.T + 1)], dtype=torch.float64),
+    r"\gamma": lambda s, v: torch.tensor([ema_decay(k, DECAY) for k in range(s.T + 1)], dtype=torch.float64),
     r"\bar{\theta}": lambda s, v: averaged(s, v, lambda k: ema_decay(k, DECAY)),
 }
 CONSTANT = {r"\theta": weights, r"\bar{\theta}": lambda s, v: averaged(s, v, lambda k: DECAY)}
@@ -46,13 +46,13 @@ CHECKS = [
         scalar=["a"],
     ),
     identity("eq-ema", where=STEP, tables=GROWING),
-    identity("eq-ema-twice", where={**STEP, "d": str(DECAY)}, tables=CONSTANT, first=2),
-    identity("eq-ema-sum", where={**STEP, "d": str(DECAY)}, tables=CONSTANT),
+    identity("eq-ema-twice", where={**STEP, r"\gamma": str(DECAY)}, tables=CONSTANT, first=2),
+    identity("eq-ema-sum", where={**STEP, r"\gamma": str(DECAY)}, tables=CONSTANT),
     matches(
         "eq-ema-warmup",
-        "d_k",
+        r"\gamma_k",
         lambda s, v: torch.tensor([ema_decay(int(k), DECAY) for k in v.t], dtype=torch.float64),
-        where={**STEP, "d": str(DECAY)},
+        where={**STEP, r"\gamma": str(DECAY)},
     ),
     identity("eq-ema-memory", where=STEP),
 ]
