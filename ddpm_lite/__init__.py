@@ -1,4 +1,4 @@
-"""ddpm_lite: denoising diffusion in small exact pieces, one function for each equation of the book."""
+"""ddpm_lite: denoising diffusion (DDPM), with one tested function for each equation of the book."""
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, min_snr_weight, prior_bits_per_dim

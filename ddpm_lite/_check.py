@@ -1,4 +1,4 @@
-"""One-line errors: which argument, what was expected, what was got, what to do."""
+"""Checks of arguments, whose errors say in one line which argument, what was expected, what it got and what to do."""
 
 import math
 import os
@@ -14,22 +14,22 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-if TYPE_CHECKING:  # a type checker does not count Python's own numbers among these abstract ones
+if TYPE_CHECKING:  # type checkers do not accept Python's own numbers as instances of these abstract classes
     Whole: TypeAlias = int
     Number: TypeAlias = float
-else:  # NumPy's numbers are welcome too
+else:  # at run time NumPy's numbers are accepted too
     Whole, Number = Integral, Real
-Several = Sequence | np.ndarray  # of numbers
-Time = Whole | Several | Int64[Tensor, "..."]  # one for all images, or one for each
+Several = Sequence | np.ndarray  # several numbers
+Time = Whole | Several | Int64[Tensor, "..."]  # one time for all images, or one for each
 
 
 def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> NoReturn:
-    """Raise `kind` with the house's one-line message."""
+    """Raise an exception of type `kind` with the one-line message that all errors of the package have."""
     raise kind(f"{argument}: expected {expected}, got {got}" + (f"; {advice}" if advice else ""))
 
 
 def describe(value: object) -> str:
-    """A tensor as `float32 tensor of shape (2, 1, 8, 8)`, an array alike, anything else by its repr, in one line."""
+    """Describe a value in one line: a tensor as `float32 tensor of shape (2, 1, 8, 8)`, others by their repr."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     if hasattr(value, "dtype") and hasattr(value, "shape") and value.shape:
@@ -39,7 +39,7 @@ def describe(value: object) -> str:
 
 
 def check_whole(argument: str, value: object, low: int, high: float = math.inf) -> int:
-    """A whole number in low..high, Python's or NumPy's (bool is not a number here)."""
+    """Check a whole number of Python or NumPy in low..high, and return it as an int; a bool is refused."""
     if isinstance(value, bool) or not isinstance(value, Whole) or not low <= value <= high:
         span = f"a whole number >= {low}" if high == math.inf else f"a whole number in {low}..{high}"
         fail(ValueError, argument, span, describe(value))
@@ -47,7 +47,7 @@ def check_whole(argument: str, value: object, low: int, high: float = math.inf) 
 
 
 def check_real(argument: str, value: object, low: float, high: float, *, ends: str = "[]") -> float:
-    """A finite number between low and high, Python's or NumPy's; `ends` says which ends belong, as in "(]"."""
+    """Check a finite number between low and high; `ends` says which of the two is included, as in "(]"."""
     if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
         number = float(value)
         above = number > low if ends[0] == "(" else number >= low
@@ -58,14 +58,14 @@ def check_real(argument: str, value: object, low: float, high: float, *, ends: s
 
 
 def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: float | str, **options) -> None:
-    """Check numbers of a frozen dataclass and keep them as Python's, which a file's header can hold."""
+    """Check fields of a frozen dataclass, and store Python's own numbers, which can be written to a file's header."""
     for field in fields:
         if getattr(config, field) is not None or getattr(type(config), field, 0) is not None:
             object.__setattr__(config, field, check(field, getattr(config, field), *limits, **options))
 
 
 def check_choice(argument: str, value: object, *choices: str | bool) -> str | bool:
-    """One of a few words, or True or False."""
+    """Check that the value is one of the choices, which are words, or True and False."""
     for choice in choices:
         if isinstance(value, type(choice) | np.bool_) and value == choice:
             return choice
@@ -74,21 +74,21 @@ def check_choice(argument: str, value: object, *choices: str | bool) -> str | bo
 
 
 def check_variance(value: object) -> str:
-    """The name of a table that sigma_t^2 of the reverse step is read from."""
+    """Check the name of the table from which the variance sigma_t^2 of the reverse step is taken."""
     if value not in ("beta", "beta_tilde"):
         fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{value!r}")
     return value
 
 
 def check_schedule(value: object):
-    """A Schedule, told by its tables, as this module may import nothing of ours."""
+    """Check that the value is a Schedule, by one of its tables, because this module imports nothing of ours."""
     if not hasattr(value, "one_minus_alpha_bar"):
         fail(TypeError, "schedule", "a Schedule, such as linear_schedule(1000)", describe(value))
     return value
 
 
 def to_table(argument: str, value: object) -> Tensor:
-    """A tensor, an array or a sequence of numbers as a tensor; Python's numbers keep all their digits."""
+    """Convert a tensor, an array or a sequence of numbers to a tensor; Python's floats stay in float64."""
     try:
         return torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -96,7 +96,7 @@ def to_table(argument: str, value: object) -> Tensor:
 
 
 def to_whole_numbers(argument: str, value: object, device: torch.device | str) -> Tensor:
-    """A list, tuple or array of whole numbers as an int64 tensor on the device."""
+    """Convert a list, tuple or array of whole numbers to an int64 tensor on the device."""
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
@@ -107,7 +107,7 @@ def to_whole_numbers(argument: str, value: object, device: torch.device | str) -
 
 
 def check_label_values(labels: object, N: int, classes: int, *, every: bool = False) -> Tensor:
-    """N labels in 0..classes - 1, as an int64 tensor; `every` asks that each of them occurs."""
+    """Check N labels in 0..classes - 1, and return an int64 tensor; with `every`, each label has to occur."""
     labels = to_whole_numbers("labels", labels, "cpu")
     if labels.shape != (N,):
         fail(ValueError, "labels", f"shape ({N},), one for each image", f"{tuple(labels.shape)}")
@@ -120,14 +120,14 @@ def check_label_values(labels: object, N: int, classes: int, *, every: bool = Fa
 
 
 def to_tensor(argument: str, images: object) -> Tensor:
-    """Images in a tensor; those of an array are copied, because it may be a file."""
+    """Convert images to a tensor; an array is copied, because it may be a memory map of a file."""
     if not isinstance(images, Tensor | np.ndarray):
         fail(TypeError, argument, "images as a tensor or an array", describe(images))
     return torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
 
 
 def to_times(t: object, x: Tensor) -> Tensor:
-    """t as a tensor (B,) on x's device, as models get it; of a number, the same for all images of x."""
+    """Convert t to the tensor (B,) on x's device that models take; a single number is repeated for all images."""
     if isinstance(t, Whole):
         return torch.full((len(x),), int(t), device=x.device)
     return t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
@@ -138,7 +138,7 @@ def to_context(context: Tensor | Several, device: torch.device | str) -> Tensor:
 @overload
 def to_context(context: None, device: torch.device | str) -> None: ...
 def to_context(context: object, device: torch.device | str) -> object:
-    """A context on the device: a sequence or an array of labels becomes an int64 tensor, other things stay."""
+    """Move a context to the device; a sequence or an array of labels becomes an int64 tensor."""
     if isinstance(context, Tensor):
         return context.to(device)
     labels = isinstance(context, Sequence) and not isinstance(context, str) or hasattr(context, "dtype")
@@ -146,14 +146,14 @@ def to_context(context: object, device: torch.device | str) -> object:
 
 
 def to_path(argument: str, value: object) -> Path:
-    """A path, of a string or of what says itself that it is one."""
+    """Convert a string or a path-like object to a Path."""
     if not isinstance(value, str | os.PathLike):
         fail(TypeError, argument, "a path", describe(value))
     return Path(value)
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
-    """A shape whose first size counts the images: whole numbers >= 1, at least one of them."""
+    """Check a shape of at least one axis, with whole numbers >= 1; the first is the number of images."""
     sizes = tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else ()
     if not sizes:
         fail(TypeError, "shape", "one number for each axis, such as (16, 1, 8, 8)", describe(shape))
@@ -161,7 +161,7 @@ def check_shape(shape: object) -> tuple[int, ...]:
 
 
 def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
-    """One whole number for a batch, or one for each of its images."""
+    """Check a seed: one whole number for a batch, or a sequence with one for each of its images."""
     if isinstance(seed, list | tuple | range) or isinstance(seed, Tensor | np.ndarray) and seed.ndim:
         seeds = [check_whole("seed", int(own) if isinstance(own, Tensor) else own, 0, 2**63 - 1) for own in seed]
         if len(seeds) != count:
@@ -171,12 +171,12 @@ def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
 
 
 def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = False) -> "int | Tensor":
-    """t is one whole number in 1..T, or one for each image of x, on x's device.
+    """Check that t is one whole number in 1..T, or one for each image of x, on x's device.
 
-    The values of a tensor are read on the CPU only: on a GPU reading them would stop the queue.
+    The values of a tensor are checked on the CPU only, because reading them on a GPU would synchronise the device.
 
     Args:
-        every: make it an int64 tensor (B,) in any case, as a model gets it.
+        every: return an int64 tensor (B,) in any case, as models take it.
     """
     if isinstance(t, Whole):
         t = check_whole(argument, t, 1, T)
@@ -204,9 +204,9 @@ def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = 
 
 
 def check_float(argument: str, x: Tensor) -> None:
-    """x is a tensor of floating-point numbers; whole-number images get the scaling to use."""
+    """Check that x is a floating-point tensor; for images of whole numbers, the error says how to scale them."""
     if not isinstance(x, Tensor):
-        fail(TypeError, argument, "a floating-point tensor", describe(x), "torch.as_tensor makes one of an array")
+        fail(TypeError, argument, "a floating-point tensor", describe(x), "convert an array with torch.as_tensor")
     if not x.is_floating_point():
         fail(
             TypeError,
@@ -218,7 +218,7 @@ def check_float(argument: str, x: Tensor) -> None:
 
 
 def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) -> None:
-    """value has the shape and device of other, so that no silent broadcasting happens."""
+    """Check that value has the shape and device of other, so that nothing is broadcast silently."""
     check_float(argument, value)
     if value.shape != other.shape:
         fail(ValueError, argument, f"the shape of {other_name}, {tuple(other.shape)}", describe(value))
@@ -227,19 +227,19 @@ def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) ->
 
 
 def check_output(z_hat: object, x_t: Tensor) -> Tensor:
-    """What a model answered is a tensor like x_t."""
+    """Check that a model's output is a tensor with the shape and device of x_t."""
     if not isinstance(z_hat, Tensor):
-        theirs = hasattr(z_hat, "sample")  # what networks of diffusers answer with
-        advice = "for a network of diffusers give from_diffusers(model)" if theirs else ""
+        theirs = hasattr(z_hat, "sample")  # the output class of diffusers
+        advice = "pass a diffusers network as from_diffusers(model)" if theirs else ""
         fail(TypeError, "the model's output", "a tensor of x_t's shape", type(z_hat).__name__, advice)
     check_alike("the model's output", z_hat, "x_t", x_t)
     return z_hat
 
 
 def check_images(argument: str, x: Tensor) -> None:
-    """x is a data set: float images (N, C, H, W) in [-1, 1]; or finite floats of another number of axes, >= 2.
+    """Check a data set: float images (N, C, H, W) in [-1, 1], or finite floats with another number of axes, >= 2.
 
-    Looks at every value: call once.
+    This reads every value, so call it once.
     """
     check_float(argument, x)
     if x.ndim < 2 or x.numel() == 0:
@@ -260,9 +260,14 @@ def check_images(argument: str, x: Tensor) -> None:
 
 @contextmanager
 def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Iterator[None]:
-    """When memory runs out while batches in so many parts, over all processes, are learnt: one line on what to halve.
+    """Turn an out-of-memory error in the training loop into one line that says what to halve.
 
-    A device says so by the kind of error, the processor in words, NumPy in its own way.
+    A GPU raises a class of its own, PyTorch's CPU allocator a RuntimeError with its name in it, NumPy a MemoryError.
+
+    Args:
+        batch_size: images in a batch.
+        parts: how many parts the batch is cut into, over all processes.
+        processes: how many processes share the batch.
     """
     try:
         yield
@@ -273,7 +278,7 @@ def explain_lack_of_memory(batch_size: int, parts: int, processes: int) -> Itera
         got = f"no memory left with {-(-batch_size // parts)} images at a time"
         smaller = "use a smaller network, with half the width, or smaller images"
         if 2 * parts <= batch_size:
-            halve = f"set accumulation={2 * parts // processes} (half as many at a time, the same loss)"
+            halve = f"set accumulation={2 * parts // processes} (half as many images at a time, the same loss)"
             smaller = f"{halve}, halve batch_size, or {smaller}"
         raise torch.OutOfMemoryError(f"accumulation: expected parts that fit in memory, got {got}; {smaller}") from None
 
@@ -283,7 +288,7 @@ def unwrap(model: nn.Module) -> nn.Module: ...
 @overload
 def unwrap(model: object) -> object: ...
 def unwrap(model: object) -> object:
-    """The network inside what torch.compile, DataParallel, DistributedDataParallel or AveragedModel put around it."""
+    """Return the network inside torch.compile, DataParallel, DistributedDataParallel and AveragedModel."""
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
     while isinstance(model, nn.Module) and (isinstance(model, wrappers) or "_orig_mod" in model._modules):
         model = model.module if isinstance(model, wrappers) else model._modules["_orig_mod"]
@@ -291,9 +296,9 @@ def unwrap(model: object) -> object:
 
 
 def check_trainable(model: object) -> None:
-    """A module with parameters to train, in a precision that Adam and a running average can work in."""
+    """Check that the model has parameters to train, in a precision sufficient for Adam and a running average."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
-        advice = "give model.module, and accelerator=Accelerator(), which shares each batch out"
+        advice = "pass model.module and accelerator=Accelerator(), which divides each batch among the processes"
         fail(TypeError, "model", "the network itself", "a DistributedDataParallel", advice)
     parameters = [p for p in model.parameters() if p.requires_grad] if isinstance(model, nn.Module) else []
     if not parameters:
@@ -304,26 +309,26 @@ def check_trainable(model: object) -> None:
 
 
 def check_processes(config, accelerator) -> int:
-    """How many processes there are, after a look whether what the accelerator does is what the config asks for."""
+    """Check that the accelerator does what the config asks for, and return the number of processes."""
     if accelerator is None:
         return 1
     n, theirs = accelerator.num_processes, accelerator.mixed_precision
     if theirs != config.mixed_precision:
-        advice = f"make it Accelerator(mixed_precision={config.mixed_precision!r})"
+        advice = f"use Accelerator(mixed_precision={config.mixed_precision!r})"
         fail(ValueError, "accelerator", f"mixed_precision {config.mixed_precision!r}", f"{theirs!r}", advice)
     if n * config.accumulation > config.batch_size:
-        expected = f"at least {n * config.accumulation}, an image for each part of {n} processes"
+        expected = f"at least {n * config.accumulation}, one image for each part of each of {n} processes"
         fail(ValueError, "batch_size", expected, f"{config.batch_size}")
     return n
 
 
 def tabulate_weight(weight: Callable | None, schedule) -> Tensor | None:
-    """The weights of t = 0..T (that of 0 is not used), looked at once."""
+    """Compute the weights of t = 0..T, of which entry 0 is unused, and check them once."""
     if weight is None:
         return None
     table = weight(schedule) if callable(weight) else weight
     if not isinstance(table, Tensor) or table.shape != (schedule.T + 1,):
-        expected = f"a function of the schedule that gives T + 1 = {schedule.T + 1} weights, such as bound_weight"
+        expected = f"a function of the schedule that returns T + 1 = {schedule.T + 1} weights, such as bound_weight"
         fail(ValueError, "weight", expected, describe(table))
     if not (torch.isfinite(table[1:]) & (table[1:] >= 0)).all():
         fail(ValueError, "weight", "finite weights >= 0", f"{table[1:].min():g} to {table[1:].max():g}")

@@ -1,4 +1,4 @@
-"""Attention: every query asks all keys, and gets a weighted mean of their values.
+"""Attention: every query is compared with all keys, and returns a weighted mean of their values.
 
     weights = softmax(Q K^T / sqrt(d))      (eq-attention-weights)
     output  = weights V                     (eq-attention)
@@ -17,10 +17,11 @@ from ddpm_lite._check import check_whole, describe, fail
 def attention_weights(
     q: Float[Tensor, "*batch queries d"], k: Float[Tensor, "*batch keys d"]
 ) -> Float[Tensor, "*batch queries keys"]:
-    """softmax(Q K^T / sqrt(d)): each row says how much a query takes from each key (eq-attention-weights).
+    """softmax(Q K^T / sqrt(d)): row i has the weights of all keys for query i (eq-attention-weights).
 
     Args:
-        q: queries; k: keys, of the same width d.
+        q: queries.
+        k: keys, of the same width d.
 
     Returns:
         Weights >= 0; each row sums to 1.
@@ -33,10 +34,12 @@ def attention_weights(
 def attention(
     q: Float[Tensor, "*batch queries d"], k: Float[Tensor, "*batch keys d"], v: Float[Tensor, "*batch keys width"]
 ) -> Float[Tensor, "*batch queries width"]:
-    """attention_weights(q, k) @ v, by PyTorch's fused kernel, which never stores the weights (eq-attention).
+    """attention_weights(q, k) @ v, by PyTorch's fused kernel, which need not store the weights (eq-attention).
 
     Args:
-        q: queries; k: keys; v: values, one per key.
+        q: queries.
+        k: keys.
+        v: values, one per key.
 
     Source: Vaswani et al. (2017), equation 1.
     """
@@ -49,14 +52,15 @@ class MultiHeadAttention(nn.Module):
     Args:
         channels: width of h.
         head_dim: width of one head, a divisor of channels; None is one head.
-        groups: groups of the normalisation in front, a divisor of channels.
-        eps: the normalisation's epsilon.
+        groups: groups of the group normalisation before the projections, a divisor of channels.
+        eps: epsilon of that normalisation.
         context_dim: width of the context's tokens; None makes it self-attention.
 
     Raises:
-        ValueError: head_dim or groups do not divide channels; a context given or missing against context_dim.
+        ValueError: head_dim or groups do not divide channels; a context without context_dim, or none with it.
 
-    Source: Vaswani et al. (2017), section 3.2; placed as in Ho et al. (2020). Keys as in diffusers' Attention.
+    Source: Vaswani et al. (2017), section 3.2, with the residual connection of Ho et al. (2020)'s code. The parameters
+    have the names of diffusers' Attention.
     """
 
     def __init__(
@@ -81,12 +85,12 @@ class MultiHeadAttention(nn.Module):
         self.to_v = nn.Linear(source, channels)
         out = nn.Linear(channels, channels)
         self.to_out = nn.ModuleList([out])
-        nn.init.zeros_(out.weight)  # a new layer adds a constant only, and learns from there
+        nn.init.zeros_(out.weight)  # so a new layer adds only a constant to h
 
     def forward(
         self, h: Float[Tensor, "B C H W"], context: Float[Tensor, "B tokens width"] | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """h plus what its pixels gathered; context only if context_dim was given."""
+        """Return h plus the projected output of attention; a context is required exactly if there is a context_dim."""
         out = attention(*self.project(h, context))  # (B, heads, HW, d)
         out = self.to_out[0](out.transpose(1, 2).flatten(2))  # (B, HW, C)
         return h + out.transpose(1, 2).reshape(h.shape)
@@ -94,7 +98,7 @@ class MultiHeadAttention(nn.Module):
     def project(
         self, h: Float[Tensor, "B C H W"], context: Float[Tensor, "B tokens width"] | None = None
     ) -> tuple[Float[Tensor, "B heads HW d"], Float[Tensor, "B heads keys d"], Float[Tensor, "B heads keys d"]]:
-        """Q, K and V of each head: what `attention` and, for pictures, `attention_weights` take."""
+        """Compute Q, K and V of each head, the arguments of `attention` and `attention_weights`."""
         if (context is None) != (self.context_dim is None):
             expected = "None in self-attention" if self.context_dim is None else f"(B, tokens, {self.context_dim})"
             fail(ValueError, "context", expected, describe(context))

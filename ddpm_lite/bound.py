@@ -1,10 +1,9 @@
-"""The variational bound on -log p(x_0), term by term, when everything in it is Gaussian.
+"""The variational bound on -log p(x_0) (the negative ELBO), term by term, for Gaussian steps.
 
     L = L_T + L_{T-1} + ... + L_1 + L_0                            (eq-bound-terms)
 
-L_T compares x_T with the prior and has nothing to learn, each L_{t-1} is a squared error of the noise with
-a weight, and L_0 is the cost of the last step to a pixel's value. Logarithms are natural unless a name
-says bits.
+L_T compares x_T with the prior and has no parameters, each L_{t-1} is a weighted squared error of the noise, and L_0
+is the code length of a pixel's value given x_1. Logarithms are natural (nats) unless a name says bits.
 """
 
 import math
@@ -23,11 +22,11 @@ def gaussian_kl(mean_1: Value, variance_1: Value, mean_2: Value, variance_2: Val
     """KL(N(mean_1, variance_1) || N(mean_2, variance_2)) for each number, in nats (eq-kl-gaussians).
 
     Args:
-        mean_1, variance_1: of the distribution that the samples come from.
-        mean_2, variance_2: of the one that is compared with it. All four broadcast; variances > 0.
+        mean_1, variance_1: of the distribution over which the expectation is taken.
+        mean_2, variance_2: of the distribution that is compared with it. All four broadcast; variances > 0.
 
     Returns:
-        One divergence per number. Of a vector with independent numbers, they add up.
+        One divergence per number; those of independent components of a vector add up.
 
     Raises:
         ValueError: a variance that is not finite and > 0.
@@ -69,7 +68,7 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
 
 
 def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "entries"]:
-    """min(1, gamma / snr) for the error of z (eq-min-snr): that of x_0 has the weight snr, but at most gamma.
+    """min(1, gamma / snr), the weight of the error of z that gives the error of x_0 min(snr, gamma) (eq-min-snr).
 
     Args:
         schedule: the forward process.
@@ -87,7 +86,7 @@ def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "
 
 
 def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> float:
-    """L_T = KL(q(x_T | x_0) || N(0, I)), the mean over a pixel, in bits (eq-prior-bits).
+    """L_T = KL(q(x_T | x_0) || N(0, I)), in bits for each pixel, averaged over x_0 (eq-prior-bits).
 
     Args:
         schedule: the forward process; only alpha_bar_T matters.
@@ -107,25 +106,26 @@ def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> floa
 def decoder_nll(
     x_0: Float[Tensor, "..."], mean: Float[Tensor, "..."], std: float, levels: int = 256
 ) -> Float[Tensor, "..."]:
-    """-log of the mass that N(mean, std^2) puts on the grey level x_0, in nats for each pixel (eq-decoder).
+    """-log of the probability of the grey level x_0 under N(mean, std^2), in nats for each pixel (eq-decoder).
 
     Args:
         x_0: pixels, each one of `levels` equally spaced values from -1 to 1.
         mean: mu_theta(x_1, 1), x_0's shape.
         std: sigma_1, > 0.
-        levels: grey levels, >= 2; each owns 1 / (levels - 1) to either side, the outer two all beyond.
+        levels: grey levels, >= 2; the bin of each reaches 1 / (levels - 1) to both sides, and the outer two are open.
 
     Raises:
         ValueError: std <= 0, or levels < 2.
 
-    Source: Ho et al. (2020), equation 13. Exact in the far tails too, where the paper's code stops at 1e-12.
+    Source: Ho et al. (2020), equation 13. This is exact in the far tails too, where the paper's code clamps
+    probabilities at 1e-12.
     """
     check_real("std", std, 0, 1e12, ends="(]")
     check_whole("levels", levels, 2)
     half = 1 / (levels - 1)
     low = torch.where(x_0 < -1 + half, -torch.inf, (x_0 - half - mean) / std)
     high = torch.where(x_0 > 1 - half, torch.inf, (x_0 + half - mean) / std)
-    mirrored = low + high > 0  # in the lower tail both logarithms are exact
+    mirrored = low + high > 0  # mirror to the lower tail, where both logarithms are accurate
     low, high = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
     log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     return -(log_high + torch.log1p(-torch.exp(log_low - log_high)))

@@ -1,9 +1,9 @@
-"""What turns one model into another: labels as a context, guidance, and a network that predicts something else.
+"""Adapters from one model to another: labels as a context, guidance, and networks that predict something other than z.
 
 A model is any callable (x_t, t, context) -> z_hat, of x_t's shape, with t an int64 tensor (B,) in 1..T: that is how
-the trainer, the sampler, guidance and the widgets call it. A label becomes a few learnt tokens, its context. One more
-row of tokens means "no label": training uses it instead of a label now and then, so that one network learns the
-conditional and the unconditional answer, and guidance can tell them apart.
+the trainer, the sampler, guidance and the widgets call it. A label is embedded as a few learnt tokens, its context. One
+more embedding means "no label". Training sometimes uses it instead of the label, so that one network learns both the
+conditional and the unconditional noise, from which classifier-free guidance extrapolates.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,13 +34,13 @@ Labels = Int64[Tensor, "B"] | Several
 
 
 class LabelEncoder(nn.Module):
-    """Labels 0..labels-1, or "no label", as context tokens for cross-attention (eq-label-encoder).
+    """Embed labels 0..labels-1, or "no label", as context tokens for cross-attention (eq-label-encoder).
 
     Args:
-        labels: how many there are, >= 1.
+        labels: the number of labels, >= 1.
         width: width of a token, the U-Net's context_dim.
-        tokens: tokens per label. With a single token the softmax over keys is always 1, so the query cannot change
-            what it gets.
+        tokens: tokens per label. With a single token the softmax over keys is always 1, so the output does not depend
+            on the query.
 
     Raises:
         ValueError: a label outside 0..labels-1 that is not "no label" either, or labels of another dtype or shape.
@@ -52,7 +52,7 @@ class LabelEncoder(nn.Module):
         super().__init__()
         self.labels, self.width = check_whole("labels", labels, 1), check_whole("width", width, 1)
         self.tokens = check_whole("tokens", tokens, 1)
-        self.table = nn.Embedding(labels + 1, tokens * width)  # the last row: no label
+        self.table = nn.Embedding(labels + 1, tokens * width)  # the last row means "no label"
 
     @property
     def none(self) -> int:
@@ -60,9 +60,10 @@ class LabelEncoder(nn.Module):
         return self.labels
 
     def forward(self, labels: Int64[Tensor, "B"]) -> Float[Tensor, "B tokens width"]:
-        """The tokens of each label. Values are read on the CPU only: on a GPU reading them would stop the queue.
+        """Look up the tokens of each label.
 
-        A compiler cannot follow a branch on values, so a compiled or exported network leaves it out.
+        The values are checked on the CPU only, because reading them on a GPU would synchronise the device. A compiled
+        or exported network omits the check, because a compiler cannot trace a branch on values.
         """
         if labels.dtype != torch.int64 or labels.ndim != 1:
             fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
@@ -71,21 +72,21 @@ class LabelEncoder(nn.Module):
         return self.table(labels).unflatten(1, (self.tokens, self.width))
 
     def check(self, labels: Int64[Tensor, "B"]) -> None:
-        """Read every label, on any device; `sample` does it once, before its loop."""
+        """Check every label, on any device; `sample` does so once, before its loop."""
         if labels.numel() and not (labels.min() >= 0 and labels.max() <= self.none):
             expected = f'every label in 0..{self.labels - 1}, or {self.none} for "no label"'
             fail(ValueError, "labels", expected, f"values in {int(labels.min())}..{int(labels.max())}")
 
 
 class ConditionalUNet(nn.Module):
-    """A U-Net conditioned on labels: its context is (B,) int64, and the encoder makes the tokens.
+    """A U-Net conditioned on labels: its context is (B,) int64, which the encoder turns into tokens.
 
     Args:
-        unet: with context_dim.
-        encoder: of that width.
+        unet: a U-Net with a context_dim.
+        encoder: an encoder of that width.
 
     Raises:
-        ValueError: widths that differ; what UNet and LabelEncoder raise.
+        ValueError: the widths differ, or an error of UNet or LabelEncoder.
     """
 
     def __init__(self, unet: UNet, encoder: LabelEncoder):
@@ -102,26 +103,26 @@ class ConditionalUNet(nn.Module):
     def forward(
         self, x_t: Float[Tensor, "B C H W"], t: Time, context: Labels | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """z_hat for these labels; without a context, for "no label"."""
+        """Estimate z for these labels, or for "no label" if the context is None."""
         if context is None:
             context = torch.full((len(x_t),), self.none, device=x_t.device)
         context = to_context(context, x_t.device)
-        if context.shape != x_t.shape[:1]:  # no len(): an exported graph would take only this batch size
+        if context.shape != x_t.shape[:1]:  # with len(), an exported graph would accept only this batch size
             fail(ValueError, "context", f"{len(x_t)} labels, one for each image", describe(context))
         return self.unet(x_t, t, self.encoder(context))
 
     def check_context(self, context: Int64[Tensor, "B"]) -> None:
-        """Read every label."""
+        """Check every label."""
         self.encoder.check(context)
 
 
 def drop_labels(labels: Int64[Tensor, "B"], none: Whole, p: Number) -> Int64[Tensor, "B"]:
-    """Each label becomes `none` with probability p, drawn from torch's random numbers (eq-label-dropout).
+    """Replace each label by `none` with probability p, using torch's global generator (eq-label-dropout).
 
     Args:
         labels: (B,).
         none: the number that means "no label".
-        p: share of labels to drop, in [0, 1]; 0.1 is usual. Keeping with p and dropping with 1 - p is a known mistake.
+        p: the probability of dropping a label, in [0, 1]; 0.1 is usual. Dropping with 1 - p is a common mistake.
 
     Raises:
         ValueError: p outside [0, 1].
@@ -133,20 +134,20 @@ def drop_labels(labels: Int64[Tensor, "B"], none: Whole, p: Number) -> Int64[Ten
 
 
 def guided(model: Callable[..., Tensor], scale: Number, none: Whole | Tensor) -> Callable[..., Tensor]:
-    """A model that exaggerates what the context changes: z_c + scale (z_c - z_none) (eq-guidance).
+    """Apply classifier-free guidance to a model: z_c + scale (z_c - z_none) (eq-guidance).
 
     Args:
         model: (x_t, t, context) -> z_hat.
-        scale: 0 is the conditional model, -1 the unconditional one. This is the paper's w. Many programs write
-            z_none + s (z_c - z_none) instead; their s is scale + 1.
-        none: the context that says "no label": the number for a model that takes labels (`model.none`), else tokens
-            (tokens, width) for all images or (B, tokens, width).
+        scale: the paper's w; 0 is the conditional model, -1 the unconditional one. Many programs write
+            z_none + s (z_c - z_none) instead, and their s is scale + 1.
+        none: the context that means "no label": for a model that takes labels its number (`model.none`), otherwise
+            tokens, (tokens, width) for all images or (B, tokens, width).
 
     Returns:
-        A model. At scale 0 it is `model` itself; else it asks `model` once, with a batch twice as large.
+        A model. At scale 0 it is `model` itself; otherwise it calls `model` once, with a batch twice as large.
 
     Raises:
-        ValueError: a scale that is not a finite number. When called: no context.
+        ValueError: a scale that is not a finite number, or, when the returned model is called, no context.
 
     Source: Ho and Salimans (2022), equation 6.
     """
@@ -155,20 +156,20 @@ def guided(model: Callable[..., Tensor], scale: Number, none: Whole | Tensor) ->
 
 
 class _Wrapped(nn.Module):
-    """A model inside another; a module, so that `sample` finds the device and turns dropout off."""
+    """A model inside another, as a module, so that `sample` finds its device and turns dropout off."""
 
     def __init__(self, model: Callable[..., Tensor]):
         super().__init__()
         self.model = model
 
     def check_context(self, context: Tensor) -> None:
-        """Read the context, if the model inside knows how."""
+        """Check the context, if the model inside has such a check."""
         if hasattr(self.model, "check_context"):
             self.model.check_context(context)
 
 
 class _Guided(_Wrapped):
-    """`guided` as a module."""
+    """The module that `guided` returns."""
 
     def __init__(self, model: Callable[..., Tensor], scale: float, none: int | Tensor):
         super().__init__(model)
@@ -176,7 +177,7 @@ class _Guided(_Wrapped):
 
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         if context is None:
-            fail(ValueError, "context", "what to be guided by", "None", "give sample(..., context=...)")
+            fail(ValueError, "context", "labels or tokens to guide towards", "None", "pass sample(..., context=...)")
         context, t = to_context(context, x_t.device), to_times(t, x_t)
         if isinstance(self.none, Whole):
             none = torch.full_like(context, self.none)
@@ -187,11 +188,11 @@ class _Guided(_Wrapped):
 
 
 def in_parts(model: Callable[..., Tensor], at_once: Whole) -> Callable[..., Tensor]:
-    """The same model, asked for a part of the batch at a time: less memory for the same images.
+    """Evaluate a model on a part of the batch at a time, which takes less memory and gives the same result.
 
     Args:
-        model: (x_t, t, context) -> z_hat; a guided one too.
-        at_once: the most images that it gets at a time; guidance doubles them.
+        model: (x_t, t, context) -> z_hat, which may be a guided model.
+        at_once: the largest number of images at a time; a guided model evaluates twice as many.
 
     Raises:
         ValueError: at_once below 1.
@@ -200,7 +201,7 @@ def in_parts(model: Callable[..., Tensor], at_once: Whole) -> Callable[..., Tens
 
 
 class _InParts(_Wrapped):
-    """`in_parts` as a module."""
+    """The module that `in_parts` returns."""
 
     def __init__(self, model: Callable[..., Tensor], at_once: int):
         super().__init__(model)
@@ -208,7 +209,7 @@ class _InParts(_Wrapped):
 
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         context, n = to_context(context, x_t.device), self.at_once
-        rows: Iterable[Tensor | None] = repeat(context)  # one that is not per image goes to all
+        rows: Iterable[Tensor | None] = repeat(context)  # a context that is not per image is the same for all parts
         if isinstance(context, Tensor) and context.shape[:1] == x_t.shape[:1]:
             rows = context.split(n)
         return torch.cat([self.model(*row) for row in zip(x_t.split(n), to_times(t, x_t).split(n), rows, strict=False)])
@@ -223,19 +224,19 @@ PREDICTS = {
 
 
 def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> Callable[..., Tensor]:
-    """A model whose z_hat follows from what another network predicts (eq-z-from-v, eq-z-from-x0, eq-z-from-score).
+    """Make a model of z from a network of v, x_0 or the score (eq-z-from-v, eq-z-from-x0, eq-z-from-score).
 
     Args:
         model: (x_t, t, context) -> v, x_0 or the score, of x_t's shape.
         schedule: the schedule that the network was trained with, not a re-spaced one.
-        predicts: "v", "x_0", "score"; with "z" it is `model` itself.
+        predicts: "v", "x_0" or "score"; with "z" the result is `model` itself.
 
     Returns:
-        A model, with the network at `.model`; train it or sample from it like any other. `ddpm_loss` of it weights
-        the network's own squared error: that of v by alpha_bar_t, that of x_0 by the signal-to-noise ratio.
+        A model, with the network at `.model`, to be trained or sampled from like any other. Its `ddpm_loss` is the
+        network's own squared error with a weight: alpha_bar_t for v, the signal-to-noise ratio for x_0.
 
     Raises:
-        ValueError: another word, or a re-spaced schedule.
+        ValueError: any other word, or a re-spaced schedule.
 
     Source: Salimans and Ho (2022), section 4.
     """
@@ -247,7 +248,7 @@ def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> 
 
 
 class ZModel(_Wrapped):
-    """`z_model` as a module."""
+    """The module that `z_model` returns."""
 
     def __init__(self, model: Callable[..., Tensor], schedule: Schedule, predicts: str):
         super().__init__(model)

@@ -1,11 +1,11 @@
-"""The forward process and its Bayes posterior: one function, one equation. What holds for all of them:
+"""The forward process and its posterior by Bayes' rule, with one function for each equation. All functions share:
 
-    images    x_0 the image, x_t the image at time t, z the noise that made x_t, z_hat a network's estimate of z:
-              floating point, of one shape (B, C, H, W) or any other whose first axis counts them
+    images    x_0 is the image, x_t the noisy image at time t, z the noise in x_t, and z_hat a network's estimate of z.
+              They are floating-point tensors of one shape, (B, C, H, W) or any other whose first axis is the batch.
     t         in 1..T: one whole number for all images, or B of them, as an int64 tensor or a sequence
-    estimate  where a true x_0, z, v or mean may be given, its estimate may be given too
-    schedule  moved to the images' device where it is not there
-    errors    ValueError or TypeError: one line that names the argument
+    estimate  instead of the true x_0, z, v or mean you may pass an estimate of it
+    schedule  is copied to the images' device if it is on another
+    errors    ValueError or TypeError, in one line that names the argument
 
 Sources: Ho is Ho, Jain, Abbeel (2020); Salimans is Salimans and Ho (2022), "Progressive distillation", section 4.
 """
@@ -20,7 +20,7 @@ X = Float[Tensor, "batch *shape"]
 
 
 def per_image(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A coefficient per image, (B,) or (), shaped to multiply x (B, ...) and rounded to x's dtype."""
+    """Reshape one coefficient per image, (B,) or (), so that it multiplies x (B, ...), in x's dtype and device."""
     return coefficient.to(x.device, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -44,9 +44,9 @@ def q_sample(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
 
 
 def predict_x_0(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
-    """The image in x_t, (x_t - sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_bar_t) (eq-x0-from-z).
+    """The image that x_t and z_hat imply, (x_t - sqrt(1 - alpha_bar_t) z_hat) / sqrt(alpha_bar_t) (eq-x0-from-z).
 
-    Source: Ho, equation 15. Not clipped to [-1, 1]; the sampler decides that.
+    Source: Ho, equation 15. The result is not clipped to [-1, 1]; that is an option of the sampler.
     """
     schedule, t = _check(schedule, t, x_t=x_t, z_hat=z_hat)
     signal, noise = _weights(schedule, t, x_t)
@@ -88,7 +88,7 @@ def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
 
 
 def z_from_mean(schedule: Schedule, x_t: X, t: Time, mean: X) -> X:
-    """The noise in a mean mu_tilde, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
+    """The noise that a mean implies, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
 
     Source: Ho, equation 11 solved for the noise.
     """
@@ -113,7 +113,7 @@ def z_from_score(schedule: Schedule, score: X, t: Time) -> X:
 
 
 def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
-    """v = sqrt(alpha_bar_t) z - sqrt(1 - alpha_bar_t) x_0, the other axis of the turn that makes x_t (eq-v).
+    """v = sqrt(alpha_bar_t) z - sqrt(1 - alpha_bar_t) x_0, the derivative of x_t by its angle (eq-v).
 
     Source: Salimans.
     """
@@ -125,7 +125,7 @@ def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
 def x_0_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
     """The image that x_t and v imply, sqrt(alpha_bar_t) x_t - sqrt(1 - alpha_bar_t) v (eq-x0-from-v).
 
-    Source: Salimans. Nothing is divided: an error in v is never made larger.
+    Source: Salimans. There is no division, so an error in v is never enlarged.
     """
     schedule, t = _check(schedule, t, x_t=x_t, v=v)
     signal, noise = _weights(schedule, t, x_t)
@@ -146,7 +146,7 @@ def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, we
     """L_simple, the mean of (z - z_hat)^2 over the batch, with z_hat = model(x_t, t, context) (eq-simple-loss).
 
     The model gets t as an int64 tensor (B,). With a table of T + 1 weights, the error at t is multiplied by weight[t]
-    (eq-weighted-noise-loss). Source: Ho, equation 14. A mean does not grow with the image.
+    (eq-weighted-noise-loss). Source: Ho, equation 14, with a mean over pixels, so that it does not grow with the image.
     """
     x_t = q_sample(schedule, x_0, t, z)
     z_hat = check_output(model(x_t, check_t(t, x_t, schedule.T, every=True), context), x_t)
@@ -160,7 +160,7 @@ def _weights(schedule: Schedule, t: int | Tensor, x: Tensor) -> tuple[Tensor, Te
 
 
 def _check(schedule: Schedule, t: Time, **images: Tensor) -> tuple[Schedule, int | Tensor]:
-    """The first line of each equation: the images fit each other and t them; the schedule is where they are."""
+    """Check the images, t and the schedule against one another, and return schedule and t on the images' device."""
     (first, x), *others = images.items()
     check_float(first, x)
     for name, other in others:

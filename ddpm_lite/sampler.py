@@ -1,15 +1,15 @@
-"""From noise to an image: a step is a function, `sample` is the one loop.
+"""Sampling, from noise to an image: each step is a function, and `sample` is the only loop.
 
 A step is any `(schedule, x_t, t, s, z_hat, noise) -> x_s` with s < t. Bind its options with functools.partial:
-`sample(..., step=partial(ddpm_step, variance="beta"))`. The steps here differ in three numbers only:
+`sample(..., step=partial(ddpm_step, variance="beta"))`. The steps here differ only in the two weights and in sigma:
 
     x_s = weight_x_t x_t + weight_x_0 x_0_hat + sigma noise
 
-A step that has to ask the model again, as Heun's does, has one parameter more, `ask`, and gets it by this name:
-`ask(x, s)` is the model's z_hat at x and time s, with the context, the guidance and the trained times of the walk.
+A step that evaluates the model again, as Heun's does, has one more parameter, `ask`, which `sample` recognises by name:
+`ask(x, s)` is the model's z_hat at x and time s, with the same context, guidance and original times as in the loop.
 To give a step a name on the command line, in `evaluate` and in the widgets, add it to STEPS.
 
-`respace` makes the schedule of a shorter walk; t and s count the steps of the schedule that is walked.
+`respace` makes the schedule of a shorter walk; t and s are then indices into that schedule.
 """
 
 from collections import deque
@@ -52,21 +52,22 @@ def ddpm_step(
 
     Args:
         x_t: noisy images.
-        t: where they are, 1..T; s: where to go, always t - 1.
-        z_hat: the network's noise, x_t's shape.
+        t: the time of x_t, 1..T.
+        s: the time to go to, which has to be t - 1.
+        z_hat: the network's estimate of the noise, x_t's shape.
         noise: fresh noise from N(0, I), x_t's shape.
-        variance: sigma_t^2, "beta_tilde" (right if the data were one point) or "beta" (right if it were N(0, I)).
-        clip: put the image that z_hat implies into [-1, 1] before the mean is taken; for images only.
+        variance: sigma_t^2, "beta_tilde" (exact if the data are one point) or "beta" (exact if they are N(0, I)).
+        clip: clip the x_0 that z_hat implies to [-1, 1] before the mean is computed; for images only.
 
     Raises:
         ValueError: s is not t - 1, an unknown variance, t outside 1..T, or shapes that differ.
 
-    Source: Ho et al. (2020), Algorithm 2 and section 3.2. The clipping is in the paper's code, not in its text.
+    Source: Ho et al. (2020), Algorithm 2 and section 3.2. Clipping is in the paper's code but not in its text.
     """
     t = check_whole("t", t, 1, schedule.T)
     if s != t - 1:
         advice = "re-space the schedule for longer steps"
-        fail(ValueError, "s", f"t - 1 = {t - 1}, as a DDPM step goes back by one", f"{s}", advice)
+        fail(ValueError, "s", f"t - 1 = {t - 1}, because a DDPM step goes back by one", f"{s}", advice)
     check_variance(variance)
     table = schedule.numbers
     rest = table.one_minus_alpha_bar
@@ -81,21 +82,22 @@ def ddpm_step(
 def ddim_step(
     schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, eta: Number = 0.0, clip: bool = True
 ) -> X:
-    """A leap back from t to any s < t; with eta = 0 nothing in it is random (eq-ddim-step, eq-ddim-sigma).
+    """One step back from t to any s < t, deterministic if eta = 0 (eq-ddim-step, eq-ddim-sigma).
 
     Args:
         x_t: noisy images.
-        t: where they are, 1..T; s: where to go, 0..t - 1.
-        z_hat: the network's noise, x_t's shape.
-        noise: fresh noise from N(0, I), x_t's shape; not looked at where sigma is 0.
+        t: the time of x_t, 1..T.
+        s: the time to go to, 0..t - 1.
+        z_hat: the network's estimate of the noise, x_t's shape.
+        noise: fresh noise from N(0, I), x_t's shape; unused if sigma is 0.
         eta: 0..1, the share of fresh noise. With eta = 1 and s = t - 1 this is `ddpm_step` with "beta_tilde".
-        clip: put the image that z_hat implies into [-1, 1], and take the noise that goes with it; for images only.
+        clip: clip the x_0 that z_hat implies to [-1, 1], and compute the noise from it again; for images only.
 
     Raises:
         ValueError: t, s or eta out of range, or shapes that differ.
 
-    Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", equations 12 and 16. They do not clip; in
-    diffusers, this clip is that of `use_clipped_model_output=True`.
+    Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", equations 12 and 16. The paper does not
+    clip; in diffusers, this clipping is `use_clipped_model_output=True`.
     """
     t = check_whole("t", t, 1, schedule.T)
     s, eta = check_whole("s", s, 0, t - 1), check_real("eta", eta, 0, 1)
@@ -109,9 +111,9 @@ def ddim_step(
 def _combine(
     schedule: Schedule, x_t: X, t: int, z_hat: X, noise: X, weights: tuple[float, float, float], clip: bool
 ) -> X:
-    """weight_x_t x_t + weight_x_0 x_0_hat + sigma noise, in as few passes over the pixels as it takes.
+    """Compute weight_x_t x_t + weight_x_0 x_0_hat + sigma noise, in few passes over the pixels.
 
-    Weights are Python floats, from tables in float64: no copy to the device, no synchronisation.
+    The weights are Python floats, from tables in float64, so nothing is copied to the device or synchronised.
     """
     check_alike("z_hat", z_hat, "x_t", x_t)
     check_alike("noise", noise, "x_t", x_t)
@@ -124,7 +126,7 @@ def _combine(
     return x_s.add_(noise, alpha=sigma) if sigma else x_s
 
 
-# By the names that the command line, `evaluate` and the widgets know.
+# The names of the steps on the command line, in `evaluate` and in the widgets.
 STEPS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_step, "ddim": ddim_step}
 
 
@@ -140,53 +142,53 @@ def sample(
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Walk from pure noise to images, and hand out every (t, x_t) from (T, x_T) to (0, x_0) (alg-sampling).
+    """Go from pure noise to images, and yield every (t, x_t) from (T, x_T) to (0, x_0) (alg-sampling).
 
     Args:
-        model: any callable (x_t, t, context) -> z_hat. A module is put into eval mode while the loop runs, and gets
-            x_t in the precision of its parameters.
-        schedule: the schedule that the model was trained with, or one that `respace` made of it.
-        shape: of the result, e.g. (16, 1, 8, 8).
-        step: what one step does. It gets t and s as numbers of `schedule`, T..0, also where it is re-spaced. The steps
-            here clip the image that z_hat implies to [-1, 1]; for other data, such as points in the plane, give
+        model: any callable (x_t, t, context) -> z_hat. A module is in eval mode during each step, and gets x_t
+            in the precision of its parameters.
+        schedule: the schedule that the model was trained with, or one that `respace` made from it.
+        shape: the shape of the result, e.g. (16, 1, 8, 8).
+        step: the function of one step. Its t and s are indices into `schedule`, T..0, also if that is re-spaced. The
+            steps here clip the x_0 that z_hat implies to [-1, 1]; for other data, such as points in the plane, pass
             partial(ddpm_step, clip=False).
-        seed: the noise, x_T and every step's, follows from it. With one number it is drawn for the whole batch, as
-            this is fastest, so image 3 of a batch of 8 is not image 3 of a batch of 16. With a sequence, one number
-            for each image, an image follows from its own number whatever the batch.
-        x_T: start here; None draws it from N(0, I).
-        context: handed to the model, on the device; of a list or an array it gets whole numbers as int64.
-        device: where to work; None is where the model's parameters are, else the CPU.
-        dtype: of x_t.
+        seed: determines x_T and the noise of every step. One number is for the whole batch, which is fastest, but then
+            image 3 of a batch of 8 is not image 3 of a batch of 16. With a sequence of one number for each image, an
+            image depends on its own number only, and not on the batch.
+        x_T: the start of the walk; None draws it from N(0, I).
+        context: passed to the model, on the device; a list or an array of whole numbers becomes an int64 tensor.
+        device: the device to compute on; None is that of the model's parameters, or the CPU if it has none.
+        dtype: the dtype of x_t.
 
     Yields:
-        (t, x_t), T + 1 times; x_t is a copy, so that changing it does not change the walk. `last` keeps the end only.
-        t is the time that the model was trained with: on a schedule re-spaced to 50 of 1000 steps (1000, x_1000),
+        (t, x_t), T + 1 times; x_t is a copy, so changing it does not change the walk. `last` keeps only the end. t is
+        the time that the model was trained with: on a schedule re-spaced to 50 of 1000 steps, (1000, x_1000),
         (980, x_980), ..., (20, x_20), (0, x_0).
 
     Raises:
-        ValueError, TypeError: x_T of another shape; a context that the model's `check_context`, if it has one, does
-        not accept; a model's output that is no tensor of x_t's shape.
+        ValueError, TypeError: x_T of another shape; a context that the model's `check_context`, if it has one, refuses;
+        a model's output that is not a tensor of x_t's shape.
 
-    Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device: the same seed on the same device, with as
-    many threads, gives the same images.
+    Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device, so the same seed gives the same images
+    on the same device with the same number of threads.
     """
     shape = check_shape(shape)
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     if device is None:
         device = "cpu" if parameter is None else parameter.device
-    draw = _noise_source(seed, shape, device, dtype)
+    draw = _seed_noise(seed, shape, device, dtype)
     schedule = check_schedule(schedule).at(torch.device(device))
     x_t = draw() if x_T is None else to_table("x_T", x_T).to(device, dtype)
     if x_t.shape != shape:
         fail(ValueError, "x_T", f"shape {shape}", describe(x_T))
     context = to_context(context, device)
     if context is not None and hasattr(model, "check_context"):
-        model.check_context(context)  # here, as in the loop a look at values would make a device wait
+        model.check_context(context)  # once here, because reading values in the loop would synchronise a device
     precision = dtype if parameter is None or not parameter.is_floating_point() else parameter.dtype
     times = schedule.numbers.times
 
     def ask(x: Tensor, s: int) -> Tensor:
-        """z_hat at x and time s of the schedule that is walked."""
+        """Estimate z at x and time s of the schedule."""
         t = torch.full(shape[:1], times[s], device=x.device)
         return check_output(model(x.to(precision), t, context), x).to(dtype)
 
@@ -198,8 +200,8 @@ def sample(
         yield times[t - 1], x_t.clone()
 
 
-def _noise_source(seed, shape: tuple[int, ...], device: torch.device | str, dtype: torch.dtype) -> Callable[[], Tensor]:
-    """A function that draws fresh noise: from one generator for the batch, or from one for each image."""
+def _seed_noise(seed, shape: tuple[int, ...], device: torch.device | str, dtype: torch.dtype) -> Callable[[], Tensor]:
+    """Return a function that draws fresh noise, from one generator for the batch or from one for each image."""
     seeds, draw = check_seeds(seed, shape[0]), partial(torch.randn, device=device, dtype=dtype)
     if isinstance(seeds, int):
         generator = torch.Generator(device).manual_seed(seeds)
@@ -209,20 +211,20 @@ def _noise_source(seed, shape: tuple[int, ...], device: torch.device | str, dtyp
 
 
 def last(states: Iterable):
-    """The last of an iterator's items, and no other is kept: `_, x_0 = last(sample(...))`.
+    """Return the last item of an iterator without keeping the others: `_, x_0 = last(sample(...))`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are no items.
     """
     kept = deque(states if hasattr(states, "__iter__") else (), maxlen=1)
     if not kept:
-        fail(ValueError, "states", "one state or more, as sample gives them", describe(states))
+        fail(ValueError, "states", "at least one state, as sample yields them", describe(states))
     return kept[0]
 
 
 @contextmanager
 def evaluating(model: Callable[..., Tensor]) -> Iterator[None]:
-    """A module without its dropout for a while; any other callable as it is."""
+    """Put a module into eval mode, and its parts back into their modes at the end; other callables stay as they are."""
     training = []
     if isinstance(model, nn.Module):
         training = [part for part in model.modules() if part.training]

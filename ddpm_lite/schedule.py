@@ -1,4 +1,4 @@
-"""How much noise at which time: beta_t and everything that follows from it.
+"""The noise schedule: beta_t, how much noise each step adds, and everything that follows from it.
 
     alpha_t     = 1 - beta_t                                       (eq-alpha)
     alpha_bar_t = alpha_1 alpha_2 ... alpha_t                      (eq-alpha-bar)
@@ -6,7 +6,7 @@
     snr_t       = alpha_bar_t / (1 - alpha_bar_t)                  (eq-snr)
 
 The code's t is the book's t: a table has T + 1 entries, entry t belongs to time t, and entry 0 is the clean
-image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and nothing is special at either end.
+image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and neither end needs a special case.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ddpm_lite._check import Number, Several, Whole, check_real, check_schedule, check_whole, describe, fail, to_table
 
-if TYPE_CHECKING:  # what is kept: __post_init__ makes tensors of what may be given
+if TYPE_CHECKING:  # __post_init__ converts whatever is given to tensors
     Table: TypeAlias = Tensor
     Times: TypeAlias = Tensor
 else:
@@ -31,11 +31,11 @@ TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "sn
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """The table beta_0 .. beta_T of the noise added at each step, and what follows from it.
+    """The table beta_0 .. beta_T of the noise variance added at each step, and the tables that follow from it.
 
     Args:
         beta: (T + 1,) float64, beta[0] = 0 and every other entry in (0, 1).
-        times: (T + 1,) int64, what a network calls the entries' times; None is 0..T. Others come from `respace`.
+        times: (T + 1,) int64, the times that the network was trained with; None is 0..T. `respace` sets others.
 
     Raises:
         ValueError: a wrong shape, an entry outside (0, 1), or not finite; the message names the entry.
@@ -45,7 +45,7 @@ class Schedule:
     """
 
     beta: Table
-    times: Times = None  # type: ignore[assignment] # None is 0..T, and does not stay
+    times: Times = None  # type: ignore[assignment] # None is replaced by 0..T
 
     def __post_init__(self):
         beta = to_table("beta", self.beta)
@@ -60,7 +60,7 @@ class Schedule:
             fail(ValueError, f"beta[{t}]", "a finite number in (0, 1)", f"{float(beta[t]):g}")
         times = torch.arange(len(beta)) if self.times is None else torch.as_tensor(self.times).cpu()
         if times.shape != beta.shape or times.is_floating_point() or times[0] != 0 or (times.diff() <= 0).any():
-            fail(ValueError, "times", f"{len(beta)} whole numbers that begin with 0 and grow", describe(self.times))
+            fail(ValueError, "times", f"{len(beta)} increasing whole numbers from 0", describe(self.times))
         object.__setattr__(self, "beta", beta)
         object.__setattr__(self, "times", times)
 
@@ -71,7 +71,7 @@ class Schedule:
 
     @cached_property
     def alpha(self) -> Float[Tensor, "entries"]:
-        """alpha_t = 1 - beta_t, the share of the variance that a step keeps (eq-alpha)."""
+        """alpha_t = 1 - beta_t, the share of the variance that remains after a step (eq-alpha)."""
         return 1 - self.beta
 
     @cached_property
@@ -98,20 +98,20 @@ class Schedule:
 
     @cached_property
     def numbers(self) -> SimpleNamespace:
-        """The tables and times as lists of Python's numbers: each step of a sampler reads a few of them."""
+        """The tables and times as lists of Python floats, which a sampler can read without synchronising a device."""
         return SimpleNamespace(**{name: getattr(self, name).tolist() for name in (*TABLES, "times")})
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Schedule":
-        """The same schedule on a device: each table is computed in float64 first and rounded once."""
+        """Copy the schedule to a device; each table is computed in float64 first and rounded once."""
         if self.beta.device == torch.device(device) and self.beta.dtype == dtype:
             return self
         copy = object.__new__(Schedule)
         copy.__dict__.update({name: getattr(self, name).to(device, dtype) for name in TABLES})
-        copy.__dict__.update(times=self.times, numbers=self.numbers)  # these stay on the CPU, and exact
+        copy.__dict__.update(times=self.times, numbers=self.numbers)  # these stay on the CPU, in full precision
         return copy
 
     def at(self, device: torch.device) -> "Schedule":
-        """The schedule on a device: itself if it is there, else a float32 copy, made once and kept."""
+        """Return the schedule itself if it is on the device, else a float32 copy, which is made once and cached."""
         if self.beta.device == device:
             return self
         copies = self.__dict__.setdefault("_copies", {})
@@ -135,8 +135,9 @@ def linear_schedule(T: Whole = 1000, beta_1: Number = 1e-4, beta_T: Number = 0.0
     Raises:
         ValueError: T < 1, or a beta outside (0, 1) or not finite.
 
-    Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. These betas belong to this T: with T = 100 they leave
-    alpha_bar_T = 0.364, so that x_T is far from N(0, I) and samples start from the wrong place. Scale both by 1000 / T.
+    Source: Ho et al. (2020), section 4: T = 1000, 1e-4 to 0.02. These betas belong to this T: with T = 100 they give
+    alpha_bar_T = 0.364, so x_T is far from N(0, I) and sampling starts from the wrong distribution. Scale both by
+    1000 / T.
     """
     T = check_whole("T", T, 1)
     beta_1, beta_T = check_real("beta_1", beta_1, 0, 1, ends="()"), check_real("beta_T", beta_T, 0, 1, ends="()")
@@ -145,12 +146,12 @@ def linear_schedule(T: Whole = 1000, beta_1: Number = 1e-4, beta_T: Number = 0.0
 
 
 def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999) -> Schedule:
-    """alpha_bar_t falls like a squared cosine, and beta_t is read off its ratio (eq-cosine-schedule).
+    """alpha_bar_t falls like a squared cosine, and beta_t follows from the ratio of neighbours (eq-cosine-schedule).
 
     Args:
         T: number of steps, >= 1.
         s: offset, > 0, that keeps beta_1 from being tiny.
-        beta_max: cap on beta_t, in (0, 1), reached at the last steps.
+        beta_max: upper bound on beta_t, in (0, 1), reached at the last steps.
 
     Raises:
         ValueError: T < 1, or s or beta_max out of range.
@@ -167,23 +168,23 @@ def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999
 
 
 def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Schedule:
-    """Fewer, longer steps: alpha_bar at chosen times, and the betas that lead from one to the next (eq-leap-beta).
+    """Choose fewer, longer steps: alpha_bar at the chosen times, and the betas between them (eq-leap-beta).
 
     Args:
         schedule: the schedule that the model was trained with.
         steps: how many steps to walk, 1..T.
-        spacing: "trailing" takes T and goes down by T / steps, rounded (eq-trailing); "leading" takes 1 and goes up by
-            T // steps (eq-leading), so that it ends in a short step from 1 to 0 and never sees T.
+        spacing: "trailing" goes down from T by T / steps, rounded (eq-trailing); "leading" goes up from 1 by T // steps
+            (eq-leading), so that it ends with a short step from 1 to 0 and, in general, starts below T.
 
     Returns:
-        A schedule of `steps` steps. Its `times` are the original ones, and `sample` hands these to the model.
+        A schedule of `steps` steps. Its `times` are the original times, which `sample` passes to the model.
 
     Raises:
         ValueError: steps outside 1..T, or an unknown spacing.
 
     Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", section 4.2; the spacings are named as in
-    diffusers, whose t is ours - 1. Where `steps` does not divide T, diffusers asks the network at these times too, but
-    lands a step of T // steps lower, beside the next of them; we land on it.
+    diffusers, whose t is ours - 1. If `steps` does not divide T, diffusers evaluates the network at the same times, but
+    each of its steps goes down by T // steps and so misses the next of these times; ours arrives at it.
     """
     steps = check_whole("steps", steps, 1, check_schedule(schedule).T)
     count = torch.arange(steps + 1)

@@ -1,10 +1,11 @@
-"""Algorithm 1: draw an image, a time and a noise, and learn to predict the noise. `train` is a generator of states.
+"""Algorithm 1, training: draw an image, a time and a noise, and learn to predict the noise. `train` yields states.
 
-All randomness is stateless: step 700 is the same whether the run was stopped at 699 or not. The order of the images
-follows from (seed, epoch). From (seed, step) follow t, z, which labels are dropped and which images are flipped, drawn
-for the whole batch in this order. A batch may be cut into parts, over processes and one after another: each takes its
-slice of these draws, so that the loss stays the same to rounding. Only the dropout inside the network is drawn where
-it is used, from (seed, step, part) with the parts of all processes counted from 0; part 0 carries on after the batch.
+All randomness is stateless: step 700 is the same whether or not the run was stopped after step 699. The order of the
+images follows from (seed, epoch). From (seed, step) follow t, z, which labels are dropped and which images are flipped,
+drawn for the whole batch in this order. A batch may be divided into parts, over processes and by gradient accumulation;
+each part takes its slice of these draws, so the loss stays the same up to rounding. Only dropout inside the network is
+drawn where it is used, from (seed, step, part), with the parts of all processes numbered from 0. Part 0 continues the
+random numbers that were drawn for the batch.
 """
 
 import math
@@ -41,29 +42,31 @@ from ddpm_lite.schedule import Schedule
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train, checked when it is made.
+    """The settings of a training run, checked on construction.
 
     Args:
         steps: optimiser steps, >= 1.
-        batch_size: images a step, over all processes.
+        batch_size: images in each step, over all processes.
         lr: learning rate of Adam after its warm-up.
         warmup: steps over which the learning rate grows from 0 to lr.
         grad_clip: largest norm of the gradient.
-        ema_decay: the average's decay, in [0, 1), reached from below: early steps are forgotten sooner.
-        seed: everything random follows from it.
-        label_dropout: share of labels to drop, so that guidance has an unlabelled model too; 0 drops none.
-        flip: mirror every other image, left to right, by chance. Not for digits.
-        accumulation: parts that a process cuts its batch into, one after another; less memory for the same loss.
-        mixed_precision: "no", or "bf16" for a network that computes in bfloat16; weights and loss stay as they are.
-        compile: hand the network to torch.compile. Minutes at the start; worth it on a GPU.
-        lr_decay: "no", or "cosine": after the warm-up the learning rate falls to 0 over all steps.
+        ema_decay: decay of the weights' exponential moving average, in [0, 1); smaller in the first steps.
+        seed: all random numbers follow from it.
+        label_dropout: the probability of dropping a label, so that the model also learns the unconditional noise that
+            guidance needs; 0 drops none.
+        flip: mirror each image left to right with probability 1/2. Not for digits.
+        accumulation: gradient accumulation: how many parts each process divides its batch into, to save memory. The
+            loss is the same.
+        mixed_precision: "no", or "bf16" to run the network in bfloat16; the weights and the loss keep their precision.
+        compile: pass the network to torch.compile. This takes minutes at the start and pays off on a GPU.
+        lr_decay: "no", or "cosine" for a learning rate that falls to 0 over all steps.
 
     Raises:
-        ValueError: the one line names the field.
+        ValueError: a field out of range; the message names it.
 
-    Source: Ho et al. (2020), appendix B, and its code (warm-up and clipping are only there): lr 2e-4,
-    warmup 5000, batch_size 128, grad_clip 1, ema_decay 0.9999, flip, steps 800,000 for CIFAR-10. Dropping labels: Ho
-    and Salimans (2022), Algorithm 1.
+    Source: Ho et al. (2020), appendix B, and its code, for CIFAR-10: lr 2e-4, batch_size 128, ema_decay 0.9999, flip,
+    steps 800,000; warmup 5000 and grad_clip 1 are in the code only. Dropping labels: Ho and Salimans (2022),
+    Algorithm 1.
     """
 
     steps: int
@@ -94,7 +97,7 @@ class TrainConfig:
 
 
 class TrainState:
-    """What a step leaves behind: its number, its loss, the network, its running average, and Adam with its moments."""
+    """The state after a step: its number and loss, the network, the average of its weights, and the optimiser."""
 
     def __init__(self, step: int, loss: Tensor, model: nn.Module, ema: AveragedModel, optimizer: torch.optim.Adam):
         self.step = step
@@ -105,12 +108,12 @@ class TrainState:
 
     @property
     def ema_model(self) -> nn.Module:
-        """The network with the averaged weights: the one to sample from."""
+        """The network with the averaged weights, which is the one to sample from."""
         return self.ema.module
 
     @property
     def loss(self) -> float:
-        """The step's loss, that of the whole batch."""
+        """The loss of the step, over the whole batch."""
         return self._loss.item()
 
     def __repr__(self) -> str:
@@ -118,9 +121,9 @@ class TrainState:
 
 
 class Diverged(ArithmeticError):
-    """The loss or the gradient is not finite; raised before optimiser and average have seen it.
+    """The loss or the gradient is not finite; raised before the optimiser and the average are updated.
 
-    `step` is the step that failed, and `t` holds the times of its batch.
+    `step` is the step that failed, and `t` has the times of its batch.
     """
 
     def __init__(self, step: int, loss: float, norm: float, t: Tensor):
@@ -132,8 +135,8 @@ class Diverged(ArithmeticError):
         self.step, self.t = step, t
 
 
-def first_state(model: nn.Module) -> TrainState:
-    """Step 0: nothing learnt yet. The average starts as a copy of the model."""
+def make_first_state(model: nn.Module) -> TrainState:
+    """Make the state of step 0, before any training. The average starts as a copy of the model."""
     return TrainState(
         0, torch.tensor(float("nan")), model, AveragedModel(model).eval(), torch.optim.Adam(model.parameters())
     )
@@ -152,33 +155,33 @@ def train(
     weight: Callable[[Schedule], Tensor] | None = None,
     lr: Callable[[int], float] | None = None,
 ) -> Iterator[TrainState]:
-    """Train the model and hand out a state after each step, the EMA's included (alg-training).
+    """Train the model, and yield a state after each step and its update of the EMA (alg-training).
 
     Args:
-        model: (x_t, t, context) -> z_hat, with t an int64 tensor (B,); trained in place, on the device it is on, in
-            float32 or float64. A network that predicts v or x_0 is made one by an adapter. It may be compiled, or in a
-            DataParallel: the states hold the network inside.
+        model: (x_t, t, context) -> z_hat, with t an int64 tensor (B,). It is trained in place, on its device, in
+            float32 or float64. `z_model` adapts a network of v or x_0. The model may be compiled, or in a
+            DataParallel; the states hold the network inside.
         schedule: the forward process.
-        images: all of them, in any container that `TrainingImages` takes: (N, C, H, W), floats in [-1, 1] or uint8;
-            points (N, d) in any range. Of a memory map or a Dataset only the batch is read.
-        config: how.
+        images: the data set, in any container that `TrainingImages` takes: (N, C, H, W), floats in [-1, 1] or uint8;
+            points (N, d) in any range. From a memory map or a Dataset, only the batch is read.
+        config: the settings.
         labels: one per image, 0..none-1; the model gets them as its context.
         none: the number that means "no label", as in `ConditionalUNet.none`.
-        accelerator: an `accelerate.Accelerator`, which then decides on device, mixed precision and processes.
-        start: an earlier state of this model, to go on from; the steps after it are as if nothing had happened.
+        accelerator: an `accelerate.Accelerator`, which then chooses device, mixed precision and processes.
+        start: an earlier state of this model, from which training continues as if it had not been interrupted.
         weight: schedule -> a table of T + 1 weights, by which the error at t is multiplied (eq-weighted-noise-loss):
-            `bound_weight`, `min_snr_weight`, or `lambda s: 1 / s.alpha_bar`, which makes the error of z that of v.
-        lr: step -> the learning rate of that step, instead of what the config says.
+            `bound_weight`, `min_snr_weight`, or `lambda s: 1 / s.alpha_bar`, which turns the error of z into that of v.
+        lr: step -> the learning rate of that step, instead of the config's.
 
     Yields:
-        TrainState, one for each step up to config.steps. Stop whenever you like. All states hold the same model and
-        average, which the next step changes: `min(list(train(...)), key=...)` has the last weights, so copy those that
-        you want to keep.
+        TrainState, one for each step up to config.steps; you may stop at any of them. All states hold the same model
+        and average, which the next step changes, so copy the weights that you want to keep: a state from
+        `list(train(...))` has the last weights.
 
     Raises:
-        ValueError, TypeError: an argument that is not as above, or does not fit the others; a learning rate that was
-        set in the optimiser by somebody else. Diverged: a loss that is not finite. torch.OutOfMemoryError: the one
-        line says what to halve.
+        ValueError, TypeError: an argument that is not as above, or does not fit the others; a learning rate in the
+        optimiser that was changed from outside. Diverged: a loss that is not finite. torch.OutOfMemoryError: the
+        message says what to halve.
 
     Source: Ho et al. (2020), Algorithm 1.
     """
@@ -186,7 +189,7 @@ def train(
     check_run(given, schedule, config, start)
     data = images if isinstance(images, TrainingImages) else TrainingImages(images)
     if config.flip and len(data.shape) != 3:
-        fail(ValueError, "flip", "False for what is no image (C, H, W)", f"True with items of shape {data.shape}")
+        fail(ValueError, "flip", "False for data other than images (C, H, W)", f"True with shape {data.shape}")
     if labels is not None:
         labels = check_labels(labels, data.N, none, config.label_dropout)
         none = none if none is None else int(none)
@@ -195,9 +198,9 @@ def train(
 
     network = wrap_model(given, config, accelerator)  # moves the model to the accelerator's device
     like = next(p for p in model.parameters() if p.requires_grad)
-    schedule = schedule.to(like.device) if like.device.type != "cpu" else schedule  # there it stays in float64
+    schedule = schedule.to(like.device) if like.device.type != "cpu" else schedule  # on the CPU it stays in float64
     weights, labels = (x if x is None else x.to(like.device) for x in (weights, labels))
-    state = start or first_state(model)
+    state = start or make_first_state(model)
     ema, optimizer = state.ema, state.optimizer
     draw = partial(draw_batch, data, labels, none, schedule, config, network, accelerator, like)
 
@@ -213,8 +216,8 @@ def train(
                 loss = loss + part.detach() * share
             loss = loss if n == 1 else accelerator.reduce(loss, "mean")
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-            # The one wait for the device in a step: nothing may touch the average before this is known, and a NaN in
-            # one process is in the gradient of all. The device idles until the optimiser is queued, not a whole step.
+            # The only synchronisation of a step: a loss that is not finite must not reach the weights or the average.
+            # A NaN in one process is in the gradient of all. The device idles only until the optimiser is queued.
             if not torch.isfinite(loss + norm):
                 raise Diverged(step, loss.item(), norm.item(), draw_times(schedule, config, step, like.device))
             optimizer.step()
@@ -223,15 +226,15 @@ def train(
 
 
 def draw_batch(data, labels, none, schedule, config, network, accelerator, like: Tensor, step: int) -> Iterator[tuple]:
-    """The batch of a step in parts: x_0, t, z, context, and the part's share of the loss; on `like`'s device.
+    """Draw the batch of a step, and yield x_0, t, z, context and the share of the loss for each part, like `like`.
 
-    Each of n processes gets `accumulation` parts of the batch. DDP takes the mean of the processes' gradients, hence
-    the factor n in a share. torch's random numbers are as they were before when the last part is done.
+    Each of n processes gets `accumulation` parts of the batch. DDP averages the gradients over the processes, hence the
+    factor n in a share. The state of torch's generator is restored after the last part.
     """
     rank, n = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
     B, parts, device, dtype = config.batch_size, config.accumulation, like.device, like.dtype
     index = batch_indices(data.N, config, step)
-    with randomness_of(config.seed, step, 0, device):
+    with fork_randomness(config.seed, step, 0, device):
         t = torch.randint(1, schedule.T + 1, (B,), device=device)
         z = torch.randn(B, *data.shape, dtype=dtype, device=device)
         context = None if labels is None else labels[index.to(device)]
@@ -251,13 +254,13 @@ def draw_batch(data, labels, none, schedule, config, network, accelerator, like:
 
 
 def draw_times(schedule: Schedule, config: TrainConfig, step: int, device: torch.device) -> Int64[Tensor, "B"]:
-    """The times of a step's whole batch, once more: the first numbers that it draws."""
-    with randomness_of(config.seed, step, 0, device):
+    """Draw the times of a step's whole batch again; they are the first numbers that the step draws."""
+    with fork_randomness(config.seed, step, 0, device):
         return torch.randint(1, schedule.T + 1, (config.batch_size,), device=device)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """lr, times step / warmup while that is below 1, and with "cosine" times g_step (eq-cosine-decay).
+    """Return lr * min(1, step / warmup), and with "cosine" that times g_step (eq-cosine-decay).
 
     Source: Loshchilov and Hutter (2017), "SGDR", equation 5, with one period.
     """
@@ -266,17 +269,17 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, before: float | None) -> float:
-    """Set the learning rate of a step; one that somebody else has set since `before` is refused, not overwritten."""
+    """Set the learning rate of a step, but raise an error if it was changed from outside since it was `before`."""
     for group in optimizer.param_groups:
         if before is not None and group["lr"] != before:
-            advice = "give train(..., lr=...) a function of the step"
+            advice = "pass a function of the step as train(..., lr=...)"
             fail(ValueError, "lr", f"{before:g}, as the trainer set it", f"{group['lr']!r} in the optimiser", advice)
         group["lr"] = rate
     return rate
 
 
 class _Network(nn.Module):
-    """The model as the trainer calls it: in bfloat16 if so asked. What accelerate alters is this shell alone."""
+    """The model as the trainer calls it, in bfloat16 if requested. accelerate alters only this wrapper."""
 
     def __init__(self, model: nn.Module, bf16: bool):
         super().__init__()
@@ -286,11 +289,11 @@ class _Network(nn.Module):
         if not self.bf16:
             return self.model(x_t, t, context)
         with torch.autocast(x_t.device.type, torch.bfloat16):
-            return self.model(x_t, t, context).to(x_t.dtype)  # the loss is computed with all digits
+            return self.model(x_t, t, context).to(x_t.dtype)  # the loss is computed in the precision of x_t
 
 
 def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> Callable[..., Tensor]:
-    """The model as the loop calls it: on its device, in the precision that was asked for, compiled if that was."""
+    """Return the model as the loop calls it: on its device, in the config's precision, and compiled if requested."""
     if accelerator is not None:
         network = accelerator.prepare(_Network(unwrap(model), False))
     else:
@@ -299,26 +302,27 @@ def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> Callable[.
 
 
 def check_run(model: nn.Module, schedule: Schedule, config: TrainConfig, start: TrainState | None) -> None:
-    """The arguments of `train` are what they are called."""
+    """Check the types of the arguments of `train`, and that `start` is a state of the model."""
     for name, value, kind in (("config", config, TrainConfig), ("schedule", schedule, Schedule)):
         if not isinstance(value, kind):
             fail(TypeError, name, f"a {kind.__name__}", describe(value))
     check_trainable(model)
     if start is not None and not isinstance(start, TrainState):
-        fail(TypeError, "start", "a TrainState", describe(start), "fit goes on from a folder")
+        fail(TypeError, "start", "a TrainState", describe(start), "to continue from a folder, use fit")
     if start is not None and start.model is not unwrap(model):
-        fail(ValueError, "start", "a state of this model", "a state of another", "give model=start.model")
+        fail(ValueError, "start", "a state of this model", "a state of another model", "pass model=start.model")
 
 
 def ema_decay(step: int, decay: float) -> float:
-    """min(decay, (1 + step) / (10 + step)): the average looks back over about a tenth of the run (eq-ema-warmup)."""
+    """Return min(decay, (1 + step) / (10 + step)): an average over about the last tenth of the run (eq-ema-warmup)."""
     return min(decay, (1 + step) / (10 + step))
 
 
 def update_ema(ema: AveragedModel, model: nn.Module, decay: float) -> None:
     """average <- decay average + (1 - decay) model, over the parameters (eq-ema); buffers are copied.
 
-    Running statistics are averages already, and a mean of counters or of singular vectors would mean nothing.
+    Buffers hold running statistics, which are averages already, or counters and singular vectors, which must not be
+    averaged.
     """
     pairs = [(a, p.detach()) for a, p in zip(ema.module.parameters(), model.parameters(), strict=True)]
     averages, values = zip(*[pair for pair in pairs if pair[0].is_floating_point()], strict=True)
@@ -328,21 +332,21 @@ def update_ema(ema: AveragedModel, model: nn.Module, decay: float) -> None:
 
 
 def batch_indices(N: int, config: TrainConfig, step: int) -> Int64[Tensor, "batch"]:
-    """Which images step (from 1) sees: one long row of epochs, each a new order of all N, cut into batches."""
+    """Return the indices of the images of a step (from 1): epochs, each a permutation of all N, cut into batches."""
     positions = np.arange((step - 1) * config.batch_size, step * config.batch_size)
     epochs, places = positions // N, positions % N
-    orders = {int(e): _epoch_order(N, config.seed, int(e)) for e in np.unique(epochs)}
+    orders = {int(e): _permute(N, config.seed, int(e)) for e in np.unique(epochs)}
     return torch.from_numpy(np.array([orders[int(e)][p] for e, p in zip(epochs, places, strict=True)]))
 
 
 @lru_cache(maxsize=4)
-def _epoch_order(N: int, seed: int, epoch: int) -> np.ndarray:
+def _permute(N: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(N)
 
 
 @contextmanager
-def randomness_of(seed: int, step: int, part: int, device: torch.device) -> Iterator[None]:
-    """torch's random numbers as (seed, step, part) gives them; afterwards they are as they were before."""
+def fork_randomness(seed: int, step: int, part: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's generator from (seed, step, part) for a while, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _reseed(seed, step, part, device)
         yield
@@ -350,5 +354,5 @@ def randomness_of(seed: int, step: int, part: int, device: torch.device) -> Iter
 
 def _reseed(seed: int, step: int, part: int, device: torch.device) -> None:
     key = int(np.random.SeedSequence([seed, step, part]).generate_state(1, np.uint64)[0])
-    # torch.manual_seed turns to every kind of device there might be, which a small step on a CPU would feel
+    # torch.manual_seed also seeds every other kind of device, which takes longer than a small step on a CPU
     (torch.default_generator if device.type == "cpu" else torch).manual_seed(key)

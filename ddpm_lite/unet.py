@@ -1,7 +1,7 @@
-"""The network z_theta(x_t, t): a U-Net that returns a noise of its input's own shape.
+"""The network z_theta(x_t, t): a U-Net that estimates the noise in x_t.
 
-Read from the top: the time embedding, the residual block, one level, and the tower last. Names and operations are
-those of diffusers' UNet2DModel, so weights go both ways. The U-Net knows nothing of the schedule.
+In the order to read it: the time embedding, the residual block, one level, and the whole U-Net last. Names and
+operations are those of diffusers' UNet2DModel, so weights can be exchanged. The U-Net does not use the schedule.
 """
 
 import math
@@ -19,26 +19,26 @@ from ddpm_lite.attention import MultiHeadAttention
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The shape of a U-Net, checked when it is made.
+    """The architecture of a U-Net, checked on construction.
 
     Args:
         sample_size: height and width of the images; each level but the last halves it.
         in_channels: channels of the image, and of the noise that comes out.
-        channels: width of each level, from the finest to the coarsest.
-        blocks: residual blocks at each level on the way down (one more on the way up).
-        attention_levels: levels with attention after every block, 0 the finest, or "every".
-        middle_attention: attention between the two blocks in the middle.
+        channels: width (number of channels) of each level, from the finest to the coarsest.
+        blocks: residual blocks at each level of the downward path; the upward path has one more.
+        attention_levels: levels with self-attention after every block, where 0 is the finest, or "every".
+        middle_attention: self-attention between the two blocks in the middle.
         head_dim: width of one attention head; None is one head.
         groups: groups of every GroupNorm, a divisor of every width.
-        dropout: share of the features set to zero in training, in [0, 1).
+        dropout: fraction of the features that are set to zero in training, in [0, 1).
         norm_eps: epsilon of every GroupNorm.
         context_dim: width of context tokens; adds cross-attention after each self-attention.
-        freq_shift: 1 makes the lowest frequency of the time embedding 1/10000, as the paper's code does; with 0 it is
+        freq_shift: with 1 the lowest frequency of the time embedding is 1/10000, as in the paper's code; with 0 it is
             a little higher.
-        downsample_padding: 0 pads below and on the right, as the paper's code does, 1 on every side.
+        downsample_padding: 0 pads below and on the right, as the paper's code does, and 1 on every side.
 
     Raises:
-        ValueError: the one line names the field.
+        ValueError: a field out of range; the message names it.
     """
 
     sample_size: int
@@ -74,7 +74,7 @@ class UNetConfig:
         shrink = 2 ** (len(self.channels) - 1)
         if self.sample_size % shrink:
             halvings = f"{len(self.channels)} levels halve it {len(self.channels) - 1} times"
-            expected, got = f"a multiple of {shrink}, as {halvings}", f"{self.sample_size}"
+            expected, got = f"a multiple of {shrink}, because {halvings}", f"{self.sample_size}"
             fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
         levels, asked = range(len(self.channels)), self.attention_levels
         if asked != "every" and not (isinstance(asked, tuple | list) and set(asked) <= set(levels)):
@@ -83,19 +83,19 @@ class UNetConfig:
             object.__setattr__(self, "attention_levels", tuple(map(int, asked)))
 
     def attends(self, level: int) -> bool:
-        """Whether a level has attention."""
+        """Say whether a level has self-attention."""
         return self.attention_levels == "every" or level in self.attention_levels
 
 
 def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Float[Tensor, "B width"]:
-    """t as sines and cosines of width/2 frequencies, from 1 down to 1/10000 (eq-time-embedding).
+    """Embed t as sines and cosines of width/2 frequencies, from 1 down to about 1/10000 (eq-time-embedding).
 
     Args:
         t: positions, counted from 0.
         width: even, >= 4.
-        freq_shift: with 1 the lowest frequency is exactly 1/10000; with 0 it is 10000^(1/half) times that.
+        freq_shift: with 1 the lowest frequency is exactly 1/10000; with 0 it is 10000^(2/width) times that.
 
-    Source: Vaswani et al. (2017), section 3.5, in the form of Ho et al. (2020)'s code: all sines first.
+    Source: Vaswani et al. (2017), section 3.5, with all the sines first, as in the code of Ho et al. (2020).
     """
     half = width // 2
     places = torch.arange(half, device=t.device, dtype=torch.float32)
@@ -105,7 +105,7 @@ def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Fl
 
 
 class TimeEmbedding(nn.Module):
-    """A two-layer network that turns the sines and cosines into the embedding of t that every block gets."""
+    """A two-layer network from the sines and cosines of t to the embedding that every residual block receives."""
 
     def __init__(self, width: int, width_out: int):
         super().__init__()
@@ -117,10 +117,10 @@ class TimeEmbedding(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """h + two convolutions of h, with the time added between them (eq-resblock).
+    """h + two convolutions of h, with the time embedding added between them (eq-resblock).
 
     Args:
-        width_in, width_out: channels before and after; where they differ, a 1x1 convolution carries h across.
+        width_in, width_out: channels before and after; if they differ, the shortcut is a 1x1 convolution.
         time_width: width of the time embedding.
         config: groups, norm_eps and dropout.
 
@@ -136,7 +136,7 @@ class ResBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else None
-        nn.init.zeros_(self.conv2.weight)  # a new block starts as its shortcut and a constant
+        nn.init.zeros_(self.conv2.weight)  # so a new block is its shortcut plus a constant
 
     def forward(self, h: Float[Tensor, "B C_in H W"], emb: Float[Tensor, "B E"]) -> Float[Tensor, "B C_out H W"]:
         x = self.conv1(F.silu(self.norm1(h)))
@@ -146,7 +146,7 @@ class ResBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the height and width, by a convolution of stride 2, padded on every side or below and on the right."""
+    """Halve height and width by a convolution of stride 2, padded on every side, or below and on the right."""
 
     def __init__(self, width: int, padding: int):
         super().__init__()
@@ -157,7 +157,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the height and width: every pixel four times, then a convolution."""
+    """Double height and width: repeat every pixel in a 2x2 square, then convolve."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -168,7 +168,7 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The blocks of one resolution, each a ResBlock and, where asked for, self- and cross-attention."""
+    """The blocks of one resolution: a ResBlock each, with self- and cross-attention if the config has them."""
 
     def __init__(self, widths: list[tuple[int, int]], attentions: int, time_width: int, config: UNetConfig):
         super().__init__()
@@ -182,7 +182,7 @@ class Level(nn.Module):
         self.cross_attentions = nn.ModuleList(attention(context_dim=config.context_dim) for _ in range(crossings))
 
     def block(self, j: int, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
-        """The j-th block: a residual block, then self-attention, then cross-attention to the context."""
+        """Apply the j-th block: a residual block, then self-attention, then cross-attention to the context."""
         h = self.resnets[j](h, emb)
         if j < len(self.attentions):
             h = self.attentions[j](h)
@@ -192,7 +192,7 @@ class Level(nn.Module):
 
 
 class DownLevel(Level):
-    """A level on the way down: every result is also kept for the way up."""
+    """A level of the downward path, which returns every result for the skip connections."""
 
     def __init__(self, widths: list[tuple[int, int]], attentions: int, last: bool, time_width: int, config: UNetConfig):
         super().__init__(widths, attentions, time_width, config)
@@ -209,7 +209,7 @@ class DownLevel(Level):
 
 
 class UpLevel(Level):
-    """A level on the way up: every block reads one kept result beside its input."""
+    """A level of the upward path, in which every block takes one skip connection beside its input."""
 
     def __init__(self, widths: list[tuple[int, int]], attentions: int, last: bool, time_width: int, config: UNetConfig):
         super().__init__(widths, attentions, time_width, config)
@@ -224,22 +224,22 @@ class UpLevel(Level):
 
 
 class Middle(Level):
-    """The coarsest features: block, attention, block."""
+    """The level between the two paths, at the coarsest resolution: block, attention, block."""
 
     def forward(self, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         return self.block(1, self.block(0, h, emb, context), emb, context)
 
 
 class UNet(nn.Module):
-    """z_hat = z_theta(x_t, t): the noise in x_t, of x_t's own shape.
+    """z_hat = z_theta(x_t, t): an estimate of the noise in x_t, of the same shape.
 
     Args:
-        config: its shape.
+        config: the architecture.
 
     Raises:
         ValueError: x_t with other channels, or a size that the levels cannot halve; t of a wrong shape.
 
-    Source: Ho et al. (2020), appendix B, after Ronneberger et al. (2015). With the paper's CIFAR-10 numbers it has
+    Source: Ho et al. (2020), appendix B, after Ronneberger et al. (2015). With the paper's settings for CIFAR-10 it has
     35,746,307 parameters.
     """
 
@@ -250,7 +250,7 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimeEmbedding(widths[0], time_width)
 
-        width, kept = widths[0], [widths[0]]  # kept: the widths that the way up will read, last first
+        width, kept = widths[0], [widths[0]]  # kept: widths of the skip connections, a stack
         self.down_blocks = nn.ModuleList()
         for level, width_out in enumerate(widths):
             last = level == len(widths) - 1
@@ -274,7 +274,7 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.groups, width, eps=config.norm_eps)
         self.conv_out = nn.Conv2d(width, config.in_channels, 3, padding=1)
         for parameter in self.conv_out.parameters():
-            nn.init.zeros_(parameter)  # the first answer is "no noise"
+            nn.init.zeros_(parameter)  # so a new network returns 0
 
     def forward(
         self,
@@ -282,9 +282,9 @@ class UNet(nn.Module):
         t: Time,
         context: Float[Tensor, "B tokens width"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
-        t = to_times(t, x_t)  # the package always gives a tensor; a number is for trying things out
+        t = to_times(t, x_t)  # the package passes a tensor; a number is convenient in a notebook
         self._check(x_t, t, context)
-        # positions count from 0, times from 1; the paper's code and diffusers count times from 0 too
+        # positions start at 0 and times at 1; in the paper's code and diffusers, times start at 0 too
         waves = time_embedding(t - 1, self.config.channels[0], self.config.freq_shift)
         emb = self.time_embedding(waves.to(x_t.dtype))
 

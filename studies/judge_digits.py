@@ -16,7 +16,7 @@ import train_digits
 from sklearn.svm import SVC
 
 from ddpm_lite import ddim_step, load_digits, load_pretrained, respace
-from ddpm_lite.cli.report import drawn, hashed
+from ddpm_lite.cli.report import draw_images, hash_weights
 
 NAME = "digits-by-label"
 RECORD = train_digits.RESULTS / "judge-digits.json"
@@ -34,11 +34,11 @@ def main():
     """Draw, judge, write."""
     start, cpu, asked = time.perf_counter(), time.process_time(), torch.arange(COUNT) % 10
     model, schedule = load_pretrained(NAME)
-    images = drawn(model, respace(schedule, STEPS), partial(ddim_step, eta=ETA), (COUNT, 1, 8, 8), asked, SEED)
+    images = draw_images(model, respace(schedule, STEPS), partial(ddim_step, eta=ETA), (COUNT, 1, 8, 8), asked, SEED)
     real, labels = load_digits("train")
     record = train_digits.circumstances("judge_digits.py") | {
         "model": NAME,
-        "weights": hashed(model),
+        "weights": hash_weights(model),
         "images": COUNT,
         "sampler": "ddim",
         "steps": STEPS,

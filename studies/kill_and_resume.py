@@ -171,10 +171,10 @@ def main():
         import torch
 
         from ddpm_lite import load_digits
-        from ddpm_lite.trainer import first_state
+        from ddpm_lite.trainer import make_first_state
 
         load_digits()
-        first_state(torch.nn.Linear(1, 1))  # with what the optimiser imports, once for all lives
+        make_first_state(torch.nn.Linear(1, 1))  # with what the optimiser imports, once for all lives
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"

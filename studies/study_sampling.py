@@ -45,7 +45,7 @@ from ddpm_lite.evaluate import (
     nearest,
 )
 from ddpm_lite.files.pixels import from_bytes, to_bytes
-from ddpm_lite.files.weights import pack_tensors, shipped
+from ddpm_lite.files.weights import find_shipped, pack_tensors
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
 DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}
@@ -173,7 +173,7 @@ def main():
     by_scale = {scale: study.drawn(*guided_by, scale, 0)[0] for scale in given.scales}
     numbers, shown = study.memory(by_scale[min(by_scale)])
     shown |= {f"scale {scale:g}": x_0[:SHOWN] for scale, x_0 in by_scale.items()}
-    content = shipped(f"{name}.safetensors").read_bytes()
+    content = find_shipped(f"{name}.safetensors").read_bytes()
     record = train_digits.circumstances(shlex.join(["study_sampling.py", *command()])) | {
         "weights_sha256": hashlib.sha256(content).hexdigest(),
         "data": data_set,

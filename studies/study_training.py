@@ -41,7 +41,7 @@ from ddpm_lite import (
 )
 from ddpm_lite.evaluate import frechet_distance, load_features, measure
 from ddpm_lite.process import per_image
-from ddpm_lite.trainer import batch_indices, ema_decay, first_state, learning_rate, randomness_of, update_ema
+from ddpm_lite.trainer import batch_indices, ema_decay, fork_randomness, learning_rate, make_first_state, update_ema
 
 RECORD = train_digits.RESULTS / "digits-training.json"
 SEEDS = (0, 1, 2)
@@ -128,11 +128,11 @@ def recipe(row: Row, seed: int) -> TrainConfig:
 
 def trained(row: Row, images, config: TrainConfig):
     """The last state. This is `train` with another loss: the same draws, the same step, the same average."""
-    state = first_state(row.network())
+    state = make_first_state(row.network())
     for step in range(1, config.steps + 1):
         state.optimizer.param_groups[0]["lr"] = learning_rate(config, step)
         x_0 = images[batch_indices(len(images), config, step)]
-        with randomness_of(config.seed, step, 0, x_0.device):
+        with fork_randomness(config.seed, step, 0, x_0.device):
             t = torch.randint(1, row.schedule.T + 1, (len(x_0),))
             z = torch.randn(x_0.shape)
         x_t = q_sample(row.schedule, x_0, t, z)

@@ -88,7 +88,7 @@ def main():
         circumstances(f"train_digits.py {name}")
         | {
             "config": vars(names["config"]),
-            "unet": vars(weights.unet_of(model).config),
+            "unet": vars(weights.get_unet(model).config),
             "schedule": repr(names["schedule"]),
             "parameters": sum(p.numel() for p in model.parameters()),
             "images_seen": names["config"].steps * names["config"].batch_size,

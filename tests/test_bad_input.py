@@ -139,7 +139,7 @@ CASES = {
     ),
     "size that levels do not divide": (
         lambda: UNetConfig(28, 1, (8, 8, 8, 8)),
-        "sample_size: expected a multiple of 8, as 4 levels halve it 3 times, got 28; pad the images or use",
+        "sample_size: expected a multiple of 8, because 4 levels halve it 3 times, got 28; pad the images or use",
     ),
     "an image that levels do not divide": (
         lambda: UNet(SMALL)(torch.zeros(1, 1, 7, 8), 1),
@@ -186,7 +186,7 @@ CASES = {
     "ema_decay = 1": (lambda: TrainConfig(steps=1, ema_decay=1.0), "ema_decay: expected a number in [0, 1), got 1.0"),
     "a step that skips": (
         lambda: ddpm_step(PAPER, X, 10, 5, X, X),
-        "s: expected t - 1 = 9, as a DDPM step goes back by one, got 5; re-space the schedule",
+        "s: expected t - 1 = 9, because a DDPM step goes back by one, got 5; re-space the schedule",
     ),
     "an unknown variance": (
         lambda: ddpm_step(PAPER, X, 10, 9, X, X, variance="small"),
@@ -232,7 +232,7 @@ CASES = {
     ),
     "no number for no label": (
         lambda: labelled(torch.tensor([1, 2]), None),
-        'none: expected the number that means "no label", got None; give the model\'s, none=model.none, or',
+        'none: expected the number that means "no label", got None; pass none=model.none, or',
     ),
     "a guidance that is no number": (
         lambda: guided(UNet(SMALL), float("nan"), 10),
@@ -240,7 +240,7 @@ CASES = {
     ),
     "guided by nothing": (
         lambda: guided(UNet(SMALL), 1.0, 10)(X, 1),
-        "context: expected what to be guided by, got None; give sample(..., context=...)",
+        "context: expected labels or tokens to guide towards, got None; pass sample(..., context=...)",
     ),
     "an oracle without spread": (lambda: GaussianChain(PAPER, 0.0, 0.0), "std: expected a number in (0, 1000000.0]"),
     "an unknown variance of the oracle": (
@@ -331,5 +331,5 @@ def test_missing_scikit_learn_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match="comes with scikit-learn: pip install"):
+    with pytest.raises(ImportError, match="part of scikit-learn: pip install"):
         load_digits()

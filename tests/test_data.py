@@ -226,7 +226,7 @@ def test_a_folder_of_yours_is_all_there_is(home, servers, tmp_path):
     (tmp_path / "mine" / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         load_fashion_mnist("test", folder=tmp_path / "mine")
-    expected = f"folder: expected one with t10k-labels-idx1-ubyte.gz, got {str(tmp_path / 'mine')!r} without it"
+    expected = f"folder: expected a folder with t10k-labels-idx1-ubyte.gz, got {str(tmp_path / 'mine')!r} without it"
     assert str(caught.value) == expected
     for content in (damaged.read_bytes()[:-9], b"", b"text", packed_idx(PICTURES), flipped(damaged.read_bytes())):
         damaged.write_bytes(content)
@@ -256,8 +256,8 @@ def test_the_second_server_is_asked(home, servers):
     [
         (404, "HTTP 404"),
         (503, "HTTP 503"),
-        (b"a page that says sorry", "another content, its SHA-256 differs"),
-        ("cut", "cut short"),
+        (b"a page that says sorry", "other content, because its SHA-256 differs"),
+        ("cut", "incomplete"),
         ("off", "no connection"),
     ],
 )
@@ -270,11 +270,11 @@ def test_a_download_that_fails_gets_one_line_and_keeps_what_was_there(answer, re
         server.files[name] = answer
     if answer == "off":
         monkeypatch.setattr(data, "FASHION_SERVERS", ("http://127.0.0.1:9/", "http://127.0.0.1:9/"))
-    with pytest.raises(OSError, match="expected to find or to download it") as caught:
+    with pytest.raises(OSError, match="expected to find or download it") as caught:
         load_fashion_mnist()
     line = str(caught.value)
     assert "\n" not in line
-    assert line.startswith(f"{name}: expected to find or to download it, got {home / name} is damaged (")
+    assert line.startswith(f"{name}: expected to find or download it, got {home / name} is damaged (")
     assert line.count(f": {reason}") == 2
     assert line.endswith(f"; try again, or put the file into {str(home)!r} yourself")
     assert {path.name: path.read_bytes() for path in home.iterdir()} == {name: there, "other": b"kept"}
@@ -288,7 +288,7 @@ def test_a_damaged_file_is_replaced_by_a_whole_one(home):
 
 def test_a_folder_that_cannot_be_written_to(home):
     home.write_bytes(b"a file where the folder should be")
-    with pytest.raises(OSError, match="train-images-idx3-ubyte.gz: expected to find or to download it") as caught:
+    with pytest.raises(OSError, match="train-images-idx3-ubyte.gz: expected to find or download it") as caught:
         load_fashion_mnist()
     assert "\n" not in str(caught.value)
 
@@ -302,7 +302,7 @@ def test_without_pooch_it_says_what_to_install(home, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"\0\0\x09\x01", b"\0\0\x08\x01\0\0\0\x02a", b"\0\0\x08\x02\0\0\0\x02"])
 def test_what_is_no_idx_file_is_refused(content):
     with pytest.raises(ValueError, match="an idx file: expected"):
-        data._idx(content)
+        data._parse_idx(content)
 
 
 @pytest.mark.parametrize("load", [load_fashion_mnist, load_cifar10])
@@ -337,7 +337,9 @@ def test_cifar10_from_the_archive_and_from_its_files(home, servers, tmp_path):
 
 def test_damaged_cifar10_gets_one_line(home, servers, tmp_path):
     put(tmp_path / "mine", {"cifar-10-binary.tar.gz": archive(BINS)[:-1]})
-    with pytest.raises(ValueError, match=r"got .*cifar-10-binary.tar.gz is damaged \(its SHA-256 differs\); fetch it"):
+    with pytest.raises(
+        ValueError, match=r"got .*cifar-10-binary.tar.gz is damaged \(its SHA-256 differs\); download it"
+    ):
         load_cifar10(folder=tmp_path / "mine")
     third = BINS["data_batch_3.bin"]
     for content, problem in (
@@ -353,7 +355,7 @@ def test_damaged_cifar10_gets_one_line(home, servers, tmp_path):
             (tmp_path / "loose" / "data_batch_3.bin").write_bytes(content)
         with pytest.raises(ValueError, match=problem):
             load_cifar10(folder=tmp_path / "loose")
-    with pytest.raises(FileNotFoundError, match=r"expected one with cifar-10-binary.tar.gz"):
+    with pytest.raises(FileNotFoundError, match=r"expected a folder with cifar-10-binary.tar.gz"):
         load_cifar10(folder=tmp_path)
     assert servers[0].asked == []
 

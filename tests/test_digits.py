@@ -152,9 +152,9 @@ def test_every_shipped_file_has_its_sum_and_every_sum_its_file():
     listed = [line.split()[1] for line in weights.SUMS.read_text(encoding="ascii").splitlines()]
     assert listed == sorted(files)
     for name in listed:
-        assert weights.shipped(name).is_file()
+        assert weights.find_shipped(name).is_file()
 
 
 def test_a_shipped_file_that_is_not_there_is_named():
     with pytest.raises(FileNotFoundError, match=r"^name: expected a file that comes with the package, got 'x.safet"):
-        weights.shipped("x.safetensors")
+        weights.find_shipped("x.safetensors")

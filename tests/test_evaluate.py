@@ -26,7 +26,7 @@ from ddpm_lite.evaluate import (
 )
 from ddpm_lite.files import features, weights
 from ddpm_lite.files.pixels import to_bytes
-from ddpm_lite.files.weights import shipped
+from ddpm_lite.files.weights import find_shipped
 
 RESULTS = Path(__file__).parent.parent / "book" / "results"
 
@@ -312,7 +312,7 @@ def test_shipped_network_reads_held_out_images(name, clothes):
     record = json.loads((RESULTS / f"features-{name}.json").read_text(encoding="utf8"))
     assert class_agreement(net, images, labels) == pytest.approx(record["accuracy_held_out"], abs=0.02)
     assert record["accuracy_held_out"] >= {"digits": 0.975, "fashion": 0.9}[name]
-    assert record["sha256"] == hashlib.sha256(shipped(f"features/{name}.safetensors").read_bytes()).hexdigest()
+    assert record["sha256"] == hashlib.sha256(find_shipped(f"features/{name}.safetensors").read_bytes()).hexdigest()
     assert sum(p.numel() for p in net.parameters()) == record["parameters"]
     torch.testing.assert_close(net.logits(images), net.classifier(net(images)))
     assert (net.logits(images).argmax(1) == labels).double().mean() == class_agreement(net, images, labels)
@@ -328,7 +328,7 @@ def test_features_are_scaled(digits):
 
 @pytest.mark.parametrize("bit", [0, 4_000, -1])
 def test_a_network_with_one_changed_bit_is_refused(tmp_path, monkeypatch, bit):
-    content = bytearray(shipped("features/digits.safetensors").read_bytes())
+    content = bytearray(find_shipped("features/digits.safetensors").read_bytes())
     content[bit // 8] ^= 1 << bit % 8
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "digits.safetensors").write_bytes(content)
@@ -391,7 +391,7 @@ def test_floors_follow_the_seed(digits):
 
 def test_pixel_gaussian_has_their_mean_and_covariance(generator):
     images = torch.rand(300, 1, 5, 5, generator=generator) - 0.5
-    drawn = evaluate._pixel_gaussian(images, torch.randn(200_000, 1, 5, 5, generator=generator)).flatten(1)
+    drawn = evaluate._draw_pixel_gaussian(images, torch.randn(200_000, 1, 5, 5, generator=generator)).flatten(1)
     torch.testing.assert_close(drawn.mean(0), images.flatten(1).mean(0), atol=5e-3, rtol=0)
     torch.testing.assert_close(drawn.T.cov(), images.flatten(1).T.cov(), atol=3e-3, rtol=0)
 
@@ -446,7 +446,7 @@ WRONG = {
     "inf": (lambda: precision_recall(1 / N64, N64), "real: expected finite features, got NaN or infinity in row 0"),
     "widths": (
         lambda: kernel_distance(N64, N64[:, :3]),
-        "a: expected features of shape (N, d), with one d for both, got (5, 64) and (5, 3); take them by features_of",
+        "a: expected features of shape (N, d), with one d for both, got (5, 64) and (5, 3); use features_of",
     ),
     "images": (lambda: frechet_distance(IMAGES, IMAGES), "a: expected features of shape (N, d), with one d for both, "),
     "name": (lambda: load_features("mnist"), "name: expected one of ['digits', 'fashion'], got 'mnist'"),
@@ -490,8 +490,11 @@ WRONG = {
     ),
     "list of images": (lambda: features_of(NET, [IMAGES]), "images: expected a floating-point tensor, got "),
     "array of images": (lambda: features_of(NET, IMAGES.numpy()), "images: expected a floating-point tensor, got "),
-    "another net": (lambda: features_of(torch.nn.Flatten(), IMAGES), "net: expected a FeatureNet, as load_features "),
-    "name of a net": (lambda: features_of("digits", IMAGES), "net: expected a FeatureNet, as load_features "),
+    "another net": (
+        lambda: features_of(torch.nn.Flatten(), IMAGES),
+        "net: expected a FeatureNet, such as load_features ",
+    ),
+    "name of a net": (lambda: features_of("digits", IMAGES), "net: expected a FeatureNet, such as load_features "),
     "no image": (lambda: features_of(NET, IMAGES[:0]), "images: expected a non-empty tensor of images "),
     "crowd of words": (lambda: frechet_distance("ab", N64), "a: expected a tensor, an array or a sequence of numbers"),
     "one image": (lambda: measure(NET, IMAGES[:1], IMAGES, IMAGES), "real: expected at least 4 samples, got 1; draw "),

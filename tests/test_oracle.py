@@ -133,7 +133,7 @@ def test_walking_without_noise_moves_the_density_as_its_flow_does():
 def test_a_walk_along_another_schedule_is_refused():
     oracle = GaussianChain(PAPER)
     for other in (COARSE, respace(cosine_schedule(), 10), linear_schedule(2000)):
-        with pytest.raises(ValueError, match="walk: expected the oracle's schedule re-spaced, got Schedule"):
+        with pytest.raises(ValueError, match="walk: expected .*, got Schedule"):
             oracle.ddim_moments(walk=other)
 
 

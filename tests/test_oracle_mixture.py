@@ -123,9 +123,9 @@ def test_least_loss_of_gaussian_data_is_the_integral(t):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.zeros(3), torch.ones(3)), "means: expected finite centres of shape"),
-        ((torch.full((2, 1), torch.nan), torch.ones(2)), "means: expected finite centres"),
-        ((torch.zeros(2, 1), torch.ones(3)), "stds: expected 2 finite numbers > 0, one per blob"),
+        ((torch.zeros(3), torch.ones(3)), "means: expected finite means of shape"),
+        ((torch.full((2, 1), torch.nan), torch.ones(2)), "means: expected finite means"),
+        ((torch.zeros(2, 1), torch.ones(3)), "stds: expected 2 finite numbers > 0, one per component"),
         ((torch.zeros(2, 1), torch.zeros(2)), "stds: expected 2 finite numbers > 0"),
         ((torch.zeros(2, 1), torch.ones(2), torch.ones(2)), "weights: expected a sum of 1, got 2; divide"),
         ((torch.zeros(2, 1), torch.ones(2), torch.tensor([1.5, -0.5])), "weights: expected 2 finite"),

@@ -31,7 +31,7 @@ def without_proc(monkeypatch):
 
 
 def test_doctor_asks_psutil_where_there_is_no_proc(without_proc):
-    said = doctor._memory(torch.device("cpu"))
+    said = doctor._describe_memory(torch.device("cpu"))
     free, total = map(float, re.fullmatch(r"([\d.]+) of ([\d.]+) GB free", said).groups())
     assert total == pytest.approx(psutil.virtual_memory().total / 1e9, abs=0.06)
     assert 0 < free <= total
@@ -39,13 +39,13 @@ def test_doctor_asks_psutil_where_there_is_no_proc(without_proc):
 
 def test_doctor_says_so_where_nothing_tells(without_proc, monkeypatch):
     monkeypatch.setitem(sys.modules, "psutil", None)
-    assert doctor._memory(torch.device("cpu")).startswith("this system does not say")
+    assert doctor._describe_memory(torch.device("cpu")).startswith("unknown on this system")
 
 
 def test_record_names_the_processor_without_proc(without_proc, monkeypatch):
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert report.circumstances(torch.device("cpu"))["hardware"].startswith("riscv64, ")
+    assert report.describe_circumstances(torch.device("cpu"))["hardware"].startswith("riscv64, ")
 
 
 def test_program_starts_where_its_output_was_replaced(monkeypatch):

@@ -350,7 +350,7 @@ def test_diffusers_leaves_noise_in_the_image_where_ours_does_not(monkeypatch):
 
 STEP = {"schedule": PAPER, "x_t": X, "t": 5, "s": 4, "z_hat": X, "noise": X}
 BAD = {
-    "ddpm: a leap": (ddpm_step, {"s": 3}, "s: expected t - 1 = 4, as a DDPM step goes back by one, got 3; re-space"),
+    "ddpm: a leap": (ddpm_step, {"s": 3}, "s: expected t - 1 = 4, because a DDPM step goes back by one, got 3;"),
     "ddpm: variance": (ddpm_step, {"variance": 0.1}, 'variance: expected "beta" or "beta_tilde", got 0.1'),
     "ddim: forward": (ddim_step, {"s": 5}, "s: expected a whole number in 0..4, got 5 (int)"),
     "ddim: below 0": (ddim_step, {"s": -1}, "s: expected a whole number in 0..4, got -1 (int)"),

@@ -20,7 +20,7 @@ from ddpm_lite import (
     min_snr_weight,
     train,
 )
-from ddpm_lite.trainer import Diverged, batch_indices, ema_decay, randomness_of, update_ema
+from ddpm_lite.trainer import Diverged, batch_indices, ema_decay, fork_randomness, update_ema
 
 PAPER = linear_schedule()
 CPU = torch.device("cpu")
@@ -79,13 +79,13 @@ def test_training_leaves_the_readers_random_numbers_alone():
 
 
 def test_a_step_draws_the_same_whatever_came_before():
-    with randomness_of(1, 700, 0, CPU):
+    with fork_randomness(1, 700, 0, CPU):
         first = torch.randn(3)
     torch.randn(100)
-    with randomness_of(1, 700, 0, CPU):
+    with fork_randomness(1, 700, 0, CPU):
         assert torch.equal(torch.randn(3), first)
     for other in ((2, 700, 0), (1, 701, 0), (1, 700, 1)):
-        with randomness_of(*other, CPU):
+        with fork_randomness(*other, CPU):
             assert not torch.equal(torch.randn(3), first)
 
 
@@ -221,7 +221,9 @@ def test_going_on_from_a_state_is_never_having_stopped():
 
 def test_a_state_of_another_model_is_refused():
     state = run(TrainConfig(steps=1, batch_size=2))[1]
-    with pytest.raises(ValueError, match="start: expected a state of this model, got a state of another; give model="):
+    with pytest.raises(
+        ValueError, match="start: expected a state of this model, got a state of another model; pass model="
+    ):
         next(train(small_model(), PAPER, images(), TrainConfig(steps=2), start=state))
 
 
@@ -446,7 +448,7 @@ def test_what_is_not_finite_stops_the_run_before_anything_is_touched(value, wher
     theirs = expected.optimizer.state_dict()["state"]
     for number, moments in last.optimizer.state_dict()["state"].items():
         assert all(torch.equal(moments[name], theirs[number][name]) for name in moments)
-    with randomness_of(0, 4, 0, CPU):
+    with fork_randomness(0, 4, 0, CPU):
         t = torch.randint(1, 1001, (16,))
     assert caught.value.step == 4
     assert torch.equal(caught.value.t, t)
@@ -464,7 +466,7 @@ def test_an_accelerator_of_one_process_changes_nothing():
     assert again == losses
     assert torch.equal(weights(other.ema_model), weights(state.ema_model))
     bf16 = TrainConfig(steps=4, batch_size=6, lr=1e-3, mixed_precision="bf16")
-    message = "accelerator: expected mixed_precision 'bf16', got 'no'; make it Accelerator(mixed_precision='bf16')"
+    message = "accelerator: expected mixed_precision 'bf16', got 'no'; use Accelerator(mixed_precision='bf16')"
     with pytest.raises(ValueError, match=re.escape(message)):
         run(bf16, accelerator=accelerate.Accelerator(cpu=True))
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
@@ -595,7 +597,7 @@ def test_ddp_is_refused_with_the_way_to_several_processes():
     wrapped = kind.__new__(kind)  # without the group of processes that it asks for
     torch.nn.Module.__init__(wrapped)
     wrapped.module = small_model()
-    with pytest.raises(TypeError, match="^model: .*DistributedDataParallel; give model.module, and accelerator="):
+    with pytest.raises(TypeError, match="^model: .*DistributedDataParallel; pass model.module and accelerator="):
         next(train(wrapped, PAPER, images(), TrainConfig(steps=1)))
 
 
@@ -676,7 +678,7 @@ def test_weights_multiply_the_error_at_each_t():
 
     table = torch.arange(1001.0)
     state = next(train(Zero(), PAPER, images(), TrainConfig(steps=1, batch_size=8), weight=lambda schedule: table))
-    with randomness_of(0, 1, 0, CPU):
+    with fork_randomness(0, 1, 0, CPU):
         t, z = torch.randint(1, 1001, (8,)), torch.randn(8, 1, 8, 8)
     assert torch.equal(errors[0], t)
     assert state.loss == pytest.approx((table[t] * z.square().mean((1, 2, 3))).mean().item(), rel=1e-6)
@@ -720,7 +722,7 @@ def test_a_function_gives_the_rate_of_each_step():
 def test_a_rate_set_by_somebody_else_is_refused_with_the_way_to_set_it():
     states = train(small_model(), PAPER, images(), TrainConfig(steps=3, batch_size=2))
     next(states).optimizer.param_groups[0]["lr"] = 1e-5
-    with pytest.raises(ValueError, match=r"^lr: expected 0.0002, .*1e-05 .*give train\(\.\.\., lr="):
+    with pytest.raises(ValueError, match=r"^lr: expected 0.0002, .*1e-05 .*train\(\.\.\., lr="):
         next(states)
 
 
@@ -807,7 +809,7 @@ class Endless(torch.utils.data.IterableDataset):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (lambda: torch.utils.data.DataLoader(Stored(images())), "a DataLoader; give images=loader.dataset"),
+        (lambda: torch.utils.data.DataLoader(Stored(images())), "a DataLoader; pass images=loader.dataset"),
         (Endless, "a tensor, an array, a list or a Dataset with a length"),
         (lambda: iter(images()), "a tensor, an array, a list or a Dataset"),
         (lambda: "images.npy", "a tensor, an array"),
@@ -817,8 +819,8 @@ class Endless(torch.utils.data.IterableDataset):
         (lambda: [torch.zeros(1, 8, 8), torch.zeros(1, 9, 8)], "a list of images of one shape"),
         (lambda: Stored(torch.zeros(0, 1, 8, 8)), "non-empty"),
         (lambda: [{"image": 1}] * 3, "floating-point numbers"),
-        (lambda: Stored(["a", "b"]), "a Dataset of tensors or arrays, got str in item 0; make tensors"),
-        (lambda: Stored([torch.zeros(1, 8, 8), torch.zeros(1, 8, 9)]), "images alike"),
+        (lambda: Stored(["a", "b"]), "a Dataset of tensors or arrays, got str in item 0; convert them"),
+        (lambda: Stored([torch.zeros(1, 8, 8), torch.zeros(1, 8, 9)]), "items all like"),
         (lambda: Stored(3 * images()), r"values in [-1, 1]"),
         (lambda: np.zeros((3, 1, 8, 8), np.int64), "floating"),
         (lambda: np.zeros((3, 1, 8, 8), complex), "floating"),

@@ -1,1 +1,1 @@
-"""The command line: what it can be asked, what it does, and what it reports."""
+"""The command line: its options, commands and reports."""

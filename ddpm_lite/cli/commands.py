@@ -1,4 +1,4 @@
-"""Train and sample diffusion models, look at a machine, check a folder.
+"""Train, sample and evaluate diffusion models, check a machine, and verify checkpoints.
 
 Examples:
 
@@ -12,7 +12,7 @@ Examples:
     python -m ddpm_lite verify runs/digits
     accelerate launch -m ddpm_lite train cifar10 --out runs/cifar10
 
-A wrong value gets one line and exit code 2; what else goes wrong, one line and exit code 1.
+Errors are reported in one line, with exit code 2 for a wrong value and 1 for anything else.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ from ddpm_lite.cli.options import (
     Train,
     TrainFolder,
     Verify,
-    parsed,
-    program,
+    name_program,
+    parse_arguments,
 )
 from ddpm_lite.condition import ConditionalUNet, ZModel, guided, in_parts
 from ddpm_lite.data import images_from_folder, open_pictures
@@ -52,20 +52,20 @@ from ddpm_lite.files import weights
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.folder import find_checkpoints
 from ddpm_lite.runs.models import open_model, read_words
-from ddpm_lite.runs.presets import PRESETS, network
+from ddpm_lite.runs.presets import PRESETS, build_network
 from ddpm_lite.sampler import STEPS, last, sample
 from ddpm_lite.schedule import linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainState
 from ddpm_lite.unet import UNet
 from ddpm_lite.viz.png import png
 
-AT_ONCE = 250  # images that a network gets at a time
+AT_ONCE = 250  # images that a network evaluates at a time
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code."""
+    """Run one command, and return its exit code."""
     try:
-        asked = parsed(sys.argv[1:] if argv is None else argv, __doc__)
+        asked = parse_arguments(sys.argv[1:] if argv is None else argv, __doc__)
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = lambda message, *rest, **options: _say(f"warning: {message}")
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         _say(str(error) or "stopped")
         return 130
     except Exception as error:
-        if sys.flags.dev_mode:  # python -X dev -m ddpm_lite ... shows where it came from
+        if sys.flags.dev_mode:  # python -X dev -m ddpm_lite ... shows the traceback
             raise
         wrong_value = isinstance(error, ValueError | TypeError | FileNotFoundError)
         known = wrong_value or isinstance(error, OSError | ImportError | Diverged | torch.OutOfMemoryError)
@@ -83,13 +83,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _leave_busy_cores() -> None:
-    """On a machine that does other work, use as many threads as cores are free, unless $OMP_NUM_THREADS says how many.
+    """Use only as many threads as there are idle cores, unless $OMP_NUM_THREADS sets the number.
 
-    OpenMP's threads spin while they wait for each other. Where one of them has lost its core, the rest waste theirs.
+    OpenMP's threads wait for each other in busy loops, so if one of them has to share its core, all the others wait.
     """
     if "OMP_NUM_THREADS" in os.environ or not hasattr(os, "getloadavg"):
         return
-    busy = os.getloadavg()[0]  # the mean of a minute; on Linux also what runs now, but for this program
+    busy = os.getloadavg()[0]  # the mean over a minute; on Linux also the present number, without this program
     with contextlib.suppress(OSError, ValueError, IndexError):
         busy = min(busy, int(Path("/proc/loadavg").read_text().split()[3].split("/")[0]) - 1)
     cores = torch.get_num_threads()
@@ -98,20 +98,20 @@ def _leave_busy_cores() -> None:
 
 
 def _say(text: str) -> None:
-    """One line for people, whatever it holds."""
+    """Print a message to stderr in one line."""
     print(" ".join(text.split()), file=sys.stderr, flush=True)
 
 
 def _train(asked: Train | TrainFolder) -> int:
-    accelerator = _accelerator(asked)
-    device = _device(asked.device) if accelerator is None else accelerator.device
+    accelerator = _make_accelerator(asked)
+    device = _choose_device(asked.device) if accelerator is None else accelerator.device
     main = accelerator is None or accelerator.is_main_process
     images: torch.Tensor | np.ndarray
     labels: torch.Tensor | None
     with contextlib.nullcontext() if accelerator is None else accelerator.main_process_first():
-        # One process downloads, or makes an array of pictures; the others find it there.
+        # The first process downloads the data or converts the pictures, and the others read the result.
         if isinstance(asked, TrainFolder):
-            asked, images, labels, words = _pictures(asked, main)
+            asked, images, labels, words = _load_pictures(asked, main)
         else:
             words = PRESETS[asked.preset].words
             images, labels = PRESETS[asked.preset].load(asked.data)
@@ -119,9 +119,11 @@ def _train(asked: Train | TrainFolder) -> int:
     for field, value in (("in_channels", channels), ("sample_size", size)):
         if getattr(asked.unet, field) != value:
             flag = f"--unet.{field.replace('_', '-')}"
-            fail(ValueError, flag, f"{value}, as the images of {asked.preset} have it", f"{getattr(asked.unet, field)}")
-    torch.manual_seed(asked.config.seed)
-    model = network(asked.unet, len(words), asked.tokens).to(device)
+            fail(
+                ValueError, flag, f"{value}, the value of the images of {asked.preset}", f"{getattr(asked.unet, field)}"
+            )
+    torch.manual_check_seeds(asked.config.seed)
+    model = build_network(asked.unet, len(words), asked.tokens).to(device)
     labels, none = (labels, model.none) if isinstance(model, ConditionalUNet) else (None, None)
     if main:
         parameters = sum(p.numel() for p in model.parameters())
@@ -148,13 +150,13 @@ def _train(asked: Train | TrainFolder) -> int:
         on_step=note,
     )
     if main:
-        print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; now draw with:")
-        print(f"{program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if none is not None else ""))
+        print(f"step {state.step}, loss {state.loss:.4f}, {time.perf_counter() - start:.0f} s; sample with:")
+        print(f"{name_program()} sample {shlex.quote(str(asked.out))}" + (" --label all" if none is not None else ""))
     return 0
 
 
-def _pictures(asked: TrainFolder, main: bool) -> tuple[Train, np.ndarray, torch.Tensor | None, tuple[str, ...]]:
-    """What was asked, now that the pictures are known; the pictures, their labels, and what these are called."""
+def _load_pictures(asked: TrainFolder, main: bool) -> tuple[Train, np.ndarray, torch.Tensor | None, tuple[str, ...]]:
+    """Convert the pictures; return complete options, the pictures, their labels, and the names of the labels."""
     name = Path(os.path.abspath(asked.folder)).name
     out = Path("runs") / name if asked.out is None else asked.out
     file = out / "pictures.npy"
@@ -168,19 +170,19 @@ def _pictures(asked: TrainFolder, main: bool) -> tuple[Train, np.ndarray, torch.
             crop=asked.crop,
             background=asked.background,
             skip_broken=asked.skip_broken,
-            watch=lambda paths: _watched(iter(paths), len(paths)),
+            watch=lambda paths: _show_progress(iter(paths), len(paths)),
         )
     images, labels, words, *_ = open_pictures(file)
-    told = asked.unet.context_dim if words else None
-    unet = replace(asked.unet, sample_size=asked.size, in_channels=images.shape[1], context_dim=told)
+    context_dim = asked.unet.context_dim if words else None
+    unet = replace(asked.unet, sample_size=asked.size, in_channels=images.shape[1], context_dim=context_dim)
     if main:
-        print(f"labels: {', '.join(words)}" if words else "no labels: the pictures do not lie in two folders or more")
+        print(f"labels: {', '.join(words)}" if words else "no labels: the pictures are not in two or more subfolders")
     known = {field.name: getattr(asked, field.name) for field in fields(Train)}
     return Train(**known | {"preset": name, "unet": unet, "out": out}), images, labels, words
 
 
-def _accelerator(asked: Train | TrainFolder):
-    """An Accelerator where several processes were launched."""
+def _make_accelerator(asked: Train | TrainFolder):
+    """Make an Accelerator if several processes were launched."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     try:
@@ -193,17 +195,17 @@ def _accelerator(asked: Train | TrainFolder):
     return Accelerator(mixed_precision=asked.config.mixed_precision, cpu=on_cpu)
 
 
-def _device(name: str) -> torch.device:
-    """A device that answers."""
+def _choose_device(name: str) -> torch.device:
+    """Choose a device, and check that it works."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         if name == "cpu" and torch.backends.mps.is_available():
-            _say("auto: cpu, as nobody has compared Apple's GPU with it yet; --device mps takes it, doctor compares")
+            _say("auto: cpu, because Apple's GPU is untested; --device mps uses it, doctor --device mps compares")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError):
-        fail(ValueError, "--device", "auto, or a device that torch has here, such as cpu or cuda", f"{name!r}")
+        fail(ValueError, "--device", "auto, or a device that torch can use here, such as cpu or cuda", f"{name!r}")
     return device
 
 
@@ -218,29 +220,31 @@ def _sample(asked: Sample) -> int:
     check_real("--scale", asked.scale, -100, 100)
     if asked.animate is not None or asked.captions:
         _check_pillow("--animate" if asked.animate is not None else "--captions")
-    device = _device(asked.device)
+    device = _choose_device(asked.device)
     model, schedule = open_model(asked.model)
     words = read_words(asked.model)
     model, network = model.to(device), weights.find_network(model)
-    config = weights.unet_of(network).config
+    config = weights.get_unet(network).config
     if config.in_channels not in (1, 3):
-        fail(ValueError, "model", "one that draws grey or coloured images", f"{config.in_channels} channels")
+        fail(ValueError, "model", "a model of grey or coloured images", f"{config.in_channels} channels")
     check_whole("--steps", asked.steps, 1, schedule.T)
-    numbers = _numbers(asked.label, network, words)
+    numbers = _number_labels(asked.label, network, words)
     if not numbers and (asked.scale or asked.captions):
         flag = "--scale" if asked.scale else "--captions"
-        fail(ValueError, flag, "a --label to follow" if asked.scale else "a --label to write", "none", "give --label")
+        fail(ValueError, flag, "a --label to guide to" if asked.scale else "a --label to write", "none", "add --label")
     context = torch.tensor(numbers, device=device).repeat_interleave(asked.count) if numbers else None
     draw: Callable[..., torch.Tensor] = model
     if asked.scale and isinstance(model, ConditionalUNet):
         draw = guided(model, asked.scale, model.none)
     shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
-    seed = _seed("--seed", asked.seed, shape[0])
-    draw = in_parts(draw, AT_ONCE) if shape[0] > AT_ONCE else draw  # less memory for the same images
+    seed = _check_seeds("--seed", asked.seed, shape[0])
+    draw = in_parts(draw, AT_ONCE) if shape[0] > AT_ONCE else draw  # to save memory
     short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
     start, columns = time.perf_counter(), asked.count if numbers else pictures.COLUMNS
     pages: list[np.ndarray] = []
-    states = _watched(sample(draw, short, shape, step=STEPS[asked.sampler], seed=seed, context=context), short.T + 1)
+    states = _show_progress(
+        sample(draw, short, shape, step=STEPS[asked.sampler], seed=seed, context=context), short.T + 1
+    )
     if asked.animate is not None:
         shown = pictures.choose_frames(short.T + 1)
         states = _keep_pages(states, shown, columns, pages)
@@ -253,23 +257,23 @@ def _sample(asked: Sample) -> int:
 
 
 def _check_place(flag: str, path: Path | None) -> None:
-    """A path that can be written to, told before anything is computed."""
+    """Check that a path can be written to, before anything is computed."""
     if path is not None and not path.parent.is_dir():
         kind = "a folder" if flag == "--separate" else "a file"
-        fail(FileNotFoundError, flag, f"{kind} in a folder that is there", f"{str(path)!r}", "make the folder")
+        fail(FileNotFoundError, flag, f"{kind} in an existing folder", f"{str(path)!r}", "make the folder")
     if flag == "--separate" and path is not None and path.exists() and not path.is_dir():
-        fail(ValueError, flag, "a folder, new or not", f"{str(path)!r}, which is a file")
+        fail(ValueError, flag, "a new or existing folder", f"{str(path)!r}, which is a file")
 
 
 def _check_pillow(flag: str) -> None:
     try:
-        import PIL  # noqa: F401 - only to know that it is there
+        import PIL  # noqa: F401 - only to check that it is installed
     except ImportError as error:
         raise ImportError(f'{flag} needs Pillow: pip install "ddpm-lite[data]"') from error
 
 
-def _seed(flag: str, asked: tuple[int, ...], images: int) -> int | list[int]:
-    """One seed for all, or one for each image."""
+def _check_seeds(flag: str, asked: tuple[int, ...], images: int) -> int | list[int]:
+    """Check the seeds: one for all images, or one for each."""
     for seed in asked:
         check_whole(flag, seed, 0, 2**63 - 1)
     if len(asked) not in (1, images):
@@ -278,21 +282,21 @@ def _seed(flag: str, asked: tuple[int, ...], images: int) -> int | list[int]:
 
 
 def _keep_pages(states: Iterator, shown: set[int], columns: int, pages: list[np.ndarray]) -> Iterator:
-    """The same states; those that an animation shows are kept as pages."""
+    """Pass the states on, and collect those that the animation shows as pages."""
     for number, (t, x_t) in enumerate(states):
         if number in shown:
-            pages.append(pictures.grid(x_t, columns))
+            pages.append(pictures.make_grid(x_t, columns))
         yield t, x_t
 
 
 def _write_images(asked: Sample, x_0: torch.Tensor, columns: int, pages: list[np.ndarray], named: list[str]) -> None:
-    """All that was asked for; each file is whole or not there."""
+    """Write all files that were requested, each of them atomically."""
     if asked.out.suffix == ".npy":
         content = io.BytesIO()
         np.save(content, x_0.float().cpu().numpy())
         weights.write_whole(asked.out, content.getvalue())
     else:
-        page = pictures.grid(x_0, columns)
+        page = pictures.make_grid(x_0, columns)
         page = pictures.write_captions(page, named) if asked.captions else page
         weights.write_whole(asked.out, png(page, compress=True))
     if asked.separate is not None:
@@ -305,16 +309,16 @@ def _write_images(asked: Sample, x_0: torch.Tensor, columns: int, pages: list[np
         weights.write_whole(asked.animate, pictures.animate(pages))
 
 
-def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
-    """Labels as numbers."""
+def _number_labels(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
+    """Convert labels to numbers."""
     if not asked:
         return []
     if not isinstance(model, ConditionalUNet):
-        fail(ValueError, "--label", "none, as this model knows no labels", " ".join(asked))
+        fail(ValueError, "--label", "none, because this model has no labels", " ".join(asked))
     count = model.encoder.labels
     if asked == ("all",):
         return list(range(count))
-    named = list(enumerate(words[:count]))  # a word as it is written comes before one in small letters
+    named = list(enumerate(words[:count]))  # an exact match takes precedence over one in lower case
     known = {str(number): number for number in range(count)}
     known |= {word.lower(): i for i, word in named} | {word: i for i, word in named}
     for label in asked:
@@ -324,8 +328,8 @@ def _numbers(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple
     return [known[label if label in known else label.lower()] for label in asked]
 
 
-def _watched(states: Iterator, total: int) -> Iterator:
-    """The same, with a bar if somebody watches."""
+def _show_progress(states: Iterator, total: int) -> Iterator:
+    """Show a progress bar in a terminal while the states are consumed."""
     if sys.stderr is None or not sys.stderr.isatty():
         return states
     from tqdm import tqdm
@@ -339,10 +343,15 @@ def _export_page(asked: ExportPage) -> int:
     if asked.out.suffix != ".js":
         fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
     if not asked.out.parent.is_dir():
-        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+        fail(FileNotFoundError, "--out", "a file in an existing folder", f"{str(asked.out)!r}", "make the folder")
     model, schedule = open_model(asked.model)
     if isinstance(model, ZModel):
-        fail(ValueError, "model", "one whose network predicts z, as the page knows no other", f"{model.predicts}")
+        fail(
+            ValueError,
+            "model",
+            "a model whose network predicts z, the only kind that pages support",
+            f"{model.predicts}",
+        )
     script = export_page(asked.out.stem, model, schedule)
     weights.write_whole(asked.out, script.encode("ascii"))
     parameters = sum(weight.numel() for weight in model.parameters())
@@ -351,36 +360,36 @@ def _export_page(asked: ExportPage) -> int:
 
 
 def _evaluate(asked: Evaluate) -> int:
-    from ddpm_lite.cli.report import circumstances, report, table
+    from ddpm_lite.cli.report import describe_circumstances, report, write_table
 
     if asked.out is not None and asked.out.suffix != ".json":
         fail(ValueError, "--out", "a name that ends in .json", f"{str(asked.out)!r}")
     if asked.out is not None and not asked.out.parent.is_dir():
-        fail(FileNotFoundError, "--out", "a file in a folder that is there", f"{str(asked.out)!r}", "make the folder")
+        fail(FileNotFoundError, "--out", "a file in an existing folder", f"{str(asked.out)!r}", "make the folder")
     check_real("--scale", asked.scale, -100, 100)
     sampler = asked.sampler or ("ddim" if asked.eta else "ddpm")
     if asked.eta and sampler != "ddim":
         fail(ValueError, "--eta", f"0 with --sampler {sampler}; it is an option of ddim", f"{asked.eta:g}")
     for seed in asked.seeds or ("none",):
         check_whole("--seeds", seed, 0, 2**31 - 1)
-    eta, device = check_real("--eta", asked.eta, 0, 1), _device(asked.device)
+    eta, device = check_real("--eta", asked.eta, 0, 1), _choose_device(asked.device)
     model, schedule = open_model(asked.model)
     check_whole("--steps", asked.steps, 1, schedule.T)
     step = partial(STEPS[sampler], eta=eta) if eta else STEPS[sampler]
     walk = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
     model, count, seeds = model.to(device), asked.count, asked.seeds
-    found = report(model, walk, step, count, seeds, scale=asked.scale, folder=asked.data, watched=_watched)
-    print(table(found))
+    found = report(model, walk, step, count, seeds, scale=asked.scale, folder=asked.data, watch=_show_progress)
+    print(write_table(found))
     if asked.out is not None:
         how = {name: getattr(asked, name) for name in ("model", "steps", "eta", "scale")} | {"sampler": sampler}
-        record = {"command": _words_of(asked)} | circumstances(device) | how | found
+        record = {"command": _write_command(asked)} | describe_circumstances(device) | how | found
         weights.write_whole(asked.out, (json.dumps(record, indent=1) + "\n").encode())
         print(f"wrote {asked.out}")
     return 0
 
 
-def _words_of(asked: Evaluate) -> str:
-    """The command that asks for this."""
+def _write_command(asked: Evaluate) -> str:
+    """Write the command with these options."""
     words = [asked.model]
     for field in fields(asked):
         value = getattr(asked, field.name)
@@ -393,7 +402,7 @@ def _doctor(asked: Doctor) -> int:
     from ddpm_lite.cli.doctor import examine
 
     well = True
-    for fine, what, found in examine(_device(asked.device), Path.cwd()):
+    for fine, what, found in examine(_choose_device(asked.device), Path.cwd()):
         print(f"{'' if fine else 'WRONG: '}{what:<13}{found}", flush=True)
         well = well and fine
     return 0 if well else 1
@@ -404,7 +413,7 @@ def _verify(asked: Verify) -> int:
         fail(FileNotFoundError, "folder", "a folder that train wrote", f"{str(asked.folder)!r}")
     found = find_checkpoints(asked.folder)
     for path, problem in found.items():
-        print(f"{path}: damaged: {problem}" if problem else f"{path}: whole")
+        print(f"{path}: damaged: {problem}" if problem else f"{path}: undamaged")
     if not found:
         print(f"{asked.folder}: no checkpoint", file=sys.stderr)
     return 0 if found and not any(found.values()) else 1
@@ -415,8 +424,10 @@ RUN |= {ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
 
 
 def start() -> NoReturn:
-    """What `python -m ddpm_lite` and `ddpm-lite` run."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # it is not where a program replaced it; on Windows it may be None
-        sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may hold letters that the terminal lacks
+    """Run the command line; the entry point of `python -m ddpm_lite` and `ddpm-lite`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # another program may have replaced it; on Windows it may be None
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a folder's name may have characters that the terminal cannot show
     _leave_busy_cores()
     sys.exit(main())

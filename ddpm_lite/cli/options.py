@@ -1,6 +1,6 @@
-"""What the command line can be asked: one dataclass a command, each field an option, its docstring the help.
+"""The options of the command line: one dataclass for each command, with fields as options and docstrings as help.
 
-`__main__` does what is asked.
+`cli.commands` executes the commands.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from ddpm_lite.trainer import TrainConfig
 from ddpm_lite.unet import UNetConfig
 
 MODEL = (
-    f"{', '.join(SHIPPED)}, which come with the package; a folder that train wrote; a .safetensors file; a folder of "
-    "diffusers; or a hub id, owner/name."
+    f"{', '.join(SHIPPED)}, which come with the package; a folder that train wrote; a .safetensors file; a diffusers "
+    "folder; or a hub id, owner/name."
 )
-if TYPE_CHECKING:  # a type checker cannot read words that are computed
+if TYPE_CHECKING:  # type checkers do not accept a computed Literal
     Sampler: TypeAlias = str
 else:
     Sampler = Literal[*STEPS]
@@ -34,19 +34,19 @@ SCRIPT, MODULE = "ddpm-lite", "python -m ddpm_lite"  # the two ways to start the
 
 @dataclass(frozen=True)
 class Run:
-    """What both kinds of training are asked.
+    """The options that both kinds of training have.
 
     Args:
-        preset: what is trained.
+        preset: the name of the preset.
         config: How to train.
         unet: The network.
-        out: the run's folder; made if it is not there.
-        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
+        out: the folder of the run; created if it does not exist.
+        data: the folder of the data set's files; without it they are looked for, and downloaded if necessary.
         every: steps between two checkpoints.
-        tokens: tokens that stand for one label.
-        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
-        tensorboard: write the metrics for TensorBoard too.
-        start_from: another run's folder: begin with its weights and their average; all else is new.
+        tokens: context tokens for each label.
+        device: where to compute: auto takes a CUDA GPU if there is one; otherwise cpu, cuda, cuda:1, mps, ...
+        tensorboard: also write the metrics for TensorBoard.
+        start_from: the folder of another run, whose weights and average this run starts from; all else is new.
     """
 
     preset: Suppress[str]
@@ -65,8 +65,9 @@ class Run:
 class Train(Run):
     """Train a network into a folder.
 
-    If the folder holds a checkpoint, the run goes on from there, bit for bit; so the same command again is what to do
-    after a kill. Ctrl-C writes a checkpoint first. Several devices: accelerate launch -m ddpm_lite train ...
+    If the folder has a checkpoint, the run resumes from there, bit for bit, so after a kill you can give the same
+    command again. Ctrl-C writes a checkpoint before it stops the run. On several devices use
+    accelerate launch -m ddpm_lite train ...
     """
 
     out: Path
@@ -76,17 +77,17 @@ class Train(Run):
 class TrainFolder(Run):
     """Train a network on a folder of your own pictures.
 
-    If they lie in two folders or more inside it, the names of these are the labels, and `sample ... --label NAME` asks
-    for one. The same command again goes on with the run, as long as the pictures are the same.
+    If the pictures are in two or more subfolders, the names of these are the labels, for use in
+    `sample ... --label NAME`. The same command again resumes the run, as long as the pictures are the same.
 
     Args:
-        folder: the pictures, in folders inside it too.
-        size: height and width that the pictures are scaled to; the U-Net halves it at each level but the last.
-        grey: one channel instead of three.
-        crop: take the middle square of each picture; without it, one that is not square is squeezed.
-        background: the colour that shows where a picture is transparent.
+        folder: the pictures, including those in subfolders.
+        size: height and width to scale the pictures to; each level of the U-Net but the last halves it.
+        grey: use one channel instead of three.
+        crop: take the middle square of each picture; otherwise pictures that are not square are distorted.
+        background: the colour of transparent pixels.
         skip_broken: leave out pictures that cannot be read, with a warning that names them.
-        out: the run's folder; runs/ and the name of the pictures' folder if it is not given.
+        out: the folder of the run; by default runs/ and the name of the pictures' folder.
     """
 
     preset: Suppress[str] = "folder"
@@ -105,26 +106,26 @@ class TrainFolder(Run):
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw images, and write them as one PNG.
+    """Sample images, and write them as one PNG.
 
-    The defaults are how each model's card was measured.
+    The defaults are the settings that the model cards were measured with, or equivalent to them.
 
     Args:
-        out: the picture to write, a name that ends in .png; or in .npy, for an array (N, C, H, W) with values about
+        out: the picture to write, a name that ends in .png; or in .npy, for an array (N, C, H, W) with values in about
             [-1, 1].
-        label: what to draw, by number or by word (3, sneaker), one row for each; all of them with "all".
-            Without it a model that knows labels is told none.
-        count: images in all, or of each label.
-        sampler: ddpm is Algorithm 2, measured as the better one in 50 steps; ddim adds no noise on the way, and is the
-            better one in few.
-        steps: how many steps, up to the T that the model was trained with.
-        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it. Needs a label.
-        seed: the noise follows from it; the same seed on the same device, with as many threads, draws the same images.
-            With one number for each image, an image is the same however many are drawn with it.
+        label: the labels to sample, by number or name (3, sneaker), one row for each; "all" takes all of them.
+            Without it, a model with labels samples without a condition.
+        count: the number of images, or of images for each label.
+        sampler: ddpm is Algorithm 2, which measured better with 50 steps; ddim is deterministic, and better with few
+            steps.
+        steps: the number of steps, up to the T that the model was trained with.
+        scale: guidance weight w: 0 is the conditional model, and larger values strengthen the label. Needs a label.
+        seed: determines the noise; the same seed on the same device with the same number of threads gives the same
+            images. With one number for each image, an image does not depend on the others.
         captions: write the label beside each row. Needs Pillow.
-        separate: a folder that gets each image as a file of its own too, as many pixels as the network draws.
-        animate: the way from noise to the images, a name that ends in .gif. Needs Pillow.
-        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
+        separate: a folder to write each image to as well, in its own file and at the network's resolution.
+        animate: write the path from noise to the images too, under a name that ends in .gif. Needs Pillow.
+        device: where to compute: auto takes a CUDA GPU if there is one; otherwise cpu, cuda, cuda:1, mps, ...
     """
 
     model: Model
@@ -145,10 +146,10 @@ class Sample:
 class ExportPage:
     """Write a network as a script that a web page can load and run.
 
-    Weights are rounded to float16. ddpm_lite/viz/js/shared/unet.js is what runs it.
+    Weights are rounded to float16, and ddpm_lite/viz/js/shared/unet.js runs the network.
 
     Args:
-        out: the script to write, a name that ends in .js; the page knows the network by this name.
+        out: the script to write, a name that ends in .js; pages refer to the network by this name.
     """
 
     model: Model
@@ -157,22 +158,22 @@ class ExportPage:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure how good a model's images are, beside images of known worth.
+    """Measure the quality of a model's images, and compare it with images of known quality.
 
-    Labels are asked for in turn. A row for each seed, their mean and spread; then rows for real images, as many, for
-    real ones that were spoilt, and for noise. Distances are to held-out real images, in the features of a small
-    classifier: lower is better, and no figure means much without that of real images below it.
+    The labels are sampled in turn. The table has a row for each seed, their mean and spread, and rows for as many real
+    images, for real images with noise or blur, and for noise. Distances are to held-out real images, in the feature
+    space of a small classifier. Lower is better, and the row of real images shows how low a distance can be.
 
     Args:
-        count: images of each row, at most as many as there are training images. Distances depend on it.
-        sampler: as for sample; without it ddpm, or ddim if there is an eta.
-        steps: how many steps, up to the T that the model was trained with.
+        count: images in each row, at most the number of training images. Distances depend on it.
+        sampler: as for sample; by default ddpm, or ddim if eta is given.
+        steps: the number of steps, up to the T that the model was trained with.
         eta: the share of fresh noise in a step of ddim, 0 to 1.
-        scale: guidance weight w: 0 follows the label as learnt, more exaggerates it.
-        seeds: a row for each, drawn with its own noise.
-        out: a file to record it all in, a name that ends in .json.
-        data: folder with the data set's files; without it they are looked for, and downloaded if need be.
-        device: where to compute: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
+        scale: guidance weight w: 0 is the conditional model, and larger values strengthen the label.
+        seeds: the seeds of the noise, one for each row.
+        out: a file to record everything in, a name that ends in .json.
+        data: the folder of the data set's files; without it they are looked for, and downloaded if necessary.
+        device: where to compute: auto takes a CUDA GPU if there is one; otherwise cpu, cuda, cuda:1, mps, ...
     """
 
     model: Model
@@ -189,14 +190,14 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Doctor:
-    """Look at this machine.
+    """Check this machine.
 
-    It tells versions, whether the device computes what the CPU computes, memory, disk, where the data sets are, and how
-    long each preset would take, from a few steps of each while the machine is as busy as it is. The exit code is 1 if
-    something is wrong.
+    It reports versions, whether the device agrees with the CPU, memory, disk space, the places of the data sets, and
+    how long each preset would take. That is estimated from a few training steps, at the present load of the machine.
+    The exit code is 1 if something is wrong.
 
     Args:
-        device: what to look at: auto takes a CUDA GPU if there is one; else cpu, cuda, cuda:1, mps, ...
+        device: the device to check: auto takes a CUDA GPU if there is one; otherwise cpu, cuda, cuda:1, mps, ...
     """
 
     device: str = "auto"
@@ -206,7 +207,7 @@ class Doctor:
 class Verify:
     """Compare every byte of a run's checkpoints with its SHA-256.
 
-    Names each checkpoint, and what is wrong with it; the exit code is 1 if one is damaged, or none is there.
+    It names each checkpoint and any damage; the exit code is 1 if one is damaged, or if there is none.
 
     Args:
         folder: a folder that train wrote.
@@ -218,13 +219,13 @@ class Verify:
 Asked: TypeAlias = Train | TrainFolder | Sample | Evaluate | ExportPage | Doctor | Verify
 
 
-def program() -> str:
-    """The command line as it was called, for help and for advice that can be pasted back."""
+def name_program() -> str:
+    """Name the program as it was called, for help and for commands that can be pasted."""
     return SCRIPT if Path(sys.argv[0]).stem == SCRIPT else MODULE
 
 
-def commands() -> object:
-    """What tyro chooses from: each preset is a `train` with other defaults."""
+def build_commands() -> object:
+    """Build the union of commands that tyro chooses from; each preset is a `train` with its own defaults."""
     trains = tuple(
         Annotated[
             Train,
@@ -232,7 +233,7 @@ def commands() -> object:
         ]
         for name, p in PRESETS.items()
     )
-    about = "Your own pictures; `train FOLDER` is short for `train folder FOLDER`."
+    about = "A folder of your own pictures; `train FOLDER` is short for `train folder FOLDER`."
     trains += (Annotated[TrainFolder, subcommand("folder", description=about)],)
     others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
     return Union[
@@ -241,30 +242,30 @@ def commands() -> object:
     ]
 
 
-def parsed(argv: list[str], about: str = "") -> Asked:
-    """What the words ask for.
+def parse_arguments(argv: list[str], about: str = "") -> Asked:
+    """Parse the command line.
 
     Args:
-        argv: the words after the program's name.
-        about: what --help opens with.
+        argv: the arguments after the program's name.
+        about: the opening text of --help.
 
     Raises:
-        ValueError: they make no sense; the line is all that is said.
+        ValueError: the arguments are wrong; the message is the whole output.
     """
     if argv[:1] == ["train"] and argv[1:] and argv[1] not in PRESETS and Path(argv[1]).is_dir():
         argv = ["train", "folder", *argv[1:]]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            asked = cast("type[Asked]", commands())  # a union that is computed
-            return tyro.cli(asked, args=argv, prog=program(), description=about)
+            asked = cast("type[Asked]", build_commands())  # the union is computed
+            return tyro.cli(asked, args=argv, prog=name_program(), description=about)
     except SystemExit as end:
         if not end.code:  # --help
             raise
-    raise ValueError(_in_one_line(said.getvalue()))
+    raise ValueError(_extract_line(said.getvalue()))
 
 
-# What Python and tyro say of a word that is no number, and what is meant.
+# The messages of Python and tyro about a word that is not a number, and plainer ones.
 NO_NUMBER = (
     (r"invalid literal for int\(\) with base 10: ('.*?')", r"expected a whole number, got \1"),
     (r"could not convert string to float: ('.*?')", r"expected a number, got \1"),
@@ -272,10 +273,10 @@ NO_NUMBER = (
 )
 
 
-def _in_one_line(box: str) -> str:
-    """The text of a box that tyro draws: a title; what is wrong; below rules advice, of which we take choices.
+def _extract_line(box: str) -> str:
+    """Extract one line from the box that tyro draws: the error, and the suggestions from the advice below it.
 
-    Its own text is not for people: it gives a wrong --config.steps the name of a class of tyro's, and tells of int().
+    The box itself is hard to read: for a wrong --config.steps it names a class of tyro, and it mentions int().
     """
     lines = [line.strip("│╰╯ \t") for line in box.splitlines()[1:]]
     wrong, *advice = filter(None, (part.strip(" .") for part in re.split("[─-]{6,}", " ".join(lines))))
@@ -288,4 +289,4 @@ def _in_one_line(box: str) -> str:
             wrong += "".join(f"; perhaps you meant {flag}" for flag in re.findall(r"--[a-z][a-z.-]*", part)[:1])
         elif part.startswith("Available subcommands"):
             wrong += f"; there are: {part.partition(': ')[2]}"
-    return f"{wrong}; --help tells more"
+    return f"{wrong}; see --help"

@@ -1,4 +1,4 @@
-"""What `sample` draws, as pictures: a grid, with words beside its rows, and the way from noise as an animation."""
+"""The pictures that `sample` writes: a grid, captions beside its rows, and the path from noise as an animation."""
 
 import io
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from torch import Tensor
 
 from ddpm_lite.files.pixels import to_bytes
 
-COLUMNS, GAP, SMALLEST = 8, 2, 64  # pixels: between two images, and the least width of one
-FRAMES, HOLD = 60, 1500  # of an animation: at most so many, and milliseconds that the last one stays
+COLUMNS, GAP, SMALLEST = 8, 2, 64  # images in a row; pixels between two images; the least width of one
+FRAMES, HOLD = 60, 1500  # of an animation: the most frames, and milliseconds that the last one is shown
 
 
 def enlarge(images: Tensor, zoom: int | None = None) -> np.ndarray:
-    """Images in [-1, 1], (N, C, H, W), as bytes (N, H', W', C), each pixel a square of zoom, or of what makes 64."""
+    """Convert images in [-1, 1], (N, C, H, W), to bytes (N, H', W', C), enlarged by zoom or to a width of >= 64."""
     zoom = -(-SMALLEST // images.shape[3]) if zoom is None else zoom
     pixels = to_bytes(images.float()).cpu()
     return pixels.permute(0, 2, 3, 1).numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
-def grid(images: Tensor, columns: int) -> np.ndarray:
-    """Images in [-1, 1], (N, C, H, W), side by side on white.
+def make_grid(images: Tensor, columns: int) -> np.ndarray:
+    """Arrange images in [-1, 1], (N, C, H, W), in a grid on white.
 
     Args:
-        images: grey or coloured.
+        images: grey or coloured images.
         columns: images in a row.
 
     Returns:
@@ -43,7 +43,7 @@ def grid(images: Tensor, columns: int) -> np.ndarray:
 
 
 def write_captions(page: np.ndarray, words: Sequence[str]) -> np.ndarray:
-    """The page with a margin on its left, and in it a word for each of its rows."""
+    """Add a margin on the left of the page, with a word for each of its rows."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(14)
@@ -59,13 +59,13 @@ def write_captions(page: np.ndarray, words: Sequence[str]) -> np.ndarray:
 
 
 def choose_frames(total: int) -> set[int]:
-    """Which of so many states an animation shows: the first, the last, and others at equal distances."""
+    """Choose the states that an animation shows: the first, the last, and others at equal distances."""
     shown = min(total, FRAMES)
     return {round(number * (total - 1) / max(1, shown - 1)) for number in range(shown)}
 
 
 def animate(pages: Sequence[np.ndarray]) -> bytes:
-    """A GIF that shows the pages one after another, the last one longest, and begins again."""
+    """Make a GIF that shows the pages one after another, the last one longest, in a loop."""
     from PIL import Image
 
     first, *others = (Image.fromarray(page) for page in pages)

@@ -1,4 +1,4 @@
-"""How good are a model's images: draw some, measure them beside images of known worth, and record it all."""
+"""Evaluation of a model: sample images, measure them and images of known quality alike, and record the results."""
 
 import hashlib
 import os
@@ -17,31 +17,31 @@ from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.files.records import name_processor
-from ddpm_lite.files.weights import find_network, unet_of
+from ddpm_lite.files.weights import find_network, get_unet
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
 
-AT_ONCE = 250  # images that are drawn together
+AT_ONCE = 250  # images that are sampled together
 SETS = {(1, 8): "digits", (1, 28): "fashion"}  # by channels and size
-CLEAR = 3  # noise is at least so many times as far as real images, or a distance says nothing
+CLEAR = 3  # the distance of noise is at least this many times that of real images, or the distance means nothing
 COLUMNS = ("frechet", "kernel", "precision", "recall", "nearest", "agreement")
 
 
-def data_set(channels: int, size: int) -> str:
-    """The data set whose images look like this.
+def find_data_set(channels: int, size: int) -> str:
+    """Find the data set with images of this shape.
 
     Raises:
         ValueError: there is no feature network for such images.
     """
     if (channels, size) not in SETS:
-        expected = "one that draws grey images of 8x8 (digits) or 28x28 (fashion)"
+        expected = "a model of grey images of 8x8 (digits) or 28x28 pixels (fashion)"
         fail(ValueError, "model", expected, f"{size}x{size} with {channels} channels")
     return SETS[channels, size]
 
 
-def real_images(name: str, folder: Path | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Held-out images in [-1, 1] and training images (of Fashion-MNIST as uint8), with their labels."""
+def load_real_images(name: str, folder: Path | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Load held-out images in [-1, 1], and training images (uint8 for Fashion-MNIST), with their labels."""
     if name == "digits":
         return load_digits("test"), load_digits("train")
     images, labels = load_fashion_mnist("test", folder=folder)
@@ -57,45 +57,45 @@ def report(
     *,
     scale: float = 0.0,
     folder: Path | None = None,
-    watched: Callable[[Iterator, int], Iterator] = lambda states, total: states,
+    watch: Callable[[Iterator, int], Iterator] = lambda states, total: states,
 ) -> dict:
-    """A row for each seed, their mean and spread, and those of the rows of `floors` with the same count and seeds.
+    """Evaluate a model: a row for each seed, their mean and spread, and those of `floors` for the same count and seeds.
 
     Args:
-        model: draws images of one of the data sets; one that knows labels is asked for all in turn.
-        schedule: what is walked.
-        step: of the sampler.
-        count: images of each row, 4 or more, at most as many as there are training images.
+        model: a model of one of the data sets; if it takes labels, they are used in turn.
+        schedule: the schedule to sample with.
+        step: the step of the sampler.
+        count: images of each row, from 4 to the number of training images.
         seeds: one or more.
         scale: guidance weight.
-        folder: where the data set's files are.
-        watched: what a sampler's states go through, for a bar.
+        folder: the folder of the data set's files.
+        watch: wraps the sampler's states, for a progress bar.
 
     Raises:
-        ValueError: a model of other images, another count, or a scale for a model that knows no labels.
+        ValueError: a model of other images, another count, or a scale for a model without labels.
     """
     start, cpu, network = time.perf_counter(), time.process_time(), find_network(model)
     encoder = network.encoder if isinstance(network, ConditionalUNet) else None
-    config = unet_of(network).config
+    config = get_unet(network).config
     shape = (config.in_channels, config.sample_size, config.sample_size)
-    name = data_set(*shape[:2])
+    name = find_data_set(*shape[:2])
     if scale and encoder is None:
-        fail(ValueError, "--scale", "0, as this model knows no labels", f"{scale:g}")
-    net, ((held_out, truth), (training, known)) = load_features(name), real_images(name, folder)
+        fail(ValueError, "--scale", "0, because this model has no labels", f"{scale:g}")
+    net, ((held_out, truth), (training, known)) = load_features(name), load_real_images(name, folder)
     if not 4 <= count <= len(training):
-        fail(ValueError, "--count", f"4..{len(training)}, as there are training images", f"{count}")
+        fail(ValueError, "--count", f"4..{len(training)}, the number of training images", f"{count}")
     labels = torch.arange(count) % encoder.labels if encoder is not None else None
-    weights = hashed(model)
+    weights = hash_weights(model)
     chosen = guided(model, scale, encoder.none) if scale and encoder is not None else model
     device, seen, rows = next(model.parameters()).device, features_of(net, held_out), []
     for seed in seeds:
         begun = time.perf_counter()
-        images = drawn(chosen, schedule, step, (count, *shape), labels, seed, device, watched)
+        images = draw_images(chosen, schedule, step, (count, *shape), labels, seed, device, watch)
         seconds = time.perf_counter() - begun
         rows.append({"seed": seed, **measure(net, images, seen, training, labels), "seconds": round(seconds, 1)})
     tables = [floors(net, held_out, training, count, seed, known) for seed in seeds]
-    known_worth = {name: summed_up([table[name] for table in tables]) for name in tables[0]}
-    mean, spread = summed_up(rows)
+    known_worth = {name: summarise([table[name] for table in tables]) for name in tables[0]}
+    mean, spread = summarise(rows)
     found = {
         "data": name,
         "count": count,
@@ -108,12 +108,12 @@ def report(
         "floors": {name: mean for name, (mean, _) in known_worth.items()},
         "floors_spread": {name: spread for name, (_, spread) in known_worth.items()},
     }
-    # Those of the processor are the same on a machine that is busy with other things.
+    # Unlike the elapsed time, processor time does not depend on what else the machine does.
     times = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
-    return rounded(found | times)
+    return round_numbers(found | times)
 
 
-def drawn(
+def draw_images(
     model: Callable[..., Tensor],
     schedule: Schedule,
     step: Callable[..., Tensor],
@@ -121,47 +121,47 @@ def drawn(
     labels: Tensor | None,
     seed: int,
     device: torch.device | str = "cpu",
-    watched: Callable[[Iterator, int], Iterator] = lambda states, total: states,
+    watch: Callable[[Iterator, int], Iterator] = lambda states, total: states,
 ) -> Tensor:
-    """Images in [-1, 1], some hundred at a time, each part with a seed of its own."""
+    """Sample images in [-1, 1], some hundred at a time, each part with its own seed."""
     groups, images = -(-shape[0] // AT_ONCE), []
     for group, some in enumerate(torch.arange(shape[0]).split(AT_ONCE)):
         context = None if labels is None else labels[some].to(device)
         size, own = (len(some), *shape[1:]), seed * groups + group
         states = sample(model, schedule, size, step=step, seed=own, device=device, context=context)
-        _, x_0 = last(watched(states, schedule.T + 1))
+        _, x_0 = last(watch(states, schedule.T + 1))
         images.append(x_0.float().cpu().clamp(-1, 1))
     return torch.cat(images)
 
 
-def summed_up(rows: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
-    """The mean and the standard deviation of each column; of one row there is no deviation."""
+def summarise(rows: list[dict[str, float]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Compute the mean and standard deviation of each column; with one row there is no deviation."""
     columns = {column: torch.tensor([row[column] for row in rows]).double() for column in COLUMNS if column in rows[0]}
     spread = {column: float(values.std()) for column, values in columns.items()} if len(rows) > 1 else {}
     return {column: float(values.mean()) for column, values in columns.items()}, spread
 
 
-def hashed(model: torch.nn.Module) -> str:
-    """SHA-256 of the weights, in float32 and in the order of their names: the same for a file of any layout."""
+def hash_weights(model: torch.nn.Module) -> str:
+    """Compute the SHA-256 of the weights in float32, ordered by name, so that the file's layout does not matter."""
     state = sorted(model.state_dict().items())
     return hashlib.sha256(b"".join(value.float().cpu().numpy().tobytes() for _, value in state)).hexdigest()
 
 
 @overload
-def rounded(value: dict) -> dict: ...
+def round_numbers(value: dict) -> dict: ...
 @overload
-def rounded(value: object) -> object: ...
-def rounded(value: object) -> object:
-    """The same with five digits of each number."""
+def round_numbers(value: object) -> object: ...
+def round_numbers(value: object) -> object:
+    """Round every number in a record to five digits."""
     if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
+        return {key: round_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [rounded(inner) for inner in value]
+        return [round_numbers(inner) for inner in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def table(found: dict) -> str:
-    """A report as lines of text."""
+def write_table(found: dict) -> str:
+    """Write a report as lines of text."""
     rows = {f"seed {row['seed']}": row for row in found["rows"]}
     if found["spread"]:
         rows |= {"mean": found["mean"], "spread": found["spread"]}
@@ -174,23 +174,27 @@ def table(found: dict) -> str:
     if noise >= CLEAR * real > 0:
         lines.append(f"The Frechet distance is {model / real:.1f} times that of as many real images.")
     else:
-        few = f"{found['count']} images are too few: even noise is at {noise:.1f} and real images are at {real:.1f}"
-        lines.append(f"{few}, so the Frechet distance says nothing of the model; give a larger --count.")
-    lines.append(f"The classifier, that agreement is with, reads {found['accuracy']:.1%} of held-out images right.")
+        few = (
+            f"{found['count']} images are too few: the distance of noise is {noise:.1f}, that of real images {real:.1f}"
+        )
+        lines.append(f"{few}, so the Frechet distance does not describe the model; use a larger --count.")
+    lines.append(
+        f"Agreement is with a classifier that labels {found['accuracy']:.1%} of the held-out images correctly."
+    )
     return "\n".join(lines)
 
 
-def circumstances(device: torch.device) -> dict[str, str]:
-    """What a reader needs to judge a record."""
+def describe_circumstances(device: torch.device) -> dict[str, str]:
+    """Describe the hardware, the version of PyTorch and the commit, which a reader needs to judge a record."""
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
         hardware = f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, no GPU"
-    return {"hardware": hardware, "torch": torch.__version__.split("+")[0], "commit": _commit()}
+    return {"hardware": hardware, "torch": torch.__version__.split("+")[0], "commit": _find_commit()}
 
 
-def _commit() -> str:
-    """Of the package, where it is a working copy of its repository."""
+def _find_commit() -> str:
+    """Find the commit of the package if it is in a working copy of its repository."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return ""

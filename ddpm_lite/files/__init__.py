@@ -1,1 +1,1 @@
-"""What is written to a disk and read from it: weights, diffusers' folders, recorded runs."""
+"""Files on disk: weights, diffusers folders, pictures, recorded runs."""

@@ -1,18 +1,18 @@
-"""The border to diffusers: folders that its DDPMPipeline and DDIMPipeline open, and those that they write.
+"""Exchange with diffusers: read and write the folders of its DDPMPipeline and DDIMPipeline.
 
-What the two call differently is translated here and nowhere else:
+The two packages differ in names and conventions, which are translated here and nowhere else:
 
     here                          in diffusers
     t in 1..T                     timestep = t - 1 in 0..T-1 (the U-Net itself counts its positions from 0)
     variance beta_tilde, beta     variance_type fixed_small, fixed_large
     clip                          clip_sample (ddim_step clips as `use_clipped_model_output=True` there)
     ddim_step, ddpm_step          DDIMScheduler, DDPMScheduler
-    respace(schedule, 50)         num_inference_steps=50 with timestep_spacing "trailing"; fixed_large leaves the noise
-                                  of a last step longer than 1 in the image there, not here
-    sines first, then cosines     flip_sin_to_cos says which; the columns that read them change places
+    respace(schedule, 50)         num_inference_steps=50 with timestep_spacing "trailing"; with fixed_large, diffusers
+                                  adds noise in a last step that is longer than 1, and we do not
+    sines first, then cosines     flip_sin_to_cos sets the order; the columns that multiply them are swapped
     attention_levels              a block type for each level, down and up
 
-A setting that we have no counterpart for is refused by its name: nothing is loaded by half.
+A setting without a counterpart here is refused by its name, so that nothing is loaded incompletely.
 """
 
 import json
@@ -40,7 +40,7 @@ from ddpm_lite.files.diffusers_settings import (
     VARIANCE,
     WEIGHTS,
 )
-from ddpm_lite.files.weights import fit_tensors, write_beside
+from ddpm_lite.files.weights import check_tensors, write_beside
 from ddpm_lite.sampler import ddim_step, ddpm_step
 from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
@@ -55,17 +55,17 @@ def save_pretrained(
     clip: bool = True,
     scheduler: str = "ddpm",
 ) -> None:
-    """Write a folder that diffusers' DDPMPipeline or DDIMPipeline opens, all of it or nothing.
+    """Write a folder that diffusers' DDPMPipeline or DDIMPipeline opens, either completely or not at all.
 
     Args:
-        folder: a new or empty one, or one that holds an earlier pipeline and nothing else: that one is replaced. The
-            new folder is written beside it and renamed, so at any time a whole one is there (after a power cut
-            between two renames, the earlier one under a name that begins with a dot).
-        model: a UNet without context_dim, as UNet2DModel has no cross-attention. It may be compiled.
-        schedule: the schedule that it was trained with, not re-spaced: diffusers is told the steps when it samples.
-        variance, clip: how to sample, as in `ddpm_step`.
-        scheduler: "ddpm" for a DDPMPipeline, "ddim" for a DDIMPipeline with trailing times. It has no variance: eta,
-            said when sampling, takes its place.
+        folder: a new or empty folder, or one with an earlier pipeline and nothing else, which is then replaced. The new
+            folder is written beside it and renamed, so there is a complete one at any time (after a power cut between
+            two renames, it is the earlier one, under a name that begins with a dot).
+        model: a UNet without context_dim, because UNet2DModel has no cross-attention. It may be compiled.
+        schedule: the schedule that it was trained with, not re-spaced, because diffusers takes the steps when sampling.
+        variance, clip: options of sampling, as in `ddpm_step`.
+        scheduler: "ddpm" for a DDPMPipeline, "ddim" for a DDIMPipeline with trailing times, whose variance is set by
+            eta when sampling.
 
     Raises:
         ValueError: a model or option that diffusers has no counterpart for, or a folder with other files in it.
@@ -75,7 +75,7 @@ def save_pretrained(
     model = unwrap(model)
     if not isinstance(model, UNet) or model.config.context_dim is not None:
         got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
-        fail(ValueError, "model", "a UNet without context_dim, as UNet2DModel is", got, "use files.weights.save")
+        fail(ValueError, "model", "a UNet without context_dim, like UNet2DModel", got, "use files.weights.save")
     if int(schedule.times[-1]) != schedule.T:
         fail(ValueError, "schedule", "the schedule that the model was trained with", f"a re-spaced one, {schedule!r}")
     if scheduler not in ("ddpm", "ddim"):
@@ -87,10 +87,10 @@ def save_pretrained(
     inside = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if inside - set(FILES) or (target.exists() and not target.is_dir()):
         got = f"one with {min(inside - set(FILES))!r} in it" if inside else "a file"
-        fail(ValueError, "folder", "a new or empty folder, or an earlier pipeline alone", got, "choose another")
+        fail(ValueError, "folder", "a new or empty folder, or one with only an earlier pipeline", got, "choose another")
 
     name = scheduler.upper()
-    options = _defaults(SCHEDULERS[f"{name}Scheduler"]) | _from_schedule(schedule) | {"clip_sample": clip}
+    options = _list_defaults(SCHEDULERS[f"{name}Scheduler"]) | _from_schedule(schedule) | {"clip_sample": clip}
     if scheduler == "ddpm":
         options["variance_type"] = "fixed_small" if variance == "beta_tilde" else "fixed_large"
     else:
@@ -100,7 +100,7 @@ def save_pretrained(
     contents = (
         _to_json(f"{name}Pipeline", index),
         _to_json(f"{name}Scheduler", options),
-        _to_json("UNet2DModel", _defaults(UNET) | _from_config(model.config)),
+        _to_json("UNet2DModel", _list_defaults(UNET) | _from_config(model.config)),
         to_bytes(tensors, metadata={"format": "pt"}),
     )
     _replace_folder(target, dict(zip(FILES, contents, strict=True)))
@@ -109,19 +109,19 @@ def save_pretrained(
 def from_pretrained(
     source: str | Path, *, revision: str | None = None, steps: int | None = None
 ) -> tuple[UNet, Schedule, Callable[..., Tensor]]:
-    """Open a folder of diffusers' DDPMPipeline or DDIMPipeline, or a hub id, to sample here as that pipeline would.
+    """Open a diffusers DDPMPipeline or DDIMPipeline, from a folder or the hub, to sample from it as diffusers does.
 
     Args:
         source: a folder, or "owner/name" on the hub (needs `pip install "ddpm-lite[hub]"`).
-        revision: a branch, tag or commit of the hub's repository; None is its main branch.
-        steps: re-space the schedule to so many steps, with the folder's spacing; None takes all of them.
+        revision: a branch, tag or commit of the repository on the hub; None is its main branch.
+        steps: re-space the schedule to this many steps, with the folder's spacing; None takes all of them.
 
     Returns:
         The U-Net in eval mode and float32, its schedule, and its step: `sample(model, schedule, shape, step=step)`.
         The step is `ddpm_step` with variance and clip bound, or `ddim_step` with clip (`step.keywords`); its eta is 0.
 
     Raises:
-        ValueError: a setting or tensor that we have no counterpart for, by name; weights in another format than
+        ValueError: a setting or tensor without a counterpart here, by name; weights in another format than
             safetensors. FileNotFoundError: no such folder or file, or the hub cannot be reached.
     """
     folder = Path(source)
@@ -129,15 +129,15 @@ def from_pretrained(
         fail(ValueError, "source", "a folder or a hub id", repr(str(source)), ONLY_SAFETENSORS)
     if not folder.is_dir():
         folder = _download(source, revision)
-    pipeline, index = _options(folder, "model_index.json", {"DDPMPipeline": INDEX, "DDIMPipeline": INDEX})
-    # the oldest published folders have no subfolders
+    pipeline, index = _read_options(folder, "model_index.json", {"DDPMPipeline": INDEX, "DDIMPipeline": INDEX})
+    # the oldest published pipelines have no subfolders
     unet, file = ("unet/" if (folder / "unet").is_dir() else ""), "scheduler/scheduler_config.json"
     file = file if (folder / "scheduler").is_dir() else "scheduler_config.json"
 
     named = (index["scheduler"] or ["diffusers", pipeline.replace("Pipeline", "Scheduler")])[1]
     if pipeline == "DDIMPipeline" and named == "DDPMScheduler":
         fail(ValueError, "model_index.json: scheduler", "a DDIMScheduler in a DDIMPipeline", repr(named))
-    kind, options = _options(folder, file, {named: SCHEDULERS[named] | OLD})
+    kind, options = _read_options(folder, file, {named: SCHEDULERS[named] | OLD})
     schedule, spacing = _to_schedule(file, options), options["timestep_spacing"]
     if steps not in (None, schedule.T):
         if spacing == "linspace":
@@ -147,34 +147,34 @@ def from_pretrained(
         step = partial(ddim_step, clip=options["clip_sample"])
     else:
         step = partial(ddpm_step, variance=VARIANCE[options["variance_type"]], clip=options["clip_sample"])
-    _, options = _options(folder, f"{unet}config.json", {"UNet2DModel": UNET})
+    _, options = _read_options(folder, f"{unet}config.json", {"UNet2DModel": UNET})
     with torch.device("meta"):
         model = UNet(_to_config(f"{unet}config.json", options))
-    model.load_state_dict(_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
+    model.load_state_dict(_read_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
     return model.eval(), schedule, step
 
 
 def from_diffusers(model: nn.Module) -> nn.Module:
-    """A network of diffusers as a model (x_t, t, context) -> z_hat: asked at t - 1, its answer unpacked.
+    """Adapt a diffusers network to a model (x_t, t, context) -> z_hat: it is called at t - 1 and its output unpacked.
 
     Args:
-        model: a UNet2DModel, or another whose forward is (sample, timestep, class_labels); trained to predict the
-            noise. One that predicts v or x_0 goes on into `z_model`. A context becomes its class labels.
+        model: a UNet2DModel, or another network whose forward is (sample, timestep, class_labels), trained to predict
+            the noise. If it predicts v or x_0, pass the result to `z_model`. A context becomes its class labels.
 
     Returns:
-        A module with the network at `.model`: train it or sample from it like any other.
+        A module with the network at `.model`, to be trained or sampled from like any other.
 
     Raises:
-        TypeError: no module.
+        TypeError: the model is not a module.
     """
     if not isinstance(model, nn.Module):
-        advice = "give pipeline.unet" if hasattr(model, "unet") else "from_pretrained opens a pipeline's folder"
-        fail(TypeError, "model", "a network of diffusers", type(model).__name__, advice)
+        advice = "pass pipeline.unet" if hasattr(model, "unet") else "use from_pretrained for the folder of a pipeline"
+        fail(TypeError, "model", "a diffusers network", type(model).__name__, advice)
     return _FromDiffusers(model)
 
 
 class _FromDiffusers(nn.Module):
-    """`from_diffusers` as a module."""
+    """The module that `from_diffusers` returns."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -186,23 +186,23 @@ class _FromDiffusers(nn.Module):
 
 
 def _from_config(config: UNetConfig) -> dict:
-    """Our config in diffusers' words."""
+    """Translate our config to diffusers' settings."""
     kinds = ["AttnDownBlock2D" if config.attends(level) else "DownBlock2D" for level in range(len(config.channels))]
     options = {theirs: getattr(config, ours) for theirs, ours in FIELDS.items()}
     options |= {"out_channels": config.in_channels, "flip_sin_to_cos": False}
-    return options | {"down_block_types": kinds, "up_block_types": _mirrored(kinds)}
+    return options | {"down_block_types": kinds, "up_block_types": _mirror(kinds)}
 
 
 def _to_config(file: str, options: dict) -> UNetConfig:
-    """diffusers' options as our config."""
-    down = [kind.removeprefix("UNetRes") for kind in options["down_block_types"]]  # "UNetRes": names of 2022
+    """Translate diffusers' settings to our config."""
+    down = [kind.removeprefix("UNetRes") for kind in options["down_block_types"]]  # "UNetRes": names from 2022
     up = [kind.removeprefix("UNetRes") for kind in options["up_block_types"]]
     for kind in down:
         if kind not in ("DownBlock2D", "AttnDownBlock2D"):
             fail(ValueError, f"{file}: down_block_types", "'DownBlock2D' or 'AttnDownBlock2D'", repr(kind))
     width = options["block_out_channels"][0]
     for key, value, allowed in (
-        ("up_block_types", up, [_mirrored(down)]),
+        ("up_block_types", up, [_mirror(down)]),
         ("block_out_channels", len(options["block_out_channels"]), [len(down)]),
         ("out_channels", options["out_channels"], [options["in_channels"]]),
         ("time_embedding_dim", options["time_embedding_dim"], [None, 4 * width]),
@@ -215,21 +215,21 @@ def _to_config(file: str, options: dict) -> UNetConfig:
     levels = tuple(level for level, kind in enumerate(down) if kind.startswith("Attn"))
     try:
         return UNetConfig(**fields, attention_levels="every" if len(levels) == len(down) else levels)
-    except ValueError as error:  # it begins with our name for the field
+    except ValueError as error:  # the message begins with our name of the field
         names = {ours: theirs for theirs, ours in FIELDS.items()}
         line = re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), str(error))
         raise ValueError(f"{file}: {line}") from None
 
 
-def _mirrored(down: list[str]) -> list[str]:
+def _mirror(down: list[str]) -> list[str]:
     return [kind.replace("Down", "Up") for kind in reversed(down)]
 
 
 def _from_schedule(schedule: Schedule) -> dict:
-    """The name of the schedule where it has one there, else its betas, one by one."""
+    """Translate the schedule to diffusers' name for it, or to the list of its betas if it has none."""
     beta, T = schedule.beta.double().cpu(), schedule.T
     first, last = float(beta[1]), float(beta[-1])
-    if torch.allclose(beta, linear_schedule(T, first, last).beta, rtol=1e-12, atol=0):  # processors round apart
+    if torch.allclose(beta, linear_schedule(T, first, last).beta, rtol=1e-12, atol=0):  # processors round differently
         return {"num_train_timesteps": T, "beta_start": first, "beta_end": last}
     if torch.allclose(beta, cosine_schedule(T).beta, rtol=1e-12, atol=0):
         return {"num_train_timesteps": T, "beta_schedule": "squaredcos_cap_v2"}
@@ -237,7 +237,7 @@ def _from_schedule(schedule: Schedule) -> dict:
 
 
 def _to_schedule(file: str, options: dict) -> Schedule:
-    """The betas that diffusers would compute, in float64."""
+    """Compute the betas as diffusers does, but in float64."""
     kind, given, double = options["beta_schedule"], options["trained_betas"], torch.float64
     try:
         T = check_whole("num_train_timesteps", options["num_train_timesteps"], 1)
@@ -259,7 +259,7 @@ def _to_schedule(file: str, options: dict) -> Schedule:
         raise ValueError(f"{file}: {error}") from None
 
 
-def _defaults(table: dict) -> dict:
+def _list_defaults(table: dict) -> dict:
     return {key: default for key, (default, _) in table.items()}
 
 
@@ -268,14 +268,17 @@ def _to_json(kind: str, options: dict) -> bytes:
     return (json.dumps(options, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str, dict]:
-    """A config file's class, one of the tables', and its settings over diffusers' defaults.
+def _read_options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str, dict]:
+    """Read a config file: its class, which must be in `tables`, and its settings on top of diffusers' defaults.
 
-    A setting that we cannot follow is refused by name.
+    A setting without a counterpart here is refused by its name.
     """
     if not (folder / file).is_file():
         fail(
-            FileNotFoundError, "source", f"a diffusers pipeline's folder with {file} in it", f"{str(folder)!r} without"
+            FileNotFoundError,
+            "source",
+            f"the folder of a diffusers pipeline, with {file}",
+            f"{str(folder)!r} without it",
         )
     try:
         given = json.loads((folder / file).read_text(encoding="utf8"))
@@ -293,17 +296,17 @@ def _options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str, dic
                 fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value), "not supported here")
         elif value is not None and not key.startswith("_"):
             fail(ValueError, f"{file}: {key}", "no such setting", repr(value), "not supported here")
-    return found, _defaults(table) | {key: value for key, value in given.items() if key in table}
+    return found, _list_defaults(table) | {key: value for key, value in given.items() if key in table}
 
 
-def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, Tensor]:
-    """The file's tensors under the model's names, exactly those that it has, in float32."""
+def _read_weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, Tensor]:
+    """Read the file's tensors in float32, under the model's names, and check that they are exactly the model's."""
     from safetensors import SafetensorError, safe_open
 
     path = folder / file
     if not path.is_file():
         found = sorted(p.name for p in path.parent.iterdir() if p.is_file() and p.suffix != ".json")
-        fail(FileNotFoundError, "source", f"{file} in it", f"{found or 'no weights'}", ONLY_SAFETENSORS)
+        fail(FileNotFoundError, "source", f"a folder with {file}", f"{found or 'no weights'}", ONLY_SAFETENSORS)
     try:
         with safe_open(path, framework="pt") as opened:
             tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}  # noqa: SIM118 - not a dict
@@ -312,17 +315,17 @@ def _weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, T
     old = re.compile(r"(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)")
     tensors = {old.sub(lambda m: m[1] + OLD_KEYS[m[2]], name): value for name, value in tensors.items()}
     try:
-        fit_tensors(model.state_dict(), tensors)
+        check_tensors(model.state_dict(), tensors)
     except ValueError as error:
         raise ValueError(f"{file}: {error}; the weights do not fit their config") from None
-    if flipped:  # cosines first there: the two halves of the columns that read them change places
+    if flipped:  # diffusers has the cosines first, so swap the two halves of the columns that multiply them
         name = "time_embedding.linear_1.weight"
         tensors[name] = tensors[name].roll(tensors[name].shape[1] // 2, dims=1)
     return tensors
 
 
 def _download(source: str | Path, revision: str | None) -> Path:
-    """The hub's files, from its cache where they are the same."""
+    """Download the pipeline from the hub, or take it from the hub's cache."""
     if not isinstance(source, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         fail(FileNotFoundError, "source", 'an existing folder or a hub id "owner/name"', describe(source))
     try:
@@ -332,14 +335,14 @@ def _download(source: str | Path, revision: str | None) -> Path:
     files = [*FILES, *(name.rpartition("/")[2] for name in FILES)]
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=files))
-    except Exception as error:  # of many kinds, by version and by cause; all mean the same to a reader
+    except Exception as error:  # the class depends on the version and the cause, but the meaning is the same
         reason = " ".join(str(error).split())
         line = f"source: expected an existing folder or a hub id that can be reached, got {source!r} ({reason})"
         raise FileNotFoundError(line) from error
 
 
 def _replace_folder(target: Path, files: dict[str, bytes]) -> None:
-    """Put a folder of these files in the target's place; whatever fails, the old or the new one is there."""
+    """Replace the target by a folder of these files; whatever fails, the old or the new folder is there."""
     with write_beside(target) as beside:
         for name, content in files.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,13 @@
-"""What diffusers calls its settings and files, its defaults, and which of them `interop` can follow."""
+"""The settings and files of diffusers: their names, their defaults, and the values that `files.diffusers` supports."""
 
-LAYOUT = "0.35.0"  # the version of diffusers whose layout is written; older and newer ones read it too
+LAYOUT = "0.35.0"  # the version of diffusers whose layout is written; older and newer versions read it too
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FILES = ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json", f"unet/{WEIGHTS}")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 ONLY_SAFETENSORS = "only safetensors is read, as opening a .bin, .pt, .ckpt or .pkl file can run code"
 
 ANY = None
-# Each setting of diffusers: its default there, and the values that mean what this package does.
+# Each setting of diffusers: its default there, and the values that have a counterpart in this package.
 INDEX = {
     "unet": (None, (["diffusers", "UNet2DModel"],)),
     "scheduler": (None, (["diffusers", "DDPMScheduler"], ["diffusers", "DDIMScheduler"])),
@@ -40,7 +40,7 @@ UNET = {
     "add_attention": (True, (True, False)),
     "class_embed_type": (None, (None,)),
     "num_class_embeds": (None, (None,)),
-    "num_train_timesteps": (None, ANY),  # only a learnt time embedding reads it
+    "num_train_timesteps": (None, ANY),  # used by a learnt time embedding only
 }
 # of both schedulers
 SHARED = {
@@ -61,11 +61,11 @@ SHARED = {
 }
 SCHEDULERS = {
     "DDPMScheduler": SHARED | {"variance_type": ("fixed_small", ("fixed_small", "fixed_small_log", "fixed_large"))},
-    "DDIMScheduler": SHARED | {"set_alpha_to_one": (True, (True,))},  # its walks end at alpha_bar_0 = 1, as ours
+    "DDIMScheduler": SHARED | {"set_alpha_to_one": (True, (True,))},  # the last step ends at alpha_bar_0 = 1, as ours
 }
-OLD = {"predict_epsilon": (True, (True,)), "tensor_format": ("pt", ANY)}  # in folders of 2022
+OLD = {"predict_epsilon": (True, (True,)), "tensor_format": ("pt", ANY)}  # settings from 2022
 VARIANCE = {"fixed_small": "beta_tilde", "fixed_small_log": "beta_tilde", "fixed_large": "beta"}
-# Our fields whose values need no translation, by diffusers' names for them.
+# Our fields whose values need no translation, under diffusers' names.
 FIELDS = {
     "sample_size": "sample_size",
     "in_channels": "in_channels",

@@ -1,4 +1,4 @@
-"""The small networks in whose features images are compared, and the weights that come with the package."""
+"""The small classifiers in whose feature space images are compared; their weights come with the package."""
 
 import json
 
@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from ddpm_lite._check import check_whole, fail
-from ddpm_lite.files.weights import PRETRAINED, fit_tensors, shipped
+from ddpm_lite.files.weights import PRETRAINED, check_tensors, find_shipped
 
 WIDTHS = (16, 32, 64)  # channels after each halving
 FEATURES = 64
@@ -17,7 +17,7 @@ class FeatureNet(nn.Module):
 
     Args:
         size: height and width S of the images, >= 8.
-        classes: how many labels it tells apart, >= 2.
+        classes: the number of labels, >= 2.
     """
 
     def __init__(self, size: int, classes: int = 10):
@@ -33,23 +33,23 @@ class FeatureNet(nn.Module):
         self.classifier = nn.Linear(FEATURES, classes)
 
     def forward(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N 64"]:
-        """The features of images in [-1, 1].
+        """Compute the features of images in [-1, 1].
 
         Raises:
             ValueError: images of another shape.
         """
         if tuple(images.shape[1:]) != (1, self.size, self.size):
             expected = f"a tensor of shape (N, 1, {self.size}, {self.size})"
-            fail(ValueError, "images", expected, f"{tuple(images.shape)}", "take the network of this data set")
+            fail(ValueError, "images", expected, f"{tuple(images.shape)}", "use the feature network of this data set")
         return self.features(images)
 
     def logits(self, images: Float32[Tensor, "N 1 S S"]) -> Float32[Tensor, "N classes"]:
-        """The scores of each label."""
+        """Compute the logit of each label."""
         return self.classifier(self(images))
 
 
 def load_features(name: str) -> FeatureNet:
-    """Open a feature network that comes with the package, frozen, after a look at its SHA-256.
+    """Open a feature network that comes with the package, after a check of its SHA-256, and freeze it.
 
     Args:
         name: "digits" (8x8) or "fashion" (28x28), the data set it was trained on.
@@ -62,9 +62,9 @@ def load_features(name: str) -> FeatureNet:
     names = sorted(path.stem for path in (PRETRAINED / "features").glob("*.safetensors"))
     if name not in names:
         fail(ValueError, "name", f"one of {names}", repr(name))
-    with safe_open(shipped(f"features/{name}.safetensors"), framework="pt") as file:
+    with safe_open(find_shipped(f"features/{name}.safetensors"), framework="pt") as file:
         net = FeatureNet(**json.loads(file.metadata()["feature_net"]))
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    fit_tensors(net.state_dict(), tensors)
+    check_tensors(net.state_dict(), tensors)
     net.load_state_dict(tensors)
     return net.eval().requires_grad_(False)

@@ -1,7 +1,7 @@
-"""Folders of pictures, of any kind and size, as one array: (N, channels, height, width) of bytes.
+"""Folders of pictures, of any kind and size, converted to one array: (N, channels, height, width) of bytes.
 
-Pillow reads the files. Its `convert` alone would cut 16 bits off at 255, show the colours that lie hidden where a
-picture is transparent, and leave a photograph lying on its side; `read_picture` mends that.
+Pillow reads the files. On its own, its `convert` would clip 16-bit values at 255, show the hidden colours of
+transparent pixels, and leave a photograph on its side; `read_picture` handles all three.
 """
 
 import json
@@ -22,7 +22,7 @@ from ddpm_lite.files.weights import open_whole, write_whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# The names that pictures have. A file that has one and cannot be read is damaged; another file is no picture.
+# Endings of picture files. If a file with one of them cannot be read, it is damaged; other files are skipped.
 ENDINGS: tuple[str, ...] = (
     ".png",
     ".jpg",
@@ -40,15 +40,15 @@ ENDINGS: tuple[str, ...] = (
 )
 ENDINGS += (".pnm", ".tga", ".jp2", ".ico")
 WHOLE = ("PNG", "PPM")  # formats that Pillow may open in 32-bit mode I, though their values are 0..65535
-SQUEEZED = 0.02  # of a picture's shape: less than that is rounding
+SQUEEZED = 0.02  # relative change of the aspect ratio; less than that is rounding
 
 
 class Pictures(NamedTuple):
-    """What `images_from_folder` made of a folder.
+    """The result of `images_from_folder`.
 
-    images: the array in the file, (N, channels, height, width) of uint8; its rows are read when they are asked for.
-    labels: (N,) in 0..len(words) - 1, or None: see `images_from_folder`. words: what the labels are called.
-    names: the file that each row was made of, below the folder. skipped: other files there, and why each was left out.
+    images: the array in the file, (N, channels, height, width) of uint8, whose rows are read when they are accessed.
+    labels: (N,) in 0..len(words) - 1, or None, see `images_from_folder`. words: the names of the labels.
+    names: the file of each row, relative to the folder. skipped: the other files there, and why they were left out.
     """
 
     images: UInt8[np.ndarray, "N C H W"]
@@ -69,37 +69,37 @@ def images_from_folder(
     skip_broken: bool = False,
     watch: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> Path:
-    """Make one array of a folder of pictures, one picture at a time, so it may be larger than the memory.
+    """Convert a folder of pictures to one array in a file, picture by picture, so it may be larger than the memory.
 
-    A list of what was used and what was left out is written beside it; `open_pictures` opens both.
+    A list of the pictures that were used and left out is written beside the array; `open_pictures` opens both.
 
     Args:
-        folder: the pictures, in folders inside it too, in the order of their names. If every picture lies in a folder
-            and there are at least two of these, the folder's name is the picture's label.
-        size: of the images in the array, >= 1: one number for squares, or (height, width).
-        file: the .npy file to write; None puts it beside the folder, as in faces-64x64-rgb.npy.
+        folder: the pictures, including those in subfolders, in the order of their names. If every picture is in a
+            subfolder and there are at least two subfolders, their names are the labels.
+        size: the size of the images in the array, >= 1: one number for squares, or (height, width).
+        file: the .npy file to write; None puts it beside the folder under a name such as faces-64x64-rgb.npy.
         channels: 3 for colours, 1 for grey.
-        crop: take the middle part of each picture that has the shape of `size`. Without it the whole picture is
-            scaled, which squeezes one of another shape; a warning says how many there were.
-        background: what shows where a picture is transparent: a colour's name, "#808080", or (128, 128, 128).
-        skip_broken: leave pictures out that cannot be read. Without it, the error names them all.
-        watch: what the pictures pass through on their way; `watch=tqdm.tqdm` shows a bar.
+        crop: take the largest middle part of each picture that has the aspect ratio of `size`. Without it the whole
+            picture is scaled, which distorts other aspect ratios; a warning says how many there were.
+        background: the colour of transparent pixels: a name, "#808080", or (128, 128, 128).
+        skip_broken: leave out pictures that cannot be read. Without it, the error names them all.
+        watch: wraps the sequence of paths; `watch=tqdm.tqdm` shows a progress bar.
 
     Returns:
-        The file: an array (N, channels, height, width) of uint8. Values of 16 bits are scaled to 8; pictures stand
-        upright, as the camera says; of those that move, the first frame is taken.
+        The path of the file: an array (N, channels, height, width) of uint8. 16-bit values are scaled to 8 bits, the
+        camera's orientation is applied, and of animated pictures the first frame is taken.
 
     Raises:
-        FileNotFoundError: no such folder, or none for the file. ValueError: no pictures in it, broken ones (those with
-        32 bits a channel are counted here), or another size, channels, background or ending. ImportError: Pillow is
-        not installed.
+        FileNotFoundError: no such folder, or no folder for the file. ValueError: no pictures in the folder, broken ones
+        (including those with 32 bits a channel), or another size, channels, background or ending. ImportError: Pillow
+        is not installed.
     """
-    height, width = _size(size)
+    height, width = _split_size(size)
     if channels not in (1, 3):
         fail(ValueError, "channels", "1 or 3", f"{channels!r}")
     colour, folder = read_colour("background", background), Path(os.path.abspath(to_path("folder", folder)))
     file = (
-        folder.parent / _default_name(folder, height, width, channels, crop, colour)
+        folder.parent / _name_array(folder, height, width, channels, crop, colour)
         if file is None
         else to_path("file", file)
     )
@@ -107,7 +107,7 @@ def images_from_folder(
         fail(ValueError, "file", "a name that ends in .npy", f"{file.name!r}")
     if not file.parent.is_dir():
         fail(FileNotFoundError, "file", "a name in an existing folder", f"{str(file)!r}")
-    paths, skipped = _pictures(folder, {Path(os.path.abspath(own)) for own in (file, _list_beside(file))})
+    paths, skipped = _find_pictures(folder, {Path(os.path.abspath(own)) for own in (file, _name_list(file))})
     names, broken, squeezed = [], {}, 0
     with open_whole(file) as array:
         _write_header(array, (0, channels, height, width))
@@ -124,19 +124,25 @@ def images_from_folder(
             squeezed += changed
         if broken and (not skip_broken or not names):
             reasons = [f"{name!r} ({reason})" for name, reason in broken.items()]
-            advice = "mend or remove them"
+            advice = "repair or remove them"
             advice += "" if skip_broken else ", or leave them out with skip_broken=True (--skip-broken)"
-            fail(ValueError, "folder", "pictures that can be read", f"{len(broken)} broken: {_some(reasons)}", advice)
+            fail(
+                ValueError,
+                "folder",
+                "pictures that can be read",
+                f"{len(broken)} broken: {_join_some(reasons)}",
+                advice,
+            )
         array.seek(0)
         _write_header(array, (len(names), channels, height, width))
-    labels, words = _labels(names)
+    labels, words = _label_pictures(names)
     listed = {"names": names, "labels": labels, "words": words, "skipped": skipped | broken, "squeezed": squeezed}
-    write_whole(_list_beside(file), (json.dumps(listed, indent=1) + "\n").encode())
+    write_whole(_name_list(file), (json.dumps(listed, indent=1) + "\n").encode())
     if skipped or broken:
-        warnings.warn(f"folder: {len(skipped | broken)} left out: {_some([*skipped, *broken])}", stacklevel=2)
+        warnings.warn(f"folder: {len(skipped | broken)} left out: {_join_some([*skipped, *broken])}", stacklevel=2)
     if squeezed:
-        line = f"folder: {squeezed} of {len(names)} pictures have another shape than {height}x{width} and were squeezed"
-        warnings.warn(f"{line}; crop=True (--crop) takes the middle of each instead", stacklevel=2)
+        line = f"folder: {squeezed} of {len(names)} pictures have another aspect ratio than {height}x{width}"
+        warnings.warn(f"{line} and were distorted; crop=True (--crop) crops them instead", stacklevel=2)
     return file
 
 
@@ -144,13 +150,13 @@ def open_pictures(file: str | Path) -> Pictures:
     """Open what `images_from_folder` wrote: the array, which stays on the disk, and the list beside it.
 
     Raises:
-        FileNotFoundError: one of them is not there. ValueError: they do not belong together.
+        FileNotFoundError: one of them does not exist. ValueError: they do not belong together.
     """
     file = Path(file)
-    for path in (file, _list_beside(file)):
+    for path in (file, _name_list(file)):
         if not path.is_file():
             fail(FileNotFoundError, "file", "an array of images_from_folder, and its list", f"no {str(path)!r}")
-    images, listed = np.load(file, mmap_mode="r"), json.loads(_list_beside(file).read_text(encoding="utf8"))
+    images, listed = np.load(file, mmap_mode="r"), json.loads(_name_list(file).read_text(encoding="utf8"))
     if len(images) != len(listed["names"]):
         got = f"{len(images)} images and a list of {len(listed['names'])}"
         fail(ValueError, "file", "an array and its list", got, "call images_from_folder again")
@@ -158,8 +164,8 @@ def open_pictures(file: str | Path) -> Pictures:
     return Pictures(images, labels, tuple(listed["words"]), tuple(listed["names"]), listed["skipped"])
 
 
-def _size(size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width."""
+def _split_size(size: int | Sequence[int]) -> tuple[int, int]:
+    """Split a size into height and width."""
     try:
         height, width = (size, size) if not isinstance(size, Sequence) else size
     except ValueError:
@@ -167,25 +173,25 @@ def _size(size: int | Sequence[int]) -> tuple[int, int]:
     return check_whole("size", height, 1), check_whole("size", width, 1)
 
 
-def _default_name(folder: Path, height: int, width: int, channels: int, crop: bool, colour: tuple) -> str:
-    """What tells one array of a folder from another."""
+def _name_array(folder: Path, height: int, width: int, channels: int, crop: bool, colour: tuple) -> str:
+    """Name the array of a folder after all the options that it depends on."""
     parts = [folder.name, f"{height}x{width}", "rgb" if channels == 3 else "grey"]
     parts += ["crop"] * crop + ["on-" + bytes(colour).hex()] * (colour != (255, 255, 255))
     return "-".join(filter(None, parts)) + ".npy"
 
 
-def _list_beside(file: Path) -> Path:
+def _name_list(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
 def _write_header(array: BinaryIO, shape: tuple[int, ...]) -> None:
-    """What a .npy file begins with. NumPy leaves room in it for any number of rows."""
+    """Write the header of a .npy file, which has room for a later change of the number of rows."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(array, header)
 
 
-def _pictures(folder: Path, own: set[Path]) -> tuple[list[Path], dict[str, str]]:
-    """The files to read, in order, and the visible ones that are no pictures."""
+def _find_pictures(folder: Path, own: set[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Find the files to read, in order, and the visible files that are no pictures."""
     if not folder.is_dir():
         fail(FileNotFoundError, "folder", "an existing folder", f"{str(folder)!r}")
     pictures, skipped = [], {}
@@ -196,14 +202,14 @@ def _pictures(folder: Path, own: set[Path]) -> tuple[list[Path], dict[str, str]]
         if path.suffix.lower() in ENDINGS:
             pictures.append(path)
         else:
-            skipped["/".join(parts)] = "its name does not end as a picture's"
+            skipped["/".join(parts)] = "its ending is not that of a picture"
     if not pictures:
         fail(ValueError, "folder", f"pictures ({', '.join(ENDINGS)})", f"none in {str(folder)!r}")
     return pictures, skipped
 
 
-def _labels(names: list[str]) -> tuple[list[int] | None, list[str]]:
-    """The number of each picture's folder, and the names of the folders."""
+def _label_pictures(names: list[str]) -> tuple[list[int] | None, list[str]]:
+    """Number the subfolders of the pictures, and return these numbers and the names of the subfolders."""
     folders = [name.partition("/")[0] if "/" in name else "" for name in names]
     words = sorted(set(folders))
     if len(words) < 2 or "" in words:
@@ -211,46 +217,46 @@ def _labels(names: list[str]) -> tuple[list[int] | None, list[str]]:
     return [words.index(each) for each in folders], words
 
 
-def _some(names: list[str], most: int = 20) -> str:
-    """The names, or the first of very many."""
+def _join_some(names: list[str], most: int = 20) -> str:
+    """Join the names, or the first of them if there are very many."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def read_picture(path: Path, background: tuple[int, int, int]) -> "Image":
-    """A picture in mode RGB; of one that moves or has several pages, the first.
+    """Read a picture in mode RGB; of an animation, or of several pages, the first.
 
-    The orientation that a camera wrote down (EXIF tag 274) is applied. What is transparent shows the background.
+    The orientation that the camera recorded (EXIF tag 274) is applied. Transparent pixels show the background.
 
     Args:
-        path: of a file that Pillow can read.
+        path: the path of a file that Pillow can read.
         background: red, green and blue, 0..255 each.
 
     Raises:
-        ValueError: it cannot be read, or its values have no known range; the line says why.
+        ValueError: it cannot be read, or its values have no known range; the message says why.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as picture:
             kind, bits = picture.format, getattr(picture, "tag_v2", {}).get(258, (8,))[0]
-            if bits in (12, 14):  # Pillow hands such values out as if they had 16 bits, so nearly black
+            if bits in (12, 14):  # Pillow returns such values as if they had 16 bits, so nearly black
                 raise ValueError(f"{bits} bits a channel; save it with 8 or 16")
             return flatten(ImageOps.exif_transpose(picture), background, sixteen=kind in WHOLE)
-    except Exception as error:  # Pillow's decoders raise nearly anything when they meet damaged bytes
+    except Exception as error:  # Pillow's decoders raise almost any class on damaged bytes
         reason = str(error).replace(repr(str(path)), "").replace(str(path), "").strip()
         raise ValueError(" ".join(reason.split()) or type(error).__name__) from None
 
 
 def flatten(picture: "Image", background: tuple[int, int, int], *, sixteen: bool = False) -> "Image":
-    """A picture of any Pillow mode in mode RGB.
+    """Convert a picture of any Pillow mode to mode RGB.
 
-    Modes of 16 bits (I;16, I;16B, ...) are scaled, 65535 to 255. Modes of 32 bits (I and F) are refused, because
-    nothing in them says which value is white.
+    16-bit modes (I;16, I;16B, ...) are scaled, 65535 to 255. 32-bit modes (I and F) are refused, because they do not
+    say which value is white.
 
     Args:
         picture: of any mode.
-        background: what shows where it is transparent.
-        sixteen: its mode may be I; its values are 0..65535 then.
+        background: the colour of transparent pixels.
+        sixteen: the values of mode I are 0..65535.
 
     Raises:
         ValueError: mode F, or mode I with other values.
@@ -261,17 +267,15 @@ def flatten(picture: "Image", background: tuple[int, int, int], *, sixteen: bool
     if picture.mode.startswith("I;16") or (picture.mode == "I" and sixteen):
         values = np.asarray(picture).astype(np.int64)
         grey = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-        if isinstance(transparent, int):  # one value of all 65,536 is see-through
+        if isinstance(transparent, int):  # one of the 65,536 values is transparent
             grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
         picture, transparent = grey, None
     if picture.mode in ("I", "F"):
-        raise ValueError(
-            f"32 bits a channel (mode {picture.mode}), of which no one knows the range; save it with 8 or 16"
-        )
-    if isinstance(transparent, tuple) and max(transparent) > 255:  # a colour of 16 bits, while the pixels have 8
+        raise ValueError(f"32 bits a channel (mode {picture.mode}), whose range is not known; save it with 8 or 16")
+    if isinstance(transparent, tuple) and max(transparent) > 255:  # a 16-bit colour, while the pixels have 8 bits
         picture = picture.copy()
         picture.info["transparency"] = tuple(value >> 8 for value in transparent)
-    if picture.mode in ("La", "RGBa"):  # colours that were multiplied by alpha beforehand
+    if picture.mode in ("La", "RGBa"):  # colours that are already multiplied by alpha
         picture = picture.convert(picture.mode.upper())
     if picture.mode in ("LA", "P", "PA", "RGBA") or transparent is not None:
         picture = picture.convert("RGBA")
@@ -282,13 +286,13 @@ def flatten(picture: "Image", background: tuple[int, int, int], *, sixteen: bool
 def scale_picture(
     picture: "Image", height: int, width: int, channels: int, *, crop: bool
 ) -> tuple[UInt8[np.ndarray, "C H W"], bool]:
-    """A picture of mode RGB as an array, and whether its shape had to be changed for that.
+    """Scale a picture of mode RGB to an array, and say whether that changed its aspect ratio.
 
     Args:
         picture: of any size.
-        height, width: of the array.
+        height, width: the size of the array.
         channels: 3 for colours, 1 for grey.
-        crop: take the largest middle part that has the shape of the array; without it, the whole picture.
+        crop: take the largest middle part with the aspect ratio of the array; without it, the whole picture.
     """
     from PIL import Image
 
@@ -303,7 +307,7 @@ def scale_picture(
 
 
 def read_colour(argument: str, colour: str | tuple[int, int, int]) -> tuple[int, int, int]:
-    """Red, green and blue of a colour that is named as in HTML ("white", "#808080") or given by its numbers.
+    """Convert a colour to red, green and blue, from an HTML name ("white", "#808080") or three numbers.
 
     Raises:
         ValueError: no such colour. ImportError: Pillow is not installed.
@@ -311,7 +315,7 @@ def read_colour(argument: str, colour: str | tuple[int, int, int]) -> tuple[int,
     try:
         from PIL import ImageColor
     except ImportError as error:
-        raise ImportError("pictures are read by Pillow: pip install 'ddpm-lite[data]'") from error
+        raise ImportError("reading pictures needs Pillow: pip install 'ddpm-lite[data]'") from error
     try:
         found = ImageColor.getrgb(colour) if isinstance(colour, str) else tuple(int(value) for value in colour)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Pixels as the maths sees them, in [-1, 1], and as a file or a screen keeps them: bytes, 0 black and 255 white."""
+"""Pixels in the range of the equations, [-1, 1], and as the bytes of files and screens, 0 (black) to 255 (white)."""
 
 import numpy as np
 import torch
@@ -9,22 +9,22 @@ from ddpm_lite._check import check_images, to_tensor
 
 
 def from_bytes(pixels: UInt8[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
-    """Bytes 0..255 as numbers in [-1, 1]; any shape."""
+    """Convert bytes 0..255 of any shape to floats in [-1, 1]."""
     return pixels.to(dtype) / 127.5 - 1
 
 
 def to_bytes(x: Float[Tensor, "..."]) -> UInt8[Tensor, "..."]:
-    """Numbers in [-1, 1] as the nearest bytes 0..255; what lies outside is cut off, as a screen does it. Any shape."""
+    """Clamp floats of any shape to [-1, 1], and round them to the nearest bytes 0..255."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def to_floats(
     images: Num[Tensor, "N C H W"] | Num[np.ndarray, "N C H W"], argument: str = "training"
 ) -> Float32[Tensor, "N C H W"]:
-    """Images on the CPU, in [-1, 1]: bytes are scaled, floats are looked at.
+    """Convert images to floats in [-1, 1] on the CPU: bytes are scaled, and floats are checked.
 
     Raises:
-        ValueError, TypeError: floats beyond [-1, 1], whole numbers other than bytes, neither a tensor nor an array.
+        ValueError, TypeError: floats outside [-1, 1], whole numbers other than bytes, neither a tensor nor an array.
     """
     images = to_tensor(argument, images).cpu()
     if images.dtype == torch.uint8:

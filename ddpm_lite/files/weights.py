@@ -1,7 +1,7 @@
-"""A trained U-Net in one safetensors file: its weights, and its config and schedule in the header.
+"""A trained U-Net in one safetensors file, with its config in the header and its schedule beside the weights.
 
-`save` and `load` keep all that this package can build; `files.diffusers` reads and writes diffusers' layout. Only
-safetensors is read, so opening a file never runs code. Whatever this package writes, it writes through `write_beside`.
+`save` and `load` store every model that this package can build; `files.diffusers` reads and writes diffusers' layout.
+Only safetensors is read, so opening a file cannot run code. All files of the package are written by `write_beside`.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from ddpm_lite.unet import UNet, UNetConfig
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 SUMS = PRETRAINED / "SHA256SUMS"
 UNSEALED = "0" * 64
-AVERAGE = "average/"  # what the names of a checkpoint's averaged weights begin with, see `runs.folder`
-DTYPES = {  # as the format of safetensors spells them
+AVERAGE = "average/"  # the prefix of averaged weights in a checkpoint, see `runs.folder`
+DTYPES = {  # the names of dtypes in a safetensors file
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -45,10 +45,10 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
     """Write the weights, the config and beta_0..beta_T to one file, atomically.
 
     Args:
-        path: ends in .safetensors; its folder exists.
-        model: it may be compiled, or in a DataParallel: the network inside is written. Of a `z_model` around a UNet or
-            a ConditionalUNet what it predicts is written too.
-        dtype: of the stored weights; float16 halves the file and keeps three digits.
+        path: a name that ends in .safetensors, in an existing folder.
+        model: a UNet or ConditionalUNet, or a `z_model` of one, whose prediction type is written too. It may be
+            compiled, or in a DataParallel; the network inside is written.
+        dtype: the dtype of the stored weights; float16 halves the file and keeps about three digits.
 
     Raises:
         ValueError: another ending, another model, or another schedule than that of a `z_model`.
@@ -58,7 +58,7 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
     if dtype not in DTYPES:
         fail(TypeError, "dtype", f"one of {', '.join(map(str, DTYPES))}", repr(dtype))
     if not path.parent.is_dir():
-        fail(FileNotFoundError, "path", "a file in a folder that is there", f"{str(path)!r}", "make the folder")
+        fail(FileNotFoundError, "path", "a file in an existing folder", f"{str(path)!r}", "make the folder")
     if not header:
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     tensors = {name: value.detach().to("cpu", dtype) for name, value in model.state_dict().items()}
@@ -66,25 +66,25 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
         write_tensors(file, tensors | {"schedule.beta": schedule.beta.double()}, header)
 
 
-def unet_of(model: UNet | ConditionalUNet) -> UNet:
-    """The U-Net of a network, with or without labels."""
+def get_unet(model: UNet | ConditionalUNet) -> UNet:
+    """Return the U-Net of a network, with or without labels."""
     return model.unet if isinstance(model, ConditionalUNet) else model
 
 
 def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, str]:
-    """What it takes to build the model again, in the strings of a safetensors header; {} for a model not of ours.
+    """Describe how to build the model again, in strings for a safetensors header; {} for other models than ours.
 
     Raises:
-        ValueError: a `z_model` of another schedule, or around a compiled network, whose weights have other names.
+        ValueError: a `z_model` with another schedule, or around a compiled network, whose weights have other names.
     """
     network = find_network(model)
     if isinstance(model, ZModel):
         if not torch.equal(model.schedule.beta, schedule.beta):
-            fail(ValueError, "schedule", f"that of the z_model, {model.schedule!r}", f"another, {schedule!r}")
+            fail(ValueError, "schedule", f"the schedule of the z_model, {model.schedule!r}", f"{schedule!r}")
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
     encoder = network.encoder if isinstance(network, ConditionalUNet) else None
-    unet = network.unet if isinstance(network, ConditionalUNet) else network  # of any kind, ours or not
+    unet = network.unet if isinstance(network, ConditionalUNet) else network  # any network, ours or not
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
@@ -95,25 +95,27 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
 
 
 def find_network(model: torch.nn.Module) -> Any:
-    """The network that a `z_model` was made of, or the model itself: it has the config and knows the labels."""
+    """Return the network inside a `z_model`, or the model itself; it has the config and the label encoder."""
     return model.model if isinstance(model, ZModel) else model
 
 
 def write_tensors(file: BinaryIO, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Write a safetensors file, tensor after tensor; equal tensors and headers give equal bytes.
+    """Write a safetensors file, one tensor after another; equal tensors and headers give equal bytes.
 
-    The header also gets the SHA-256 of the whole file, computed with 64 zeros in its own place: see `check_seal`.
+    The header also contains the SHA-256 of the whole file, computed with 64 zeros in its own place; see `check_seal`.
 
     Args:
-        file: opened for writing at its start, and seekable. No second copy of the tensors is made.
-        header: strings that the file's header gets besides names, shapes and types.
+        file: a seekable file, opened for writing. No second copy of the tensors is made.
+        header: strings to put into the file's header besides names, shapes and types.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # each aligned to its own size
+    order = sorted(
+        tensors, key=lambda name: (-tensors[name].element_size(), name)
+    )  # so that each is aligned to its own size
     entries: dict[str, Mapping[str, object]] = {"__metadata__": {"format": "pt"} | header | {"sha256": UNSEALED}}
     start = 0
     for name in order:
         if tensors[name].dtype not in DTYPES:
-            fail(ValueError, name, "numbers that a safetensors file holds", describe(tensors[name]))
+            fail(ValueError, name, "a dtype that safetensors supports", describe(tensors[name]))
         end = start + tensors[name].numel() * tensors[name].element_size()
         shape = list(tensors[name].shape)
         entries[name] = {"dtype": DTYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
@@ -132,17 +134,17 @@ def write_tensors(file: BinaryIO, tensors: dict[str, Tensor], header: dict[str, 
 
 
 def pack_tensors(tensors: dict[str, Tensor], header: dict[str, str]) -> bytes:
-    """What `write_tensors` writes, as bytes."""
+    """Return what `write_tensors` writes, as bytes."""
     file = io.BytesIO()
     write_tensors(file, tensors, header)
     return file.getvalue()
 
 
 def check_seal(path: Path) -> dict[str, str]:
-    """The header's strings, after each byte of the file was compared with the SHA-256 that `write_tensors` wrote.
+    """Check every byte of a file against the SHA-256 that `write_tensors` wrote, and return the header's strings.
 
     Raises:
-        ValueError: the file cannot be read, or it is not as it was written. The line says no more than that.
+        ValueError: the file cannot be read, or has changed since it was written; the message has no argument's name.
     """
     try:
         with open(path, "rb") as file:
@@ -158,19 +160,19 @@ def check_seal(path: Path) -> dict[str, str]:
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError("it is not as it was written: its header is damaged") from None
+        raise ValueError("it has changed since it was written: its header is damaged") from None
     if found.hexdigest() != seal:
-        raise ValueError("it is not as it was written: its SHA-256 differs")
+        raise ValueError("it has changed since it was written: its SHA-256 differs")
     return header
 
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """Hand out a hidden name beside the path; the file or folder that is made there then takes the path's place.
+    """Yield a hidden name beside the path; the file or folder that is written there then replaces the path.
 
-    It is flushed to the disk first, and renaming is one operation of the file system, so a kill or a power cut leaves
-    the old file or the new one, never half of one. A folder cannot be renamed onto another: the old one steps aside
-    for a moment, and comes back if that fails. After an error nothing is left beside the path.
+    It is flushed to the disk first, and renaming is one operation of the file system, so after a kill or a power cut
+    there is either the old file or the new one, and no partial file. A folder cannot be renamed onto another, so the
+    old one is renamed first, and renamed back if that fails. After an error nothing is left beside the path.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     earlier = path.with_name(f"{beside.name}.earlier")
@@ -190,7 +192,7 @@ def write_beside(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has what was written to a file, or the names in a folder where folders can be flushed."""
+    """Wait until a file, or the names in a folder if the system can flush folders, is on the disk."""
     if path.is_dir() and os.name != "posix":
         return
     opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -202,13 +204,13 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its name when all is written: see `write_beside`."""
+    """Open a file for writing that gets its name only when it is complete; see `write_beside`."""
     with write_beside(path) as beside, open(beside, "w+b") as file:
         yield file
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one go: the old one or the new one is there, never half of one."""
+    """Write a file atomically: at any time there is either the old file or the new one."""
     with open_whole(path) as file:
         file.write(content)
 
@@ -216,10 +218,10 @@ def write_whole(path: Path, content: bytes) -> None:
 def load(path: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
     """Read what `save` wrote: the U-Net in eval mode, with its label encoder if it had one, and its schedule.
 
-    A network that predicts v or x_0 comes back as the model of z that it was.
+    A network that predicts v or x_0 is returned as the model of z that was saved.
 
     Args:
-        path: a .safetensors file of `save`, or a checkpoint of `fit`, of which the averaged weights are taken.
+        path: a .safetensors file of `save`, or a checkpoint of `fit`, from which the averaged weights are taken.
 
     Raises:
         ValueError: not a .safetensors file, damaged, or not one of ours. FileNotFoundError: no such file.
@@ -243,7 +245,7 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
         schedule = Schedule(tensors.pop("schedule.beta"))
         with torch.device("meta"):
             model = build_network(metadata, schedule)
-        fit_tensors(model.state_dict(), tensors)
+        check_tensors(model.state_dict(), tensors)
         model.load_state_dict(tensors, assign=True)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"path: expected a network with its weights, got {path.name!r} ({error})") from None
@@ -251,7 +253,7 @@ def load(path: str | Path) -> tuple[UNet | ConditionalUNet | ZModel, Schedule]:
 
 
 def build_network(metadata: dict[str, str], schedule: Schedule) -> UNet | ConditionalUNet | ZModel:
-    """The model that `describe_network` describes."""
+    """Build the model that `describe_network` described."""
     config = json.loads(metadata["unet_config"])
     config |= {key: tuple(value) for key, value in config.items() if isinstance(value, list)}  # JSON has no tuples
     unet = UNet(UNetConfig(**config))
@@ -262,8 +264,8 @@ def build_network(metadata: dict[str, str], schedule: Schedule) -> UNet | Condit
     return model if predicts == "z" else ZModel(model, schedule, predicts)
 
 
-def fit_tensors(wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-    """Raise a ValueError, one line, unless these are the tensors that are wanted, by name and shape."""
+def check_tensors(wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    """Raise a ValueError unless the tensors have exactly the wanted names and shapes."""
     for name in sorted(wanted.keys() | tensors.keys()):
         expected, got = (list(d[name].shape) if name in d else "no such tensor" for d in (wanted, tensors))
         if expected != got:
@@ -274,7 +276,7 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
     """Open a model that comes with the package: the U-Net in eval mode, and its schedule.
 
     Args:
-        name: of a file in the folder `pretrained`; `ddpm_lite.runs.models.SHIPPED` lists them. Each has a card there.
+        name: a file in the folder `pretrained`, one of `ddpm_lite.runs.models.SHIPPED`. Each has a model card.
 
     Raises:
         ValueError: no such model, or its file is not the one that was shipped.
@@ -282,19 +284,19 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
     names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
     if name not in names:
         fail(ValueError, "name", f"one of {names}", repr(name))
-    model, schedule = load(shipped(f"{name}.safetensors"))
-    assert not isinstance(model, ZModel), "a page computes with each of them, and knows networks of z alone"
+    model, schedule = load(find_shipped(f"{name}.safetensors"))
+    assert not isinstance(model, ZModel), "pages run each of them, and support networks of z only"
     return model, schedule
 
 
-def shipped(name: str) -> Path:
-    """The path of a file that comes with the package, after every byte of it was compared with its SHA-256.
+def find_shipped(name: str) -> Path:
+    """Check a file that comes with the package against its SHA-256, and return its path.
 
     Args:
-        name: below `pretrained`, as in its file SHA256SUMS.
+        name: the path below `pretrained`, as in its file SHA256SUMS.
 
     Raises:
-        ValueError: changed since it was shipped. FileNotFoundError: not there.
+        ValueError: the file has changed since it was shipped. FileNotFoundError: there is no such file.
     """
     path = PRETRAINED / name
     if not path.is_file():
@@ -308,7 +310,7 @@ def shipped(name: str) -> Path:
 
 
 def check_path(path: str | Path) -> Path:
-    """A name that ends in .safetensors, as other formats can run code."""
+    """Check that a name ends in .safetensors, because other formats can run code."""
     path = to_path("path", path)
     if path.suffix != ".safetensors":
         fail(ValueError, "path", "a name that ends in .safetensors", repr(path.name), "other formats can run code")

@@ -1,1 +1,1 @@
-"""Training into a folder that goes on after a kill, and what the command line trains."""
+"""Training runs in a folder, which resume after a kill, and the presets of the command line."""

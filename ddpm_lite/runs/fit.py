@@ -1,10 +1,10 @@
-"""A training run that may be killed at any moment: `fit` trains into a folder, and goes on from what it finds there.
+"""A training run that may be killed at any moment: `fit` trains into a folder, and resumes from its checkpoints.
 
-    folder/step-000500.safetensors    a checkpoint; `runs.folder` says what is in it and why it can be trusted
+    folder/step-000500.safetensors    a checkpoint; `runs.folder` describes its contents and its check
     folder/metrics.jsonl              one line of JSON every few steps: step, loss, lr, images per second
 
-The trainer needs no random state (see `trainer`), so a run that goes on is, bit for bit, the run that was never
-stopped.
+The trainer needs no random state (see `trainer`), so a resumed run reaches, bit for bit, the weights of a run that was
+never stopped.
 """
 
 import json
@@ -63,33 +63,34 @@ def fit(
     tensorboard: bool = False,
     on_step: Callable[[TrainState], None] | None = None,
 ) -> TrainState:
-    """Train into a folder; if it holds a checkpoint, go on from there (alg-training).
+    """Train into a folder; if it has a checkpoint, resume from there (alg-training).
 
-    SIGINT (Ctrl-C, the notebook's stop button) and SIGTERM let the step end, write a checkpoint, and stop the run; a
-    second one stops it at once. With several processes the first writes the folder, and each reads it. A run goes on
-    to the same weights, bit for bit, so it must have the same images: every byte of them is compared, by a SHA-256.
-    That of a memory map is kept in the folder and computed again when the file has another size or time; of a Dataset
-    64 images are compared.
+    On SIGINT (Ctrl-C, the notebook's stop button) and SIGTERM, the run finishes its step, writes a checkpoint and
+    stops; a second signal stops it at once. With several processes, the first writes the folder, and all of them read
+    it. A resumed run reaches the same weights, bit for bit, so it needs the same images, which are compared by the
+    SHA-256 of all bytes. For a memory map this is stored in the folder, and computed again if the file has another size
+    or time; for a Dataset, 64 images are compared.
 
     Args:
         model, schedule, images, config, labels, none, accelerator, weight, lr: as in `train`.
-        folder: of this run alone; made if it is not there.
-        start_from: the folder of another run, or one of its checkpoints: this run begins with the weights and the
-            average from there, and everything else is new. The checkpoints say so, and a run that goes on ignores it.
-        every: steps between two checkpoints, >= 1; the last step has one too.
+        folder: the folder of this run only; created if it does not exist.
+        start_from: the folder of another run, or one of its checkpoints. This run begins with the weights and the
+            average from there, and everything else is new. The checkpoints record this; a resumed run ignores it.
+        every: steps between two checkpoints, >= 1; there is also one after the last step.
         log: steps between two lines of metrics.jsonl, >= 1.
-        progress: a bar; None shows one in a terminal and in a notebook. False where the output is stored.
-        tensorboard: write the metrics for TensorBoard too.
+        progress: show a progress bar; None shows one in a terminal and in a notebook. Use False if the output is
+            stored.
+        tensorboard: also write the metrics for TensorBoard.
         on_step: called after each step with its state.
 
     Returns:
         The last state.
 
     Raises:
-        ValueError, TypeError: what `train` refuses; a folder of another run, the first difference named; a folder that
-        another process writes now, or whose checkpoints are all damaged. Diverged: a loss that is not finite; the line
-        says from where to start again. OSError: the disk is full, or will be; what was written before is whole.
-        KeyboardInterrupt, SystemExit: stopped by a signal, after a checkpoint.
+        ValueError, TypeError: what `train` refuses; the folder of another run, with the first difference named; a
+        folder that another process is writing, or whose checkpoints are all damaged. Diverged: a loss that is not
+        finite; the message says from which checkpoint to start again. OSError: the disk is full, or will be; earlier
+        checkpoints are not damaged. KeyboardInterrupt, SystemExit: stopped by a signal, after a checkpoint.
     """
     check_run(model, schedule, config, None)
     every, log = check_whole("every", every, 1), check_whole("log", log, 1)
@@ -138,14 +139,14 @@ def fit(
 
 
 def check_steps(config: TrainConfig, step: int) -> None:
-    """The run is to go at least as far as it has come."""
+    """Check that the config has at least as many steps as the run has already taken."""
     if config.steps < step:
-        there = f"at least {step}, as {name_step(step)} is there"
-        fail(ValueError, "steps", there, f"{config.steps}", "take another folder")
+        there = f"at least {step}, because the folder has {name_step(step)}"
+        fail(ValueError, "steps", there, f"{config.steps}", "choose another folder")
 
 
 def call_back(on_step: Callable[[TrainState], None] | None, state: TrainState, asked: list[int]) -> None:
-    """Hand a state to the user's function; Ctrl-C there stops the run after a checkpoint, as elsewhere."""
+    """Pass a state to the user's function; Ctrl-C there stops the run after a checkpoint, as elsewhere."""
     try:
         if on_step is not None:
             on_step(state)
@@ -155,21 +156,23 @@ def call_back(on_step: Callable[[TrainState], None] | None, state: TrainState, a
 
 @contextmanager
 def name_last_checkpoint(folder: Path, whole: list[Path]) -> Iterator[None]:
-    """Let the line of a loss that is not finite say where to start again, with other settings, in another folder."""
+    """Add to the message of a loss that is not finite how to start again, with other settings, in another folder."""
     try:
         yield
     except Diverged as error:
         advice = "there is no checkpoint yet, so the same folder can be used"
         if whole:
             path = str(folder)
-            advice = f"the last checkpoint is {whole[0].stem}: go on from it in another folder with start_from={path!r}"
+            advice = (
+                f"the last checkpoint is {whole[0].stem}: continue from it in another folder with start_from={path!r}"
+            )
             advice += f" (--start-from {shlex.quote(path)})"
         error.args = (f"{error}; {advice}",)
         raise
 
 
 def add_over_processes(number: int, accelerator) -> int:
-    """The sum over processes, so that all of them do the same."""
+    """Sum a number over all processes, so that they take the same decision."""
     if accelerator is None or accelerator.num_processes == 1:
         return number
     return int(accelerator.reduce(torch.tensor(number, device=accelerator.device), "sum"))
@@ -177,7 +180,7 @@ def add_over_processes(number: int, accelerator) -> int:
 
 @contextmanager
 def note_signals() -> Iterator[list[int]]:
-    """The signals that asked to stop; they are noted, so that a step is never cut in half. A second one acts."""
+    """Collect SIGINT and SIGTERM in a list, so that a step is always finished. A second signal acts at once."""
     asked: list[int] = []
     earlier: dict[int, Callable | int | None] = {}
 
@@ -197,9 +200,9 @@ def note_signals() -> Iterator[list[int]]:
 
 
 def end_as_asked(number: int, step: int) -> None:
-    """End as the signal would have, now that the checkpoint is there."""
+    """End the process as the signal would have, after the checkpoint was written."""
     if number == signal.SIGINT:
-        raise KeyboardInterrupt(f"stopped after step {step}; {name_step(step)} is written, and fit goes on from there")
+        raise KeyboardInterrupt(f"stopped after step {step}; {name_step(step)} is written, and fit resumes from there")
     raise SystemExit(128 + number)
 
 
@@ -207,7 +210,7 @@ def end_as_asked(number: int, step: int) -> None:
 def open_reports(
     folder: Path, step: int, config: TrainConfig, log: int, progress: bool | None, tensorboard: bool
 ) -> Iterator[Callable[[TrainState], None]]:
-    """A function that reports a state: the file of metrics, the bar, and TensorBoard, each if wanted."""
+    """Yield a function that reports a state to metrics.jsonl, and to the progress bar and TensorBoard if requested."""
     path = folder / "metrics.jsonl"
     truncate_metrics(path, step)
     with ExitStack() as stack:
@@ -241,7 +244,7 @@ def open_reports(
 
 
 def truncate_metrics(path: Path, step: int) -> None:
-    """Take off the lines after a step, which will be written again, and what a kill left half written."""
+    """Remove the lines after a step, which will be written again, and a line that a kill left incomplete."""
     if not path.exists():
         return
     kept = []
@@ -255,7 +258,7 @@ def truncate_metrics(path: Path, step: int) -> None:
 
 
 def is_watched(progress: bool | None) -> bool:
-    """Whether somebody watches: a terminal, or a notebook."""
+    """Say whether to show a progress bar: in a terminal or a notebook, unless `progress` is given."""
     if progress is not None:
         return progress
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -266,7 +269,7 @@ def open_bar(step: int, steps: int, name: str):
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError('the bar needs tqdm: pip install "ddpm-lite[run]", or progress=False') from error
+        raise ImportError('the progress bar needs tqdm: pip install "ddpm-lite[run]", or use progress=False') from error
     return tqdm(total=steps, initial=step, desc=name)
 
 

@@ -1,11 +1,11 @@
-"""The folder of a run: checkpoints that are whole or not there, and that belong to this run and no other.
+"""The folder of a run: checkpoints that are written atomically and belong to one run.
 
-    folder/step-000500.safetensors    the weights, their average, and Adam's moments; in the header what run this is
-    folder/images.json                of a memory map: its file, size, time and SHA-256
+    folder/step-000500.safetensors    the weights, their average and Adam's moments; the header describes the run
+    folder/images.json                for a memory map: its file, size, time and SHA-256
 
-A checkpoint is written under a name that begins with a dot, flushed to the disk, and only then renamed. Its header
-holds the SHA-256 of the whole file, and nothing is used before that agrees. The last two checkpoints are kept; an older
-one goes when the newer has been read back. Only safetensors is read, so opening a folder never runs code.
+A checkpoint is written under a name that begins with a dot, flushed to the disk, and only then renamed. Its header has
+the SHA-256 of the whole file, which is checked before any use. The last two checkpoints are kept; an older one is
+deleted after the newest has been read back. Only safetensors is read, so opening a folder cannot run code.
 """
 
 import hashlib
@@ -29,31 +29,31 @@ from ddpm_lite.data import TrainingImages, cut_into_blocks
 from ddpm_lite.files.weights import (
     AVERAGE,
     check_seal,
+    check_tensors,
     describe_network,
-    fit_tensors,
     open_whole,
     write_tensors,
     write_whole,
 )
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import TrainConfig, TrainState, first_state
+from ddpm_lite.trainer import TrainConfig, TrainState, make_first_state
 
 KEEP = 2
 KNOWN = "images.json"
-WEIGHTS, MOMENTS = "weights/", "moments/"  # what the names of a checkpoint's tensors begin with; or AVERAGE
-OF_ADAM = ("step", "exp_avg", "exp_avg_sq")  # what Adam keeps for each parameter
-# What a run may change when it goes on: how far, and settings that change the way to the loss but not the loss.
+WEIGHTS, MOMENTS = "weights/", "moments/"  # prefixes of the tensors in a checkpoint, besides AVERAGE
+OF_ADAM = ("step", "exp_avg", "exp_avg_sq")  # Adam's state of each parameter
+# What a resumed run may change: its length, and settings that do not change the loss.
 MAY_CHANGE = {"steps", "accumulation", "compile"}
 
 
 def verify(folder: str | Path) -> Path:
-    """The newest checkpoint that is whole, each byte compared with its SHA-256.
+    """Find the newest checkpoint that is undamaged, by comparing every byte with its SHA-256.
 
     Args:
         folder: a run's folder.
 
     Returns:
-        The file; `weights.load` opens its average. A newer one that is damaged is named in a warning, with what to do.
+        The file, whose average `weights.load` opens. If a newer one is damaged, a warning names it and says what to do.
 
     Raises:
         FileNotFoundError: no checkpoint. ValueError: all are damaged, or an earlier version wrote them.
@@ -61,12 +61,12 @@ def verify(folder: str | Path) -> Path:
     folder = Path(folder)
     found = find_checkpoints(folder)
     if not found:
-        fail(FileNotFoundError, "folder", "a run with a checkpoint", f"{str(folder)!r} with none")
+        fail(FileNotFoundError, "folder", "a run with a checkpoint", f"{str(folder)!r}, which has none")
     return _choose_whole(folder, found)[0]
 
 
 def find_checkpoints(folder: str | Path) -> dict[Path, str]:
-    """Each checkpoint of a run, the newest first, and what is wrong with it: nothing is wrong with "".
+    """Find the checkpoints of a run, the newest first, each with a description of its damage or "".
 
     Args:
         folder: a run's folder.
@@ -79,7 +79,7 @@ def find_checkpoints(folder: str | Path) -> dict[Path, str]:
     for path in sorted(paths, key=parse_step, reverse=True):
         if path.is_dir():
             got = f"{path.name!r} in {str(folder)!r}, a folder that an earlier version wrote"
-            advice = "take another folder, or open its ema.safetensors as a model"
+            advice = "choose another folder, or open its ema.safetensors as a model"
             fail(ValueError, "folder", "checkpoints of one file each", got, advice)
         if path.suffix == ".safetensors":
             try:
@@ -91,27 +91,27 @@ def find_checkpoints(folder: str | Path) -> dict[Path, str]:
 
 
 def _choose_whole(folder: Path, found: dict[Path, str]) -> list[Path]:
-    """Those that are whole, the newest first; the damaged ones before it are named."""
+    """Return the undamaged checkpoints, the newest first, and warn about the damaged ones."""
     whole = [path for path, problem in found.items() if not problem]
     if found and not whole:
         named = "; ".join(f"{path.stem}: {problem}" for path, problem in found.items())
-        fail(ValueError, "folder", "a whole checkpoint", f"damaged ones ({named})", "delete them to start anew")
+        fail(ValueError, "folder", "an undamaged checkpoint", f"damaged ones ({named})", "delete them to start again")
     for path, problem in found.items():
         if problem:
-            going = f"going on from {whole[0].stem}" if parse_step(path) > parse_step(whole[0]) else "not needed"
+            going = f"resuming from {whole[0].stem}" if parse_step(path) > parse_step(whole[0]) else "not needed"
             line = f"{path.name} in {str(folder)!r} is damaged ({problem}): {going}; delete that file"
             warnings.warn(line, stacklevel=4)
     return whole
 
 
 def _read_run(path: Path) -> dict:
-    """What a checkpoint's header says about its run, after each byte has been compared with the SHA-256."""
+    """Check every byte of a checkpoint against its SHA-256, and return the description of its run."""
     header = check_seal(path)
     try:
         run = json.loads(header["run"])
         name = name_step(run["step"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError("it is no checkpoint") from None
+        raise ValueError("it is not a checkpoint") from None
     if name != path.stem:
         raise ValueError(f"it is {name} under another name")
     return run
@@ -127,12 +127,12 @@ def describe_run(
     lr: Callable | None,
     known: dict,
 ) -> dict:
-    """What makes a run this run; compared, field by field, when it goes on.
+    """Describe what identifies a run; a resumed run is compared with it field by field.
 
-    Functions cannot be written down, so their values are: all weights, and the learning rates of steps 1, 2, 4, 8, ...
+    Functions cannot be stored, so their values are: all weights, and the learning rates of steps 1, 2, 4, 8, ...
 
     Args:
-        known: what `describe_file` said of a memory map when its images were read last, and their SHA-256.
+        known: the result of `describe_file` when the images of a memory map were last read, with their SHA-256.
     """
     header = {key: json.loads(value) for key, value in describe_network(model, schedule).items()}
     network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
@@ -141,31 +141,31 @@ def describe_run(
         "shape of images": list(images.shape),
         "type of images": images.dtype,
         "images": known.get("sha256") or hash_images(images),
-        "labels": None if labels is None else _digest(torch.as_tensor(labels)),
+        "labels": None if labels is None else _hash(torch.as_tensor(labels)),
     }
     table = tabulate_weight(weight, schedule)
     rates = {} if lr is None else {2**k: float(lr(2**k)) for k in range(config.steps.bit_length())}
     return {
         "config": asdict(config),
         "network": network,
-        # In float32: the last digits of float64 depend on the processor, and a run may move to another.
-        "schedule": {"T": schedule.T, "schedule": _digest(schedule.beta.float())},
+        # In float32, because the last digits of float64 depend on the processor, and a run may move to another.
+        "schedule": {"T": schedule.T, "schedule": _hash(schedule.beta.float())},
         "data": data,
-        "weight": {"weight": None if table is None else _digest(table.float())},
+        "weight": {"weight": None if table is None else _hash(table.float())},
         "lr": {"lr": None if lr is None else "a function"} | {f"lr of step {step}": r for step, r in rates.items()},
     }
 
 
 def hash_images(images: TrainingImages) -> str:
-    """SHA-256 of every byte of the images; of a Dataset, which may be slow to read, of 64 images evenly spread."""
+    """Compute the SHA-256 of all images; of a Dataset, which may be slow to read, that of 64 evenly spaced images."""
     found, values = hashlib.sha256(), images.values
-    for block in cut_into_blocks(values) if isinstance(values, Tensor | np.ndarray) else [images.some(64)]:
+    for block in cut_into_blocks(values) if isinstance(values, Tensor | np.ndarray) else [images.read_some(64)]:
         found.update(np.ascontiguousarray(block.cpu().numpy() if isinstance(block, Tensor) else block).data)
     return found.hexdigest()[:16]
 
 
 def describe_file(images: TrainingImages) -> dict:
-    """The file of a memory map, its size and the time when it was written; {} for images that are not all of a file."""
+    """Describe the file of a memory map by its size and modification time; {} if the images are not a whole file."""
     array = images.values
     if not isinstance(array, np.memmap) or not array.filename or not array.flags.c_contiguous:
         return {}
@@ -176,7 +176,7 @@ def describe_file(images: TrainingImages) -> dict:
 
 
 def read_known(folder: Path, images: TrainingImages) -> dict:
-    """What `keep_known` kept, if the memory map's file has not changed since."""
+    """Read what `keep_known` stored, if the file of the memory map has not changed since."""
     try:
         known = json.loads((folder / KNOWN).read_text(encoding="utf8"))
         return known if known == describe_file(images) | {"sha256": known["sha256"]} else {}
@@ -185,18 +185,18 @@ def read_known(folder: Path, images: TrainingImages) -> dict:
 
 
 def keep_known(folder: Path, images: TrainingImages, about: dict) -> None:
-    """Keep the SHA-256 of a memory map's images, so that a large file is not read again at each start."""
+    """Store the SHA-256 of a memory map's images, so that a large file is not read again at each start."""
     file = describe_file(images)
     if file and not read_known(folder, images):
         write_whole(folder / KNOWN, json.dumps(file | {"sha256": about["data"]["images"]}).encode())
 
 
-def _digest(values: Tensor) -> str:
+def _hash(values: Tensor) -> str:
     return hashlib.sha256(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes()).hexdigest()[:16]
 
 
 def _check_same(name: str, earlier: dict, about: dict) -> None:
-    """One line that names the first setting in which this run differs from the one that wrote the checkpoint."""
+    """Check that this run is the one that wrote the checkpoint; the error names the first difference."""
     about = json.loads(json.dumps(about))
     free = (
         MAY_CHANGE if about["config"]["lr_decay"] == "no" else MAY_CHANGE - {"steps"}
@@ -204,22 +204,22 @@ def _check_same(name: str, earlier: dict, about: dict) -> None:
     for group, settings in about.items():
         for key, value in settings.items():
             then = earlier.get(group, {}).get(key, "no such setting")
-            later = key.startswith("lr of step ") and key not in earlier.get(group, {})  # than that run had steps
+            later = key.startswith("lr of step ") and key not in earlier.get(group, {})  # beyond the steps of that run
             if then != value and not (group == "config" and key in free) and not later:
-                advice = "go on as before, or take another folder, with start_from this one"
+                advice = "use the earlier value, or another folder with start_from this one"
                 fail(ValueError, key, f"{then!r}, as in {name}", f"{value!r}", advice)
 
 
 def read_state(folder: Path, step: int, model: nn.Module, about: dict) -> TrainState:
-    """The state in a checkpoint, its weights put into this model."""
+    """Read the state in a checkpoint, and load its weights into this model."""
     path = name_checkpoint(folder, step)
     run = _read_run(path)
     given = about.pop("start")
     _check_same(path.stem, run, about)
-    about["start"] = run.get("start", {})  # where the weights came from stays written down
+    about["start"] = run.get("start", {})  # keep the record of where the weights came from
     if given and given["folder"] != about["start"].get("folder"):
         there = f"{about['start'].get('folder')!r}, as in {path.stem}"
-        fail(ValueError, "start_from", there, f"{given['folder']!r}", "take another folder")
+        fail(ValueError, "start_from", there, f"{given['folder']!r}", "choose another folder")
     state, moments = read_weights(path, model)
     named = {name: p for name, p in model.named_parameters() if f"{name}/step" in moments}
     one = torch.zeros(())
@@ -235,29 +235,29 @@ def read_state(folder: Path, step: int, model: nn.Module, about: dict) -> TrainS
 
 
 def read_weights(path: Path, model: nn.Module) -> tuple[TrainState, dict[str, Tensor]]:
-    """Step 0 with the weights and the average of a checkpoint, its weights put into this model; and the moments."""
+    """Make step 0 from the weights and the average of a checkpoint, and return it with the checkpoint's moments."""
     tensors = _read_tensors(path)
     for part in (WEIGHTS, AVERAGE):
         _check_fit(path, part, model.state_dict(), tensors[part])
     model.load_state_dict(tensors[WEIGHTS])
-    state = first_state(model)
+    state = make_first_state(model)
     state.ema_model.load_state_dict(tensors[AVERAGE])
     return state, tensors[MOMENTS]
 
 
 def _check_fit(path: Path, part: str, wanted: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
     try:
-        fit_tensors(wanted, tensors)
+        check_tensors(wanted, tensors)
     except ValueError as error:
-        fail(ValueError, f"{path.name}: {part[:-1]}", "this network's tensors", f"others ({error})")
+        fail(ValueError, f"{path.name}: {part[:-1]}", "this network's tensors", f"other tensors ({error})")
 
 
 def find_start(start_from: str | Path, folder: Path) -> tuple[Path, dict]:
-    """The newest whole checkpoint of another run, or the one that is named, and what the new run writes down of it."""
+    """Find the newest undamaged checkpoint of another run, or a named one, and what the new run records about it."""
     path = Path(start_from)
     if path.resolve() in (folder.resolve(), *folder.resolve().glob("step-*")):
         got = f"{str(start_from)!r}, that of this run"
-        fail(ValueError, "start_from", "the folder of another run", got, "take another folder for this one")
+        fail(ValueError, "start_from", "the folder of another run", got, "choose another folder for this run")
     try:
         path = path if path.suffix == ".safetensors" else verify(path)
         return path, {"folder": str(start_from), "step": _read_run(path)["step"], "sha256": check_seal(path)["sha256"]}
@@ -266,20 +266,20 @@ def find_start(start_from: str | Path, folder: Path) -> tuple[Path, dict]:
 
 
 def _read_tensors(path: Path) -> dict[str, dict[str, Tensor]]:
-    """A checkpoint's tensors, by part and name."""
+    """Read the tensors of a checkpoint, by part and name."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
-        fail(ValueError, path.name, "a safetensors file", f"another ({error})", "delete that file")
+        fail(ValueError, path.name, "a safetensors file", f"another file ({error})", "delete that file")
     parts = (WEIGHTS, AVERAGE, MOMENTS)
     return {part: {n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)} for part in parts}
 
 
 def save_state(folder: Path, state: TrainState, schedule: Schedule, about: dict, whole: list[Path]) -> list[Path]:
-    """Write a checkpoint, read it back, and remove what is too old; the whole ones, the newest first."""
+    """Write a checkpoint, read it back, delete those that are too old, and return the rest, the newest first."""
     path = name_checkpoint(folder, state.step)
     with explain_disk(folder, whole):
         _write_state(path, state, schedule, about)
@@ -295,13 +295,13 @@ def save_state(folder: Path, state: TrainState, schedule: Schedule, about: dict,
 
 
 def _write_state(path: Path, state: TrainState, schedule: Schedule, about: dict) -> None:
-    """All that a run is made of, in one file."""
+    """Write everything that a run needs to resume to one file."""
     header = describe_network(state.model, schedule)
     tensors = {"schedule.beta": schedule.beta.double()} if header else {}
     for part, module in ((WEIGHTS, state.model), (AVERAGE, state.ema_model)):
         tensors |= {part + name: value for name, value in module.state_dict().items()}
     for name, parameter in state.model.named_parameters():
-        moments = state.optimizer.state.get(parameter, {})  # none for a parameter that the loss does not reach
+        moments = state.optimizer.state.get(parameter, {})  # none for a parameter that has no gradient
         tensors |= {f"{MOMENTS}{name}/{key}": moments[key] for key in OF_ADAM if moments}
     run = about | {"step": state.step, "loss": state.loss, "versions": _list_versions()}
     with open_whole(path) as file:
@@ -319,7 +319,7 @@ def _list_versions() -> dict[str, str]:
 
 
 def sweep_folder(folder: Path) -> list[Path]:
-    """Remove what killed runs left half done; the whole checkpoints, the newest first."""
+    """Remove incomplete files of killed runs, and return the undamaged checkpoints, the newest first."""
     found = find_checkpoints(folder)
     for left in [*folder.glob(".step-*"), *folder.glob(".metrics.jsonl.*"), *folder.glob(".images.json.*")]:
         left.unlink(missing_ok=True)
@@ -327,51 +327,57 @@ def sweep_folder(folder: Path) -> list[Path]:
 
 
 def name_step(step: int) -> str:
-    """step-000500, as messages call it."""
+    """Name a step as messages do, such as step-000500."""
     return f"step-{step:06d}"
 
 
 def name_checkpoint(folder: Path, step: int) -> Path:
-    """The file of a step."""
+    """Name the file of a step."""
     return folder / f"{name_step(step)}.safetensors"
 
 
 def parse_step(path: Path) -> int:
-    """The step of a checkpoint, from its name."""
+    """Read the step of a checkpoint from its name."""
     return int(path.stem.removeprefix("step-"))
 
 
 @contextmanager
 def explain_disk(folder: Path, whole: list[Path]) -> Iterator[None]:
-    """What the system says when it cannot write, as one line with what is safe and what to do."""
+    """Turn an error of the system while writing into one line that says which checkpoint exists and what to do."""
     try:
         yield
     except OSError as error:
-        safe = f"{whole[0].stem} is whole" if whole else "there is no checkpoint yet"
+        safe = f"{whole[0].stem} is undamaged" if whole else "there is no checkpoint yet"
         line = f"folder: expected to write to {str(folder)!r}, got {error.strerror or error}"
-        raise OSError(f"{line}; {safe}: free some space and run again, it goes on from there") from None
+        raise OSError(f"{line}; {safe}: free some space and run again to resume") from None
 
 
 def check_space(folder: Path, model: nn.Module) -> None:
-    """There is room for the checkpoints that will exist at the same time, before any work is lost."""
+    """Check, before any work is done, that there is room for all checkpoints that will exist at the same time."""
     one = 4 * sum(value.numel() * value.element_size() for value in model.state_dict().values()) + 2**16
     there = sum(file.stat().st_size for file in folder.glob("step-*"))
     free, needed = shutil.disk_usage(folder).free, (KEEP + 1) * one - there
     if free < needed:
         expected, got = f"{needed / 1e6:.1f} MB free for {KEEP + 1} checkpoints", f"{free / 1e6:.1f} MB"
-        fail(OSError, "folder", f"{expected} in {str(folder)!r}", got, "free some space or take another folder")
+        fail(OSError, "folder", f"{expected} in {str(folder)!r}", got, "free some space or choose another folder")
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Make the folder and hold its lock. The lock goes with the process, however that ends."""
+    """Create the folder and hold its lock, which the system releases when the process ends for any reason."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         held = _lock(folder / ".lock")
     except BlockingIOError:
-        fail(ValueError, "folder", "one that no other run writes", f"{str(folder)!r}, where one does", "take another")
+        fail(
+            ValueError,
+            "folder",
+            "a folder that no other run is writing",
+            f"{str(folder)!r}, which one is",
+            "choose another",
+        )
     except OSError as error:
-        raise OSError(f"folder: expected one to write to, got {str(folder)!r} ({error.strerror})") from None
+        raise OSError(f"folder: expected a folder to write to, got {str(folder)!r} ({error.strerror})") from None
     try:
         yield
     finally:
@@ -381,7 +387,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 def _lock(path: Path) -> int:
     try:
         import fcntl
-    except ImportError:  # Windows deletes no file that a process has open
+    except ImportError:  # Windows refuses to delete a file that a process has open
         try:
             path.unlink(missing_ok=True)
         except PermissionError:
@@ -393,6 +399,6 @@ def _lock(path: Path) -> int:
     except BlockingIOError:
         os.close(held)
         raise
-    except OSError:  # a network disk that knows no locks
-        warnings.warn(f"{str(path)!r} cannot be locked here: see to it that one run alone writes there", stacklevel=5)
+    except OSError:  # a network disk without locks
+        warnings.warn(f"{str(path)!r} cannot be locked here: make sure that only one run writes there", stacklevel=5)
     return held

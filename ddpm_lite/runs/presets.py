@@ -1,4 +1,4 @@
-"""What the command line trains: a data set, with a network and a recipe that suit it."""
+"""The presets of the command line: data sets, each with a suitable network and recipe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ TOKENS = 4
 
 @dataclass(frozen=True)
 class Preset:
-    """A data set, with the network and the recipe that suit it.
+    """A data set, with a suitable network and recipe.
 
     Args:
-        about: what it is, for those who choose.
-        load: (folder) -> the images and labels to train with; those to test with are held out.
-        words: what the labels 0, 1, ... are called.
-        unet: the network; one with a context_dim is told labels.
+        about: its description in --help.
+        load: (folder) -> the training images and labels; test images are held out.
+        words: the names of the labels 0, 1, ...
+        unet: the network, which takes labels if it has a context_dim.
         config: the recipe.
         every: steps between two checkpoints.
     """
@@ -36,19 +36,19 @@ class Preset:
 
 
 PRESETS = {
-    # The recipe of the chapter on conditioning, seed and all.
+    # The recipe of the chapter on conditioning, with the same seed.
     "digits": Preset(
-        "Handwritten digits of 8x8 pixels, by label. A minute or two on a laptop; the images come with scikit-learn.",
+        "Handwritten digits of 8x8 pixels, by label, which come with scikit-learn. Takes a minute or two on a laptop.",
         lambda folder: load_digits("train"),
         tuple("0123456789"),
         UNetConfig(sample_size=8, channels=(16, 32), blocks=1, context_dim=32),
         TrainConfig(steps=700, lr=4e-3, warmup=50),
         every=100,
     ),
-    # No flips: nearly all shoes point to the left, and a mirrored one would be no picture of this set. Not in bfloat16,
-    # as most laptops compute that ten times as slowly; `doctor` says where it is faster.
+    # No flips, because nearly all shoes point to the left. Not in bfloat16, which most laptops compute far more slowly;
+    # `doctor` measures it.
     "fashion": Preset(
-        "Fashion-MNIST, clothes of 28x28 pixels, by label. Minutes on a GPU, an hour or so on a laptop.",
+        "Fashion-MNIST, clothes of 28x28 pixels, by label. Takes minutes on a GPU and about an hour on a laptop.",
         lambda folder: load_fashion_mnist("train", folder=folder),
         FASHION_WORDS,
         UNetConfig(sample_size=28, channels=(32, 64, 64), blocks=1, attention_levels=(1, 2), context_dim=32),
@@ -57,7 +57,7 @@ PRESETS = {
     ),
     # Ho et al. (2020), appendix B, and their code: 35,746,307 parameters, no labels.
     "cifar10": Preset(
-        "CIFAR-10, photographs of 32x32 pixels: the paper's network and recipe. Needs a good GPU, for about a day.",
+        "CIFAR-10, photographs of 32x32 pixels, with the paper's network and recipe. Takes about a day on a good GPU.",
         lambda folder: load_cifar10("train", folder=folder),
         CIFAR10_WORDS,
         UNetConfig(
@@ -83,23 +83,23 @@ PRESETS = {
     ),
 }
 
-# What `train FOLDER` begins with. Pictures of anything: no flips, and attention on the smallest maps alone.
+# The defaults of `train FOLDER`, for any pictures: no flips, and self-attention at the coarsest level only.
 FOLDER_UNET = UNetConfig(
     sample_size=32, in_channels=3, channels=(32, 64, 64), blocks=1, attention_levels=(2,), context_dim=32
 )
 FOLDER_CONFIG = TrainConfig(steps=6000, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.999)
 
 
-def network(config: UNetConfig, labels: int, tokens: int = TOKENS) -> UNet | ConditionalUNet:
-    """A new network: a U-Net, and if it has a context_dim, the encoder that tells it labels.
+def build_network(config: UNetConfig, labels: int, tokens: int = TOKENS) -> UNet | ConditionalUNet:
+    """Build a new network: a U-Net, with a label encoder if it has a context_dim.
 
     Args:
-        config: of the U-Net.
-        labels: how many there are.
-        tokens: of a label, see `LabelEncoder`.
+        config: the architecture of the U-Net.
+        labels: the number of labels.
+        tokens: tokens for each label, see `LabelEncoder`.
 
     Raises:
-        ValueError: what LabelEncoder refuses.
+        ValueError: an argument that LabelEncoder refuses.
     """
     unet = UNet(config)
     if config.context_dim is None:

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from ddpm_lite._check import fail
 from ddpm_lite.condition import ConditionalUNet
-from ddpm_lite.files.weights import unet_of
+from ddpm_lite.files.weights import get_unet
 from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -49,7 +49,7 @@ def export_page(name: str, model: UNet | ConditionalUNet, schedule: Schedule) ->
     content = {
         "form": FORM,
         "name": name,
-        "config": asdict(unet_of(model).config),
+        "config": asdict(get_unet(model).config),
         "labels": count_labels(model),
         "beta": _base64(schedule.beta.cpu().numpy(), "<f8"),
         **_network(model),
@@ -87,7 +87,7 @@ def halved(model: UNet | ConditionalUNet) -> UNet | ConditionalUNet:
     Raises:
         ValueError: not a U-Net that the page can have, or weights beyond float16.
     """
-    unet = unet_of(model)
+    unet = get_unet(model)
     if not isinstance(unet, UNet):
         fail(ValueError, "model", "a UNet or a ConditionalUNet", type(model).__name__)
     if unet is model and unet.config.context_dim:
@@ -213,7 +213,7 @@ def _network(model: UNet | ConditionalUNet) -> dict:
 
     An operation is [name, numbers of its operands, shape of its result, settings]; the first makes the first result.
     """
-    config = unet_of(model).config
+    config = get_unet(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     inputs = {"x_t": torch.zeros(1, *size), "t": torch.ones(1, dtype=torch.int64)}
     if isinstance(model, ConditionalUNet):

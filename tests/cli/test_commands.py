@@ -40,7 +40,7 @@ from ddpm_lite.cli import commands as cli
 from ddpm_lite.cli import doctor, pictures
 from ddpm_lite.files import weights
 from ddpm_lite.runs.models import SHIPPED
-from ddpm_lite.runs.presets import PRESETS, network
+from ddpm_lite.runs.presets import PRESETS, build_network
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
@@ -97,7 +97,7 @@ def test_digits_is_the_recipe_of_the_recorded_run(digits_run):
 def test_cifar10_is_the_papers_network_and_recipe():
     preset = PRESETS["cifar10"]
     with torch.device("meta"):
-        assert sum(p.numel() for p in network(preset.unet, 10).parameters()) == 35_746_307
+        assert sum(p.numel() for p in build_network(preset.unet, 10).parameters()) == 35_746_307
     assert (preset.unet.sample_size, preset.unet.in_channels, preset.unet.dropout) == (32, 3, 0.1)
     assert [32 // 2**level for level in range(4) if preset.unet.attends(level)] == [16]
     recipe = TrainConfig(steps=800_000, batch_size=128, lr=2e-4, warmup=5000, grad_clip=1, ema_decay=0.9999, flip=True)
@@ -111,7 +111,7 @@ def test_presets_suit_their_images():
         assert words in preset.words
         assert len(set(preset.words)) == 10
     assert not PRESETS["fashion"].config.flip
-    assert isinstance(network(PRESETS["fashion"].unet, 10), ConditionalUNet)
+    assert isinstance(build_network(PRESETS["fashion"].unet, 10), ConditionalUNet)
 
 
 def test_without_a_context_no_labels_are_told(run):
@@ -149,7 +149,7 @@ def test_ctrl_c_writes_a_checkpoint_and_a_line(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert re.fullmatch(r"stopped after step (\d+); step-0*\1 is written, and fit goes on from there\n", err), err
+    assert re.fullmatch(r"stopped after step (\d+); step-0*\1 is written, and fit resumes from there\n", err), err
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_folder_a_file_and_its_words(run, tmp_path):
     preset = PRESETS["fashion"]
     small = replace(preset.unet, sample_size=8, channels=(8, 16), attention_levels="every")
     torch.manual_seed(0)
-    model = network(small, 10)
+    model = build_network(small, 10)
     images, labels = torch.zeros(10, 1, 8, 8), torch.arange(10)
     config = TrainConfig(steps=2, batch_size=4)
     state = fit(model, linear_schedule(), images, config, "run", labels=labels, none=10, every=1)
@@ -315,10 +315,10 @@ def test_a_new_step_needs_a_name_in_one_dictionary(run):
         known = name in sampler.STEPS
         for command in ("sample", "evaluate"):
             if known:
-                assert options.parsed([command, "digits", "--sampler", name]).sampler == name
+                assert options.parse_arguments([command, "digits", "--sampler", name]).sampler == name
             else:
                 with pytest.raises(ValueError, match="--sampler"):
-                    options.parsed([command, "digits", "--sampler", name])
+                    options.parse_arguments([command, "digits", "--sampler", name])
     assert set(drawing.SAMPLERS) <= set(sampler.STEPS)
 
 
@@ -370,7 +370,7 @@ def test_an_older_checkpoint_is_used_and_the_damaged_one_named(digits_run, run, 
     assert err.count("\n") == 1
     assert run("verify", "run") == (
         1,
-        "run/step-000005.safetensors: damaged: it is not as it was written: its SHA-256 differs\n"
+        "run/step-000005.safetensors: damaged: it has changed since it was written: its SHA-256 differs\n"
         "run/step-000003.safetensors: whole\n",
         "",
     )
@@ -408,7 +408,7 @@ WRONG = {
     "every": ("train digits --every 0", "every: expected a whole number >= 1, got 0 (int)"),
     "tokens": ("train digits --tokens 0", "tokens: expected a whole number >= 1, got 0 (int)"),
     "device": ("train digits --device tpu", "--device: expected auto, or a device that torch has here"),
-    "folder without the data": ("train fashion --data .", "folder: expected one with train-images-idx3-ubyte.gz"),
+    "folder without the data": ("train fashion --data .", "folder: expected a folder with train-images-idx3-ubyte.gz"),
     "no model": ("sample", "Missing from python -m ddpm_lite sample: MODEL"),
     "another model": ("sample digit", "model: expected one of digits, digits-by-label, fashion, a folder with"),
     "not trained yet": ("sample cifar10", "got 'cifar10'; train it first"),
@@ -416,7 +416,10 @@ WRONG = {
     "no such file": ("sample model.safetensors", "path: expected an existing file, got 'model.safetensors'"),
     "no weights": ("sample text.safetensors", "path: expected a whole safetensors file, got 'text.safetensors'"),
     "label": ("sample digits-by-label --label 10", "--label: expected all, a number in 0..9, got '10'"),
-    "a label for nothing": ("sample digits --label 3", "--label: expected none, as this model knows no labels, got 3"),
+    "a label for nothing": (
+        "sample digits --label 3",
+        "--label: expected none, because this model has no labels, got 3",
+    ),
     "scale": ("sample digits-by-label --scale 2", "--scale: expected a --label to follow, got none"),
     "scale is infinite": ("sample digits-by-label --label 2 --scale inf", "--scale: expected a number in [-100, 100]"),
     "steps of a sampler": ("sample digits --steps 1001", "--steps: expected a whole number in 1..1000, got 1001"),
@@ -425,7 +428,7 @@ WRONG = {
         "sample digits --seed x",
         "--seed: expected whole numbers, got 'x'; --help",
     ),
-    "a scale that is no number": ("sample digits --scale y", "--scale: expected a number, got 'y'; --help tells more"),
+    "a scale that is no number": ("sample digits --scale y", "--scale: expected a number, got 'y'; see --help"),
     "a count that is no number": ("sample digits --count 2.5", "--count: expected a whole number, got '2.5'; --help"),
     "seeds for other images": (
         "sample digits --seed 1 2 3",
@@ -449,20 +452,20 @@ WRONG = {
         "sample digits --out grid.jpg",
         "--out: expected a name that ends in .png, or in .npy for",
     ),
-    "picture nowhere": ("sample digits --out no/grid.png", "--out: expected a file in a folder that is there"),
+    "picture nowhere": ("sample digits --out no/grid.png", "--out: expected a file in an existing folder"),
     "folder to verify": ("verify nowhere", "folder: expected a folder that train wrote, got 'nowhere'"),
     "no model to evaluate": ("evaluate", "Missing from python -m ddpm_lite evaluate: MODEL"),
     "another model to evaluate": ("evaluate digit", "model: expected one of digits, digits-by-label"),
     "few to evaluate": ("evaluate digits --count 3", "--count: expected 4..1297, as there are training images, got 3"),
     "many to evaluate": ("evaluate digits --count 1298", "--count: expected 4..1297, as there are training images"),
     "steps to evaluate": ("evaluate digits --steps 0", "--steps: expected a whole number in 1..1000, got 0 (int)"),
-    "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, as this model knows no labels, got 2"),
+    "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, because this model has no labels, got 2"),
     "eta": ("evaluate digits --eta 1.5", "--eta: expected a number in [0, 1], got 1.5 (float)"),
     "eta of ddpm": ("evaluate digits --eta 1 --sampler ddpm", "--eta: expected 0 with --sampler ddpm; it is an option"),
     "seeds": ("evaluate digits --seeds 1 -1", "--seeds: expected a whole number in 0..2147483647, got -1 (int)"),
     "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
     "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
-    "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in a folder that is there"),
+    "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in an existing folder"),
     "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch has here"),
 }
 
@@ -579,8 +582,8 @@ def test_help_begins_with_examples_that_parse(run):
 
 def test_doctor_looks_at_everything(run, monkeypatch):
     monkeypatch.setattr(doctor, "PRESETS", dict.fromkeys(PRESETS, PRESETS["digits"]))
-    monkeypatch.setattr(doctor, "_three_steps", lambda preset, device, part: 0.01 * part)
-    monkeypatch.setattr(doctor, "_version", lambda name: "?" if name == "pooch" else "1.2")
+    monkeypatch.setattr(doctor, "_time_three_steps", lambda preset, device, part: 0.01 * part)
+    monkeypatch.setattr(doctor, "_find_version", lambda name: "?" if name == "pooch" else "1.2")
     code, out, err = run("doctor", "--device", "cpu")
     assert (code, err) == (0, "")
     rows = {line[:13].strip(): line[13:] for line in out.splitlines()}
@@ -590,14 +593,14 @@ def test_doctor_looks_at_everything(run, monkeypatch):
     assert rows["digits"] == "about 15 minutes, 700 steps of 1.3 s"
     assert "fashion" in rows["data"]
     assert {"python", "device", "parity", "memory", "cifar10", "bf16"} <= set(rows)
-    monkeypatch.setattr(doctor, "parity", lambda device: 0.01)
+    monkeypatch.setattr(doctor, "measure_parity", lambda device: 0.01)
     code, out, _ = run("doctor", "--device", "cpu")
     assert code == 1
     assert "WRONG: parity" in out
 
 
 def test_parity_sees_a_wrong_device(monkeypatch):
-    assert 1e-9 < doctor.parity(torch.device("cpu")) < 1e-5
+    assert 1e-9 < doctor.measure_parity(torch.device("cpu")) < 1e-5
     conv = torch.nn.Conv2d.forward
 
     def wrong(layer, x):  # one of a hundred numbers is lost
@@ -605,7 +608,7 @@ def test_parity_sees_a_wrong_device(monkeypatch):
         return answer * (torch.arange(answer.numel()).view_as(answer) % 100 > 0) if x.dtype == torch.float32 else answer
 
     monkeypatch.setattr(torch.nn.Conv2d, "forward", wrong)
-    assert doctor.parity(torch.device("cpu")) > doctor.PARITY
+    assert doctor.measure_parity(torch.device("cpu")) > doctor.PARITY
 
 
 def test_seconds_are_scaled_from_a_part_of_the_batch(monkeypatch):
@@ -615,18 +618,18 @@ def test_seconds_are_scaled_from_a_part_of_the_batch(monkeypatch):
         asked.append(part)
         return speed * part
 
-    monkeypatch.setattr(doctor, "_three_steps", pretend)
+    monkeypatch.setattr(doctor, "_time_three_steps", pretend)
     speed = 1.0  # a slow machine: two images tell
-    assert doctor.seconds_per_step(PRESETS["cifar10"], torch.device("cpu")) == 128
+    assert doctor.time_step(PRESETS["cifar10"], torch.device("cpu")) == 128
     assert asked == [2]
     speed, asked[:] = 1e-4, []  # a fast one does the whole batch
-    assert doctor.seconds_per_step(PRESETS["cifar10"], torch.device("cpu")) == pytest.approx(0.0128)
+    assert doctor.time_step(PRESETS["cifar10"], torch.device("cpu")) == pytest.approx(0.0128)
     assert asked[-1] == 128
 
 
 def test_seconds_are_measured():
     digits, start = PRESETS["digits"], time.perf_counter()
-    seconds = doctor.seconds_per_step(digits, torch.device("cpu"), patience=0.05)
+    seconds = doctor.time_step(digits, torch.device("cpu"), patience=0.05)
     passed = time.perf_counter() - start
     assert 0 < seconds < passed * digits.config.batch_size / 2  # two images are the least that is timed
 
@@ -637,7 +640,7 @@ def test_seconds_are_measured():
     + [(86_400, "24 hours"), (172_800, "2 days"), (8e7, "926 days")],
 )
 def test_times_as_somebody_would_say_them(seconds, words):
-    assert doctor.spoken(seconds) == words
+    assert doctor.format_duration(seconds) == words
 
 
 # As programs

@@ -21,7 +21,7 @@ from ddpm_lite import (
 )
 from ddpm_lite.cli import commands as cli
 from ddpm_lite.cli import report as reports
-from ddpm_lite.cli.report import data_set, drawn, hashed, report, table
+from ddpm_lite.cli.report import draw_images, find_data_set, hash_weights, report, write_table
 from ddpm_lite.evaluate import floors, load_features, measure
 from ddpm_lite.files import weights
 from ddpm_lite.sampler import STEPS
@@ -72,7 +72,7 @@ def test_record_says_how_to_make_it_again(evaluated):
     known = {"model": NAME, "sampler": "ddim", "steps": 4, "eta": 0.0, "scale": 0.5, "count": 30, "held_out": 500}
     assert known.items() <= found.items()
     assert found["accuracy"] == json.loads((RESULTS / "features-digits.json").read_text())["accuracy_held_out"]
-    assert found["weights"] == hashed(load_pretrained(NAME)[0])
+    assert found["weights"] == hash_weights(load_pretrained(NAME)[0])
     assert found["torch"] in torch.__version__
     assert found["hardware"].endswith("no GPU")
     assert {"seconds", "cpu_seconds", "commit", "command"} <= set(found)
@@ -80,7 +80,7 @@ def test_record_says_how_to_make_it_again(evaluated):
 
 def test_table_is_the_record(evaluated):
     found, _ = evaluated
-    lines = table(found).splitlines()
+    lines = write_table(found).splitlines()
     assert lines[0].split() == list(reports.COLUMNS)
     assert [line[:18].strip() for line in lines[1:-2]] == [
         "seed 5", "seed 6", "mean", "spread", "real", "real + noise 0.1", "real, blurred", "class means",
@@ -91,7 +91,7 @@ def test_table_is_the_record(evaluated):
     assert len(lines[-3].split()) == 6  # noise has no agreement
     times = found["mean"]["frechet"] / found["floors"]["real"]["frechet"]
     assert lines[-2] == f"The Frechet distance is {times:.1f} times that of as many real images."
-    assert lines[-1] == "The classifier, that agreement is with, reads 99.2% of held-out images right."
+    assert lines[-1] == "Agreement is with a classifier that labels 99.2% of the held-out images correctly."
 
 
 @pytest.mark.parametrize(("noise", "told"), [(63.5, False), (59.1, False), (130.0, False), (200.0, True)])
@@ -104,10 +104,10 @@ def test_no_ratio_where_noise_is_not_clearly_above_real_images(evaluated, noise,
         noise,
     )
     found["count"] = 4
-    line = table(found).splitlines()[-2]
+    line = write_table(found).splitlines()[-2]
     assert ("times that of" in line) == told, line
     if not told:
-        assert line.startswith(f"4 images are too few: even noise is at {noise:.1f} and real images are at 59.1")
+        assert line.startswith(f"4 images are too few: the distance of noise is {noise:.1f}, that of real images 59.1")
 
 
 def test_four_digits_get_no_ratio(capsys):
@@ -118,7 +118,7 @@ def test_four_digits_get_no_ratio(capsys):
 def test_an_eta_means_ddim(monkeypatch):
     asked = []
     monkeypatch.setattr(reports, "report", lambda model, walk, step, *rest, **options: asked.append(step) or {})
-    monkeypatch.setattr(reports, "table", lambda found: "")
+    monkeypatch.setattr(reports, "write_table", lambda found: "")
     for words in ([], ["--eta", "0.5"], ["--sampler", "ddim"]):
         assert cli.main(["evaluate", "digits", *words]) == 0
     ddpm, half, ddim = asked
@@ -130,12 +130,12 @@ def test_many_are_drawn_in_parts_of_their_own(monkeypatch):
     model, schedule = load_pretrained(NAME)
     short, labels = respace(schedule, 2), torch.arange(20) % 10
     step = partial(ddim_step, clip=False)
-    images = drawn(model, short, step, (20, 1, 8, 8), labels, seed=3)
+    images = draw_images(model, short, step, (20, 1, 8, 8), labels, seed=3)
     *_, (_, last) = sample(model, short, (4, 1, 8, 8), step=step, seed=11, context=labels[16:])
     assert torch.equal(images[16:], last.clamp(-1, 1))
     assert images.abs().max() == 1
     assert torch.pdist(images.flatten(1)).min() > 0.1
-    others = [drawn(model, short, step, (20, 1, 8, 8), labels, seed=seed) for seed in (2, 3, 4)]
+    others = [draw_images(model, short, step, (20, 1, 8, 8), labels, seed=seed) for seed in (2, 3, 4)]
     assert torch.equal(others[1], images)
     assert torch.cdist(torch.cat(others[::2]).flatten(1), images.flatten(1)).min() > 0.1
 
@@ -145,7 +145,7 @@ def test_a_model_without_labels_has_no_agreement():
     found = report(model, respace(schedule, 2), ddim_step, 20, (0,))
     assert "agreement" not in found["rows"][0]
     assert found["spread"] == {}
-    assert "spread" not in table(found)
+    assert "spread" not in write_table(found)
     assert "agreement" in found["floors"]["real"]
 
 
@@ -153,14 +153,14 @@ def test_weights_are_hashed_by_value(tmp_path):
     model, schedule = load_pretrained("digits")
     weights.save(tmp_path / "again.safetensors", model, schedule)
     again, _ = weights.load(tmp_path / "again.safetensors")
-    assert hashed(again) == hashed(model)
+    assert hash_weights(again) == hash_weights(model)
     with torch.no_grad():
         again.conv_out.bias[0] += 1e-6
-    assert hashed(again) != hashed(model)
+    assert hash_weights(again) != hash_weights(model)
 
 
 def test_the_data_set_is_told_by_the_images():
-    assert (data_set(1, 8), data_set(1, 28)) == ("digits", "fashion")
+    assert (find_data_set(1, 8), find_data_set(1, 28)) == ("digits", "fashion")
     model = UNet(UNetConfig(sample_size=16, channels=(8, 16)))
     with pytest.raises(ValueError, match=r"^model: expected one that draws grey images of 8x8 .*, got 16x16 with 1 ch"):
         report(model, linear_schedule(), ddim_step, 20, (0,))
@@ -188,7 +188,7 @@ def record_of(name):
 
 def test_record_of_digits_is_about_the_shipped_weights():
     found = record_of(f"evaluate-{NAME}.json")
-    assert found["weights"] == hashed(load_pretrained(NAME)[0])
+    assert found["weights"] == hash_weights(load_pretrained(NAME)[0])
     assert (found["count"], len(found["rows"]), found["held_out"]) == (1000, 3, 500)
     assert cli.parsed(found["command"].split()[3:]).count == 1000
 
@@ -203,7 +203,7 @@ def test_digits_are_near_real_ones_and_not_learnt_by_heart():
 
 def test_digits_are_as_asked_for_a_judge_who_saw_other_digits():
     found = record_of("judge-digits.json")
-    assert found["weights"] == hashed(load_pretrained(NAME)[0])
+    assert found["weights"] == hash_weights(load_pretrained(NAME)[0])
     assert found["images"] == 1000
     assert found["right_about_training_images"] >= 0.97
     assert found["as_asked"] >= 0.97
@@ -215,7 +215,7 @@ def test_digits_drawn_now_are_like_the_recorded_ones():
 
     model, schedule = load_pretrained(NAME)
     asked = torch.arange(250) % 10
-    images = drawn(model, respace(schedule, 50), ddim_step, (250, 1, 8, 8), asked, seed=0)
+    images = draw_images(model, respace(schedule, 50), ddim_step, (250, 1, 8, 8), asked, seed=0)
     held_out, (training, labels) = load_digits("test")[0], load_digits("train")
     net = load_features("digits")
     row, real = measure(net, images, held_out, training, asked), floors(net, held_out, training, 250, 0, labels)["real"]

@@ -3,7 +3,7 @@
 import cards
 import pytest
 
-from ddpm_lite.cli.report import hashed
+from ddpm_lite.cli.report import hash_weights
 from ddpm_lite.files.records import read_record
 from ddpm_lite.files.weights import PRETRAINED, load_pretrained
 
@@ -24,6 +24,6 @@ def test_card_is_made_of_the_records(name):
 def test_the_evaluation_is_that_of_the_shipped_weights(name):
     found = read_record(cards.train_digits.RESULTS / f"evaluate-{name}.json")
     model, _ = load_pretrained(name)
-    assert found["weights"] == hashed(model)
+    assert found["weights"] == hash_weights(model)
     assert len(found["rows"]) >= 3
     assert (found["scale"], found["count"]) == (0, 1000)

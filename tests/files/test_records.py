@@ -58,7 +58,7 @@ def test_record_that_is_not_there_is_named_with_its_command(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^path: .*/steps.json', which .*; make it again: python studies/stu"):
         read_record(tmp_path / "steps.json")
     with pytest.raises(
-        FileNotFoundError, match=r"^path: expected a recorded run, got .*/other.json', which is not there$"
+        FileNotFoundError, match=r"^path: expected a recorded run, got .*/other.json', which does not exist$"
     ):
         read_record(tmp_path / "other.json")
 

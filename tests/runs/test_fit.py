@@ -113,7 +113,7 @@ def test_a_signal_lets_the_step_end_and_writes_a_checkpoint(folder, finished, nu
     assert signal.getsignal(number) is handler
     assert names(folder) == [".lock", "metrics.jsonl", "step-000003"]
     if number == signal.SIGINT:
-        assert str(caught.value) == "stopped after step 3; step-000003 is written, and fit goes on from there"
+        assert str(caught.value) == "stopped after step 3; step-000003 is written, and fit resumes from there"
     else:
         assert caught.value.code == 128 + signal.SIGTERM
     assert run(folder, log=1).step == 6
@@ -187,7 +187,9 @@ def test_two_runs_cannot_write_one_folder(folder):
     seen = []
 
     def second():
-        with pytest.raises(ValueError, match=r"^folder: expected one that no other run writes, got .*; take another$"):
+        with pytest.raises(
+            ValueError, match=r"^folder: expected a folder that no other run is writing, got .*; choose another$"
+        ):
             run(folder)
         seen.append(True)
 
@@ -216,14 +218,14 @@ def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished
     shutil.copytree(finished, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     labels = torch.zeros(12, dtype=torch.int64)
-    advice = "; go on as before, or take another folder"
+    advice = "; use the earlier value, or another folder"
     for call, line in (
         (lambda: run(folder, seed=7), "seed: expected 0, as in step-000006, got 7" + advice),
         (lambda: run(folder, warmup=3), "warmup: expected 0, as in step-000006, got 3" + advice),
         (lambda: run(folder, mixed_precision="bf16"), "mixed_precision: expected 'no', as in step-000006, got 'bf16'"),
         (
             lambda: run(folder, steps=5),
-            "steps: expected at least 6, as step-000006 is there, got 5; take another folder",
+            "steps: expected at least 6, because the folder has step-000006, got 5; choose another folder",
         ),
         (
             lambda: fit(Tiny(), linear_schedule(30), images(), config(), folder),
@@ -322,7 +324,7 @@ def test_none_of_108_damaged_checkpoints_is_loaded_and_the_one_before_is(folder,
         assert seen == ([] if whole[0] == 6 else [5, 6]), what
         assert two.read_bytes() == original[6], what  # made again, bit for bit, or left alone
         (hurt,) = {4, 6} - {whole[0]}
-        ending = "going on from step-000004" if hurt == 6 else "not needed"
+        ending = "resuming from step-000004" if hurt == 6 else "not needed"
         for line in said:
             assert str(line.message).startswith(f"step-00000{hurt}.safetensors in "), what
             assert str(line.message).endswith(f"): {ending}; delete that file"), what
@@ -341,13 +343,13 @@ def test_what_verify_says(folder, finished):
     found = find_checkpoints(folder)
     assert list(found) == [file_of(folder, 8), file_of(folder, 6)]
     assert found[file_of(folder, 8)] == "it is step-000004 under another name"
-    assert found[file_of(folder, 6)].startswith("it is not as it was written")
+    assert found[file_of(folder, 6)].startswith("it has changed since it was written")
     with pytest.raises(
         ValueError, match="damaged ones .step-000008: it is step-000004 under another name; step-000006: "
     ):
         verify(folder)
     weights.save(file_of(folder, 9), small_unet(), SCHEDULE)
-    assert find_checkpoints(folder)[file_of(folder, 9)] == "it is no checkpoint"
+    assert find_checkpoints(folder)[file_of(folder, 9)] == "it is not a checkpoint"
 
 
 def test_a_folder_of_an_earlier_version_is_refused_in_one_line_and_left_as_it_is(folder):
@@ -374,12 +376,12 @@ def test_an_older_checkpoint_goes_only_after_the_newer_was_read_back(folder, mon
         genuine(number)
 
     monkeypatch.setattr("os.fsync", lying)
-    expected = "got step-000006.safetensors: .* SHA-256 differs, right after writing it; step-000004 is whole"
+    expected = "got step-000006.safetensors: .* SHA-256 differs, right after writing it; step-000004 is undamaged"
     with pytest.raises(OSError, match=expected):
         run(folder, steps=6)
     assert names(folder) == [".lock", "metrics.jsonl", "step-000002", "step-000004", "step-000006"]
     monkeypatch.undo()
-    with pytest.warns(UserWarning, match="step-000006.safetensors .* is damaged .*: going on from step-000004"):
+    with pytest.warns(UserWarning, match="step-000006.safetensors .* is damaged .*: resuming from step-000004"):
         assert run(folder, steps=6).step == 6
     assert names(folder) == [".lock", "metrics.jsonl", "step-000004", "step-000006"]
 
@@ -392,9 +394,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_one_line(folder, room):
     """A limit on the size of a file: the first checkpoint fits, then no file may be larger than `room` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = at(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1])))
-    line = (
-        r"^folder: expected to write to '.*', got File too large; step-000002 is whole: free some space and run again"
-    )
+    line = r"^folder: expected to write to '.*', got File too large; step-000002 is undamaged: free some space and run again"
     try:
         with pytest.raises(OSError, match=line) as caught:
             run(folder, on_step=limit)
@@ -557,7 +557,7 @@ def test_harmful_and_wrong_weights_run_nothing_and_are_refused(name, folder, fin
     shutil.copytree(finished, folder)
     newest = file_of(folder, 6)
     newest.write_bytes(content)
-    assert find_checkpoints(folder)[newest].startswith("it is not as it was written")
+    assert find_checkpoints(folder)[newest].startswith("it has changed since it was written")
     line = r"^step-000006.safetensors(: \w+)?: expected .*, got (another|others) \(.*\)"
     if content[8:9] == b"{" and name != "a header longer than the file":
         newest.write_bytes(vouch(content, file_of(finished, 6)))

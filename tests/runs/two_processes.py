@@ -15,7 +15,7 @@ import accelerate
 import torch
 
 from ddpm_lite import ConditionalUNet, LabelEncoder, TrainConfig, UNet, UNetConfig, fit, linear_schedule
-from ddpm_lite.trainer import Diverged, first_state
+from ddpm_lite.trainer import Diverged, make_first_state
 
 STEPS = 6
 # 10 images in 2 processes with 2 parts each: 2, 3, 2 and 3 of them
@@ -100,7 +100,7 @@ def start(folder, name, rank, n, port):
 
 def main(folder):
     """All runs, one after another."""
-    first_state(make_model(0))  # what the optimiser imports, once for all
+    make_first_state(make_model(0))  # what the optimiser imports, once for all
     for name, n in (
         ("one", 1),
         ("two", 2),

@@ -320,7 +320,7 @@ def test_what_cannot_be_exported_is_one_line(plain, tmp_path, capsys):
     large.conv_in.bias.data[0] = 1e5
     with pytest.raises(ValueError, match="conv_in.bias: expected weights within float16's 65504"):
         export_page("x", large, schedule)
-    for out, words in (("x.txt", "a name that ends in .js"), ("no/x.js", "a file in a folder that is there")):
+    for out, words in (("x.txt", "a name that ends in .js"), ("no/x.js", "a file in an existing folder")):
         assert command_line.main(["export-page", "digits", "--out", str(tmp_path / out)]) == 2
         assert words in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ddpm_lite import sampler as samplers
 from ddpm_lite._check import check_whole, fail
 from ddpm_lite.condition import ConditionalUNet, guided
-from ddpm_lite.files.weights import load_pretrained, unet_of
+from ddpm_lite.files.weights import get_unet, load_pretrained
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
 from ddpm_lite.viz.export_page import count_labels, export_page, halved, text_of
@@ -64,7 +64,7 @@ def page_walk(
         ValueError: guidance of a network without labels.
     """
     model, schedule = opened(network)
-    config = unet_of(model).config
+    config = get_unet(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     drawn = np.stack([normals(seed, (steps + 1) * int(np.prod(size))).reshape(-1, *size) for seed in seeds])
     noise = torch.from_numpy(drawn).float().transpose(0, 1)  # (steps + 1, B, C, H, W)
@@ -100,7 +100,7 @@ class Drawing(Widget):
 
     def __init__(self, pictures: np.ndarray | None, network: str, seed: int, **checked):
         model = check_network(network)
-        config = unet_of(model).config
+        config = get_unet(model).config
         super().__init__(
             network=network,
             labels=count_labels(model),
