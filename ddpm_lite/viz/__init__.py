@@ -1,2 +1,5 @@
-"""Pictures of arrays, widgets, and the check cells of exercises. What they show is computed by the package; nothing
-else in it imports this wing, except the command that exports a page."""
+"""Figures, widgets, and the checks of exercises.
+
+What they show is computed by the rest of the package, which does not import this wing, except for the command
+`export-page`.
+"""

@@ -1,7 +1,7 @@
-"""What the check cells of the chapters share: try a reader's answer with care, and compare it with the right one.
+"""Helpers for the check cells of the chapters: run a reader's answer safely, and compare it with the right one.
 
-A check is a function that takes the answer and returns "correct" or "not yet: ..." with a hint. `judge` runs it such
-that nothing a reader writes ends in a traceback; `compare` finds out which known mistake a wrong number comes from.
+A check is a function that takes the answer and returns "correct" or "not yet: ..." with a hint. `judge` runs it so that
+no answer ends in a traceback, and `compare` finds the known mistake that a wrong number comes from.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from ddpm_lite._check import describe
 
 
 class _UnusableAnswer(Exception):
-    """A sentence for the reader about an answer that cannot be compared at all."""
+    """The answer cannot be compared; the message is a sentence for the reader."""
 
 
 def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> str:
     """Run `check` on an answer; None, a wrong type or an exception gives a sentence instead of a traceback.
 
-    The check sees the answer's numbers, lists and arrays as tensors, float32 as float64, and gets the `outputs` values
-    of a function that returns several. Tensors are handed over as copies, so an answer may change them in place.
+    The check gets the answer's numbers, lists and arrays as tensors, floating-point ones in float64. If the function
+    has to return several values, `outputs` is their number. Tensors are passed as copies, so an answer may change them.
     """
     name = getattr(answer, "__name__", "your answer")
     if not callable(answer):
@@ -59,11 +59,11 @@ def compare(
     rtol: float = 1e-4,
     atol: float = 1e-6,
 ) -> str:
-    """The hint for a wrong result, or "" for a right one.
+    """Compare a result with the right one, and return a hint, or "" if it is right.
 
-    `mistakes` gives the value that each known mistake leads to, under the sentence that names it. Values are equal if
-    they differ by at most `atol + rtol * max(abs(right))` everywhere; axes of length 1 do not count.
-    `case` says for which input, as in "t = 5".
+    `mistakes` maps the sentence about each known mistake to the value that it leads to. Values count as equal if they
+    differ by at most `atol + rtol * max(abs(right))` everywhere; axes of length 1 are ignored. `case` names the input,
+    as in "t = 5".
     """
     start = f"not yet: {case}: " if case else "not yet: "
     right, got = _as_tensors(right).double(), _as_tensors(got)
@@ -90,7 +90,7 @@ def compare(
 
 
 def _as_tensors(value: Any) -> Any:
-    """Numbers, lists and arrays as tensors, floating ones in float64; anything else as it is."""
+    """Convert numbers, lists and arrays to tensors, floating-point ones in float64; leave anything else as it is."""
     if isinstance(value, tuple):
         return tuple(_as_tensors(part) for part in value)
     if isinstance(value, list) and any(isinstance(part, Tensor) for part in value):

@@ -1,7 +1,7 @@
-"""Random numbers that are the same in Python and in a page: every generator has one function here and one in js/.
+"""Random numbers that are the same in Python and in JavaScript; every generator here has a counterpart in js/.
 
-`stream` gives any number of a sequence without those before it: uniform ones, of which `gaussians` makes normal ones.
-`normals` draws in order, and Python's numbers equal the page's to the last bit.
+`stream` computes any number of a uniform sequence without those before it, and `gaussians` turns these into normal
+numbers. `normals` draws normal numbers in order, which are bit for bit the same in both languages.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from ddpm_lite._check import check_whole
 
 
 def stream(key: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of i, whole numbers of any shape, that gives number i of a sequence in (0, 1).
+    """Return a function of i, whole numbers of any shape, whose value is number i of a uniform sequence in (0, 1).
 
     Args:
-        key: 0..2^32 - 1, which sequence.
+        key: 0..2^32 - 1, the number of the sequence.
 
     Source: A. Appleby, the finalizer of MurmurHash3.
     """
@@ -30,7 +30,7 @@ def mix(h: np.ndarray) -> np.ndarray:
 
 
 def gaussians(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Turn uniform numbers u and v in (0, 1), (N,) each, into pairs of independent standard normal ones, (N, 2).
+    """Turn uniform numbers u and v in (0, 1), (N,) each, into pairs of independent standard normal numbers, (N, 2).
 
     Source: Box and Muller (1958).
     """
@@ -39,14 +39,14 @@ def gaussians(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def normals(seed: int, count: int) -> np.ndarray:
-    """`count` numbers from N(0, 1), float64, to the last bit those of `normals` in js/shared/science.js.
+    """Draw `count` numbers from N(0, 1), float64, bit for bit those of `normals` in js/shared/science.js.
 
     Args:
         seed: 0..2^32 - 1. A longer draw from the same seed begins with the shorter one.
         count: >= 0.
 
-    Whole numbers come from sfc32, and Marsaglia's polar method makes pairs of normal numbers of them. Both languages
-    round +, -, *, / and the square root alike, but not the logarithm, so that one is a series here.
+    Marsaglia's polar method makes pairs of normal numbers from the whole numbers of sfc32. Both languages round
+    +, -, *, / and the square root alike, but not the logarithm, which is therefore computed by a series.
 
     Source: C. Doty-Humphrey, PractRand (sfc32); Marsaglia and Bray (1964).
     """
@@ -73,7 +73,7 @@ def normals(seed: int, count: int) -> np.ndarray:
 
 
 def _log(x: float) -> float:
-    """The logarithm of x in (0, 1), from operations that every language rounds alike."""
+    """Compute the logarithm of x in (0, 1) from operations that every language rounds alike."""
     power = 0
     while x < 0.75:
         x, power = x * 2, power + 1

@@ -1,4 +1,4 @@
-"""Still figures for the chapters: they draw the numbers that they are given."""
+"""Still figures for the chapters, which plot the numbers that they are given."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddpm_lite._check import describe, fail
 
-# Okabe and Ito's colours: told apart by every kind of colour vision, and dark enough on white.
+# The colours of Okabe and Ito, slightly darkened: distinguishable with every kind of colour vision, and on white.
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#00795a", "#b3528c", "#5f6368"
 DPI = 110
 
@@ -37,10 +37,10 @@ def image_grid(
     size: float = 0.9,
     title: str = "",
 ) -> Figure:
-    """Images in rows, ink or colour as stored: -1 is black, +1 is white, colours for three channels.
+    """Show images in rows; -1 is black and +1 is white, or colours for three channels.
 
     Args:
-        images: (N, 1 or 3, H, W); values outside [-1, 1] are clipped for the eye.
+        images: (N, 1 or 3, H, W); values outside [-1, 1] are clipped for display.
         columns: images in a row.
         titles: one short text above each image, or None.
         size: inches per image.
@@ -69,7 +69,7 @@ def image_grid(
 
 
 def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, size: float = 0.9) -> Figure:
-    """Several rows of images, each with its name on the left, and one line of titles on top.
+    """Show several rows of images, each with its name on the left, and one line of titles on top.
 
     Args:
         rows: name -> (N, 1 or 3, H, W), the same N in each row.
@@ -111,12 +111,13 @@ def curves(
     size: tuple[float, float] = (6.2, 3.2),
     mark: float | None = None,
 ) -> Figure:
-    """Lines over a common x, told apart by colour and by dashes, with a legend where there are several.
+    """Plot lines over a common x, distinguished by colour and dashes, with a legend if there are several.
 
     Args:
-        x: (n,); ys: name -> (n,).
+        x: (n,) numbers.
+        ys: name -> (n,) numbers.
         log: which axes are logarithmic, "", "x", "y" or "xy".
-        mark: an x to point at by a thin vertical line.
+        mark: an x to mark with a thin vertical line.
     """
     with _style():
         figure, axis = plt.subplots(figsize=size)
@@ -135,12 +136,12 @@ def curves(
 
 
 def seed_dots(rows: dict[str, dict[str, Sequence[float]]], *, width: float = 1.9, digits: int = 2) -> Figure:
-    """A panel for each measure and a line for each name: a dot for every seed, and their mean as a number.
+    """Plot a panel for each measure with a row for each name: a dot for every seed, and the mean as a number.
 
     Args:
         rows: name -> measure -> the values of the seeds; all names have the same measures.
-        width: of a panel, in inches.
-        digits: of the means, behind the point.
+        width: the width of a panel, in inches.
+        digits: decimal places of the means.
     """
     names, measures = list(rows), list(next(iter(rows.values())))
     with _style():
@@ -168,12 +169,12 @@ def histogram(
     xlabel: str = "value",
     title: str = "",
 ) -> Figure:
-    """How often each value occurs, as outlines; and a density to compare with, as a dashed line.
+    """Plot histograms as outlines, and a density to compare them with as a dashed line.
 
     Args:
         samples: name -> values of any shape.
-        density: (x, p(x)) of the curve that they should follow, or None.
-        bins: number of bars.
+        density: (x, p(x)), the density that they should follow, or None.
+        bins: number of bins.
     """
     with _style():
         figure, axis = plt.subplots(figsize=(6.2, 3.0))
@@ -194,7 +195,7 @@ def histogram(
 
 
 def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None = None) -> Figure:
-    """The loss of every step, thin, and its mean over the last `smooth` steps, thick."""
+    """Plot the loss of every step as a thin line, and its mean over the last `smooth` steps as a thick one."""
     values = np.asarray(losses, dtype=float)
     window = min(smooth, len(values))
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
@@ -217,11 +218,11 @@ def vector_fields(
     clouds: dict[str, Tensor] | None = None,
     size: float = 2.7,
 ) -> Figure:
-    """Arrows at the same points of the plane, one panel for each field, over clouds of grey dots.
+    """Plot arrows at the same points of the plane, one panel for each field, over grey dots.
 
     Args:
-        points: (N, 2), where the arrows start.
-        fields: name -> (N, 2), where they point; the longest of a panel sets its scale.
+        points: (N, 2), the starts of the arrows.
+        fields: name -> (N, 2), their directions and lengths; the longest of a panel sets its scale.
         clouds: name -> (M, 2), dots behind the arrows of that panel, or None.
         size: inches per panel.
     """
@@ -242,7 +243,7 @@ def vector_fields(
 def arrows(
     panels: dict[str, dict[str, tuple[float | Tensor, float | Tensor]]], *, axes: tuple[str, str], size: float = 2.6
 ) -> Figure:
-    """Named arrows from the origin, one panel for each set of them, in the plane of two named axes.
+    """Plot named arrows from the origin in the plane of two named axes, one panel for each set of arrows.
 
     Args:
         panels: title -> name of the arrow -> (right, up), of length about 1.
@@ -279,15 +280,15 @@ def heatmaps(
     columns: int = 4,
     size: tuple[float, float] = (2.2, 2.2),
 ) -> Figure:
-    """Tables of numbers as colours, all panels on one scale.
+    """Show tables of numbers as colours, with one scale for all panels.
 
     Args:
         panels: title -> (rows, columns) of numbers.
-        colorbar: what the colours mean; no bar if empty.
-        signed: two colours around 0 in the place of one scale from dark to bright.
-        log: a logarithmic scale; what is 0 is left grey.
+        colorbar: the label of the colour bar; no bar if empty.
+        signed: use two colours around 0 instead of one scale from dark to bright.
+        log: use a logarithmic scale; zeros are left grey.
         limits: the ends of the scale, by default the smallest and the largest number.
-        marks: title -> (row, column) of a cell to put a frame around.
+        marks: title -> (row, column) of a cell to frame.
         columns: panels in a row.
         size: inches per panel, width and height; cells are stretched to fill it.
     """
@@ -318,7 +319,7 @@ def heatmaps(
                 axis.set(yticks=[])
             if marks and name in marks:
                 row, column = marks[name]
-                for color, line in (("black", 3.5), ("white", 1.5)):  # seen on dark and on bright
+                for color, line in (("black", 3.5), ("white", 1.5)):  # visible on dark and on bright
                     frame = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color=color, linewidth=line)
                     axis.add_patch(frame)
         if colorbar:
@@ -327,10 +328,10 @@ def heatmaps(
 
 
 def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, int]] = ()) -> Figure:
-    """The stages of a network from left to right: the smaller its map, the lower a stage stands.
+    """Draw the stages of a network from left to right; a stage with smaller feature maps is lower.
 
     Args:
-        stages: (channels, side of the map) of each stage; a bar, with its channels written on it.
+        stages: (channels, side of the map) of each stage, drawn as a bar with the number of channels on it.
         links: (from, to) stages, drawn as brackets.
     """
     sides = sorted({side for _, side in stages}, reverse=True)
@@ -354,10 +355,10 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
 
 
 def _style():
-    """The look of a figure, as a context.
+    """Return a context with the style of our figures.
 
-    Jupyter's backend turns interactive mode on while it loads, and rc_context would turn it off again at
-    its end: then no later figure would be shown. So the backend is loaded first.
+    Jupyter's backend turns interactive mode on while it loads, and rc_context would turn it off again at its end, so
+    that no later figure would be shown. Therefore the backend is loaded first.
     """
     plt.draw_if_interactive()
     return plt.rc_context(STYLE)

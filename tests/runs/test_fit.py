@@ -394,7 +394,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_one_line(folder, room):
     """A limit on the size of a file: the first checkpoint fits, then no file may be larger than `room` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = at(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1])))
-    line = r"^folder: expected to write to '.*', got File too large; step-000002 is undamaged: free some space and run again"
+    line = r"^folder: expected to write to '.*', got File too large; step-000002 is undamaged: free some space"
     try:
         with pytest.raises(OSError, match=line) as caught:
             run(folder, on_step=limit)

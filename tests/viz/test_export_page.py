@@ -21,7 +21,7 @@ from ddpm_lite.sampler import STEPS, ddim_step, ddpm_step, sample
 from ddpm_lite.schedule import cosine_schedule, linear_schedule, respace
 from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz import export_page as exporter
-from ddpm_lite.viz.export_page import checksum, export_page, halved, text_of
+from ddpm_lite.viz.export_page import compute_checksum, export_page, round_to_half, split_script
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets.drawing import SAMPLERS
 
@@ -34,7 +34,7 @@ def node(code, **given):
 
 
 def file_of(script):
-    written, text = text_of(script)
+    written, text = split_script(script)
     return {"sum": written, "text": text}
 
 
@@ -44,7 +44,7 @@ def shipped():
     found = {}
     for name in SHIPPED:
         model, schedule = load_pretrained(name)
-        found[name] = halved(model), schedule, file_of(export_page(name, model, schedule))
+        found[name] = round_to_half(model), schedule, file_of(export_page(name, model, schedule))
     return found
 
 
@@ -96,7 +96,7 @@ def test_any_config_plays_back(config, labels):
     model = (
         UNet(config) if labels is None else ConditionalUNet(UNet(config), LabelEncoder(labels, config.context_dim, 2))
     )
-    model = halved(wild(model))
+    model = round_to_half(wild(model))
     expected, found = asked(model, file_of(export_page("wild", model, linear_schedule(20))), 6)
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
@@ -242,8 +242,8 @@ def test_file_is_small_whole_and_the_same_again(name, tmp_path, capsys):
     assert f"{sum(p.numel() for p in model.parameters()):,} weights" in capsys.readouterr().out
     assert (tmp_path / f"{name}.js").read_bytes() == script.encode("ascii")
     assert len(script) < 600_000
-    written, text = text_of(script)
-    assert checksum(text) == written
+    written, text = split_script(script)
+    assert compute_checksum(text) == written
     content = json.loads(text)
     halves = np.frombuffer(b64decode(content["float16"]), "<f2")
     assert hashlib.sha256(halves.tobytes()).hexdigest() == content["sha256"]
@@ -305,7 +305,7 @@ def test_a_change_that_the_page_can_play_is_played(monkeypatch):
         return self.linear_2(F.silu(self.linear_1(embedding)) * 0.5 + 1)
 
     monkeypatch.setattr(unet_module.TimeEmbedding, "forward", scaled)
-    model = halved(wild(UNet(UNetConfig(8, channels=(8, 16), blocks=1))))
+    model = round_to_half(wild(UNet(UNetConfig(8, channels=(8, 16), blocks=1))))
     expected, found = asked(model, file_of(export_page("new", model, linear_schedule(20))), 4)
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
@@ -338,6 +338,6 @@ def test_what_cannot_be_exported_is_one_line(plain, tmp_path, capsys):
 def test_damaged_file_is_refused(change, words, shipped):
     text = change(shipped["digits"][2]["text"])
     forged = "damaged" not in words
-    file = {"sum": checksum(text) if forged else shipped["digits"][2]["sum"], "text": text}
+    file = {"sum": compute_checksum(text) if forged else shipped["digits"][2]["sum"], "text": text}
     said = node("try { engine.network(given.file); } catch (error) { return error.message; }", file=file)
     assert words in said

@@ -153,7 +153,7 @@ def test_python_sends_the_network_and_the_page_draws(notebook):
     cell = run_cell(notebook, 5)
     cell.get_by_role("button", name="Draw", exact=True).click()
     cell.get_by_role("status").filter(has_text="Done: a 5 from seed 0 by DDIM in 10 steps").wait_for()
-    assert cell.get_by_label("walk").input_value() == "10"
+    assert cell.get_by_label("progress").input_value() == "10"
     cell.get_by_label("label").select_option("7")
     cell.get_by_role("status").filter(has_text="Done: a 7 from seed 0").wait_for()
 
@@ -166,12 +166,12 @@ def test_keys_of_a_control_are_its_own(notebook):
     schedules.focus()
     notebook.keyboard.press("ArrowDown")
     assert schedules.input_value() == "1"
-    cloud.get_by_role("button", name="Step on").focus()
+    cloud.get_by_role("button", name="Step forward").focus()
     notebook.keyboard.press("Enter")
     assert cloud.locator("input[id^=dw-t]").input_value() == "5"
     notebook.keyboard.press("Space")
     assert cloud.locator("input[id^=dw-t]").input_value() == "10"
-    arrows = cloud.get_by_label("needles along the score")
+    arrows = cloud.get_by_label("arrows along the score")
     arrows.focus()
     notebook.keyboard.press("Space")
     assert arrows.is_checked()

@@ -152,9 +152,9 @@ def check(page, widget):
     _, _, _, width, tokens = widget.layers[widget.layer]
     asked, facts = widget.asked(), page.facts()
     best, row, column = int(asked.argmax()), *widget.cell()
-    assert facts["Asks:"].startswith(f"row {row + 1}, column {column + 1} of")
+    assert facts["Query:"].startswith(f"row {row + 1}, column {column + 1} of")
     target = f"token {best + 1}" if tokens else f"row {best // width + 1}, column {best % width + 1}"
-    words, shown = facts["Looks most at:"].split(", weight ")
+    words, shown = facts["Largest weight:"].rsplit(", ", 1)
     assert words == target
     assert float(shown) == pytest.approx(asked[best], rel=1e-3)
     bars = page.page.locator("progress:visible").evaluate_all("bars => bars.map((bar) => bar.value)")
@@ -188,7 +188,7 @@ def test_arrow_keys_move_the_pixel_and_stop_at_the_edges(stand):
             page.page.keyboard.press(key)
         assert (page.get("row"), page.get("column")) == ends
     assert page.page.evaluate("scrollY") == 0
-    assert page.facts()["Asks:"] == "row 8, column 1 of 8 × 8"
+    assert page.facts()["Query:"] == "row 8, column 1 of 8 × 8"
     page.page.keyboard.press("Tab")  # and out of it again
     assert not picker.evaluate("(one) => one === document.activeElement")
 

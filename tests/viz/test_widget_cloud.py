@@ -71,7 +71,7 @@ def test_still_and_sentence():
     assert "end as one round cloud" in Cloud().sentence()
     back = Cloud(direction="back")
     assert back.still().index("t = 1000") < back.still().index("t = 0")
-    assert "walk back under the exact z" in back.sentence()
+    assert "go back with the exact z" in back.sentence()
     assert back.twin() == Cloud(direction="back").twin()
     assert len(back.twin()) < 40_000
 
@@ -152,7 +152,7 @@ def test_points_of_the_page_are_numpys(stand):
             words = page.facts()
             deviation = right.var(axis=0).mean() ** 0.5
             assert float(words["deviation:"]) == pytest.approx(deviation, rel=1e-3)
-            counts = [int(count) for count in words["points by likeliest blob:"].split(", ")]
+            counts = [int(count) for count in words["points by most likely component:"].split(", ")]
             assert counts == np.bincount(likeliest(right, t), minlength=3).tolist()
             share = three_blobs().schedule.alpha_bar[t].item()
             for name, expected in (
@@ -175,7 +175,7 @@ def test_needles_of_the_page_are_numpys_scores(stand):
         tip, left, right = spots(page, "path.dw-marker").reshape(121, 3, 2).swapaxes(0, 1)
         np.testing.assert_allclose((left + right) / 2, grid, atol=1e-3)
         np.testing.assert_allclose(tip - grid, 0.58 * score / longest, atol=1e-3)
-        assert float(page.facts()["longest needle, a score of"]) == pytest.approx(longest, rel=1e-3)
+        assert float(page.facts()["longest arrow, a score of"]) == pytest.approx(longest, rel=1e-3)
 
 
 @pytest.mark.html
@@ -194,13 +194,13 @@ def test_keyboard_moves_every_control(stand):
     page.page.locator("input[id^=dw-t]").focus()
     keyboard.press("ArrowRight")
     assert page.get("t") == 501
-    button("Step on").focus()
+    button("Step forward").focus()
     keyboard.press("Enter")
     assert page.get("t") == 506
     page.page.locator("select").focus()
     keyboard.press("ArrowDown")
     assert page.get("direction") == 1
-    button("Step on").focus()
+    button("Step forward").focus()
     keyboard.press("Enter")
     assert page.get("t") == 501
     button("Step back").focus()
@@ -228,7 +228,7 @@ def test_play_runs_down_and_pauses(stand):
 def test_reduced_motion_leaves_the_steps(stand):
     page = stand(Cloud(t=0), reduced_motion="reduce")
     assert page.page.get_by_role("button", name="Play").count() == 0
-    page.page.get_by_role("button", name="Step on").click()
+    page.page.get_by_role("button", name="Step forward").click()
     assert page.get("t") == 5
 
 
@@ -239,7 +239,7 @@ def test_touch_on_a_narrow_screen(stand):
     box = page.page.locator("input[id^=dw-t]").bounding_box()
     page.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert 400 < page.get("t") < 600
-    page.page.get_by_label("needles along the score").tap()
+    page.page.get_by_label("arrows along the score").tap()
     assert page.get("arrows") is True
 
 

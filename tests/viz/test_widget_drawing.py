@@ -13,7 +13,7 @@ from ddpm_lite.files.weights import PRETRAINED
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import DrawDigit, FewerSteps, GuidanceRows
 from ddpm_lite.viz.widgets.base import grey
-from ddpm_lite.viz.widgets.drawing import opened, page_walk
+from ddpm_lite.viz.widgets.drawing import open_network, walk_as_page
 from ddpm_lite.viz.widgets.recorded import read_widget_record
 
 RECORDS = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets"
@@ -85,7 +85,7 @@ def test_walk_starts_from_the_pages_noise_and_holds_what_the_network_says():
     frames = list(widget.walk())
     assert [t for t, *_ in frames] == [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
     np.testing.assert_allclose(frames[0][1].flatten(), normals(3, 64), rtol=1e-6)
-    model, schedule = opened("digits-by-label")
+    model, schedule = open_network("digits-by-label")
     t, x_t, x_0_hat, z_hat = frames[4]
     with torch.no_grad():
         torch.testing.assert_close(z_hat, model(x_t, t, torch.tensor([7])))
@@ -117,7 +117,7 @@ def test_bad_state_is_one_line(plain, kind, options, words):
 
 def test_no_guidance_without_labels():
     with pytest.raises(ValueError, match="^scale: "):
-        page_walk("digits", [0], steps=10, seeds=[0], scale=2.0)
+        walk_as_page("digits", [0], steps=10, seeds=[0], scale=2.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -129,7 +129,7 @@ def test_twin_holds_no_network(kind):
 def test_page_draws_what_pytorch_draws_for_all_ten_labels(stand):
     one = stand(recorded(DrawDigit, label=0), init=LISTEN)
     place = press(one)
-    *_, (_, expected) = page_walk("digits-by-label", range(10), steps=50, seeds=[8] * 10)
+    *_, (_, expected) = walk_as_page("digits-by-label", range(10), steps=50, seeds=[8] * 10)
     drawn_anew(one, place, seed=8)
     for label in range(10):
         if label:
@@ -152,7 +152,7 @@ def test_digit_can_be_walked_step_by_step(stand):
     one = stand(recorded(DrawDigit, steps=10, label=5, seed=1))
     place = press(one)
     frames = list(DrawDigit(recorded(DrawDigit).pictures, steps=10, label=5, seed=1).walk())
-    walk = place.get_by_label("walk")
+    walk = place.get_by_label("progress")
     assert one.get("frame") == 10
     walk.focus()
     for number, key in ((0, "Home"), (1, "ArrowRight"), (10, "End"), (9, "ArrowLeft")):
@@ -163,8 +163,8 @@ def test_digit_can_be_walked_step_by_step(stand):
         shown(one, 0, [part[0] for part in parts])
         assert one.facts()["Time t:"] == str(t)
         largest = float(frames[number][2].abs().max())
-        assert abs(float(one.facts()["Largest number in x̂₀:"]) - largest) < 2e-3 * largest
-        assert one.page.locator("canvas").first.get_attribute("aria-label") == f"xₜ, what we see, at t = {t}"
+        assert abs(float(one.facts()["Largest value in x̂₀:"]) - largest) < 2e-3 * largest
+        assert one.page.locator("canvas").first.get_attribute("aria-label") == f"xₜ, the noisy image, at t = {t}"
     place.get_by_role("button", name="Step back").press("Enter")
     assert one.get("frame") == 8
     place.get_by_role("button", name="Play").click()
@@ -207,7 +207,7 @@ def test_rows_are_drawn_at_the_chosen_scale(stand):
             rows[..., 9 * column : 9 * column + 8] = x[:, column]
         shown(one, 0, rows)
         apart = float((x[:, 1:] - x[:, :1]).abs().mean())
-        assert abs(float(one.facts()["Images of a label differ, per pixel, by:"]) - apart) < 2e-3 * apart
+        assert abs(float(one.facts()["Mean difference within a label, per pixel:"]) - apart) < 2e-3 * apart
         assert one.facts()["Images:"] == "40"
 
 
@@ -220,7 +220,7 @@ def test_the_same_noise_in_few_steps_and_in_many(stand):
     shown(one, 0, x)
     far = (x - x[-1]).abs().mean(dim=(1, 2, 3))
     for steps, distance in zip((10, 50, 200), far, strict=False):
-        found = float(one.facts()[f"{steps} steps, away from 1000:"])
+        found = float(one.facts()[f"{steps} steps, mean difference from 1000:"])
         assert abs(found - float(distance)) < 2e-3 * float(distance) + 1e-5
 
 
@@ -259,8 +259,8 @@ def test_networks_share_a_page_and_pass_axe_when_they_have_drawn(stand):
     for index in (0, 1):
         press(one, index)
     found = [one.pixels(3 * index)[..., 0] for index in (0, 1)]
-    *_, (_, by_label) = page_walk("digits-by-label", [3], steps=10, seeds=[0])
-    *_, (_, alone) = page_walk("digits", [0], steps=10, seeds=[0])
+    *_, (_, by_label) = walk_as_page("digits-by-label", [3], steps=10, seeds=[0])
+    *_, (_, alone) = walk_as_page("digits", [0], steps=10, seeds=[0])
     for image, expected in zip(found, (by_label, alone), strict=True):
         assert np.abs(image.astype(int) - grey(expected[0, 0])).max() <= 1
     response = Axe().run(one.page, options={"resultTypes": ["violations"], "preload": False}).response

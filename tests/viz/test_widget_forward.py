@@ -191,7 +191,7 @@ def test_words_follow_the_state(stand):
     assert labels[2] == "Signal-to-noise ratio over t, schedule linear: 0.9905 at t = 260."
     page.set(image_number=1, t=0)
     canvas = page.page.locator("canvas")
-    assert canvas.get_attribute("aria-label") == "photo at t = 0: 1 of the picture, 0 of the noise."
+    assert canvas.get_attribute("aria-label") == "photo at t = 0: weight 1 of the picture, 0 of the noise."
     assert page.page.get_by_label("time t", exact=True).get_attribute("aria-valuetext") == "0"
 
 

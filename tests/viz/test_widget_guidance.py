@@ -16,7 +16,7 @@ from ddpm_lite.viz.widgets import GuidanceDial
 from ddpm_lite.viz.widgets.base import grey
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
-FACTS = ("As asked:", "Diversity:", "Distance:")
+FACTS = ("Label agreement:", "Diversity:", "Distance:")
 
 
 def recorded(**options):
@@ -164,9 +164,9 @@ def test_keyboard(stand, made):
     page.page.keyboard.press("End")
     assert page.get("chosen") == 2
     assert scale.get_attribute("aria-valuetext") == "w = 7"
-    assert page.page.get_by_text("Asked for 1, w = 7: guided").is_visible()
+    assert page.page.get_by_text("Label 1, w = 7: guided").is_visible()
     assert page.facts()["s = w + 1:"] == "8"
-    assert page.page.locator("canvas").first.get_attribute("aria-label") == "Sample 1: asked for 1, w = 7"
+    assert page.page.locator("canvas").first.get_attribute("aria-label") == "Sample 1: label 1, w = 7"
 
 
 @pytest.mark.html

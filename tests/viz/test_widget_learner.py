@@ -16,7 +16,7 @@ from ddpm_lite.process import ddpm_loss
 from ddpm_lite.viz.widgets import Learner
 from ddpm_lite.viz.widgets.learner import STEPS
 
-DISTANCE = "samples' distance from the data:"
+DISTANCE = "distance of the samples from the data:"
 RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / "learner.safetensors"
 
 # What the page makes of a widget's data, and helpers.
@@ -222,7 +222,7 @@ def test_state_still_and_sentence():
     own = Learner([[1, 2], [0.123, -1]])
     assert own.points == [[1, 2], [0.12, -1]]
     assert own.mixture().means.tolist() == [[1, 2], [0.12, -1]]
-    assert "it can be trained" in own.sentence()
+    assert "which can be trained" in own.sentence()
 
 
 def test_recorded_figure_is_light_and_told_by_its_header():
@@ -303,7 +303,7 @@ def test_start_pause_reset_and_seed_by_keyboard(stand):
     keyboard = desk.page.keyboard
     keyboard.press("Enter")
     desk.button("Pause").wait_for()
-    assert desk.said() == "Learning."
+    assert desk.said() == "Training."
     desk.until(60)
     keyboard.press("Enter")
     desk.button("Start").wait_for()
@@ -459,14 +459,14 @@ def test_a_whole_training_ends_near_its_data(stand):
     facts = desk.stand.facts()
     assert desk.said() == (
         f"Done after 300 steps. Loss {facts['loss, last 250 steps:']}, exact z {facts['loss of the exact z:']}; "
-        f"samples' distance {facts[DISTANCE]}, of fresh data {facts['that of fresh data:']}."
+        f"distance of the samples {facts[DISTANCE]}, of new data {facts['distance of new data from the data:']}."
     )
-    far, fresh = float(facts[DISTANCE]), float(facts["that of fresh data:"])
+    far, fresh = float(facts[DISTANCE]), float(facts["distance of new data from the data:"])
     assert 0 < fresh < 0.05
     assert far < 8 * fresh
     mixture = Learner("mixture").mixture()
     assert fresh == pytest.approx(floor_of(mixture, 256), rel=0.1)
-    desk.page.get_by_label("drawn by").select_option("DDIM, 50 steps")
+    desk.page.get_by_label("sampler").select_option("DDIM, 50 steps")
     desk.page.wait_for_function("document.querySelector('p[role=status]').textContent === 'Drawn.'")
     assert desk.stand.facts()[DISTANCE] != facts[DISTANCE]
     desk.button("Start").evaluate("(one) => { one.click(); one.click(); }")  # starts and pauses, before it ends again

@@ -17,14 +17,14 @@ def numbers(text):
 
 
 def wrong_percent(widget):
-    bells = widget.bells()
+    bells = widget.gaussians()
     return 100 * (bells["wrong index"][1] / bells["posterior"][1] - 1)
 
 
 @pytest.mark.parametrize(("t", "x_0", "z"), STATES)
 def test_bells_are_the_packages(t, x_0, z):
     widget, schedule = PosteriorExplorer(t=t, x_0=x_0, z=z), linear_schedule()
-    mean, variance = widget.bells()["posterior"]
+    mean, variance = widget.gaussians()["posterior"]
     x_t, image = (torch.tensor([[value]], dtype=torch.float64) for value in (widget.x_t(), x_0))
     right, spread = posterior(schedule, x_t, t, image)
     assert mean == pytest.approx(float(right), abs=1e-6)
@@ -70,11 +70,11 @@ def test_page_shows_numpys_numbers_and_bells(stand):
         for view in (0, 1):
             page.set(t=t, x_0=x_0, z=z, view=view)
             widget.t, widget.x_0, widget.z, widget.view = t, x_0, z, view
-            bells, words = widget.bells(), page.facts()
+            bells, words = widget.gaussians(), page.facts()
             for name, shown in (("prior", "prior:"), ("likelihood", "likelihood:"), ("posterior", "posterior:")):
                 np.testing.assert_allclose(numbers(words[shown]), bells[name], rtol=1e-3, atol=1e-9)
             np.testing.assert_allclose(numbers(words["wrong index:"]), bells["wrong index"], rtol=1e-3, atol=1e-9)
-            (off,) = numbers(words["its variance is off by"].removesuffix(" %"))
+            (off,) = numbers(words["its variance is too large by"].removesuffix(" %"))
             assert off == pytest.approx(wrong_percent(widget), rel=1e-3)
             for number, name in enumerate(bells, start=1):
                 curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.dw-{number}")
@@ -91,7 +91,7 @@ def test_switch_shows_the_wrong_bell(stand):
     page.page.locator("input[type=checkbox]").focus()
     page.page.keyboard.press("Space")
     assert page.get("wrong_index") is True
-    assert numbers(page.facts()["its variance is off by"]) == [pytest.approx(42.3, abs=0.1)]
+    assert numbers(page.facts()["its variance is too large by"]) == [pytest.approx(42.3, abs=0.1)]
 
 
 @pytest.mark.html
@@ -111,7 +111,7 @@ def test_keyboard_moves_every_control(stand):
     page.page.keyboard.press("Space")  # on the same button, which says Pause now
     page.page.get_by_role("button", name="Play").wait_for()
     page.set(t=7)
-    page.page.get_by_role("button", name="Step on").focus()
+    page.page.get_by_role("button", name="Step forward").focus()
     page.page.keyboard.press("Enter")
     assert page.get("t") == 8
     page.page.get_by_role("button", name="Step back").focus()

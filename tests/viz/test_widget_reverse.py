@@ -147,14 +147,14 @@ def test_page_shows_numpys_pixels_and_numbers(stand, walked):
             agrees(one, widget)
             facts = one.facts()
             assert facts["Time t:"] == str(widget.times[frame])
-            changes = float(facts["x̂₀ still changes, per pixel, by:"].replace("\u2212", "-"))
+            changes = float(facts["Mean distance of x̂₀ from the end, per pixel:"].replace("\u2212", "-"))
             assert changes == pytest.approx(widget.from_the_end(), rel=1e-3)
 
 
 @pytest.mark.html
 def test_keyboard(stand, walked):
     page = stand(walked, reduced_motion="reduce")
-    slider = page.page.get_by_label("walk")
+    slider = page.page.get_by_label("progress")
     slider.focus()
     page.page.keyboard.press("ArrowRight")
     assert page.get("frame") == 1
@@ -164,14 +164,16 @@ def test_keyboard(stand, walked):
     assert not page.page.get_by_role("button", name="Play").is_visible()
     page.page.get_by_role("button", name="Step back").press("Enter")
     assert page.get("frame") == 3
-    page.page.get_by_role("button", name="Step on").press("Space")
+    page.page.get_by_role("button", name="Step forward").press("Space")
     assert page.get("frame") == 4
     page.page.get_by_role("button", name="Step back").press("Enter")
     page.page.get_by_label("show").focus()
     page.page.keyboard.press("ArrowDown")
     assert page.get("sample") == 1
     assert page.page.locator("canvas:visible").count() == 2
-    assert page.page.locator("canvas:visible").first.get_attribute("aria-label") == "Sample 1 at t = 10: what we see"
+    assert (
+        page.page.locator("canvas:visible").first.get_attribute("aria-label") == "Sample 1 at t = 10: the noisy image"
+    )
 
 
 @pytest.mark.html
@@ -187,9 +189,9 @@ def test_play_walks_to_the_end_and_stops(stand, walked):
 def test_touch_on_a_phone(stand):
     page = stand(ReversePath.from_record(RECORD), viewport={"width": 390, "height": 800}, has_touch=True)
     assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.page.get_by_label("walk").tap()  # in its middle
+    page.page.get_by_label("progress").tap()  # in its middle
     assert 20 < page.get("frame") < 38
-    page.page.get_by_role("button", name="Step on").tap()
+    page.page.get_by_role("button", name="Step forward").tap()
     assert page.page.locator("canvas").nth(7).bounding_box()["x"] > 300  # all eight stand in one row
 
 

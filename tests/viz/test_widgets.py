@@ -345,8 +345,8 @@ def test_readers_who_want_less_motion_get_the_steps(name, stand):
     calm = stand(twin, reduced_motion="reduce")
     first = calm.get(trait)
     assert calm.page.get_by_role("button", name="Play").count() == 0
-    calm.page.get_by_role("button", name="Step on").click()
-    calm.page.get_by_role("button", name="Step on").click()
+    calm.page.get_by_role("button", name="Step forward").click()
+    calm.page.get_by_role("button", name="Step forward").click()
     calm.page.get_by_role("button", name="Step back").click()
     assert calm.get(trait) != first
 

@@ -26,10 +26,10 @@ def scripts():
 @cache
 def live_scripts():
     """The files that pages load on a reader's press, by name: live/NAME.js, and networks."""
-    from ddpm_lite.viz.widgets.drawing import NETWORKS, page_file
+    from ddpm_lite.viz.widgets.drawing import NETWORKS, write_page_file
 
     made = {f"live/{path.name}": path.read_text(encoding="utf8") for path in sorted(BUNDLES.glob("live/*.js"))}
-    return made | {f"networks/{name}.js": page_file(name) for name in NETWORKS}
+    return made | {f"networks/{name}.js": write_page_file(name) for name in NETWORKS}
 
 
 def write(folder, files):

@@ -1,4 +1,4 @@
-// Where a pixel looks. Each row of weights travels as bytes; divided by its sum, it adds up to 1.
+// The attention of one pixel. Each row of weights is sent as bytes; divided by its sum, it adds up to 1.
 import * as kit from "./shared/kit.js";
 
 export default kit.widget(({ model, el: place }) => {
@@ -19,7 +19,7 @@ export default kit.widget(({ model, el: place }) => {
   const seen = kit.picture(H, W, "", 224), map = kit.picture(H, W, "", 224);
   const values = new Float64Array(H * W);
 
-  // A picture with a frame around the asking pixel; a pointer or the arrow keys move it.
+  // A picture with a frame around the query pixel, which a pointer or the arrow keys move.
   const set = (row, column) => {
     model.set("row", Math.min(H - 1, Math.max(0, Math.floor(row))));
     model.set("column", Math.min(W - 1, Math.max(0, Math.floor(column))));
@@ -42,7 +42,7 @@ export default kit.widget(({ model, el: place }) => {
     return [kit.el("div", { class: "dw-pick", ...attributes }, picture.canvas, frame), frame];
   };
   const [pick, here] = framed(seen, {
-    tabindex: 0, role: "application", "aria-label": "The asking pixel: move it with the arrow keys",
+    tabindex: 0, role: "application", "aria-label": "The query pixel: move it with the arrow keys",
     "data-lm-suppress-shortcuts": "true", onpointerdown: point, onpointermove: point, onkeydown: press,
   });
   const [looked, there] = framed(map, {});
@@ -81,19 +81,19 @@ export default kit.widget(({ model, el: place }) => {
     });
     const target = tokens ? `token ${best + 1}` : `row ${Math.floor(best / w) + 1}, column ${(best % w) + 1}`;
     facts.write([
-      ["Asks:", `row ${row + 1}, column ${column + 1} of ${h} × ${w}`],
-      ["Looks most at:", `${target}, weight ${kit.number(top, 5)}`],
-      ["Alike for all:", kit.number(1 / keys)],
+      ["Query:", `row ${row + 1}, column ${column + 1} of ${h} × ${w}`],
+      ["Largest weight:", `${target}, ${kit.number(top, 5)}`],
+      ["Uniform weight:", kit.number(1 / keys)],
     ]);
-    left.lastChild.textContent = `what the network sees, t = ${t}`;
-    right.lastChild.textContent = tokens ? `who looks at token ${best + 1} (white: 1)` : "where it looks (white: most)";
+    left.lastChild.textContent = `input of the network, t = ${t}`;
+    right.lastChild.textContent = tokens ? `weight of token ${best + 1} for each pixel (white: 1)` : "weights of the query (white: largest)";
     seen.say(`The image at t = ${t}`);
-    map.say(`${name}: the pixel looks most at ${target}`);
+    map.say(`${name}: the largest weight of the query is at ${target}`);
   };
 
   kit.stage(
     place,
-    "Where a pixel looks",
+    "Attention of one pixel",
     kit.row(
       kit.choice(model, "layer", { label: "layer", options: layers.map((layer) => layer[0]) }),
       kit.slider(model, "frame", { label: "time", min: 0, max: times.length - 1, text: (frame) => `t = ${times[frame]}` }),

@@ -1,11 +1,11 @@
-// Points of a mixture of round blobs: forward by the closed form, back by Algorithm 2 with the exact z.
+// Points of a mixture of isotropic Gaussians: forward by the closed form, back by Algorithm 2 with the exact z.
 import * as kit from "./shared/kit.js";
 import { closed, fresh, mixture, schedule, stream, walk } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = 2 * model.get("points"), K = model.get("K");
   const way = schedule(kit.numbers(model, "beta", Float32Array, T + 1)), bar = way.alphaBar;
-  // of each blob: x, y, deviation, weight
+  // of each component: x, y, standard deviation, weight
   const blobs = kit.numbers(model, "blobs", Float32Array, 4 * K);
   const x0 = kit.numbers(model, "x_0", Float32Array, n);
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
@@ -17,7 +17,7 @@ export default kit.widget(({ model, el: place }) => {
     const { noised } = closed(bar[t]);
     return x0.map((value, i) => noised(value, z[i]));
   };
-  // All states of the way back (alg-sampling), made when they are first asked for.
+  // All states of sampling (alg-sampling), computed when they are first needed.
   let made;
   const walked = () => {
     const states = new Float32Array(n * (T + 1)), z_hat = new Float64Array(n);
@@ -29,7 +29,7 @@ export default kit.widget(({ model, el: place }) => {
     return states;
   };
 
-  const plot = kit.plot({ x: [-3.5, 3.5], y: [-3.5, 3.5], xlabel: "first number", ylabel: "second number", label: "", height: 350 });
+  const plot = kit.plot({ x: [-3.5, 3.5], y: [-3.5, 3.5], xlabel: "first coordinate", ylabel: "second coordinate", label: "", height: 350 });
   const path = (kind) => plot.svg.appendChild(kit.el("path", { class: kind }));
   const dots = path("dw-line dw-dot dw-1"), needles = path("dw-marker dw-2");
   const ring = plot.marker("dw-4 dw-ring");
@@ -37,7 +37,7 @@ export default kit.widget(({ model, el: place }) => {
   const facts = kit.facts();
   const spot = (x, y) => `${plot.px(x).toFixed(2)} ${plot.py(y).toFixed(2)}`;
 
-  // Needles along the score, the longest as long as the grid is wide. Returns its true length.
+  // Arrows along the score, the longest of them one grid spacing long. Returns its true length.
   const field = (t) => {
     const grid = [];
     for (let i = 0; i < 121; i++) {
@@ -71,14 +71,14 @@ export default kit.widget(({ model, el: place }) => {
     const pairs = [
       ["weights of x₀ and noise:", `${kit.number(signal)}, ${kit.number(spread)}`],
       ["mean of the points:", `${kit.number(sums[0])}, ${kit.number(sums[1])}`],
-      ["deviation:", kit.number(deviation, 5)],
-      ["points by likeliest blob:", counts.join(", ")],
+      ["standard deviation:", kit.number(deviation, 5)],
+      ["points by most likely component:", counts.join(", ")],
     ];
     keys.lastChild.hidden = !model.get("arrows");
-    if (model.get("arrows")) pairs.push(["longest needle, a score of", kit.number(field(t), 5)]);
+    if (model.get("arrows")) pairs.push(["longest arrow, a score of", kit.number(field(t), 5)]);
     else needles.setAttribute("d", "");
     facts.write(pairs);
-    plot.say(`Points at time ${t} on the way ${back ? "back" : "forward"}, by likeliest blob: ${counts.join(", ")}.`);
+    plot.say(`Points at time ${t}, ${back ? "back" : "forward"}, by most likely component: ${counts.join(", ")}.`);
   };
 
   const by = Math.max(1, Math.round(T / 200));
@@ -89,9 +89,9 @@ export default kit.widget(({ model, el: place }) => {
     "A cloud of points, forward and back",
     kit.row(
       kit.slider(model, "t", { label: "time t", min: 0, max: T }),
-      kit.choice(model, "direction", { label: "way", options: ["forward: noise is added", "back: noise is taken off"] }),
+      kit.choice(model, "direction", { label: "direction", options: ["forward: add noise", "back: remove noise"] }),
       hold,
-      kit.toggle(model, "arrows", { label: "needles along the score" }),
+      kit.toggle(model, "arrows", { label: "arrows along the score" }),
     ),
     plot.svg,
     keys,

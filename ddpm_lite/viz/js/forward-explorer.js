@@ -1,4 +1,4 @@
-// An image on its way to noise (eq-forward-closed): x_t, the histogram of its values, and where its schedule stands.
+// The forward process of an image (eq-forward-closed): x_t, the histogram of its values, and the signal-to-noise ratio.
 import * as kit from "./shared/kit.js";
 import { alphaBar, closed, density } from "./shared/science.js";
 
@@ -13,7 +13,7 @@ export default kit.widget(({ model, el: place }) => {
   const bars = T.map((_, i) => alphaBar(beta.slice(start(lengths, i), start(lengths, i + 1))));
   const snrs = bars.map((bar) => bar.map((share) => share / (1 - share)));
 
-  // One canvas an image, as sizes differ.
+  // One canvas for each image, because sizes differ.
   const pictures = shapes.map(([, h, w]) => kit.picture(h, w, "", 224));
   const shown = kit.el("div");
   const x = new Float64Array(Math.max(...sizes)), counts = new Float64Array(41);
@@ -35,7 +35,7 @@ export default kit.widget(({ model, el: place }) => {
 
   const time = kit.slider(model, "t", { label: "time t", min: 0, max: Math.max(...T) });
   const facts = kit.facts();
-  // A line each, so that nothing jumps.
+  // One line for each fact, so that the layout does not change.
   facts.style.display = "block";
   let image, rule;
 
@@ -63,7 +63,7 @@ export default kit.widget(({ model, el: place }) => {
       const v = (x[k] = noised(clean[offset + k], z[offset + k]));
       sum += v;
       squares += v * v;
-      // An index outside the array is nobody's.
+      // A typed array ignores an index outside it.
       counts[Math.floor((v + 4.1) * 5)]++;
     }
     picture.paint(x, 0, shapes[i][0]);
@@ -73,7 +73,7 @@ export default kit.widget(({ model, el: place }) => {
     const [a, b, mean, deviation] = [signal, spread, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
     const ratio = t ? kit.number(snrs[s][t]) : "infinite";
     facts.write([["Weights √ᾱ, √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
-    picture.say(`${names[i]} at t = ${t}: ${a} of the picture, ${b} of the noise.`);
+    picture.say(`${names[i]} at t = ${t}: weight ${a} of the picture, ${b} of the noise.`);
     near.say(`Histogram of its ${n} values beside a standard Gaussian: mean ${mean}, deviation ${deviation}.`);
     fall.say(`Signal-to-noise ratio over t, schedule ${rules[s]}: ${ratio} at t = ${t}.`);
   };

@@ -1,4 +1,4 @@
-// What guidance draws: recorded samples of one label at one scale, and what was measured at that scale.
+// The effect of guidance: recorded samples of one label at one scale, and what was measured at that scale.
 import * as kit from "./shared/kit.js";
 
 export default kit.widget(({ model, el: place }) => {
@@ -14,13 +14,13 @@ export default kit.widget(({ model, el: place }) => {
     const label = model.get("label"), i = model.get("chosen"), w = scales[i];
     pictures.forEach((picture, k) => {
       picture.paint(values, ((label * scales.length + i) * n + k) * size, C);
-      picture.say(`Sample ${k + 1}: asked for ${label}, ${named(i)}`);
+      picture.say(`Sample ${k + 1}: label ${label}, ${named(i)}`);
     });
-    const how = w === -1 ? "the label cancels" : w ? "guided" : "with the label, no guidance";
-    shown.lastChild.textContent = `Asked for ${label}, ${named(i)}: ${how}`;
+    const how = w === -1 ? "unconditional" : w ? "guided" : "conditional, no guidance";
+    shown.lastChild.textContent = `Label ${label}, ${named(i)}: ${how}`;
     const row = model.get("measured")[i];
     const [right, varied, far] = row.length ? [`${kit.number(row[0] * 100)} %`, ...row.slice(1).map((v) => kit.number(v))] : Array(3).fill("not measured");
-    facts.write([["s = w + 1:", kit.number(w + 1)], ["As asked:", right], ["Diversity:", varied], ["Distance:", far]]);
+    facts.write([["s = w + 1:", kit.number(w + 1)], ["Label agreement:", right], ["Diversity:", varied], ["Distance:", far]]);
   };
 
   kit.stage(

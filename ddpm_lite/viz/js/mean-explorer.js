@@ -1,4 +1,4 @@
-// The mean of a step back, once from z and once by way of x_0-hat; x_t stays where it is.
+// The mean of a step back, computed from z and through x_0-hat; x_t is fixed.
 import * as kit from "./shared/kit.js";
 import { clipped, closed, samplers, schedule } from "./shared/science.js";
 
@@ -29,7 +29,7 @@ export default kit.widget(({ model, el: place }) => {
     const kept = (v) => (clip ? clipped(v) : v);
     const functions = [(v) => kept(image(t, v)), (v) => direct(t, v), (v) => through(t, kept(image(t, v)))];
     const values = functions.map((f) => f(z));
-    // Where the line of the images leaves the picture, at 3 and at -3.
+    // Where the line of x_0-hat leaves the plot, at 3 and at -3.
     const ends = [3, -3].map((v) => Math.min(3, Math.max(-3, noise(t, v))));
     functions.forEach((f, i) => {
       const [low, high] = i || clip ? [-3, 3] : ends;
@@ -40,14 +40,14 @@ export default kit.widget(({ model, el: place }) => {
     const [x0, mean, other] = values, off = Math.abs(mean - other);
     facts.write([
       ["mean from z:", kit.number(mean, 6)],
-      ["x̂₀:", kit.number(x0, 6) + (Math.abs(x0) > 3 ? " (off the picture)" : "")],
+      ["x̂₀:", kit.number(x0, 6) + (Math.abs(x0) > 3 ? " (outside the plot)" : "")],
       ["mean through x̂₀:", kit.number(other, 6)],
       ["the two", off < 1e-9 ? "are equal" : `differ by ${kit.number(off, 3)}`],
-      ["one more in z moves the mean by", kit.number(direct(t, 1) - direct(t, 0), 4)],
+      ["increasing z by 1 changes the mean by", kit.number(direct(t, 1) - direct(t, 0), 4)],
       ["and x̂₀ by", kit.number(image(t, 1) - image(t, 0), 4)],
     ]);
-    images.say(`The image x̂₀ against the estimate of z at time ${t}: it is ${kit.number(x0, 3)} now.`);
-    means.say(`The mean against the estimate of z: from z a dot at ${kit.number(mean)}, through x̂₀ a ring at ${kit.number(other)}.`);
+    images.say(`The estimate x̂₀ over the estimate of z at time ${t}: now ${kit.number(x0, 3)}.`);
+    means.say(`The mean over the estimate of z: from z a dot at ${kit.number(mean)}, through x̂₀ a ring at ${kit.number(other)}.`);
   };
 
   kit.stage(

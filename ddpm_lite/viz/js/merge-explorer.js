@@ -1,4 +1,4 @@
-// Two noise steps, 0 to s and s to t, against one jump from 0 to t: histograms of the same number of points.
+// Two noise steps, 0 to s and s to t, compared with one jump from 0 to t: histograms of the same number of points.
 import * as kit from "./shared/kit.js";
 import { alphaBar, closed, density } from "./shared/science.js";
 
@@ -7,7 +7,7 @@ export default kit.widget(({ model, el: place }) => {
   const bar = alphaBar(kit.numbers(model, "beta", Float32Array, T + 1));
   const z = kit.numbers(model, "noise", Int16Array, 3 * n, 1 / 4096);
   const edges = Array.from({ length: 41 }, (_, i) => -4 + i / 5);
-  const plot = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "number at time t", ylabel: "density", label: "" });
+  const plot = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "value at time t", ylabel: "density", label: "" });
   const kinds = ["dw-1", "dw-2"].map((kind) => plot.bars(kind));
   const curve = plot.line("dw-exact");
   const facts = kit.facts();
@@ -43,12 +43,12 @@ export default kit.widget(({ model, el: place }) => {
     const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
     curve(xs, xs.map((v) => density(v, mean, spread ** 2)));
     facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);
-    plot.say(`Histograms of ${n} points at time ${t}: two steps by way of ${s}, and one jump, around ${kit.number(mean, 3)}.`);
+    plot.say(`Histograms of ${n} points at time ${t}: two steps via ${s}, and one jump, around ${kit.number(mean, 3)}.`);
   };
 
   kit.stage(
     place,
-    "Two noise steps against one jump",
+    "Two noise steps and one jump",
     kit.row(
       kit.slider(model, "x_0", { label: "start x₀", min: -1, max: 1, step: 0.05 }),
       kit.slider(model, "s", { label: "stop at s", min: 0, max: T - 1 }),

@@ -6,7 +6,7 @@ export default kit.widget(({ model, el: place }) => {
   const T = model.get("T");
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
   const bar = alphaBar(beta);
-  const window = Array.from({ length: 241 }, (_, i) => i / 120 - 1); // from its left end to its right end
+  const window = Array.from({ length: 241 }, (_, i) => i / 120 - 1); // positions across the axis
   const plot = kit.plot({ x: [-1, 1], y: [0, 1], xlabel: "value at t − 1", ylabel: "density, peak of posterior = 1", label: "" });
   const ticks = [...plot.svg.querySelectorAll("text")].slice(0, 3);
   const lines = ["dw-1 dw-dash", "dw-2 dw-dots", "dw-3", "dw-4 dw-dash"].map(plot.line);
@@ -57,13 +57,13 @@ export default kit.widget(({ model, el: place }) => {
       const off = Math.abs(wrong[0] - posterior[0]) / Math.sqrt(posterior[1]);
       pairs.push(
         ["wrong index:", spelt(wrong)],
-        ["its variance is off by", `+${kit.number(100 * (wrong[1] / posterior[1] - 1), 4)} %`],
-        ["its mean by", `${kit.number(off, 4)} deviations`],
+        ["its variance is too large by", `${kit.number(100 * (wrong[1] / posterior[1] - 1), 4)} %`],
+        ["its mean is off by", `${kit.number(off, 4)} standard deviations`],
       );
     }
     facts.write(pairs);
     plot.say(
-      `Bells over the value at time ${t - 1}. Prior around ${kit.number(prior[0], 3)}, likelihood around ` +
+      `Densities of the value at time ${t - 1}. Prior around ${kit.number(prior[0], 3)}, likelihood around ` +
         `${kit.number(likelihood[0], 3)}, posterior between them, around ${kit.number(posterior[0], 3)}, narrower than both.`,
     );
   };
@@ -76,8 +76,8 @@ export default kit.widget(({ model, el: place }) => {
       kit.slider(model, "z", { label: "noise z in xₜ", min: -3, max: 3, step: 0.1 }),
       kit.slider(model, "t", { label: "time t", min: 2, max: T }),
       kit.player(model, "t", { first: 2, last: T }),
-      kit.choice(model, "view", { label: "look at", options: ["the posterior, close", "the whole prior"] }),
-      kit.toggle(model, "wrong_index", { label: "also with the wrong index" }),
+      kit.choice(model, "view", { label: "axis", options: ["around the posterior", "around the whole prior"] }),
+      kit.toggle(model, "wrong_index", { label: "show the wrong index too" }),
     ),
     plot.svg,
     keys,

@@ -1,6 +1,6 @@
-"""Widgets for the chapters: in Jupyter they are live, in the built book they are as live with no kernel.
+"""Widgets for the chapters, which work in Jupyter and, without a kernel, on the built pages.
 
-Every class in a file of this folder that has a `name` is a widget; each is imported here.
+Every class in this folder that has a `name` is a widget, and each is imported here.
 """
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer

@@ -1,4 +1,4 @@
-"""Where a pixel looks: the attention of a network, layer by layer."""
+"""The attention weights of a network, layer by layer."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -19,32 +19,32 @@ from ddpm_lite.unet import DownLevel, Level, Middle, UNet, UpLevel
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, grey, state
 
-ZOOM = 8  # of the still figure, so that a frame around a pixel fits in
+ZOOM = 8  # enlarges the still figure, so that a frame fits around a pixel
 PLACES: dict[type[Level], str] = {DownLevel: "on the way down", Middle: "in the middle", UpLevel: "on the way up"}
 
 
 class AttentionViewer(Widget):
-    """Pick a pixel and see where it looks: at other pixels, or at the tokens of a context.
+    """Pick a query pixel and see its attention weights, for other pixels or for the tokens of a context.
 
-    Each row of weights travels as bytes, its largest weight as 255. Divided by its sum, a row adds up to 1 again.
+    Each row of weights is encoded as bytes, with its largest weight as 255; divided by its sum, it adds up to 1 again.
 
     Args:
-        images: what the network saw, (frames, C, H, W), one frame for each time; or one image, (C, H, W).
-        maps: for each layer's name its weights, (frames, heads, queries, keys), or (heads, queries, keys) of one
+        images: the network's input, (frames, C, H, W), one frame for each time; or one image, (C, H, W).
+        maps: the weights of each layer by its name, (frames, heads, queries, keys), or (heads, queries, keys) for one
             image. The queries are the pixels of a map k times smaller than the image. With as many keys as queries
-            it is self-attention, else the keys are tokens.
-        times: t of each frame, rising; None counts the frames.
-        layer, head, frame: what is shown first, counted from 0.
-        row, column: of the asking pixel, counted from 0.
+            it is self-attention, otherwise the keys are tokens.
+        times: t of each frame, increasing; None counts the frames.
+        layer, head, frame: the first to be shown, from 0.
+        row, column: those of the query pixel, from 0.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "attention-viewer"
     size = state(traitlets.List())
     times = state(traitlets.List())
-    layers = state(traitlets.List())  # of [name, heads, height, width, tokens]; no tokens: self-attention
+    layers = state(traitlets.List())  # [name, heads, height, width, tokens] each, with 0 tokens for self-attention
     images = state(traitlets.Bytes())
     maps = state(traitlets.Bytes())
     layer = state(traitlets.Int())
@@ -76,8 +76,8 @@ class AttentionViewer(Widget):
             weights = recorded.as_tensor(
                 f"maps[{name!r}]", weights[None] if lone else weights, "frames, heads, queries, keys"
             )
-            layers.append(_layer(name, weights, frames, H, W))
-            parts.append(_row_bytes(weights))
+            layers.append(_describe_layer(name, weights, frames, H, W))
+            parts.append(_encode_rows(weights))
         check_whole("layer", layer, 0, len(layers) - 1)
         super().__init__(
             size=list(images.shape[1:]),
@@ -94,10 +94,10 @@ class AttentionViewer(Widget):
 
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "AttentionViewer":
-        """The widget as `python studies/record_widgets.py` recorded it; options as above."""
+        """Make the widget from a record of `python studies/record_widgets.py`; options as above."""
         arrays, _ = recorded.read_widget_record(path, cls.name)
         images, times = recorded.from_bytes(arrays.pop("images")), arrays.pop("times").tolist()
-        # "3 4 x 4, on the way up" is the fourth layer: a safetensors file keeps no order
+        # "3 4 x 4, on the way up" is the fourth layer, because a safetensors file has no order
         ordered = sorted((name.split(" ", 1) for name in arrays), key=lambda pair: int(pair[0]))
         maps = {name: torch.from_numpy(arrays[f"{number} {name}"]).double() for number, name in ordered}
         return cls(images, maps, times, **options)
@@ -116,9 +116,9 @@ class AttentionViewer(Widget):
         seed: int = 0,
         **options,
     ) -> "AttentionViewer":
-        """Look into a model now: at its self-attention, or at its cross-attention, on x_0 (C, H, W) with noise.
+        """Compute the self-attention or cross-attention weights of a model on x_0 (C, H, W) with noise.
 
-        The noise is the same at all times; None draws it with the seed. context is that of one image.
+        The noise is the same at all times; None draws it with the seed. The context is that of one image.
         """
         x_0 = recorded.as_pictures("x_0", x_0, "C, H, W")
         if noise is None:
@@ -131,11 +131,11 @@ class AttentionViewer(Widget):
         return cls(torch.cat(images), maps, times, **options)
 
     def frames(self) -> np.ndarray:
-        """The images, uint8 (frames, C, H, W)."""
+        """Decode the images, uint8 (frames, C, H, W)."""
         return np.frombuffer(self.images, np.uint8).reshape(-1, *self.size)
 
     def bytes_by_layer(self) -> dict[str, np.ndarray]:
-        """The weights as they travel, uint8 (frames, heads, queries, keys), by "number name" of the layer."""
+        """Decode the weights as bytes, uint8 (frames, heads, queries, keys), by "number name" of the layer."""
         result, start, data = {}, 0, np.frombuffer(self.maps, np.uint8)
         for number, (name, heads, height, width, tokens) in enumerate(self.layers):
             shape = (len(self.times), heads, height * width, tokens or height * width)
@@ -144,24 +144,26 @@ class AttentionViewer(Widget):
         return result
 
     def weights(self) -> np.ndarray:
-        """The chosen layer's and head's weights at the chosen time, (queries, keys); each row sums to 1."""
+        """Compute the weights of the chosen layer, head and time, (queries, keys); each row sums to 1."""
         name = f"{self.layer} {self.layers[self.layer][0]}"
         rows = self.bytes_by_layer()[name][self.frame, self.head].astype(np.float64)
         return rows / rows.sum(axis=1, keepdims=True)
 
     def cell(self) -> tuple[int, int]:
-        """The asking pixel's row and column on the chosen layer's map."""
+        """Compute the query pixel's row and column on the chosen layer's map."""
         _, _, height, width, _ = self.layers[self.layer]
         return self.row * height // self.size[1], self.column * width // self.size[2]
 
     def asked(self) -> np.ndarray:
-        """What the chosen pixel gives to each key; sums to 1."""
+        """Return the weights of the query pixel for each key, which sum to 1."""
         row, column = self.cell()
         return self.weights()[row * self.layers[self.layer][3] + column]
 
     def looked_at(self) -> np.ndarray:
-        """The right-hand picture, uint8 (H, W): where the pixel looks, white its largest weight; with tokens, the
-        weight that each pixel gives to the token which the chosen one likes best, white for 1."""
+        """Compute the right-hand picture, uint8 (H, W): the query's weights, the largest of them white.
+
+        With tokens, it has the weight of every pixel for the token that has the query's largest weight; white is 1.
+        """
         _, _, height, width, tokens = self.layers[self.layer]
         asked = self.asked()
         values = self.weights()[:, asked.argmax()] if tokens else asked / asked.max()
@@ -169,17 +171,17 @@ class AttentionViewer(Widget):
         return np.kron(grey(2 * values - 1).reshape(height, width), np.ones((tall, wide), np.uint8))
 
     def still(self) -> str:
-        image = recorded.tiles(self.frames()[None, None, self.frame])
-        best = f"Who looks at token {self.asked().argmax() + 1}"
+        image = recorded.tile(self.frames()[None, None, self.frame])
+        best = f"Weight of token {self.asked().argmax() + 1} for each pixel"
         words = [
-            f"What the network saw, t = {self.times[self.frame]}",
-            best if self.layers[self.layer][4] else "Where it looks",
+            f"Input of the network, t = {self.times[self.frame]}",
+            best if self.layers[self.layer][4] else "Weights of the query",
         ]
-        alts = [f"{words[0]}; the asking pixel is framed", self.sentence()]
-        return still.figures([self._framed(image), self._framed(self.looked_at())], words, alts, size=200)
+        alts = [f"{words[0]}; the query pixel is framed", self.sentence()]
+        return still.figures([self._draw_frame(image), self._draw_frame(self.looked_at())], words, alts, size=200)
 
-    def _framed(self, image: np.ndarray) -> np.ndarray:
-        """The image larger, with a white and a black frame around the asking cell."""
+    def _draw_frame(self, image: np.ndarray) -> np.ndarray:
+        """Enlarge the image, and draw a white and a black frame around the query's cell."""
         _, _, height, width, _ = self.layers[self.layer]
         large = image.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
         tall, wide = ZOOM * self.size[1] // height, ZOOM * self.size[2] // width
@@ -198,17 +200,17 @@ class AttentionViewer(Widget):
         row, column = self.cell()
         target = f"token {best + 1}" if tokens else f"row {best // width + 1}, column {best % width + 1}"
         return (
-            f"Layer {name}, t = {self.times[self.frame]}: the framed pixel, row {row + 1}, column {column + 1}, "
-            f"listens most to {target}, with a weight of {asked[best]:.2g}; alike for all is {1 / len(asked):.2g}."
+            f"Layer {name}, t = {self.times[self.frame]}: the framed query pixel, row {row + 1}, column {column + 1}, "
+            f"has its largest weight at {target}, {asked[best]:.2g}; a uniform weight would be {1 / len(asked):.2g}."
         )
 
 
 def attention_maps(
     model: UNet | ConditionalUNet, x_t: Tensor, t: int, context: Tensor | None = None, *, cross: bool = False
 ) -> dict[str, Tensor]:
-    """The weights of each self- or cross-attention layer when the model sees x_t: {name: (B, heads, queries, keys)}."""
+    """Compute the weights of each self- or cross-attention layer on x_t: {name: (B, heads, queries, keys)}."""
     layers = [m for m in model.modules() if isinstance(m, MultiHeadAttention) and (m.context_dim is not None) == cross]
-    names, maps = _names(model), {}
+    names, maps = _name_layers(model), {}
 
     def catch(layer, inputs):
         q, k, _ = layer.project(*inputs)
@@ -225,8 +227,8 @@ def attention_maps(
     return maps
 
 
-def _names(model: UNet | ConditionalUNet) -> dict[nn.Module, str]:
-    """Where each layer is, in words."""
+def _name_layers(model: UNet | ConditionalUNet) -> dict[nn.Module, str]:
+    """Describe the place of each layer in words."""
     result = {}
     for level in (module for module in model.modules() if isinstance(module, Level)):
         place = PLACES[type(level)]
@@ -236,20 +238,20 @@ def _names(model: UNet | ConditionalUNet) -> dict[nn.Module, str]:
     return result
 
 
-def _layer(name: str, weights: Tensor, frames: int, H: int, W: int) -> list:
-    """A layer's line in `layers`, from its weights (frames, heads, queries, keys)."""
+def _describe_layer(name: str, weights: Tensor, frames: int, H: int, W: int) -> list:
+    """Make a layer's entry in `layers` from its weights (frames, heads, queries, keys)."""
     argument, (count, heads, queries, keys) = f"maps[{name!r}]", weights.shape
     if count != frames:
-        fail(ValueError, argument, f"{frames} frames, as images has", describe(weights))
+        fail(ValueError, argument, f"{frames} frames, as in images", describe(weights))
     shrink = round((H * W / queries) ** 0.5)
     if shrink < 1 or H % shrink or W % shrink or queries != (H // shrink) * (W // shrink):
         fail(ValueError, argument, f"the pixels of a map k times smaller than {H} x {W} as queries", describe(weights))
     if weights.min() < 0 or not bool((weights.sum(dim=-1) > 0).all()):
-        fail(ValueError, argument, "weights >= 0, in each row some above 0", "others")
+        fail(ValueError, argument, "weights >= 0, with a sum above 0 in each row", "other weights")
     return [str(name), heads, H // shrink, W // shrink, 0 if keys == queries else keys]
 
 
-def _row_bytes(weights: Tensor) -> bytes:
-    """Weights as bytes, the largest of each row as 255."""
+def _encode_rows(weights: Tensor) -> bytes:
+    """Encode weights as bytes, with the largest of each row as 255."""
     weights = weights.double()
     return (255 * weights / weights.amax(dim=-1, keepdim=True)).round().byte().numpy().tobytes()

@@ -1,8 +1,8 @@
-"""What all widgets share: a live widget where there is a kernel, and a twin in HTML where there is none.
+"""The base of all widgets: a live widget if there is a kernel, and an HTML twin if there is none.
 
-In Jupyter a widget is an anywidget: its traits are in Python and in the page at once. In the built book its HTML
-twin is shown: a still figure, and the state from which host.js starts the same module. nbval compares the twin, so what
-goes into the state is rounded first: images to bytes, noise to int16, tables to float32.
+In Jupyter a widget is an anywidget, whose traits are shared by Python and the page. The built book shows its HTML twin,
+which is a still figure together with the state, from which host.js starts the same module. nbval compares the twin, so
+all values are rounded before they enter the state: images to bytes, noise to int16, tables to float32.
 """
 
 import json
@@ -22,23 +22,23 @@ from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
 
-BUNDLES = Path(__file__).parent.parent / "bundles"  # what tools/bundle.py makes of the modules in js/
+BUNDLES = Path(__file__).parent.parent / "bundles"  # made by tools/bundle.py from the modules in js/
 STYLE = Path(__file__).parent.parent / "js" / "widgets.css"
-NOISE_UNIT = 1 / 4096  # noise travels as int16 in this unit: up to 8 standard deviations
+NOISE_UNIT = 1 / 4096  # the unit of noise as int16, which reaches up to 8 standard deviations
 
 
 def state(trait: traitlets.TraitType) -> traitlets.TraitType:
-    """A trait that Python and the page share, and that the twin carries."""
+    """Mark a trait as shared by Python and the page, and stored in the twin."""
     return trait.tag(sync=True, twin=True)
 
 
 class Widget(anywidget.AnyWidget):
-    """A widget of the book. A class of its own says `name`, `still` and `sentence`; js/NAME.js is its module.
+    """A widget of the book. A subclass defines `name`, `still` and `sentence`, and js/NAME.js is its module.
 
-    A heavy one has its module in js/live/ and says `press`, the words on a button. The book's page then holds the still
-    figure and that button, and loads the module when it is pressed: it waits for what the module returns, hides the
-    figure, and puts the widget there, which may move at once, as the reader has asked for it. `files` names what is
-    loaded beside it. In Jupyter the widget stands at once.
+    A heavy widget has its module in js/live/ and sets `press`, the label of a button. The book's page then shows the
+    still figure and that button. When the reader presses it, the page loads the module, waits for its result, and shows
+    the widget instead of the figure; it may run at once, because the reader has asked for it. `files` names the scripts
+    that are loaded with the module. In Jupyter the widget is shown at once.
     """
 
     name = ""
@@ -46,10 +46,10 @@ class Widget(anywidget.AnyWidget):
     _css = STYLE
 
     def __init_subclass__(cls, **options):
-        """Give the class the bundle of its module.
+        """Set the bundle of the class.
 
         Raises:
-            FileNotFoundError: there is no such bundle; one line says how to make it.
+            FileNotFoundError: there is no such bundle; the message says how to make it.
         """
         if "name" in vars(cls) and "_esm" not in vars(cls):
             cls._esm = BUNDLES / "jupyter" / f"{cls.name}.js"
@@ -60,20 +60,20 @@ class Widget(anywidget.AnyWidget):
         super().__init_subclass__(**options)
 
     def still(self) -> str:
-        """HTML of a figure that makes the widget's point without moving."""
+        """Return the HTML of a figure that makes the widget's point on its own."""
         raise NotImplementedError(f"{type(self).__name__} needs a still figure")
 
     def sentence(self) -> str:
-        """What the still figure shows, in words; readers without JavaScript read it."""
+        """Describe the still figure in words, for readers without JavaScript."""
         raise NotImplementedError(f"{type(self).__name__} needs a sentence")
 
     def files(self) -> tuple[str, ...]:
-        """Scripts that a page loads beside the module of a heavy widget, without .js."""
+        """Name the scripts that a page loads with the module of a heavy widget, without .js."""
         return ()
 
     def twin(self) -> str:
-        """The widget for a page without a kernel."""
-        values = {name: _plain(getattr(self, name)) for name in sorted(self.traits(twin=True))}
+        """Return the HTML of the widget for a page without a kernel."""
+        values = {name: _simplify(getattr(self, name)) for name in sorted(self.traits(twin=True))}
         text = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))
         still = f'<div class="ddpm-widget ddpm-widget-still">{self.still()}<p>{escape(self.sentence())}</p></div>'
         later = " ".join((f"live/{self.name}", *self.files()))
@@ -92,20 +92,20 @@ class Widget(anywidget.AnyWidget):
         return {**(data or {}), "text/plain": repr(self), "text/html": self.twin()}, metadata
 
 
-def _plain(value):
+def _simplify(value):
     if isinstance(value, bytes):
         return {"bytes": b64encode(value).decode()}
     return list(value) if isinstance(value, tuple) else value
 
 
 def grey(x: np.ndarray | Tensor) -> np.ndarray:
-    """Values in [-1, 1] as grey levels 0..255; what lies outside is cut off, as a screen does it."""
+    """Convert values in [-1, 1] to grey levels 0..255; values outside are clipped."""
     x = torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x
     return to_bytes(x.double()).numpy()
 
 
 def image_bytes(argument: str, x: Tensor) -> bytes:
-    """Images (N, C, H, W) in [-1, 1] as they travel: one byte a value."""
+    """Encode images (N, C, H, W) in [-1, 1] for the page, with one byte for each value."""
     if not isinstance(x, Tensor):
         fail(TypeError, argument, "a tensor of images (N, C, H, W)", type(x).__name__)
     check_images(argument, x)
@@ -115,37 +115,37 @@ def image_bytes(argument: str, x: Tensor) -> bytes:
 
 
 def noise_bytes(z: np.ndarray | Tensor) -> bytes:
-    """Noise as it travels: int16 in units of 1/4096."""
+    """Encode noise for the page, as int16 in units of 1/4096."""
     return np.rint(np.asarray(z, dtype=np.float64) / NOISE_UNIT).astype("<i2").tobytes()
 
 
 def read_noise(data: bytes) -> np.ndarray:
-    """The noise that the page sees, float64."""
+    """Decode the noise that the page gets, in float64."""
     return np.frombuffer(data, "<i2") * NOISE_UNIT
 
 
 def float_bytes(values: np.ndarray | Tensor) -> bytes:
-    """A table as it travels: float32, in which the last digits that processors differ in are gone."""
+    """Encode a table for the page as float32, which drops the last digits, in which processors differ."""
     return np.asarray(values, dtype=np.float64).astype("<f4").tobytes()
 
 
 def beta_bytes(argument: str, schedule: Schedule) -> bytes:
-    """beta_0..beta_T as they travel."""
+    """Encode beta_0..beta_T for the page."""
     if not isinstance(schedule, Schedule):
-        fail(TypeError, argument, "a Schedule", type(schedule).__name__, "linear_schedule() makes one")
+        fail(TypeError, argument, "a Schedule", type(schedule).__name__, "use linear_schedule()")
     return float_bytes(schedule.beta.cpu())
 
 
 @lru_cache(maxsize=16)
 def read_schedule(data: bytes) -> Schedule:
-    """The schedule that the page sees, from the table of beta that travels to it."""
+    """Decode the schedule that the page gets."""
     return Schedule(torch.from_numpy(np.frombuffer(data, "<f4").astype(np.float64)))
 
 
 def jump(schedule: Schedule, x_0: np.ndarray | float, t: int, z: np.ndarray | float) -> np.ndarray:
-    """x_t by `q_sample` (eq-forward-closed), float64, of the shape of x_0 and z; also at t = 0, where it is x_0.
+    """Compute x_t by `q_sample` (eq-forward-closed) in float64, in the shape of x_0 and z; at t = 0 it is x_0.
 
-    With z = 0 it is the mean of x_t, and with x_0 = 0 and z = 1 its standard deviation.
+    With z = 0 the result is the mean of x_t, and with x_0 = 0 and z = 1 its standard deviation.
     """
     x_0, z = np.broadcast_arrays(np.asarray(x_0, dtype=np.float64), z)
     if t == 0:

@@ -1,4 +1,4 @@
-"""A cloud of points in the plane: forward into noise, and back under the exact z."""
+"""A cloud of points in the plane: forward into noise, and back with the exact z."""
 
 import numpy as np
 import torch
@@ -22,25 +22,25 @@ from ddpm_lite.viz.widgets.base import (
 )
 
 WAYS = ("forward", "back")
-REACH = 3.5  # the picture shows [-3.5, 3.5] in both directions
+REACH = 3.5  # the plot shows [-3.5, 3.5] in both directions
 
 
 class Cloud(Widget):
-    """Points drawn from a mixture of round blobs in the plane, at time t of the way forward or of the way back.
+    """Points from a mixture of isotropic Gaussians in the plane, at time t of the forward or the reverse process.
 
-    Forward, every point keeps its own noise (eq-forward-closed). The way back starts from the same x_T and takes
-    every step of the schedule (eq-ddpm-step) with the mixture's exact z and the posterior's variance.
+    In the forward process every point has its own fixed noise (eq-forward-closed). Sampling starts from the same x_T
+    and takes every step of the schedule (eq-ddpm-step) with the mixture's exact z and the posterior's variance.
 
     Args:
-        mixture: the data, blobs in the plane, with their schedule; None is three blobs and the paper's schedule.
+        mixture: the data in the plane, with their schedule; None is three Gaussians and the paper's schedule.
         t: the time, 0..T.
         direction: "forward" or "back".
-        arrows: draw needles along the score of q(x_t).
-        points: how many, 10..2000.
-        seed: of the points and of all noise.
+        arrows: draw arrows along the score of q(x_t).
+        points: the number of points, 10..2000.
+        seed: the seed of the points and of all noise.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "cloud"
@@ -70,7 +70,7 @@ class Cloud(Widget):
         if not isinstance(mixture, GaussianMixture):
             fail(TypeError, "mixture", "a GaussianMixture", type(mixture).__name__)
         if mixture.means.shape[1:] != (2,):
-            fail(ValueError, "mixture", "blobs in the plane, means of shape (K, 2)", describe(mixture.means))
+            fail(ValueError, "mixture", "a mixture in the plane, with means of shape (K, 2)", describe(mixture.means))
         if direction not in WAYS:
             fail(ValueError, "direction", '"forward" or "back"', f"{direction!r}")
         if not isinstance(arrows, bool):
@@ -95,19 +95,19 @@ class Cloud(Widget):
         )
 
     def mixture(self) -> GaussianMixture:
-        """The data and the schedule as the page knows them."""
+        """Decode the data and the schedule as the page has them."""
         table = torch.from_numpy(np.frombuffer(self.blobs, "<f4").astype(np.float64).reshape(-1, 4))
         return GaussianMixture(read_schedule(self.beta), table[:, :2], table[:, 2], table[:, 3])
 
     def at(self, t: int, direction: int | None = None) -> np.ndarray:
-        """The points (N, 2) at time t, as the page computes them."""
+        """Compute the points (N, 2) at time t, as the page does."""
         if self.direction if direction is None else direction:
             return self.walk()[t]
         x_0 = np.frombuffer(self.x_0, "<f4")
         return jump(read_schedule(self.beta), x_0, t, read_noise(self.noise)).reshape(-1, 2)
 
     def walk(self) -> list[np.ndarray]:
-        """All states of the way back (alg-sampling); entry t holds the points (N, 2) at time t."""
+        """Compute all states of sampling (alg-sampling); entry t has the points (N, 2) at time t."""
 
         def step(schedule: Schedule, x_t: Tensor, t: int, s: int, z_hat: Tensor, _: Tensor) -> Tensor:
             return ddpm_step(schedule, x_t, t, s, z_hat, torch.from_numpy(self.fresh(t)), clip=False)
@@ -117,7 +117,7 @@ class Cloud(Widget):
         return [x_t.numpy() for _, x_t in walk][::-1]
 
     def fresh(self, t: int) -> np.ndarray:
-        """The noise (N, 2) that the way back adds when it leaves time t: two uniform numbers make two Gaussian ones."""
+        """Compute the noise (N, 2) of the step from time t; two uniform numbers make two Gaussian ones."""
         uniform = stream((self.seed + 1) * 0x9E3779B9 & 0xFFFFFFFF)
         u, v = uniform(2 * self.points * t + np.arange(2 * self.points)).reshape(-1, 2).T
         return gaussians(u, v)
@@ -126,12 +126,12 @@ class Cloud(Widget):
         middle = self.T // 5
         times = (self.T, middle, 0) if self.direction else (0, middle, self.T)
         states = self.walk() if self.direction else {t: self.at(t) for t in times}
-        return f'<div class="dw-row">{"".join(_panel(states[t], f"t = {t}") for t in times)}</div>'
+        return f'<div class="dw-row">{"".join(_draw_panel(states[t], f"t = {t}") for t in times)}</div>'
 
     def sentence(self) -> str:
         if self.direction:
             return (
-                f"{self.points} points of pure noise walk back under the exact z, from t = {self.T} to t = 0: they end "
+                f"{self.points} points of pure noise go back with the exact z, from t = {self.T} to t = 0: they end "
                 f"in the {self.K} blobs of the data."
             )
         return (
@@ -141,13 +141,13 @@ class Cloud(Widget):
 
 
 def three_blobs() -> GaussianMixture:
-    """The three blobs of the chapter on the mean."""
+    """Make the three blobs of the chapter on the mean."""
     means = torch.tensor([[-1.2, -0.6], [1.0, -0.9], [0.2, 1.1]])
     return GaussianMixture(linear_schedule(), means, torch.tensor([0.15, 0.25, 0.20]))
 
 
-def _panel(x: np.ndarray, caption: str, size: int = 180) -> str:
-    """A scatter plot in SVG, rounded to tenths of a pixel."""
+def _draw_panel(x: np.ndarray, caption: str, size: int = 180) -> str:
+    """Draw a scatter plot in SVG, rounded to tenths of a pixel."""
     spots = (x * [1, -1] / REACH + 1) * size / 2
     path = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in spots)
     svg = (

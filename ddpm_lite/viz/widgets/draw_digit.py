@@ -1,4 +1,4 @@
-"""One digit, drawn in the page by the trained network."""
+"""One digit, sampled in the page from the trained network."""
 
 from collections.abc import Iterator
 
@@ -9,28 +9,37 @@ from torch import Tensor
 
 from ddpm_lite.process import predict_x_0
 from ddpm_lite.viz.widgets.base import grey, state
-from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, choice_of, label_of, opened, page_walk
+from ddpm_lite.viz.widgets.drawing import (
+    SAMPLERS,
+    STEPS,
+    VARIANCES,
+    Drawing,
+    check_listed,
+    number_label,
+    open_network,
+    walk_as_page,
+)
 
 
 class DrawDigit(Drawing):
-    """One digit on its way: x_t, x_0_hat and z_hat at every step (alg-sampling).
+    """One digit at every step of sampling: x_t, x_0_hat and z_hat (alg-sampling).
 
     Args:
-        pictures: of the still figure, uint8 (3, times, C, H, W): x_t, x_0_hat and z_hat; None draws them now.
+        pictures: those of the still figure, uint8 (3, times, C, H, W): x_t, x_0_hat and z_hat; None computes them.
         network: one of NETWORKS.
-        label: which digit; None tells the network no label.
-        seed: of the noise, 0..99.
+        label: the digit; None is "no label".
+        seed: the seed of the noise, 0..99.
         sampler: "ddim" or "ddpm".
         variance: "beta_tilde" or "beta", for DDPM.
         steps: 10, 50, 200 or 1000.
-        clip: whether the image in mind is put into [-1, 1] at each step.
+        clip: whether x_0_hat is clipped to [-1, 1] at each step.
 
     Raises:
-        ValueError: one line names the argument.
+        ValueError: a wrong argument; the message names it.
     """
 
     name = "draw-a-digit"
-    press = "Draw a digit here, with the trained network"
+    press = "Sample a digit here, from the trained network"
     choices = state(traitlets.List())
     label = state(traitlets.Int())
     sampler = state(traitlets.Int())
@@ -52,28 +61,28 @@ class DrawDigit(Drawing):
         clip: bool = True,
     ):
         checked = {
-            "label": label_of(label, network),
-            "sampler": choice_of("sampler", sampler, SAMPLERS),
-            "variance": choice_of("variance", variance, VARIANCES),
-            "steps": choice_of("steps", steps, STEPS),
+            "label": number_label(label, network),
+            "sampler": check_listed("sampler", sampler, SAMPLERS),
+            "variance": check_listed("variance", variance, VARIANCES),
+            "steps": check_listed("steps", steps, STEPS),
             "clip": bool(clip),
         }
         super().__init__(pictures, network, seed, choices=list(STEPS), frame=0, **checked)
 
     def draw_pictures(self) -> np.ndarray:
         walked, steps = list(self.walk()), self.choices[self.steps]
-        picked = [walked[round(i * steps / 8)] for i in range(8)]  # not the end, where z_hat is none
+        picked = [walked[round(i * steps / 8)] for i in range(8)]  # without the end, where there is no z_hat
         return grey(torch.stack([torch.cat((x_t, x_0_hat, z_hat)) for _, x_t, x_0_hat, z_hat in picked], dim=1))
 
     def walk(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
-        """What the page computes with the settings of now: (t, x_t, x_0_hat, z_hat), each (1, C, H, W).
+        """Compute what the page does with the present settings: (t, x_t, x_0_hat, z_hat), each (1, C, H, W).
 
-        At t = 0 there is no z_hat: zeros stand there, and x_0_hat is the image itself.
+        At t = 0 there is no z_hat, so it is 0, and x_0_hat is the image itself.
         """
-        model, schedule = opened(self.network)
+        model, schedule = open_network(self.network)
         settings = {"sampler": SAMPLERS[self.sampler], "variance": VARIANCES[self.variance], "clip": self.clip}
         context = torch.tensor([self.label]) if self.labels else None
-        for t, x_t in page_walk(
+        for t, x_t in walk_as_page(
             self.network, [self.label], steps=self.choices[self.steps], seeds=[self.seed], **settings
         ):
             if t == 0:
@@ -84,11 +93,13 @@ class DrawDigit(Drawing):
             yield t, x_t, predict_x_0(schedule, x_t.double(), t, z_hat.double()).float(), z_hat
 
     def caption(self) -> str:
-        return "Top: what we see. Middle: the image in mind. Bottom: the noise that the network sees."
+        return (
+            "Top: the noisy image. Middle: the image that the network estimates. Bottom: the noise that it estimates."
+        )
 
     def sentence(self) -> str:
         what = f"a {self.label}" if self.label < self.labels else "a digit"
         return (
-            f"Eight moments of {self.choices[self.steps]} steps from noise, on the left, to {what}: what we see, the "
-            "image that the network has in mind, and the noise that it sees."
+            f"Eight of {self.choices[self.steps]} steps from noise, on the left, to {what}: the noisy image, the image "
+            "that the network estimates, and the noise that it estimates."
         )

@@ -1,6 +1,6 @@
-"""What the widgets share in which the page itself runs a trained network: Algorithm 2 in the reader's browser.
+"""The base of widgets in which the page runs a trained network: Algorithm 2 in the reader's browser.
 
-The page's noise is `noise.normals`, so that the same seed draws the same digit here and there.
+The page's noise is `noise.normals`, so that the same seed gives the same digit in Python and in the page.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,31 +18,31 @@ from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files.weights import get_unet, load_pretrained
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
-from ddpm_lite.viz.export_page import count_labels, export_page, halved, text_of
+from ddpm_lite.viz.export_page import count_labels, export_page, round_to_half, split_script
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 
-NETWORKS = ("digits", "digits-by-label")  # those that the book's pages can load
-SAMPLERS = ("ddim", "ddpm")  # of sampler.STEPS, those that js/shared/science.js walks too
+NETWORKS = ("digits", "digits-by-label")  # the networks that the book's pages can load
+SAMPLERS = ("ddim", "ddpm")  # names in sampler.STEPS that js/shared/science.js has too
 VARIANCES = ("beta_tilde", "beta")
 STEPS = (10, 50, 200, 1000)
 
 
 @cache
-def opened(network: str) -> tuple[UNet | ConditionalUNet, Schedule]:
-    """A network as the page has it, in float16's precision, and its schedule."""
+def open_network(network: str) -> tuple[UNet | ConditionalUNet, Schedule]:
+    """Open a network as the page has it, in float16's precision, and its schedule."""
     model, schedule = load_pretrained(network)
-    return halved(model), schedule
+    return round_to_half(model), schedule
 
 
 @cache
-def page_file(network: str) -> str:
-    """The script that brings a network to a page."""
-    return export_page(network, *opened(network))
+def write_page_file(network: str) -> str:
+    """Write the script of a network for pages."""
+    return export_page(network, *open_network(network))
 
 
-def page_walk(
+def walk_as_page(
     network: str,
     labels: Sequence[int],
     *,
@@ -54,16 +54,16 @@ def page_walk(
     clip: bool = True,
     scale: float = 0.0,
 ) -> Iterator[tuple[int, Tensor]]:
-    """What `drawing` of js/shared/unet.js does, by the package's sampler on the page's noise: (t, x_t) from x_T on.
+    """Sample as `drawing` of js/shared/unet.js does, with the package's sampler and the page's noise; yield (t, x_t).
 
     Args:
-        labels: one for each image; a network without labels looks at none of them.
-        seeds: of each image's noise.
+        labels: one for each image; a network without labels ignores them.
+        seeds: the seeds of each image's noise.
 
     Raises:
         ValueError: guidance of a network without labels.
     """
-    model, schedule = opened(network)
+    model, schedule = open_network(network)
     config = get_unet(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     drawn = np.stack([normals(seed, (steps + 1) * int(np.prod(size))).reshape(-1, *size) for seed in seeds])
@@ -85,12 +85,13 @@ def page_walk(
 
 
 class Drawing(Widget):
-    """What the widgets share that run a network: which one, and what it draws from.
+    """The base of the widgets that run a network.
 
     Args:
-        pictures: what the still figure shows, uint8, as recorded; None draws them now.
+        pictures: the recorded pictures of the still figure, uint8; None computes them.
         network: the name of a model that comes with the package, one of NETWORKS.
-        traits: the rest, checked.
+        seed: the seed of the noise, 0..99.
+        checked: the other traits, already checked.
     """
 
     network = state(traitlets.Unicode())
@@ -109,11 +110,11 @@ class Drawing(Widget):
             **checked,
         )
         self.pictures = self.draw_pictures() if pictures is None else pictures
-        self.on_msg(_send)
+        self.on_msg(_send_network)
 
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "Drawing":
-        """The widget with the figure that `python studies/record_widgets.py` recorded; options as above."""
+        """Make the widget with the figure from a record of `python studies/record_widgets.py`; options as above."""
         arrays, _ = recorded.read_widget_record(path, cls.name)
         return cls(arrays["pictures"], **options)
 
@@ -121,43 +122,43 @@ class Drawing(Widget):
         return (f"networks/{self.network}",)
 
     def still(self) -> str:
-        return still.figures([recorded.tiles(self.pictures)], [self.caption()], [self.sentence()], self.pixel())
+        return still.figures([recorded.tile(self.pictures)], [self.caption()], [self.sentence()], self.pixel())
 
     def draw_pictures(self) -> np.ndarray:
-        """What the still figure shows, uint8 (rows, columns, C, H, W), drawn with the settings of now."""
+        """Compute the pictures of the still figure with the present settings, uint8 (rows, columns, C, H, W)."""
         raise NotImplementedError(f"{type(self).__name__} needs pictures")
 
     def caption(self) -> str:
-        """What stands below the still figure."""
+        """Return the caption of the still figure."""
         raise NotImplementedError(f"{type(self).__name__} needs a caption")
 
     def pixel(self) -> int:
-        """The still figure's width in CSS pixels."""
-        return 5 * recorded.tiles(self.pictures).shape[1]
+        """Return the width of the still figure in CSS pixels."""
+        return 5 * recorded.tile(self.pictures).shape[1]
 
 
-def _send(widget: Drawing, content: object, buffers: object) -> None:
-    """In Jupyter the page asks for the network when it draws for the first time."""
+def _send_network(widget: Drawing, content: object, buffers: object) -> None:
+    """Send the network to the page in Jupyter, which requests it when it first needs it."""
     if content == "network":
-        written, text = text_of(page_file(widget.network))
+        written, text = split_script(write_page_file(widget.network))
         widget.send({"sum": written, "text": text})
 
 
 def check_network(network: str) -> UNet | ConditionalUNet:
-    """The network of this name, one of NETWORKS."""
+    """Check that the name is one of NETWORKS, and return the network."""
     if network not in NETWORKS:
         fail(ValueError, "network", f"one of {', '.join(NETWORKS)}", repr(network))
-    return opened(network)[0]
+    return open_network(network)[0]
 
 
-def choice_of(argument: str, value: object, among: Sequence) -> int:
-    """The number of a choice."""
+def check_listed(argument: str, value: object, among: Sequence) -> int:
+    """Check that the value is in the list, and return its index."""
     if value not in among:
         fail(ValueError, argument, f"one of {', '.join(map(str, among))}", repr(value))
     return list(among).index(value)
 
 
-def label_of(label: int | None, network: str) -> int:
-    """A label's number; the one after the last says "no label"."""
+def number_label(label: int | None, network: str) -> int:
+    """Return the number of a label; the number after the last label means "no label"."""
     labels = count_labels(check_network(network))
     return labels if label is None else check_whole("label", label, 0, labels)

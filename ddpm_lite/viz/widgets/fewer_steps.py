@@ -1,4 +1,4 @@
-"""The same noise, walked back in the page in few steps and in many."""
+"""Sampling in the page from the same noise, with few steps and with many."""
 
 from functools import partial
 
@@ -9,25 +9,26 @@ from torch import Tensor
 
 from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import grey, state
-from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, choice_of, label_of, page_walk
+from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, check_listed, number_label, walk_as_page
 
 
 class FewerSteps(Drawing):
-    """The same noise walked back in 10, 50, 200 and 1000 steps (eq-ddim-step).
+    """Samples from the same noise with 10, 50, 200 and 1000 steps (eq-ddim-step).
 
     Args:
-        pictures: of the still figure, uint8 (1, 4, C, H, W); None draws them now, which takes a while.
+        pictures: those of the still figure, uint8 (1, 4, C, H, W); None computes them, which takes a while.
         network: one of NETWORKS.
-        label: which digit, for a network that is told labels; None tells it none.
-        seed: of the noise, 0..99.
-        sampler: "ddim" or "ddpm"; variance: "beta_tilde" or "beta", for DDPM.
+        label: the digit, for a network with labels; None is "no label".
+        seed: the seed of the noise, 0..99.
+        sampler: "ddim" or "ddpm".
+        variance: "beta_tilde" or "beta", for DDPM.
 
     Raises:
-        ValueError: one line names the argument.
+        ValueError: a wrong argument; the message names it.
     """
 
     name = "fewer-steps"
-    press = "Walk back here, in few steps and in many"
+    press = "Sample here, with few and many steps"
     choices = state(traitlets.List())
     label = state(traitlets.Int())
     sampler = state(traitlets.Int())
@@ -42,17 +43,17 @@ class FewerSteps(Drawing):
         sampler: str = "ddim",
         variance: str = "beta_tilde",
     ):
-        way = choice_of("sampler", sampler, SAMPLERS)
-        way += way and choice_of("variance", variance, VARIANCES)
-        super().__init__(pictures, network, seed, choices=list(STEPS), label=label_of(label, network), sampler=way)
+        way = check_listed("sampler", sampler, SAMPLERS)
+        way += way and check_listed("variance", variance, VARIANCES)
+        super().__init__(pictures, network, seed, choices=list(STEPS), label=number_label(label, network), sampler=way)
 
     def draw_pictures(self) -> np.ndarray:
         return grey(self.drawn())[None]
 
     def drawn(self) -> Tensor:
-        """What the page draws with the settings of now, (4, C, H, W)."""
+        """Compute what the page shows with the present settings, (4, C, H, W)."""
         sampler, variance = SAMPLERS[min(self.sampler, 1)], VARIANCES[self.sampler == 2]
-        walk = partial(page_walk, self.network, [self.label], seeds=[self.seed], sampler=sampler, variance=variance)
+        walk = partial(walk_as_page, self.network, [self.label], seeds=[self.seed], sampler=sampler, variance=variance)
         ends = []
         for steps in self.choices:
             *_, (_, x_0) = walk(steps=steps)
@@ -60,11 +61,11 @@ class FewerSteps(Drawing):
         return torch.cat(ends)
 
     def pixel(self) -> int:
-        return 12 * recorded.tiles(self.pictures).shape[1]
+        return 12 * recorded.tile(self.pictures).shape[1]
 
     def caption(self) -> str:
         return f"From left to right: {', '.join(map(str, self.choices))} steps"
 
     def sentence(self) -> str:
         few = ", ".join(map(str, self.choices[:-1]))
-        return f"Four digits from the same noise, drawn in {few} and {self.choices[-1]} steps."
+        return f"Four digits from the same noise, sampled in {few} and {self.choices[-1]} steps."

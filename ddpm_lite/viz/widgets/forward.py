@@ -1,4 +1,4 @@
-"""A picture on its way to noise, at any time and under any schedule."""
+"""The forward process of a picture, at any time and for any schedule."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,26 +22,26 @@ from ddpm_lite.viz.widgets.base import (
     state,
 )
 
-LARGEST = 256  # pixels a side: the twin carries three bytes for each value
+LARGEST = 256  # pixels a side, because the twin has three bytes for each value
 BINS = 41  # of width 0.2, centred, so that black (-1) and white (+1) are in the middle of a bin
 
 Images = np.ndarray | Tensor
 
 
 class ForwardExplorer(Widget):
-    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z for one z an image, at any t (eq-forward-closed).
+    """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z at any t, with one z for each image (eq-forward-closed).
 
     Args:
-        images: in [-1, 1], grey or colour: a tensor or an array (N, C, H, W), or a sequence of images (C, H, W) or
-            (1, C, H, W), which may differ in size, or a dict with their names.
-        schedule: a Schedule, or a dict of them with their names, which may differ in T; None is the paper's linear
-            schedule, the cosine and the note's, each of 1000 steps.
-        image_number, schedule_number: the ones that are shown first, from 0.
-        t: the time that is shown first, in 0..T.
-        seed: of the noise.
+        images: grey or coloured, in [-1, 1]: a tensor or an array (N, C, H, W), or a sequence or a dict by name of
+            images (C, H, W) or (1, C, H, W), which may differ in size.
+        schedule: a Schedule, or a dict of them by name, which may differ in T; None is the paper's linear schedule,
+            the cosine schedule, and a linear one to 0.002, each of 1000 steps.
+        image_number, schedule_number: the first to be shown, from 0.
+        t: the first time to be shown, in 0..T.
+        seed: the seed of the noise.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "forward-explorer"
@@ -67,15 +67,18 @@ class ForwardExplorer(Widget):
         seed: int = 0,
     ):
         if schedule is None:
-            schedule = {"linear": linear_schedule(), "cosine": cosine_schedule(), "note": linear_schedule(beta_T=0.002)}
+            weak = {"linear to 0.002": linear_schedule(beta_T=0.002)}
+            schedule = {"linear": linear_schedule(), "cosine": cosine_schedule()} | weak
         if isinstance(schedule, Schedule):
             schedule = {"schedule": schedule}
         if not isinstance(schedule, Mapping):
             fail(TypeError, "schedule", "a Schedule or a dict of them", type(schedule).__name__)
-        schedules = _named("schedule", schedule)
+        schedules = _name_all("schedule", schedule)
         beta = [beta_bytes(f"schedule[{name!r}]", one) for name, one in schedules.items()]
         T = [one.T for one in schedules.values()]
-        pictures = {name: _one(f"images[{name!r}]", image) for name, image in _named("images", images).items()}
+        pictures = {
+            name: _check_image(f"images[{name!r}]", image) for name, image in _name_all("images", images).items()
+        }
         count = sum(image.numel() for image in pictures.values())
         z = np.random.default_rng(check_whole("seed", seed, 0)).standard_normal(count)
         chosen = check_whole("schedule_number", schedule_number, 0, len(T) - 1)
@@ -93,13 +96,13 @@ class ForwardExplorer(Widget):
         )
 
     def schedule(self) -> Schedule:
-        """The chosen schedule, as the page knows it."""
+        """Decode the chosen schedule, as the page has it."""
         entries = [4 * (T + 1) for T in self.T]
         start = sum(entries[: self.schedule_number])
         return read_schedule(self.beta[start : start + entries[self.schedule_number]])
 
     def x_t(self, t: int | None = None) -> np.ndarray:
-        """The chosen image at time t, (C, H, W), as the page computes it; None is the time that is shown."""
+        """Compute the chosen image at time t, (C, H, W), as the page does; None is the time that is shown."""
         sizes = [int(np.prod(shape)) for shape in self.shapes]
         start = sum(sizes[: self.image_number])
         part = slice(start, start + sizes[self.image_number])
@@ -108,7 +111,7 @@ class ForwardExplorer(Widget):
         return x.reshape(self.shapes[self.image_number])
 
     def histogram(self) -> np.ndarray:
-        """The density of x_t's values in bins of width 0.2, the first around -4, the last around 4."""
+        """Compute the density of x_t's values in bins of width 0.2, from the bin around -4 to the bin around 4."""
         x = self.x_t().ravel()
         bins = np.floor((x + 4.1) * 5).astype(int)
         inside = bins[(bins >= 0) & (bins < BINS)]
@@ -132,10 +135,10 @@ class ForwardExplorer(Widget):
         return f"{name}, schedule {rule}: at t = {times} the weight of the picture is {left}. The rest is noise."
 
 
-def _named(argument: str, many: object) -> dict:
-    """What was given, by name; a sequence gets numbers from 1."""
-    many = _as_tensor(argument, many)
-    expected = "at least one, in a sequence or a dict"
+def _name_all(argument: str, many: object) -> dict:
+    """Return the items by name; those of a sequence are numbered from 1."""
+    many = _to_tensor(argument, many)
+    expected = "at least one item, in a sequence or a dict"
     if isinstance(many, Tensor):
         if not many.ndim or not len(many):
             fail(TypeError, argument, expected, describe(many))
@@ -150,9 +153,9 @@ def _named(argument: str, many: object) -> dict:
     return dict(named)
 
 
-def _one(argument: str, image: object) -> Tensor:
-    """One image (C, H, W), not too large for a page."""
-    image = _as_tensor(argument, image)
+def _check_image(argument: str, image: object) -> Tensor:
+    """Check one image (C, H, W), which must not be too large for a page."""
+    image = _to_tensor(argument, image)
     single = image[0] if isinstance(image, Tensor) and image.ndim == 4 and len(image) == 1 else image
     if not isinstance(single, Tensor) or single.ndim != 3:
         got = describe(image) if isinstance(image, Tensor) else type(image).__name__
@@ -162,10 +165,10 @@ def _one(argument: str, image: object) -> Tensor:
     return single
 
 
-def _as_tensor(argument: str, x: object) -> object:
-    """An array as a tensor, anything else as it is."""
+def _to_tensor(argument: str, x: object) -> object:
+    """Convert an array to a tensor; leave anything else as it is."""
     if not isinstance(x, np.ndarray):
         return x
     if x.dtype.kind not in "biuf":
-        fail(TypeError, argument, "an array of numbers", f"one of {x.dtype}")
+        fail(TypeError, argument, "an array of numbers", f"an array of {x.dtype}")
     return torch.from_numpy(np.array(x))

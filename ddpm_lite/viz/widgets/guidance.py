@@ -1,4 +1,4 @@
-"""What guidance draws, label by label and scale by scale."""
+"""The effect of guidance, by label and scale."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -24,13 +24,13 @@ class GuidanceDial(Widget):
 
     Args:
         images: (labels, scales, samples, C, H, W) in [-1, 1].
-        scales: the scales, rising; w as in eq-guidance.
-        measured: rows {"scale": w, "as_asked": ..., "diversity": ..., "distance": ...}; scales without one may be.
-        label: the label shown first.
-        chosen: the scale shown first, counted from 0 in `scales`.
+        scales: the scales, increasing; w as in eq-guidance.
+        measured: rows {"scale": w, "as_asked": ..., "diversity": ..., "distance": ...}; a scale may have none.
+        label: the first label to be shown.
+        chosen: the index in `scales` of the first scale to be shown.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "guidance-dial"
@@ -56,15 +56,15 @@ class GuidanceDial(Widget):
         check_images("images", images.flatten(0, 2))
         scales = [check_real("scales", scale, -1e6, 1e6) for scale in scales]
         if len(scales) != images.shape[1]:
-            fail(ValueError, "scales", f"{images.shape[1]} numbers, as images has", f"{len(scales)}")
+            fail(ValueError, "scales", f"{images.shape[1]} numbers, as in images", f"{len(scales)}")
         if scales != sorted(set(scales)):
-            fail(ValueError, "scales", "rising numbers", f"{scales}")
+            fail(ValueError, "scales", "increasing numbers", f"{scales}")
         super().__init__(
             labels=images.shape[0],
             count=images.shape[2],
             size=list(images.shape[3:]),
             scales=scales,
-            measured=_rows(measured, scales),
+            measured=_list_rows(measured, scales),
             images=grey(images).tobytes(),
             label=check_whole("label", label, 0, images.shape[0] - 1),
             chosen=check_whole("chosen", chosen, 0, len(scales) - 1),
@@ -72,7 +72,7 @@ class GuidanceDial(Widget):
 
     @classmethod
     def from_record(cls, path: str | Path, measured: Iterable[Mapping] = (), **options) -> "GuidanceDial":
-        """The widget as `python studies/record_widgets.py` recorded it; `measured` and options as above."""
+        """Make the widget from a record of `python studies/record_widgets.py`; `measured` and options as above."""
         arrays, _ = recorded.read_widget_record(path, cls.name)
         scales = arrays["scales"].tolist()
         return cls(recorded.from_bytes(arrays["images"]), scales, measured, **options)
@@ -88,7 +88,7 @@ class GuidanceDial(Widget):
         seed: int = 0,
         **options,
     ) -> "GuidanceDial":
-        """Draw the samples now: T steps for each scale. All labels and scales get the same noise."""
+        """Draw the samples from a model, in T steps for each scale; all labels and scales get the same noise."""
         if not isinstance(model, ConditionalUNet):
             fail(TypeError, "model", "a ConditionalUNet", type(model).__name__)
         labels, shape = model.encoder.labels, [model.unet.config.in_channels] + [model.unet.config.sample_size] * 2
@@ -97,7 +97,7 @@ class GuidanceDial(Widget):
             sample,
             schedule=schedule,
             shape=(labels * samples, *shape),
-            step=partial(_same_noise, samples=samples),
+            step=partial(_step_with_same_noise, samples=samples),
             seed=seed,
             x_T=x_T.repeat(labels, 1, 1, 1),
             context=torch.arange(labels).repeat_interleave(samples).to(model.encoder.table.weight.device),
@@ -109,15 +109,15 @@ class GuidanceDial(Widget):
         return cls(torch.stack(ends, dim=1), scales, **options)
 
     def grid(self) -> np.ndarray:
-        """All images, uint8 (labels, scales, samples, C, H, W)."""
+        """Decode all images, uint8 (labels, scales, samples, C, H, W)."""
         return np.frombuffer(self.images, np.uint8).reshape(self.labels, len(self.scales), self.count, *self.size)
 
     def shown(self) -> np.ndarray:
-        """The images that the page shows, uint8 (samples, C, H, W)."""
+        """Return the images that the page shows, uint8 (samples, C, H, W)."""
         return self.grid()[self.label, self.chosen]
 
     def still(self) -> str:
-        sheet = recorded.tiles(self.grid()[:, :, 0].swapaxes(0, 1))
+        sheet = recorded.tile(self.grid()[:, :, 0].swapaxes(0, 1))
         marks = ", ".join(f"{scale:g}" for scale in self.scales)
         return still.figures(
             [sheet], [f"Scales from top to bottom: {marks}"], [self.sentence()], size=4 * sheet.shape[1]
@@ -125,13 +125,13 @@ class GuidanceDial(Widget):
 
     def sentence(self) -> str:
         return (
-            f"One image of each of the {self.labels} labels in every row; from row to row the scale of guidance grows "
+            f"One image of each of the {self.labels} labels in every row; from row to row the guidance scale increases "
             f"from {self.scales[0]:g} to {self.scales[-1]:g}, with the same noise in each column."
         )
 
 
-def _rows(measured: Iterable[Mapping], scales: list[float]) -> list[list[float]]:
-    """The numbers of MEASURES for each scale, an empty list where nothing was measured."""
+def _list_rows(measured: Iterable[Mapping], scales: list[float]) -> list[list[float]]:
+    """List the numbers of MEASURES for each scale; the list is empty if nothing was measured."""
     found = {}
     for row in measured:
         if not isinstance(row, Mapping) or not {"scale", *MEASURES} <= set(row):
@@ -140,8 +140,8 @@ def _rows(measured: Iterable[Mapping], scales: list[float]) -> list[list[float]]
     return [found.get(scale, []) for scale in scales]
 
 
-def _same_noise(
+def _step_with_same_noise(
     schedule: Schedule, x_t: Tensor, t: int, s: int, z_hat: Tensor, noise: Tensor, *, samples: int
 ) -> Tensor:
-    """A DDPM step in which every label gets the noise of the first."""
+    """Take a DDPM step in which every label gets the noise of the first."""
     return ddpm_step(schedule, x_t, t, s, z_hat, noise[:samples].repeat(len(noise) // samples, 1, 1, 1))

@@ -1,4 +1,4 @@
-"""A small network that learns in the page: an MLP for points in the plane, beside the exact z of its data."""
+"""A small network that is trained in the page: an MLP for points in the plane, beside the exact z of its data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,27 +15,32 @@ from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import Widget, noise_bytes, read_noise, state
 
 SHAPES = ("ring", "spiral", "mixture")
-DEVIATIONS = (0.12, 0.1, 0.2, 0.1)  # of the blobs of each shape, and of points of the reader's own
+DEVIATIONS = (
+    0.12,
+    0.1,
+    0.2,
+    0.1,
+)  # standard deviations of the components of each shape, and of the reader's own points
 WAYS = ("DDIM", "DDPM")
-STEPS = 3000  # of a training, if not said otherwise
-REACH = 3.0  # the pictures show [-3, 3] in both directions
+STEPS = 3000  # of a training run, by default
+REACH = 3.0  # the plots show [-3, 3] in both directions
 
 
 class Learner(Widget):
     """An MLP z_theta(x_t, t) that the page trains by Algorithm 1, and the exact z of the same data (eq-oracle-mixture).
 
-    A ring or a spiral is a row of many small round blobs, so that its exact z is known.
+    A ring or a spiral is a chain of many small isotropic Gaussians, so that its exact z is known.
 
     Args:
-        data: "ring", "spiral" or "mixture"; or points (N, 2) in [-2.5, 2.5], each a small blob of its own.
-        seed: of the first weights and of all that is random, 0..99.
-        way: how the samples at the end are drawn, "DDIM" or "DDPM".
-        t: the time at which arrows are drawn first, 1..1000.
-        steps: of a whole training, 1..20,000.
-        stages: for the still figure, {steps: samples (N, 2) after so many steps}; None shows the data alone.
+        data: "ring", "spiral" or "mixture"; or points (N, 2) in [-2.5, 2.5], each of them a small Gaussian.
+        seed: the seed of the initial weights and of everything random, 0..99.
+        way: the sampler of the final samples, "DDIM" or "DDPM".
+        t: the first time for which arrows are drawn, 1..1000.
+        steps: the number of training steps, 1..20,000.
+        stages: for the still figure, {steps: samples (N, 2) after that many steps}; None shows only the data.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "learner"
@@ -67,7 +72,7 @@ class Learner(Widget):
         if way not in WAYS:
             fail(ValueError, "way", '"DDIM" or "DDPM"', f"{way!r}")
         named = isinstance(data, str)
-        centres = [_centres(shape) for shape in SHAPES]
+        centres = [_place_centres(shape) for shape in SHAPES]
         super().__init__(
             T=1000,
             ends=[1e-4, 0.02],
@@ -75,7 +80,7 @@ class Learner(Widget):
             deviations=list(DEVIATIONS),
             centres=noise_bytes(np.concatenate(centres)),
             data=SHAPES.index(data) if named else len(SHAPES),
-            points=[] if named else _points(data),
+            points=[] if named else _check_points(data),
             seed=check_whole("seed", seed, 0, 99),
             way=WAYS.index(way),
             t=check_whole("t", t, 1, 1000),
@@ -85,13 +90,13 @@ class Learner(Widget):
 
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "Learner":
-        """The widget with the still figure that `python studies/record_widgets.py` recorded; options as above."""
+        """Make the widget with a still figure recorded by `python studies/record_widgets.py`; options as above."""
         arrays, _ = recorded.read_widget_record(path, cls.name)
         samples = read_noise(arrays["samples"].astype("<i2").tobytes()).reshape(arrays["samples"].shape)
         return cls(stages=dict(zip(arrays["steps"].tolist(), samples, strict=True)), **options)
 
     def mixture(self) -> GaussianMixture:
-        """The data as the page knows them: equally likely blobs, with the paper's schedule."""
+        """Decode the data as the page has them: equally likely components, with the paper's schedule."""
         places = read_noise(self.centres).reshape(-1, 2)
         first = sum(self.counts[: self.data])
         own = self.data == len(SHAPES)
@@ -102,33 +107,33 @@ class Learner(Widget):
     def still(self) -> str:
         sets = {f"after {steps} steps": samples for steps, samples in self.stages.items()}
         data = self.mixture().sample(80, torch.Generator().manual_seed(0)).numpy() if self.data < 3 else self.points
-        panels = [_panel(np.asarray(x), caption) for caption, x in {**sets, "the data": data}.items()]
+        panels = [_draw_panel(np.asarray(x), caption) for caption, x in {**sets, "the data": data}.items()]
         return f'<div class="dw-row">{"".join(panels)}</div>'
 
     def sentence(self) -> str:
         if not self.stages:
-            return "Data for a small network: it can be trained in the page, where scripts run."
+            return "Data for a small network, which can be trained in the page if scripts are allowed."
         steps = list(self.stages)
         return (
             f"Samples from a small network after {', '.join(map(str, steps[:-1]))} and {steps[-1]} steps of training, "
-            "and the data: the more it has learnt, the closer its samples come to the data's line."
+            "and the data: with more training, the samples come closer to the line of the data."
         )
 
 
-def _centres(shape: str) -> np.ndarray:
-    """Where the blobs of a shape are, (K, 2)."""
+def _place_centres(shape: str) -> np.ndarray:
+    """Compute the centres of a shape's components, (K, 2)."""
     if shape == "mixture":
         angle, radius = 2 * np.pi * (np.arange(5) + 0.25) / 5, 1.6
     elif shape == "ring":
         angle, radius = 2 * np.pi * np.arange(64) / 64, 1.5
-    else:  # equal steps along the arm, one and a half turns
+    else:  # a spiral of one and a half turns, with equal steps along it
         share = np.sqrt((np.arange(80) + 0.5) / 80)
         return np.stack([2.0 * share * np.cos(3 * np.pi * share), 2.0 * share * np.sin(3 * np.pi * share)], axis=1)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
-def _points(data) -> list[list[float]]:
-    """Points of the reader's own as they travel, rounded."""
+def _check_points(data) -> list[list[float]]:
+    """Check the reader's own points, and round them for the page."""
     try:
         points = np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError):
@@ -136,12 +141,12 @@ def _points(data) -> list[list[float]]:
     if points.ndim != 2 or points.shape[1] != 2 or not 1 <= len(points) <= 60:
         fail(ValueError, "data", "1 to 60 points, shape (N, 2)", f"shape {points.shape}")
     if not (np.abs(points) <= 2.5).all():
-        fail(ValueError, "data", "points in [-2.5, 2.5]", "others, or NaN")
+        fail(ValueError, "data", "points in [-2.5, 2.5]", "other points, or NaN")
     return points.round(2).tolist()
 
 
-def _panel(x: np.ndarray, caption: str, size: int = 150) -> str:
-    """A scatter plot in SVG, in whole pixels; points outside the picture are left out."""
+def _draw_panel(x: np.ndarray, caption: str, size: int = 150) -> str:
+    """Draw a scatter plot in SVG, in whole pixels, without the points outside it."""
     spots = np.rint((x * [1, -1] / REACH + 1) * size / 2).astype(int)
     inside = ((spots >= 0) & (spots <= size)).all(axis=1)
     path = "".join(f"M{a} {b}h0" for a, b in spots[inside])

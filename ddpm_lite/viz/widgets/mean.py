@@ -1,4 +1,4 @@
-"""The mean of a step back, from the noise and by way of the image."""
+"""The mean of a step back, from the noise and through the image."""
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ from ddpm_lite.viz.widgets.base import Widget, beta_bytes, read_schedule, state
 
 
 class MeanExplorer(Widget):
-    """One pixel x_t that stays, and an estimate of its noise that moves: where the mean goes, by two ways.
+    """A fixed pixel x_t and a variable estimate of its noise: the mean of the step back, computed in two ways.
 
     Args:
         schedule: the forward process; None is the paper's.
         x_t: the noisy pixel, in [-3, 3].
         z_hat: the estimate of its noise, in [-3, 3].
         t: the time, 1..T.
-        clip: put x_0_hat back into [-1, 1] before the mean is taken from it.
+        clip: clip x_0_hat to [-1, 1] before the mean is computed from it.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "mean-explorer"
@@ -56,7 +56,7 @@ class MeanExplorer(Widget):
         )
 
     def values(self, z_hat: float | np.ndarray | None = None) -> tuple:
-        """The mean from z, x_0_hat, and the mean by way of x_0_hat (eq-mean-from-noise, eq-posterior-mean)."""
+        """Compute the mean from z, x_0_hat, and the mean through x_0_hat (eq-mean-from-noise, eq-posterior-mean)."""
         schedule, z = read_schedule(self.beta), np.asarray(self.z_hat if z_hat is None else z_hat, dtype=np.float64)
         flat = torch.from_numpy(z.reshape(-1))
         x_t = torch.full_like(flat, self.x_t)
@@ -80,7 +80,7 @@ class MeanExplorer(Widget):
 
     def sentence(self) -> str:
         direct, x_0, through = self.values()
-        same = "Both ways give the same mean" if abs(direct - through) < 1e-9 else "The clip makes the two ways differ"
+        same = "Both ways give the same mean" if abs(direct - through) < 1e-9 else "With clipping, the two ways differ"
         return (
             f"x_t = {self.x_t:g} at t = {self.t}, and the noise in it is estimated as {self.z_hat:g}. {same}: from z "
             f"it is {direct:.4f}; the image x_0_hat is {x_0:.4f}, and through it the mean is {through:.4f}."

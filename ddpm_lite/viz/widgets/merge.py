@@ -1,4 +1,4 @@
-"""Two noise steps against one jump."""
+"""Two noise steps compared with one jump."""
 
 import numpy as np
 import torch
@@ -19,17 +19,17 @@ from ddpm_lite.viz.widgets.base import (
 
 
 class MergeExplorer(Widget):
-    """Points that go from x_0 to t in two noise steps, by way of s, and in one jump (eq-forward-closed).
+    """Points that go from x_0 to t in two noise steps, with a stop at s, and in one jump (eq-forward-closed).
 
     Args:
         schedule: the forward process; None is the paper's.
-        x_0: where all points start, in [-1, 1].
+        x_0: the start of all points, in [-1, 1].
         s, t: the stop and the end, 0 <= s < t <= T.
-        points: how many, 10..5000.
-        seed: of their noise.
+        points: the number of points, 10..5000.
+        seed: the seed of their noise.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "merge-explorer"
@@ -65,7 +65,7 @@ class MergeExplorer(Widget):
         )
 
     def walked(self) -> tuple[np.ndarray, np.ndarray]:
-        """The points at t after two steps and after one jump, as the page computes them."""
+        """Compute the points at t after two steps and after one jump, as the page does."""
         schedule, z = read_schedule(self.beta), read_noise(self.noise).reshape(3, -1)
         from_s = Schedule(torch.cat([schedule.beta[:1], schedule.beta[self.s + 1 :]]))  # its time 0 is s
         two = jump(from_s, jump(schedule, self.x_0, self.s, z[0]), self.t - self.s, z[1])
@@ -76,11 +76,11 @@ class MergeExplorer(Widget):
         two, one = (np.histogram(x, edges)[0] * 5 / self.points for x in self.walked())
         middles = (edges[1:] + edges[:-1]) / 2
         return still.curves(
-            middles, {"two steps": two, "one jump": one}, alt=self.sentence(), xlabel="number at time t", y=(0, 1)
+            middles, {"two steps": two, "one jump": one}, alt=self.sentence(), xlabel="value at time t", y=(0, 1)
         )
 
     def sentence(self) -> str:
         return (
-            f"{self.points} points that start at {self.x_0:g} and go to t = {self.t}, in two noise steps by way of "
-            f"s = {self.s} and in one jump: the two outlines agree."
+            f"{self.points} points that start at {self.x_0:g} and go to t = {self.t}, in two noise steps with a stop "
+            f"at s = {self.s} and in one jump: the two outlines agree."
         )

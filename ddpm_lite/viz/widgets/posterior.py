@@ -10,22 +10,22 @@ from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets import still
 from ddpm_lite.viz.widgets.base import Widget, beta_bytes, jump, read_schedule, state
 
-Bell = tuple[float, float]  # mean and variance
+Gaussian = tuple[float, float]  # mean and variance
 
 
 class PosteriorExplorer(Widget):
-    """The three bells of Bayes' rule over x_{t-1}: q(x_{t-1} | x_0), q(x_t | x_{t-1}) and q(x_{t-1} | x_t, x_0).
+    """The three Gaussians of Bayes' rule over x_{t-1}: q(x_{t-1} | x_0), q(x_t | x_{t-1}) and q(x_{t-1} | x_t, x_0).
 
     Args:
         schedule: the forward process, of two steps or more; None is the paper's.
         x_0: the clean pixel, in [-1, 1].
         z: the noise in x_t, in [-3, 3]; x_t follows from it by eq-forward-closed.
         t: the time, 2..T. At t = 1 prior and posterior are the single point x_0.
-        view: 0 shows six deviations of the posterior to both sides, 1 five deviations of the prior.
-        wrong_index: show the posterior with alpha_bar_t for alpha_bar_{t-1} in the prior's exponent, too.
+        view: 0 shows six standard deviations of the posterior to both sides, 1 five of the prior.
+        wrong_index: also show the posterior with alpha_bar_t instead of alpha_bar_{t-1} in the prior's exponent.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "posterior-explorer"
@@ -63,14 +63,14 @@ class PosteriorExplorer(Widget):
             wrong_index=wrong_index,
         )
 
-    def bells(self) -> dict[str, Bell]:
-        """Mean and variance of each bell, as the page computes them."""
+    def gaussians(self) -> dict[str, Gaussian]:
+        """Compute mean and variance of each Gaussian, as the page does."""
         schedule, t = read_schedule(self.beta), self.t
         x_t, x_0 = (torch.tensor([value], dtype=torch.float64) for value in (self.x_t(), self.x_0))
         one, none = torch.ones_like(x_0), torch.zeros_like(x_0)
         # x_t = scale x_{t-1} + spread z, so that given x_t, x_{t-1} = (x_t - spread z) / scale (eq-forward-step)
         scale, spread = float(q_step(schedule, one, t, none)), float(q_step(schedule, none, t, one))
-        # The mistake: 1 - alpha_bar_t where 1 - alpha_bar_{t-1} should be. The closed form to t stands before the step.
+        # The mistake is 1 - alpha_bar_t instead of 1 - alpha_bar_{t-1}, so the closed form to t precedes the step.
         wrong = Schedule(torch.tensor([0.0, self._deviation(t) ** 2, spread**2], dtype=torch.float64))
         mean, variance = posterior(schedule, x_t, t, x_0)
         wrong_mean, wrong_variance = posterior(wrong, x_t, 2, x_0)
@@ -82,41 +82,41 @@ class PosteriorExplorer(Widget):
         }
 
     def _deviation(self, t: int) -> float:
-        """The standard deviation of x_t, given x_0."""
+        """Compute the standard deviation of x_t, given x_0."""
         return float(jump(read_schedule(self.beta), 0, t, 1))
 
     def x_t(self) -> float:
-        """The noisy pixel (eq-forward-closed)."""
+        """Compute the noisy pixel (eq-forward-closed)."""
         return float(jump(read_schedule(self.beta), self.x_0, self.t, self.z))
 
-    def ends(self) -> Bell:
-        """The two ends of the axis."""
-        bells = self.bells()
-        mean, variance = bells["prior" if self.view else "posterior"]
+    def ends(self) -> tuple[float, float]:
+        """Compute the two ends of the axis."""
+        found = self.gaussians()
+        mean, variance = found["prior" if self.view else "posterior"]
         half = (5 if self.view else 6) * variance**0.5
         return mean - half, mean + half
 
     def still(self) -> str:
-        bells = self.bells()
+        found = self.gaussians()
         x = np.linspace(*self.ends(), 161)
-        peak = bells["posterior"][1] ** 0.5
-        names = [name for name in bells if self.wrong_index or name != "wrong index"]
-        ys = {name: _bell(x, *bells[name]) * peak for name in names}
+        peak = found["posterior"][1] ** 0.5
+        names = [name for name in found if self.wrong_index or name != "wrong index"]
+        ys = {name: _compute_density(x, *found[name]) * peak for name in names}
         return still.curves(x, ys, alt=self.sentence(), xlabel="value at t - 1", y=(0, 1))
 
     def sentence(self) -> str:
-        bells = self.bells()
-        mean, variance = bells["posterior"]
+        found = self.gaussians()
+        mean, variance = found["posterior"]
         words = (
             f"Prior, likelihood and posterior of one pixel at t = {self.t}: the posterior lies between the other two "
             f"and is narrower than both. Its mean is {mean:.4g}, its variance {variance:.4g}."
         )
         if self.wrong_index:
             words += (
-                f" With the wrong index the variance is {100 * (bells['wrong index'][1] / variance - 1):.2g} % larger."
+                f" With the wrong index the variance is {100 * (found['wrong index'][1] / variance - 1):.2g} % larger."
             )
         return words
 
 
-def _bell(x, mean, variance):
+def _compute_density(x, mean, variance):
     return np.exp(-((x - mean) ** 2) / (2 * variance)) / variance**0.5

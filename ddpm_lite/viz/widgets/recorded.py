@@ -1,6 +1,6 @@
-"""What the widgets share that show a trained model: its answers are recorded, as processors round differently.
+"""Helpers for widgets that show a trained model's outputs, which are recorded because processors round differently.
 
-A record is a safetensors file of bytes; its header says which weights, seed and command made it.
+A record is a safetensors file of bytes, whose header has the weights, seed and command that made it.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ COMMAND = "python studies/record_widgets.py"
 
 
 def read_widget_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a record, and its header.
+    """Read the arrays of a record, and its header.
 
     Args:
-        path: of the record.
-        widget: the name of the widget that it must be for.
+        path: the path of the record.
+        widget: the name of the widget that it has to be for.
 
     Raises:
-        FileNotFoundError, ValueError: one line that names the command which makes the record.
+        FileNotFoundError, ValueError: no such record; the message names the command that makes it.
     """
     from safetensors import SafetensorError, safe_open
 
     path = find_record(path)
-    expected, advice = f"a record for {widget}", f"`{COMMAND}` makes it"
+    expected, advice = f"a record for {widget}", f"make it with `{COMMAND}`"
     if not path.is_file():
         fail(FileNotFoundError, "path", expected, f"no file at {str(path)!r}", advice)
     try:
@@ -41,12 +41,12 @@ def read_widget_record(path: str | Path, widget: str) -> tuple[dict[str, np.ndar
     except SafetensorError:
         fail(ValueError, "path", expected, f"a damaged file, {path.name!r}", advice)
     if header.get("widget") != widget:
-        fail(ValueError, "path", expected, f"{path.name!r}, which is none", advice)
+        fail(ValueError, "path", expected, f"{path.name!r}, which is for another widget", advice)
     return arrays, header
 
 
 def as_tensor(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
-    """x as finite floating-point numbers on the CPU, with as many axes as `axes` names."""
+    """Convert x to finite floating-point numbers on the CPU, with as many axes as `axes` names."""
     if not isinstance(x, Tensor | np.ndarray):
         fail(TypeError, argument, f"a tensor or an array ({axes})", type(x).__name__)
     x = torch.from_numpy(np.array(x)) if isinstance(x, np.ndarray) else x.detach().cpu()
@@ -59,7 +59,7 @@ def as_tensor(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
 
 
 def as_pictures(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
-    """x as images, (..., C, H, W) with one channel or three. Noise may leave [-1, 1]; the screen cuts it off."""
+    """Convert x to images, (..., C, H, W) with one channel or three; values outside [-1, 1] are clipped on screen."""
     x = as_tensor(argument, x, axes)
     if x.shape[-3] not in (1, 3):
         fail(ValueError, argument, "one channel or three", describe(x))
@@ -67,12 +67,12 @@ def as_pictures(argument: str, x: np.ndarray | Tensor, axes: str) -> Tensor:
 
 
 def from_bytes(x: np.ndarray) -> Tensor:
-    """Grey levels 0..255 as the numbers that they stand for, in float64."""
+    """Convert grey levels 0..255 to numbers in [-1, 1], in float64."""
     return pixels.from_bytes(torch.from_numpy(np.array(x)), torch.float64)
 
 
-def tiles(x: np.ndarray | Tensor) -> np.ndarray:
-    """Images (rows, columns, C, H, W) on one sheet with mid-grey lines between: uint8 (H', W') or (H', W', 3)."""
+def tile(x: np.ndarray | Tensor) -> np.ndarray:
+    """Tile images (rows, columns, C, H, W) on one sheet with grey lines between: uint8 (H', W') or (H', W', 3)."""
     x = grey(x) if not isinstance(x, np.ndarray) or x.dtype != np.uint8 else x
     rows, columns, C, H, W = x.shape
     sheet = np.full((rows * (H + 1) - 1, columns * (W + 1) - 1, C), 128, np.uint8)
@@ -82,10 +82,10 @@ def tiles(x: np.ndarray | Tensor) -> np.ndarray:
 
 
 def check_times(times: Sequence[int], frames: int, *, falling: bool = False) -> list[int]:
-    """One whole number for each frame, all rising, or all falling."""
+    """Check the times: one whole number for each frame, increasing or decreasing."""
     times = [check_whole("times", t, 0) for t in times]
     if len(times) != frames:
         fail(ValueError, "times", f"{frames} numbers, one for each frame", f"{len(times)}")
     if times != sorted(set(times), reverse=falling):
-        fail(ValueError, "times", "falling numbers" if falling else "rising numbers", f"{times}")
+        fail(ValueError, "times", "decreasing numbers" if falling else "increasing numbers", f"{times}")
     return times

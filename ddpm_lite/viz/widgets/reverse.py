@@ -1,4 +1,4 @@
-"""The way back, as recorded frames."""
+"""The reverse process, as recorded frames."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ AXES = "frames, samples, C, H, W"
 
 
 class ReversePath(Widget):
-    """Samples on their way from noise, and the images that the network has in mind on the way.
+    """Samples at each step from noise to images, and the network's estimates of the images.
 
     Args:
         x_t: (frames, samples, C, H, W), from the noisiest to the last.
-        x_0_hat: the image in mind at each of them, of the same shape (eq-x0-from-z); at the end, the image itself.
-        times: t of each frame, falling.
-        frame: the frame shown first.
-        sample: 0 shows all in a row, n the n-th alone.
+        x_0_hat: the estimated image at each of them, of the same shape (eq-x0-from-z); at the end, the image itself.
+        times: t of each frame, decreasing.
+        frame: the first frame to be shown.
+        sample: 0 shows all samples in a row, n only the n-th.
 
     Raises:
-        ValueError, TypeError: one line names the argument.
+        ValueError, TypeError: a wrong argument; the message names it.
     """
 
     name = "reverse-path"
@@ -65,7 +65,7 @@ class ReversePath(Widget):
 
     @classmethod
     def from_record(cls, path: str | Path, **options) -> "ReversePath":
-        """The widget as `python studies/record_widgets.py` recorded it; options as above."""
+        """Make the widget from a record of `python studies/record_widgets.py`; options as above."""
         arrays, _ = recorded.read_widget_record(path, cls.name)
         x_t, x_0_hat = (recorded.from_bytes(arrays[name]) for name in ("x_t", "x_0_hat"))
         return cls(x_t, x_0_hat, arrays["times"].tolist(), **options)
@@ -83,7 +83,7 @@ class ReversePath(Widget):
         context: Tensor | None = None,
         **options,
     ) -> "ReversePath":
-        """Walk now, and keep some sixty frames, more of them at small t; `shape` is (C, H, W) of an image."""
+        """Sample from a model and keep some sixty frames, more of them at small t; `shape` is (C, H, W) of an image."""
         walk = sample(
             model, schedule, (check_whole("samples", samples, 1), *shape), step=step, seed=seed, context=context
         )
@@ -100,29 +100,29 @@ class ReversePath(Widget):
         return cls(torch.stack(seen), torch.stack(thought), times, **options)
 
     def frames(self, name: str) -> np.ndarray:
-        """All frames of "x_t" or "x_0_hat", uint8 (frames, samples, C, H, W)."""
+        """Decode all frames of "x_t" or "x_0_hat", uint8 (frames, samples, C, H, W)."""
         return np.frombuffer(getattr(self, name), np.uint8).reshape(-1, self.count, *self.size)
 
     def shown(self, name: str) -> np.ndarray:
-        """What the page shows of "x_t" or "x_0_hat" now, uint8 (samples, C, H, W)."""
+        """Return the images of "x_t" or "x_0_hat" that the page shows, uint8 (samples, C, H, W)."""
         images = self.frames(name)[self.frame]
         return images[self.sample - 1 : self.sample] if self.sample else images
 
     def from_the_end(self) -> float:
-        """How far the images in mind are from the last ones: the mean difference of a pixel, as the page shows it."""
+        """Compute the mean absolute difference of the estimated images from the last ones, per pixel."""
         end, chosen = self.frames("x_t")[-1], slice(self.sample - 1, self.sample) if self.sample else slice(None)
         return float((recorded.from_bytes(self.shown("x_0_hat")) - recorded.from_bytes(end[chosen])).abs().mean())
 
     def still(self) -> str:
         picked = [round(i * (len(self.times) - 1) / 7) for i in range(8)]
-        sheets = [recorded.tiles(self.frames(name)[picked, :4].swapaxes(0, 1)) for name in ("x_t", "x_0_hat")]
+        sheets = [recorded.tile(self.frames(name)[picked, :4].swapaxes(0, 1)) for name in ("x_t", "x_0_hat")]
         marks = ", ".join(str(self.times[i]) for i in picked)
-        words = ["What we see", "What the network has in mind"]
+        words = ["The noisy image", "The image that the network estimates"]
         return still.figures(sheets, words, [f"{word}, at t = {marks}" for word in words], size=5 * sheets[0].shape[1])
 
     def sentence(self) -> str:
         shown = min(4, self.count)
         return (
-            f"{shown} samples, one a row, at eight times from t = {self.times[0]} to t = {self.times[-1]}: what we "
-            "see, and the image that the network has in mind, which takes shape much earlier."
+            f"{shown} samples, one in each row, at eight times from t = {self.times[0]} to t = {self.times[-1]}: the "
+            "noisy image, and the image that the network estimates, which takes shape much earlier."
         )

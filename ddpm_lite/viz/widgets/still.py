@@ -1,7 +1,7 @@
-"""Still figures inside a widget's twin: the same bytes on every machine, so that nbval can compare them.
+"""Still figures inside a widget's twin, with the same bytes on every machine, so that nbval can compare them.
 
-Matplotlib's pictures differ from version to version, and compressed PNGs from zlib to zlib. What is drawn here is
-rounded first, and its PNGs are not compressed.
+Matplotlib's pictures depend on its version, and compressed PNGs on that of zlib. So the numbers are rounded here before
+they are drawn, and the PNGs are not compressed.
 """
 
 from base64 import b64encode
@@ -14,13 +14,13 @@ from ddpm_lite.viz.png import png
 
 
 def image(grey: np.ndarray, alt: str, size: int = 160) -> str:
-    """An <img> of a uint8 array, `size` CSS pixels wide, with the words that say what it shows."""
+    """Write an <img> of a uint8 array, `size` CSS pixels wide, with its alt text."""
     data = b64encode(png(grey)).decode()
     return f'<img alt="{escape(alt)}" width="{size}" src="data:image/png;base64,{data}">'
 
 
 def figures(images: Sequence[np.ndarray], captions: Sequence[str], alts: Sequence[str], size: int = 160) -> str:
-    """Images side by side, each with its caption."""
+    """Write images side by side, each with its caption."""
     parts = zip(images, captions, alts, strict=True)
     cells = [
         f'<figure class="dw-figure">{image(grey, alt, size)}<figcaption>{escape(caption)}</figcaption></figure>'
@@ -41,18 +41,18 @@ def curves(
     width: int = 360,
     height: int = 220,
 ) -> str:
-    """Curves over x in one SVG, the names of the curves below it; everything rounded to tenths of a pixel.
+    """Draw curves over x in one SVG, with a legend below; everything is rounded to tenths of a pixel.
 
     Args:
-        y: the ends of the vertical axis; with `log` it is logarithmic, and both are above 0.
-        mark: a point (x, y) to draw a dot at.
+        y: the ends of the vertical axis, both > 0 if `log` makes it logarithmic.
+        mark: a point (x, y) to mark with a dot.
     """
     x = np.asarray(x, dtype=np.float64)
     left, bottom, top, right = 48, 40, 10, 12
     up = np.log10 if log else np.asarray
     low, high = up(y[0]), up(y[1])
 
-    # Rounded first to a millionth, as 59.25 may be a hair less on another processor, and would become 59.2 or 59.3.
+    # Rounded first to a millionth, because 59.25 may be slightly less on another processor and would then become 59.2.
     def across(value):
         return np.round(left + (value - x[0]) / (x[-1] - x[0]) * (width - left - right), 6)
 
@@ -64,12 +64,14 @@ def curves(
     for value in (y[0], middle, y[1]):
         at = upward(value)
         parts.append(f'<line class="dw-grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"></line>')
-        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{_tick(value)}</text>')
+        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{_format_tick(value)}</text>')
     for value, anchor in ((x[0], "middle"), (x[-1], "end")):
         at = f'x="{across(value):.1f}" y="{height - bottom + 15}"'
-        parts.append(f'<text {at} text-anchor="{anchor}">{f"{value:.3g}" if abs(value) < 100 else _tick(value)}</text>')
+        parts.append(
+            f'<text {at} text-anchor="{anchor}">{f"{value:.3g}" if abs(value) < 100 else _format_tick(value)}</text>'
+        )
     parts.append(f'<text x="{(left + width - right) / 2:.1f}" y="{height - 6}" text-anchor="middle">{xlabel}</text>')
-    # What leaves the picture leaves it by one height of the axis at most, so that no browser meets a huge number.
+    # Clipped to one height of the axis outside the plot, so that no browser has to draw huge numbers.
     ends = (y[0] ** 2 / y[1], y[1] ** 2 / y[0]) if log else (y[0] - 1, y[1] + 1)
     for number, values in enumerate(ys.values(), start=1):
         py = upward(np.clip(np.asarray(values, dtype=np.float64), *ends))
@@ -82,8 +84,8 @@ def curves(
     return "".join(parts) + f'</svg><div class="dw-row">{names}</div>'
 
 
-def _tick(value: float) -> str:
-    """A number beside an axis, in the six signs that there is room for: 4e-5, 0.0012, 32, 3.2e5."""
+def _format_tick(value: float) -> str:
+    """Format a number for an axis in at most six characters: 4e-5, 0.0012, 32, 3.2e5."""
     size = abs(value)
     spelt = [f"{value:.2g}" if size < 100 else f"{value:.4g}"] if size == 0 or 1e-3 <= size < 1e4 else []
     spelt += ["e".join(f"{float(part):g}" for part in f"{value:.{digits}e}".split("e")) for digits in (1, 0)]

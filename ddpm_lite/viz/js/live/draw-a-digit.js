@@ -1,13 +1,13 @@
-// A digit on its way: what we see, the image that the network has in mind, and the noise that it sees, step by step.
+// Sampling of one digit, step by step: the noisy image, the estimated image, and the estimated noise.
 import * as kit from "../shared/kit.js";
 import { samplers } from "../shared/science.js";
 import { atelier } from "../shared/stage.js";
 
 export default kit.widget(({ model, el: place }) => {
   const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
-  kit.within(model, "label", 0, labels); // the number after the last label says "no label"
+  kit.within(model, "label", 0, labels); // the number after the last label means "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const kinds = [["x", "xₜ", "what we see"], ["image", "x̂₀", "the image in mind"], ["z", "ẑ", "the noise it sees"]];
+  const kinds = [["x", "xₜ", "the noisy image"], ["image", "x̂₀", "the estimated image"], ["z", "ẑ", "the estimated noise"]];
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
   facts.setAttribute("aria-live", "off"); // it changes with every step
   const names = Object.keys(samplers);
@@ -20,12 +20,12 @@ export default kit.widget(({ model, el: place }) => {
     if (!frame) return;
     kinds.forEach(([part, sign, words], i) => {
       pictures[i].paint(frame[part] ?? new Float64Array(C * H * W), 0, C);
-      pictures[i].say(frame[part] ? `${sign}, ${words}, at t = ${frame.t}` : "no noise is left to see at t = 0");
+      pictures[i].say(frame[part] ? `${sign}, ${words}, at t = ${frame.t}` : "no noise at t = 0");
     });
     const largest = frame.image.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    facts.write([["Time t:", String(frame.t)], ["Largest number in x̂₀:", kit.number(largest)]]);
+    facts.write([["Time t:", String(frame.t)], ["Largest value in x̂₀:", kit.number(largest)]]);
   };
-  // To a frame that is there; a slider may be ahead of the engine.
+  // To the nearest frame that exists; the slider may be ahead of the computation.
   const go = (to) => model.set("frame", Math.max(0, Math.min(to, frames.length - 1)));
   const halt = () => {
     clearInterval(timer);
@@ -81,7 +81,7 @@ export default kit.widget(({ model, el: place }) => {
       following = !calm.matches;
       if (following) play.textContent = "Pause";
     },
-    // x_T first, even if the rest is there as fast.
+    // x_T first, even if the rest arrives at the same time.
     heard: (made) => {
       const first = !frames.length;
       frames.push(...made);
@@ -92,11 +92,11 @@ export default kit.widget(({ model, el: place }) => {
     ended: () => {
       if (following || calm.matches) go(steps);
       halt();
-      return "Move the slider to see the way.";
+      return "Move the slider to see each step.";
     },
   });
 
-  const slider = kit.slider(model, "frame", { label: "walk", min: 0, max: Math.max(...choices), text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
+  const slider = kit.slider(model, "frame", { label: "progress", min: 0, max: Math.max(...choices), text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
   slider.limit(choices[model.get("steps")]);
   slider.querySelector("input").addEventListener("input", () => {
     if (timer || following) halt();
@@ -113,11 +113,11 @@ export default kit.widget(({ model, el: place }) => {
       kit.choice(model, "sampler", { label: "sampler", options: names.map((name) => name.toUpperCase()) }),
       kit.choice(model, "steps", { label: "steps", options: choices.map(String) }),
       variance,
-      kit.toggle(model, "clip", { label: "clip" }),
+      kit.toggle(model, "clip", { label: "clip x̂₀" }),
     ),
     work.controls,
     kit.row(...kinds.map(([, sign, words], i) => kit.figure(pictures[i].canvas, `${sign}, ${words}`))),
-    kit.row(slider, kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step on", step(1)))),
+    kit.row(slider, kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step forward", step(1)))),
     facts,
     work.status,
   );

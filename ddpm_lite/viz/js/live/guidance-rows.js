@@ -47,19 +47,19 @@ export default kit.widget(({ model, el: place }) => {
       }
       facts.write([["Images:", String(ends.length)]]);
     },
-    // How far the images of a label are from its first one.
+    // The mean difference between the images of a label and its first one.
     ended: () => {
       let sum = 0;
       ends.slice(labels).forEach((x, i) => x.forEach((v, k) => (sum += Math.abs(v - ends[i % labels][k]))));
       const apart = sum / (labels * (n - 1) * C * H * W);
-      facts.write([["Images:", String(ends.length)], ["Images of a label differ, per pixel, by:", kit.number(apart, 3)]]);
+      facts.write([["Images:", String(ends.length)], ["Mean difference within a label, per pixel:", kit.number(apart, 3)]]);
       return "";
     },
   });
 
   kit.stage(
     place,
-    "Guidance, drawn here",
+    "Samples with guidance",
     kit.row(
       kit.slider(model, "chosen", { label: "scale", min: 0, max: scales.length - 1, text: named }),
       kit.slider(model, "seed", { label: "seed", min: 0, max: 99, text: String }),

@@ -1,4 +1,4 @@
-// A small network learns points in the plane: its loss, its arrows beside the exact ones, what is drawn from it.
+// Train a small network on points in the plane: its loss, its arrows beside the exact ones, and samples from it.
 import * as kit from "../shared/kit.js";
 import { apart, blobs, energy, keyed, learner } from "../shared/mlp.js";
 import { closed, fresh as noises, gaussians, respace, schedule, walk } from "../shared/science.js";
@@ -14,11 +14,11 @@ export default kit.widget(({ model, el: place }) => {
   const bar = full.alphaBar;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-  // Of one training, from `reset` on; then what is being worked at, and when it was last painted.
+  // The state of one training run, from `reset` on; then the present task, and when it was last painted.
   let data, real, fresh, least, student, losses, drawn, distance;
   let task, timer, gap, running = false, painted = 0, cross = [0, 0];
 
-  const words = { xlabel: "first number", ylabel: "second number", height: 350 };
+  const words = { xlabel: "first coordinate", ylabel: "second coordinate", height: 350 };
   const [left, right] = [0, 1].map(() => kit.plot({ x: [-REACH, REACH], y: [-REACH, REACH], label: "", ...words }));
   const curve = kit.plot({ x: [0, STEPS], y: [0, 1], xlabel: "step", ylabel: "loss", label: "", height: 190 });
   const path = ({ svg }, kind, style = "") => svg.appendChild(kit.el("path", { class: kind, style }));
@@ -26,7 +26,7 @@ export default kit.widget(({ model, el: place }) => {
   const needles = path(right, "dw-marker dw-3", "fill-opacity: 0.75"), lines = path(right, "dw-line dw-2");
   const [learnt, exact] = ["dw-2", "dw-3 dw-dash"].map(curve.line);
   const facts = kit.facts(), status = kit.el("p", { role: "status" });
-  // They change many times a second. A screen reader hears the status: how it began, and how it ended.
+  // The facts change many times a second, so a screen reader reads the status instead, at the beginning and the end.
   facts.setAttribute("aria-live", "off");
   const say = (text) => {
     status.textContent = text;
@@ -39,7 +39,7 @@ export default kit.widget(({ model, el: place }) => {
     return points;
   };
 
-  // What the exact z costs (eq-training-loss): no network is below it.
+  // The loss of the exact z (eq-training-loss), the least of any network.
   function* measure() {
     const n = 4096, uniform = keyed(0, 4);
     let sum = 0;
@@ -74,7 +74,7 @@ export default kit.widget(({ model, el: place }) => {
     if (model.get("way")) yield* look(1);
   }
 
-  // Work in slices of a few milliseconds, so that the page stays quick.
+  // Work in slices of a few milliseconds, so that the page stays responsive.
   const go = (work, ended) => {
     clearTimeout(timer);
     task = work;
@@ -108,13 +108,13 @@ export default kit.widget(({ model, el: place }) => {
     if (!data) return say(help);
     if (losses.length === STEPS) reset();
     run(true);
-    say("Learning.");
-    go(learning(), () => `Done after ${STEPS} steps. Loss ${loss()}, exact z ${kit.number(least, 3)}; samples' distance ${off()}, of fresh data ${kit.number(fresh, 2)}.`);
+    say("Training.");
+    go(learning(), () => `Done after ${STEPS} steps. Loss ${loss()}, exact z ${kit.number(least, 3)}; distance of the samples ${off()}, of new data ${kit.number(fresh, 2)}.`);
   };
   const NONE = "none yet";
   const loss = () => (losses.length ? kit.number(mean(losses.slice(-250)), 3) : NONE);
   const off = () => (drawn ? kit.number(distance, 2) : NONE);
-  const help = "Place points first: press on the left picture, or go there by Tab, move with the arrow keys, and press Enter.";
+  const help = "Place points first: click in the left plot, or reach it with Tab, move the cross with the arrow keys, and press Enter.";
 
   const reset = () => {
     const which = model.get("data"), from = 2 * counts.slice(0, which).reduce((a, b) => a + b, 0);
@@ -124,7 +124,7 @@ export default kit.widget(({ model, el: place }) => {
     if (mine.length) {
       data = blobs(mine, deviations[which], bar);
       real = draws(keyed(0, 3));
-      // What two sets of fresh data are apart on average, as sets of so many points are never quite the same.
+      // The average distance of two data sets, which is above 0 because finite sets differ.
       fresh = (2 * apart(real, draws(keyed(1, 3)))) / POINTS;
       student = learner({ bar, data, seed: model.get("seed"), steps: STEPS });
     }
@@ -141,7 +141,7 @@ export default kit.widget(({ model, el: place }) => {
     return text;
   };
 
-  // Against the noise, which is where the score points. Noise of length 1 is 0.25 long, and of more than 2 as long as 2.
+  // In the direction of the score, opposite to the noise. An arrow is a quarter of the noise, but at most 0.5 long.
   const grid = Float64Array.from({ length: 242 }, (_, i) => 0.54 * ((i % 2 ? Math.floor(i / 22) : (i >> 1) % 11) - 5));
   const along = (u, v) => [u, v].map((value) => -value * Math.min(0.25, 0.5 / Math.hypot(u, v)));
   const arrows = (t) => {
@@ -155,7 +155,7 @@ export default kit.widget(({ model, el: place }) => {
     }
     needles.setAttribute("d", needle);
     lines.setAttribute("d", line);
-    // How far they are apart where the points are at this time.
+    // The difference of learnt and exact z, at points of this time.
     const noise = noises(keyed(0, 5), 2 * POINTS), { noised } = closed(bar[t]), x = real.map((value, i) => noised(value, noise(i, 0)));
     const answer = student.ask(x, t);
     for (let i = 0; i < x.length; i += 2) {
@@ -183,26 +183,26 @@ export default kit.widget(({ model, el: place }) => {
   };
   const draw = () => {
     painted = performance.now();
-    // Readers who prefer reduced motion see the numbers run, and the pictures when they stand.
+    // With reduced motion the numbers are updated while it runs, and the plots only at the end.
     if (!task || !calm.matches) paint();
     facts.write([
       ["step:", String(losses.length)],
       ["loss, last 250 steps:", loss()],
       ["loss of the exact z:", least ? kit.number(least, 3) : NONE],
-      [`arrows differ at t = ${model.get("t")} by`, gap],
-      ["samples' distance from the data:", off()],
-      ["that of fresh data:", data ? kit.number(fresh, 2) : NONE],
+      [`difference of the arrows at t = ${model.get("t")}:`, gap],
+      ["distance of the samples from the data:", off()],
+      ["distance of new data from the data:", data ? kit.number(fresh, 2) : NONE],
     ]);
   };
 
-  // Points of the reader's own, by pointer or keyboard.
+  // The reader's own points, placed by pointer or keyboard.
   const put = (points) => {
     model.set("points", points);
     model.save_changes();
   };
   const add = () => {
     const points = model.get("points");
-    if (points.length >= MOST) return say(`${MOST} points are the most.`);
+    if (points.length >= MOST) return say(`At most ${MOST} points.`);
     put([...points, cross]);
     say(`Point ${points.length + 1} at ${cross.map((value) => kit.number(value, 2)).join(", ")}.`);
   };
@@ -231,7 +231,7 @@ export default kit.widget(({ model, el: place }) => {
     "div",
     {
       class: "dw-pad", role: "application", "data-lm-suppress-shortcuts": "true", onclick: clicked, onkeydown: pressed,
-      "aria-label": "Place points: the arrow keys move the cross, Enter places a point, Backspace takes the last one away",
+      "aria-label": "Place points: the arrow keys move the cross, Enter places a point, Backspace removes the last one",
     },
     left.svg,
   );
@@ -239,12 +239,12 @@ export default kit.widget(({ model, el: place }) => {
   const button = kit.el("button", { type: "button", onclick: toggled }, "Start");
   kit.stage(
     place,
-    "A small network learns",
+    "Train a small network",
     kit.row(
       kit.el("div", { class: "dw-control" }, button, kit.el("button", { type: "button", onclick: () => reset() }, "Reset")),
       kit.choice(model, "data", { label: "data", options: ["ring", "spiral", "mixture of five", "your own points"] }),
       kit.slider(model, "seed", { label: "seed", min: 0, max: 99 }),
-      kit.choice(model, "way", { label: "drawn by", options: [`DDIM, ${QUICK} steps`, `Algorithm 2, ${T} steps`] }),
+      kit.choice(model, "way", { label: "sampler", options: [`DDIM, ${QUICK} steps`, `Algorithm 2, ${T} steps`] }),
     ),
     status,
     kit.row(pad, kit.el("div", { class: "dw-pad" }, right.svg)),
@@ -254,7 +254,7 @@ export default kit.widget(({ model, el: place }) => {
   );
   for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset());
   model.on("change:way", () => {
-    if (!running && losses.length) go(look(model.get("way")), () => "Drawn.");
+    if (!running && losses.length) go(look(model.get("way")), () => "Samples drawn.");
   });
   model.on("change:t", () => draw());
   model.signal.addEventListener("abort", () => clearTimeout(timer));

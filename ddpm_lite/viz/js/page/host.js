@@ -1,10 +1,10 @@
-// Brings the widgets of a built page to life: no kernel, no network.
+// Starts the widgets of a built page, without a kernel and offline.
 import * as kit from "../shared/kit.js";
 
 /** @type {Record<string, any>} */
 const widgets = {};
 
-// What the widgets use of anywidget's model, over the state that the page carries.
+// The part of anywidget's model that the widgets use, on the state in the page.
 class Model {
   constructor(state) {
     this.state = state;
@@ -32,7 +32,7 @@ const read = (text) =>
     typeof value?.bytes === "string" ? new DataView(Uint8Array.from(atob(value.bytes), (c) => c.charCodeAt(0)).buffer) : value,
   );
 
-// The still figure stays until the widget stands, and stays if it cannot. A heavy widget may need a while.
+// The still figure is hidden only when the widget has started, which may take a while for a heavy one.
 const start = async (place, model) => {
   const live = kit.el("div");
   place.leave = await widgets[place.dataset.widget].render({ model, el: live });
@@ -52,7 +52,7 @@ const mount = async (place) => {
   place.dataset.mounted = 1;
   try {
     const model = new Model(read(state));
-    // A heavy one waits behind the button of press.js.
+    // A heavy widget waits for the button of press.js.
     if (live) widgets.press.offer({ place, model, start, complain, widgets });
     else await start(place, model);
   } catch (error) {
@@ -60,8 +60,8 @@ const mount = async (place) => {
   }
 };
 
-// Scripts of the page are deferred: when one hands over its widget, all places are there. The kit is shared: it is in this
-// script alone, and the bundles of the widgets take it from here.
+// The page's scripts are deferred, so when one defines its widget, all its places exist. The kit is bundled in this script
+// only, and the bundles of the widgets use it from here.
 window.ddpmWidgets = {
   kit,
   define: (name, widget) => {

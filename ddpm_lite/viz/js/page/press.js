@@ -1,17 +1,17 @@
-// A heavy widget is named in data-live: a page gets its still figure and a button, and the scripts named there, which lie
-// beside this file, are loaded when the reader presses it.
+// For a heavy widget, named in data-live, the page has its still figure and a button. When the reader presses the button,
+// the scripts in data-live are loaded from the folder of this file.
 import * as kit from "../shared/kit.js";
 
 const files = {}, loaded = {};
 const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(/press\.js.*/, "");
 
-// A file of data comes in the form of a script that gives its name, the checksum of a text, and the text.
+// A data file is a script that passes its name, the checksum of a text, and the text.
 window.ddpmWidgets.file = (name, sum, text) => {
   files[name] = { sum, text };
 };
 
-// A script, once; one that did not come may be asked for again. A classic script, as a page opened as a file may not
-// fetch.
+// Load a script once; after a failure it may be tried again. It is a classic script, because a page opened as a file may
+// not use fetch.
 const load = (name) =>
   (loaded[name] ??= new Promise((done, failed) => {
     const onerror = () => {
@@ -21,10 +21,10 @@ const load = (name) =>
     document.head.append(kit.el("script", { src: `${folder}${name}.js`, onload: done, onerror }));
   }));
 
-// A button in the place of a heavy widget, until host.js can `start` it.
+// A button for a heavy widget, until host.js can `start` it.
 const offer = ({ place, model, start, complain, widgets }) => {
   let busy = false;
-  // In Jupyter a model has no such function: Python sends the file.
+  // In Jupyter a model has no such function, because Python sends the file.
   model.file = (name) => {
     if (!files[name]) throw new Error(`${name}.js is damaged.`);
     return files[name];

@@ -1,4 +1,4 @@
-// What the widgets share: controls, pictures, curves.
+// Shared parts of the widgets: controls, pictures, curves.
 
 /** @typedef {Record<string, any>} Attributes */
 
@@ -10,11 +10,11 @@
  * @property {(event: string, listener: (...values: any[]) => void) => void} on
  * @property {(content: any) => void} [send] in Jupyter: a message to Python
  * @property {(name: string) => any} [file] on a page: a file that came with the widget
- * @property {AbortSignal} signal aborted when the widget leaves
+ * @property {AbortSignal} signal aborted when the widget is removed
  */
 
-// A widget of anywidget's form, `{ render }`, from what puts it into an element. When the widget leaves, its listeners
-// go with it, as a model may outlive many views; what else must end then, a timer or a worker, listens to `model.signal`.
+// A widget in anywidget's form, `{ render }`, made from a function that puts it into an element. A model may outlive many
+// views, so a view's listeners are removed with it; timers and workers have to listen to `model.signal`.
 /** @param {(place: { model: Model, el: HTMLElement }) => void | Promise<void>} put */
 export const widget = (put) => ({
   render: (/** @type {{ model: any, el: HTMLElement }} */ { model, el }) => {
@@ -71,7 +71,7 @@ const tick = (value) => {
   return spelt.find((text) => text.length <= 6) ?? power(0);
 };
 
-// A trait that must be a number from `low` to `high`, and a whole one if not said otherwise.
+// A trait that must be a number from `low` to `high`, and whole unless `whole` is false.
 export const within = (model, name, low, high, whole = true) => {
   const value = model.get(name);
   if (!Number.isFinite(value) || value < low || value > high || (whole && value % 1)) {
@@ -90,7 +90,7 @@ const bind = (model, name, input, read, show) => {
   show();
 };
 
-// A labelled slider; `text` says its value in words, on the page and to a screen reader.
+// A labelled slider; `text` turns its value into words, for the page and for screen readers.
 export const slider = (model, name, { label, min, max, step = 1, text = number }) => {
   const id = `dw-${name}-${names++}`;
   const input = el("input", { type: "range", id, min, max, step });
@@ -129,8 +129,8 @@ export const toggle = (model, name, { label }) => {
   return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
 };
 
-// Play, pause and single steps for a whole-number trait, from `first` to `last`. Readers who prefer
-// reduced motion get the steps only. `pace` is steps a second.
+// Play, pause and single steps for a whole-number trait, from `first` to `last`, at `pace` steps a second. With reduced
+// motion there are only the single steps.
 export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const forward = Math.sign(last - first) * by;
@@ -158,7 +158,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   };
   const play = el("button", { type: "button", onclick: toggled }, "Play");
   const steps = [-1, 1].map((sign) =>
-    el("button", { type: "button", onclick: () => (stop(), move(sign * forward)) }, sign < 0 ? "Step back" : "Step on"),
+    el("button", { type: "button", onclick: () => (stop(), move(sign * forward)) }, sign < 0 ? "Step back" : "Step forward"),
   );
   const obey = () => {
     play.hidden = still.matches;
@@ -170,7 +170,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   return el("div", { class: "dw-control" }, play, ...steps);
 };
 
-// The numbers of a trait that travels as bytes, multiplied by `scale`; a wrong count is an error.
+// The numbers of a trait that is sent as bytes, multiplied by `scale`; a wrong count is an error.
 export const numbers = (model, name, Type, count, scale = 1, shift = 0) => {
   const view = model.get(name);
   const size = Type.BYTES_PER_ELEMENT;
@@ -183,7 +183,7 @@ export const numbers = (model, name, Type, count, scale = 1, shift = 0) => {
   return result;
 };
 
-// Images as the package stores them: grey levels 0..255 stand for [-1, 1].
+// Images as the package stores them: grey levels 0..255 for [-1, 1].
 export const images = (model, name, count) => numbers(model, name, Uint8Array, count, 1 / 127.5, -1);
 
 // A canvas for an image of height x width pixels; `paint` fills it with channels-first values in [-1, 1].
@@ -244,7 +244,7 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
       const path = add("path", `dw-line ${kind}`);
       return (xs, ys) => path.setAttribute("d", Array.from(xs, (v, i) => `${i ? "L" : "M"}${px(v).toFixed(1)} ${inside(py(ys[i]))}`).join(""));
     },
-    // A polygon: unlike those of a path, its points are no matter of style, which saves the browser a look.
+    // A polygon, because changing its points, unlike a path's, does not recompute styles.
     bars: (kind) => {
       const shape = add("polygon", `dw-bars ${kind}`), base = py(y[0]).toFixed(1);
       let known, at;
@@ -274,13 +274,13 @@ export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", {
 
 export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
 
-// A line of words and numbers that a screen reader hears when it changes; `write` takes pairs.
+// A list of words and numbers that screen readers read out when it changes; `write` takes pairs.
 export const facts = () => {
   const list = el("dl", { class: "dw-facts", "aria-live": "polite" });
   list.write = (pairs) => {
     const cell = (kind) => el(kind, {}, "");
     if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
-    // New text in the old cells: the page has less to lay out, and a screen reader less to say.
+    // New text in the old cells, so that the page lays out, and a screen reader reads, only what changed.
     pairs.flat().forEach((text, i) => {
       const node = list.children[i >> 1].children[i & 1].firstChild;
       if (node.data !== text) node.data = text;

@@ -3,7 +3,7 @@ import { closed, gaussians, mix, mixture, multiply, pack, stream } from "./scien
 
 const BATCH = 128;
 const HIDDEN = [64, 64];
-// What the network sees of a point and of the time: sines and cosines, these many radians a unit.
+// The features of a point and of the time: sines and cosines with these frequencies, in radians per unit.
 const WAVES = [0.5, 1, 2, 4];
 const CLOCK = [1, 2, 4, 8].map((k) => (k * Math.PI) / 2);
 const RATE = 0.01;
@@ -11,11 +11,11 @@ const RATE = 0.01;
 // A sequence of uniform numbers for each seed and purpose.
 export const keyed = (seed, purpose) => stream(mix(8 * seed + purpose + 1));
 
-// Room for a matrix in fours of rows, and a bias of zeros; no side of a matrix is longer than a batch.
+// Space for a matrix in groups of four rows, and a bias of zeros; no side of a matrix is longer than a batch.
 const ROWS = new Float64Array(BATCH * BATCH), NONE = new Float64Array(BATCH);
 
-// out = a b for matrices, n x d times d x m. An entry of a lies at i ai + k ak, one of b at k bk + j bj: with the two
-// changed over, the same product takes a transpose.
+// out = a b for matrices, n x d times d x m. An entry of a is at i ai + k ak, one of b at k bk + j bj; with
+// the two strides exchanged, a matrix is transposed.
 const product = (out, a, b, [n, d, m], [ai, ak], [bk, bj]) => {
   pack(ROWS, a, 0, n, d, ai, ak);
   multiply(ROWS, NONE, b, 0, bk, bj, out, 0, m, 1, n, d, m);
@@ -33,7 +33,7 @@ const mlp = (sizes, seed) => {
   });
   const last = layers.length - 1, uniform = keyed(seed, 0);
   const weights = new Float64Array(count), gradient = new Float64Array(count), input = new Float64Array(BATCH * sizes[0]);
-  // The last layer starts at 0: the first answer is "no noise".
+  // The last layer starts at 0, so a new network returns 0.
   for (const { inputs, matrix, bias } of layers.slice(0, last)) {
     for (let i = matrix; i < bias; i++) weights[i] = gaussians(uniform, 2 * i)[0] / Math.sqrt(inputs);
   }
@@ -52,7 +52,7 @@ const mlp = (sizes, seed) => {
     return a;
   };
 
-  // From the gradient with respect to the answer, in `back` of the last layer, to that with respect to all weights:
+  // From the gradient with respect to the output, in `back` of the last layer, to that with respect to all weights:
   // the chain rule, layer by layer from the end. out = a W + b gives dW = a^T dout, db = sum of dout, da = dout W^T.
   const backward = () => {
     for (let l = last; l >= 0; l--) {
@@ -72,7 +72,7 @@ const mlp = (sizes, seed) => {
   return { weights, gradient, input, forward, backward, back: layers[last].back };
 };
 
-// The data are equally likely round blobs: `centres` (x, y, x, y, ...) and the deviation of each of their coordinates.
+// The data are equally likely isotropic Gaussians: `centres` (x, y, x, y, ...) and their common standard deviation.
 export const blobs = (centres, deviation, bar) => {
   const K = centres.length / 2;
   const { z: exact } = mixture(bar, Array.from({ length: K }, (_, k) => [centres[2 * k], centres[2 * k + 1], deviation, 1 / K]).flat());
@@ -84,7 +84,7 @@ export const blobs = (centres, deviation, bar) => {
   return { exact, draw };
 };
 
-// Algorithm 1 for such data, one step a call of `learn`, and what the network says.
+// Algorithm 1 for such data, one step for each call of `learn`, and the trained network.
 export const learner = ({ bar, data, seed, steps }) => {
   const T = bar.length - 1, net = mlp([4 * WAVES.length + 2 * CLOCK.length, ...HIDDEN, 2], seed), uniform = keyed(seed, 1);
   const { weights, gradient, input, back } = net, average = weights.slice();
@@ -92,7 +92,7 @@ export const learner = ({ bar, data, seed, steps }) => {
   const x = new Float64Array(2 * BATCH), z = new Float64Array(2 * BATCH), times = new Int32Array(BATCH);
   let step = 0;
 
-  // What the network sees of x at `times`.
+  // Write the features of x and `times` to the network's input.
   const show = () => {
     let i = 0;
     for (let row = 0; row < BATCH; row++) {
@@ -109,7 +109,7 @@ export const learner = ({ bar, data, seed, steps }) => {
     }
   };
 
-  // eq-training-loss of x, times and z, and its gradient: the answer's is 2 (z_hat - z) over the count of numbers.
+  // eq-training-loss of x, times and z, and its gradient: that of the output is 2 (z_hat - z) over the count of numbers.
   const grade = () => {
     show();
     const z_hat = net.forward(weights);

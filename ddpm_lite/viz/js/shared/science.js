@@ -1,11 +1,11 @@
-// What the widgets compute, each thing once: random numbers, schedules, the closed form, the exact z of a mixture, the
-// walk from noise to data, and the product of matrices. Names and equations are those of the Python package.
+// The computations of the widgets, each of them once: random numbers, schedules, the closed form, the exact z of a
+// mixture, sampling, and the matrix product. Names and equations are those of the Python package.
 
 /**
  * @typedef {object} Schedule Tables with an entry for each time 0..T, as in ddpm_lite.schedule.
  * @property {number} T
  * @property {ArrayLike<number>} beta
- * @property {number[]} times what a network calls these times
+ * @property {number[]} times the times that a network was trained with
  * @property {ArrayLike<number>} alphaBar
  * @property {ArrayLike<number>} rest 1 - alphaBar
  * @property {ArrayLike<number>} betaTilde
@@ -47,7 +47,7 @@ const log = (x) => {
   return 2 * q * total - power * 0.6931471805599453;
 };
 
-// A function that gives the next number from N(0, 1), to the last bit Python's: sfc32, and Marsaglia's polar method.
+// A function that returns the next number from N(0, 1), bit for bit that of Python, by sfc32 and Marsaglia's polar method.
 /** @param {number} seed 0..2^32 - 1 */
 export const normals = (seed) => {
   let a = 0x9e3779b9 | 0, b = 0x243f6a88, c = seed | 0, d = 1;
@@ -128,14 +128,14 @@ export const clipped = (value) => Math.min(1, Math.max(-1, value));
 export const density = (value, mean = 0, variance = 1) =>
   Math.exp(-((value - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
 
-// ---- The exact z of a mixture of round blobs in the plane, as in ddpm_lite.oracle
+// ---- The exact z of a mixture of isotropic Gaussians in the plane, as in ddpm_lite.oracle
 
 // Two functions of a point and its time t. `pull` gives [u, v, k]: minus the score of q(x_t) there, which is E[z | x_t]
-// over sqrt(1 - alpha-bar_t) (eq-score-from-z), and the number of the blob that it most likely comes from. `z` gives
-// E[z | x_t], the z_hat that no network can beat (eq-oracle-mixture).
+// over sqrt(1 - alpha-bar_t) (eq-score-from-z), and the number of the most likely component. `z` gives E[z | x_t], the
+// best possible z_hat (eq-oracle-mixture).
 /**
  * @param {ArrayLike<number>} bar
- * @param {ArrayLike<number>} blobs of each blob x, y, deviation, weight
+ * @param {ArrayLike<number>} blobs x, y, standard deviation and weight of each component
  */
 export const mixture = (bar, blobs) => {
   const K = blobs.length / 4, [logs, dx, dy] = [0, 1, 2].map(() => new Float64Array(K));
@@ -172,8 +172,8 @@ export const mixture = (bar, blobs) => {
  * @property {string} [variance] of DDPM, "beta_tilde" or "beta"
  */
 
-// Each sampler by its name in the package, in the order of the widgets' lists (ddpm_lite.viz.widgets.drawing.SAMPLERS). A step is x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1;
-// a sampler gives these three numbers.
+// The samplers by their names in the package, in the order of ddpm_lite.viz.widgets.drawing.SAMPLERS. A step is
+// x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1; a sampler returns these three numbers.
 /** @type {Record<string, (way: Schedule, t: number, options: Options) => [number, number, number]>} */
 export const samplers = {
   // eq-ddim-step, eq-ddim-sigma
@@ -189,8 +189,8 @@ export const samplers = {
   },
 };
 
-// From x_T to x_0, one frame a step (alg-sampling). A frame holds x_t at time t, and z and image, what is said there of
-// the noise and of x_0; the last one, t = 0, holds the image alone. What a frame holds, no later step changes.
+// From x_T to x_0, one frame for each step (alg-sampling). A frame has x_t at time t, and the estimates z and image of the
+// noise and of x_0; the last one, t = 0, has the image only. Later steps do not change a frame.
 /**
  * @param {(x: Float64Array, t: number) => ArrayLike<number>} ask z_hat; the next call may overwrite it
  * @param {Schedule} way
@@ -215,9 +215,9 @@ export function* walk(ask, way, x, noise, { sampler = "ddim", clip = true, ...op
 
 /** @typedef {Float32Array | Float64Array} Numbers */
 
-// c[m, p] = bias[m] + sum over k of a[m, k] b[k, p]. Four rows of a and two columns of b at a time, because then
-// eight products share six numbers read. `a` lies in fours of rows: m, m + 1, m + 2, m + 3 at k = 0, then at k = 1...
-// b[k, p] lies at firstB + k bk + p bp, and c[m, p] at firstC + m cm + p cp.
+// c[m, p] = bias[m] + sum over k of a[m, k] b[k, p]. Four rows of a and two columns of b at a time, because then eight
+// products read only six numbers. `a` is stored in groups of four rows: m, m + 1, m + 2, m + 3 at k = 0, then at k = 1...
+// b[k, p] is at firstB + k bk + p bp, and c[m, p] at firstC + m cm + p cp.
 /**
  * @param {Numbers} a @param {Numbers} bias @param {Numbers} b @param {number} firstB @param {number} bk @param {number} bp
  * @param {Numbers} c @param {number} firstC @param {number} cm @param {number} cp
@@ -254,7 +254,7 @@ export const multiply = (a, bias, b, firstB, bk, bp, c, firstC, cm, cp, M, K, P)
   }
 };
 
-// A matrix with M rows and K columns in fours of rows for `multiply`; its entry (m, k) lies at m rm + k rk.
+// Stores a matrix of M rows and K columns in groups of four rows for `multiply`; its entry (m, k) is at m rm + k rk.
 /** @param {number} M */
 export const fours = (M) => 4 * Math.ceil(M / 4);
 /** @param {Numbers} to @param {ArrayLike<number>} from @param {number} first @param {number} M @param {number} K @param {number} rm @param {number} rk */

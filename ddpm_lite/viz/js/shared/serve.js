@@ -1,8 +1,8 @@
-// The network at work, in a worker or on the page itself.
+// Runs the network, in a worker or on the page itself.
 import { drawing, network } from "./unet.js";
 
-// A conversation. Told a file, it says that the network is ready, or what is wrong. Told a job, a number and a list of
-// walks, it sends their frames as they come; a new job ends the one before.
+// Returns a function for messages. For a file, it posts that the network is ready, or an error. For a job, which is a number
+// and a list of walks, it posts their frames as they are computed; a new job ends the one before.
 export const serve = (post, slice) => {
   let net, now, work;
   function* all(walks) {

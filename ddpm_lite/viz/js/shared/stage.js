@@ -1,10 +1,10 @@
-// A network at work for a widget: in a worker made from the text of its bundle, as a page opened as a file may load no
-// other; where workers are refused, on the page in slices, so that the page stays quick.
+// Runs a network for a widget in a worker, which is made from the text of its bundle because a page that is opened as a
+// file may not load another script. Where workers are refused, it runs on the page in slices, to keep it responsive.
 import * as kit from "./kit.js";
 import { serve } from "./serve.js";
 import text from "worker:./worker.js";
 
-// A worker that has answered, or null where none can be had.
+// A worker that has answered, or null if workers are not available.
 const hire = () =>
   new Promise((done) => {
     let worker, patience;
@@ -29,7 +29,7 @@ const hire = () =>
     }
   });
 
-// The network's file: on the book's pages host.js has it, in Jupyter Python sends it when it is asked.
+// The network's file: the book's pages have it in press.js, and in Jupyter Python sends it on request.
 const fetched = (model) => {
   if (model.file) return model.file(model.get("network"));
   return new Promise((done) => {
@@ -38,7 +38,7 @@ const fetched = (model) => {
   });
 };
 
-// Who draws for a widget. `draw(walks, heard)` hands out what `serve` posts about them and forgets earlier walks.
+// Samples for a widget: `draw(walks, heard)` passes on what `serve` posts about these walks and drops earlier ones.
 const crew = async (file) => {
   let hear, job = 0;
   const worker = await hire();
@@ -61,10 +61,10 @@ const crew = async (file) => {
   return { draw, leave: () => worker?.terminate() };
 };
 
-// What the drawing widgets have in common: a button, a bar, a status that a screen reader hears at the beginning and
-// at the end, and what becomes of a change. `plan()` gives the walks and their name in words; `heard(frames)` gets
-// frames as they come, and `ended()` gives what there is to say at the end. On a page that was pressed the first
-// drawing begins at once; in Jupyter it waits for the button.
+// The common part of the sampling widgets: a button, a progress bar, a status that a screen reader reads at the beginning
+// and the end, and the reaction to a changed setting. `plan()` returns the walks and their description, `heard(frames)`
+// gets frames as they arrive, and `ended()` returns the closing words. On a page the first samples are drawn as soon as
+// the reader has pressed the button that loads the widget; in Jupyter they wait for the button.
 export const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
   const status = kit.el("p", { role: "status" }), bar = kit.el("progress", { max: 1, value: 0, "aria-label": "drawn" });
   /** @type {ReturnType<typeof crew> | null} */

@@ -1,16 +1,16 @@
-// A trained network, and digits drawn by it, in plain JavaScript: what `python -m ddpm_lite export-page` writes, played
-// back. The order of the layers is in the file; here are the dozen PyTorch functions that it names. Tensors are float32 as
-// in PyTorch, sums are float64. A page, a worker and node run this same module.
+// Runs a trained network, and samples from it, in plain JavaScript, from a file of `python -m ddpm_lite export-page`. The
+// order of the layers is in the file; the dozen PyTorch functions that it names are here. Tensors are float32 as in
+// PyTorch, and sums are float64. Pages, workers and node run this same module.
 import { fours, multiply, normals, pack, respace, schedule, walk } from "./science.js";
 
-// ---- PyTorch's functions. Each maker gets its operands, the place for its result and the settings of the call, and
-// returns what a forward pass runs. Everything that can be prepared is prepared once, and no pass makes an array.
+// ---- PyTorch's functions. Each maker gets its operands, the array for its result and the settings of the call, and
+// returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
 
 /** @typedef {{ shape: number[], data: any }} Tensor */
 
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 const known = (condition, words) => {
-  if (!condition) throw new Error(`${words}: the network asks for what this page cannot do.`);
+  if (!condition) throw new Error(`${words}: the network uses a function that this page does not support.`);
 };
 
 const packed = (weight, bias, M, K) => {
@@ -147,7 +147,7 @@ export const operations = {
       }
     };
   },
-  // torch.reshape and all that only says otherwise what is where: the same numbers
+  // torch.reshape and other functions that only change the shape
   reshape: ([x], out) => {
     out.data = x.data;
     return null;
@@ -187,11 +187,11 @@ const half = (bits) => {
 };
 
 // The network in a file that export_page.py wrote. `ask(x_t, t, label)` is its z_hat, an array that the next call
-// overwrites; "no label" is the number after the last label.
+// overwrites; the number after the last label means "no label".
 export const network = ({ sum, text }) => {
   if (checksum(text) !== sum) throw new Error("The network's file is damaged.");
   const file = JSON.parse(text);
-  if (file.form !== 1) throw new Error("The network's file is of another form than this page reads.");
+  if (file.form !== 1) throw new Error("The network's file has another format than this page reads.");
   const halves = new Uint16Array(bytes(file.float16)), table = new Float32Array(65536).fill(NaN);
   let used = 0;
   const weights = file.weights.map(([, shape]) => {
@@ -239,7 +239,7 @@ export const network = ({ sum, text }) => {
 
 // An image from a seed: the frames of `walk` in science.js, for a network's file and a label.
 /**
- * @param {any} net what `network` gives
+ * @param {any} net the result of `network`
  * @param {{ steps: number, seed: number, label?: number, scale?: number, spacing?: string, sampler?: string, eta?: number,
  *   variance?: string, clip?: boolean }} options
  */

@@ -1,4 +1,4 @@
-// What a worker runs: it draws what it is told, and says so once it is there.
+// The script of the worker: it serves the page's messages, and posts one when it has started.
 import { serve } from "./serve.js";
 
 const tell = serve((message) => postMessage(message), 30);
