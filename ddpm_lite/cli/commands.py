@@ -122,7 +122,7 @@ def _train(asked: Train | TrainFolder) -> int:
             fail(
                 ValueError, flag, f"{value}, the value of the images of {asked.preset}", f"{getattr(asked.unet, field)}"
             )
-    torch.manual_check_seeds(asked.config.seed)
+    torch.manual_seed(asked.config.seed)
     model = build_network(asked.unet, len(words), asked.tokens).to(device)
     labels, none = (labels, model.none) if isinstance(model, ConditionalUNet) else (None, None)
     if main:

@@ -123,7 +123,7 @@ def test_without_a_context_no_labels_are_told(run):
 
 
 def test_several_processes_get_an_accelerator(monkeypatch):
-    asked = cli.parsed(["train", "digits", "--config.mixed-precision", "bf16"])
+    asked = cli.parse_arguments(["train", "digits", "--config.mixed-precision", "bf16"])
     assert cli._accelerator(asked) is None
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -323,7 +323,7 @@ def test_a_new_step_needs_a_name_in_one_dictionary(run):
 
 
 def test_the_default_is_what_the_cards_measured():
-    asked = cli.parsed(["sample", "fashion"])
+    asked = cli.parse_arguments(["sample", "fashion"])
     for name in SHIPPED:
         record = json.loads((RESULTS / f"evaluate-{name}.json").read_text(encoding="utf8"))
         assert record["steps"] == asked.steps
@@ -403,11 +403,14 @@ WRONG = {
     "precision": ("train digits --config.mixed-precision fp8", '--config.mixed-precision: expected "no" or "bf16"'),
     "channels": ("train digits --unet.channels 12 24", "--unet.channels: expected multiples of groups=8, got 12"),
     "levels": ("train digits --unet.attention-levels 5", "--unet.attention-levels: expected"),
-    "size": ("train digits --unet.sample-size 16", "--unet.sample-size: expected 8, as the images of digits have it"),
-    "colours": ("train digits --unet.in-channels 3", "--unet.in-channels: expected 1, as the images of digits"),
+    "size": ("train digits --unet.sample-size 16", "--unet.sample-size: expected 8, the value of the images of digits"),
+    "colours": (
+        "train digits --unet.in-channels 3",
+        "--unet.in-channels: expected 1, the value of the images of digits",
+    ),
     "every": ("train digits --every 0", "every: expected a whole number >= 1, got 0 (int)"),
     "tokens": ("train digits --tokens 0", "tokens: expected a whole number >= 1, got 0 (int)"),
-    "device": ("train digits --device tpu", "--device: expected auto, or a device that torch has here"),
+    "device": ("train digits --device tpu", "--device: expected auto, or a device that torch can use here"),
     "folder without the data": ("train fashion --data .", "folder: expected a folder with train-images-idx3-ubyte.gz"),
     "no model": ("sample", "Missing from python -m ddpm_lite sample: MODEL"),
     "another model": ("sample digit", "model: expected one of digits, digits-by-label, fashion, a folder with"),
@@ -420,16 +423,19 @@ WRONG = {
         "sample digits --label 3",
         "--label: expected none, because this model has no labels, got 3",
     ),
-    "scale": ("sample digits-by-label --scale 2", "--scale: expected a --label to follow, got none"),
+    "scale": ("sample digits-by-label --scale 2", "--scale: expected a --label to guide to, got none"),
     "scale is infinite": ("sample digits-by-label --label 2 --scale inf", "--scale: expected a number in [-100, 100]"),
     "steps of a sampler": ("sample digits --steps 1001", "--steps: expected a whole number in 1..1000, got 1001"),
     "count": ("sample digits --count 0", "--count: expected a whole number in 1..10000, got 0"),
     "a seed that is no number": (
         "sample digits --seed x",
-        "--seed: expected whole numbers, got 'x'; --help",
+        "--seed: expected whole numbers, got 'x'; see --help",
     ),
     "a scale that is no number": ("sample digits --scale y", "--scale: expected a number, got 'y'; see --help"),
-    "a count that is no number": ("sample digits --count 2.5", "--count: expected a whole number, got '2.5'; --help"),
+    "a count that is no number": (
+        "sample digits --count 2.5",
+        "--count: expected a whole number, got '2.5'; see --help",
+    ),
     "seeds for other images": (
         "sample digits --seed 1 2 3",
         "--seed: expected one whole number, or 8, one for each",
@@ -437,12 +443,12 @@ WRONG = {
     "animation": ("sample digits --animate walk.mp4", "--animate: expected a name that ends in .gif, got 'walk"),
     "animation nowhere": (
         "sample digits --animate no/walk.gif",
-        "--animate: expected a file in a folder that is",
+        "--animate: expected a file in an existing folder",
     ),
-    "images nowhere": ("sample digits --separate no/images", "--separate: expected a folder in a folder that"),
+    "images nowhere": ("sample digits --separate no/images", "--separate: expected a folder in an existing folder"),
     "a file for images": (
         "sample digits --separate text.safetensors",
-        "--separate: expected a folder, new or not",
+        "--separate: expected a new or existing folder",
     ),
     "captions for nothing": ("sample digits-by-label --captions", "--captions: expected a --label to write, got none"),
     "a typo in a path": ("sample ./digits", "a .safetensors file or a hub id owner/name, got './digits'"),
@@ -456,8 +462,8 @@ WRONG = {
     "folder to verify": ("verify nowhere", "folder: expected a folder that train wrote, got 'nowhere'"),
     "no model to evaluate": ("evaluate", "Missing from python -m ddpm_lite evaluate: MODEL"),
     "another model to evaluate": ("evaluate digit", "model: expected one of digits, digits-by-label"),
-    "few to evaluate": ("evaluate digits --count 3", "--count: expected 4..1297, as there are training images, got 3"),
-    "many to evaluate": ("evaluate digits --count 1298", "--count: expected 4..1297, as there are training images"),
+    "few to evaluate": ("evaluate digits --count 3", "--count: expected 4..1297, the number of training images, got 3"),
+    "many to evaluate": ("evaluate digits --count 1298", "--count: expected 4..1297, the number of training images"),
     "steps to evaluate": ("evaluate digits --steps 0", "--steps: expected a whole number in 1..1000, got 0 (int)"),
     "scale to evaluate": ("evaluate digits --scale 2", "--scale: expected 0, because this model has no labels, got 2"),
     "eta": ("evaluate digits --eta 1.5", "--eta: expected a number in [0, 1], got 1.5 (float)"),
@@ -466,7 +472,7 @@ WRONG = {
     "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
     "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
     "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in an existing folder"),
-    "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch has here"),
+    "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch can use here"),
 }
 
 
@@ -571,7 +577,7 @@ def test_help_begins_with_examples_that_parse(run):
     }
     Path("shapes").mkdir()  # a folder of pictures, of which one example tells
     for example in examples:
-        kind = type(cli.parsed(example.split())).__name__.lower()
+        kind = type(cli.parse_arguments(example.split())).__name__.lower()
         assert kind == ("trainfolder" if "shapes" in example else example.split()[0].replace("-", ""))
     for name, preset in PRESETS.items():
         assert preset.about.split(".")[0] in " ".join(re.sub("[│]", " ", run("train", name, "--help")[1]).split())
@@ -590,7 +596,7 @@ def test_doctor_looks_at_everything(run, monkeypatch):
     assert rows["versions"] == "ddpm-lite 1.2, torch 1.2, numpy 1.2, safetensors 1.2"
     assert rows["extra data"] == 'no pooch: pip install "ddpm-lite[data]"'
     assert "GB free" in rows["disk"]
-    assert rows["digits"] == "about 15 minutes, 700 steps of 1.3 s"
+    assert rows["digits"] == "about 15 minutes for 700 steps of 1.3 s"
     assert "fashion" in rows["data"]
     assert {"python", "device", "parity", "memory", "cifar10", "bf16"} <= set(rows)
     monkeypatch.setattr(doctor, "measure_parity", lambda device: 0.01)

@@ -66,8 +66,8 @@ def test_floors_are_those_of_the_count(evaluated):
 
 def test_record_says_how_to_make_it_again(evaluated):
     found, words = evaluated
-    asked = cli.parsed(shlex.split(found["command"])[3:])
-    assert asked == cli.parsed([*words.split()[3:], str(asked.out)])
+    asked = cli.parse_arguments(shlex.split(found["command"])[3:])
+    assert asked == cli.parse_arguments([*words.split()[3:], str(asked.out)])
     assert asked.out.name == "found.json"
     known = {"model": NAME, "sampler": "ddim", "steps": 4, "eta": 0.0, "scale": 0.5, "count": 30, "held_out": 500}
     assert known.items() <= found.items()
@@ -162,7 +162,7 @@ def test_weights_are_hashed_by_value(tmp_path):
 def test_the_data_set_is_told_by_the_images():
     assert (find_data_set(1, 8), find_data_set(1, 28)) == ("digits", "fashion")
     model = UNet(UNetConfig(sample_size=16, channels=(8, 16)))
-    with pytest.raises(ValueError, match=r"^model: expected one that draws grey images of 8x8 .*, got 16x16 with 1 ch"):
+    with pytest.raises(ValueError, match=r"^model: expected a model of grey images of 8x8 .*, got 16x16 with 1 ch"):
         report(model, linear_schedule(), ddim_step, 20, (0,))
 
 
@@ -190,7 +190,7 @@ def test_record_of_digits_is_about_the_shipped_weights():
     found = record_of(f"evaluate-{NAME}.json")
     assert found["weights"] == hash_weights(load_pretrained(NAME)[0])
     assert (found["count"], len(found["rows"]), found["held_out"]) == (1000, 3, 500)
-    assert cli.parsed(found["command"].split()[3:]).count == 1000
+    assert cli.parse_arguments(found["command"].split()[3:]).count == 1000
 
 
 def test_digits_are_near_real_ones_and_not_learnt_by_heart():

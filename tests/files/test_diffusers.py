@@ -378,7 +378,7 @@ def test_damaged_and_missing_files_are_named(folder, tmp_path):
             from_pretrained(folder)
     (folder / "unet/config.json").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"source: expected a diffusers pipeline's folder with unet/config\.json"
+        FileNotFoundError, match=r"source: expected the folder of a diffusers pipeline, with unet/config\.json"
     ):
         from_pretrained(folder)
     for source in (tmp_path / "none", "none", str(tmp_path / "none")):
@@ -577,6 +577,6 @@ def test_the_shipped_digits_draw_the_same_in_their_pipelines(scheduler, kind, tm
 @pytest.mark.parametrize("name", ["digits-by-label", "fashion"])
 def test_a_shipped_model_by_label_is_refused_there(name, tmp_path):
     """UNet2DModel has no cross-attention."""
-    with pytest.raises(ValueError, match=r"^model: expected a UNet without context_dim, as UNet2DModel is, got Condi"):
+    with pytest.raises(ValueError, match=r"^model: expected a UNet without context_dim, like UNet2DModel, got Condi"):
         save_pretrained(tmp_path / "a", *load_pretrained(name))
     assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ def test_what_a_network_predicts_is_kept(predicts, labels, tmp_path):
 @pytest.mark.filterwarnings("default")  # torch.compile's own
 def test_a_z_model_that_could_not_be_opened_is_not_saved(tmp_path, plain):
     unet, schedule, path = UNet(UNetConfig(8, 1, (8,), blocks=1)), cosine_schedule(50), tmp_path / "z.safetensors"
-    with pytest.raises(ValueError, match="^schedule: expected that of the z_model"):
+    with pytest.raises(ValueError, match="^schedule: expected the schedule of the z_model"):
         weights.save(path, z_model(unet, schedule, "v"), linear_schedule())
     with pytest.raises(ValueError, match="^model: expected a z_model of the network itself"):
         weights.save(path, z_model(torch.compile(unet), schedule, "v"), schedule)
