@@ -52,7 +52,7 @@ from ddpm_lite.files import weights
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.folder import find_checkpoints
 from ddpm_lite.runs.models import open_model, read_words
-from ddpm_lite.runs.presets import PRESETS, build_network
+from ddpm_lite.runs.presets import PRESETS, network
 from ddpm_lite.sampler import STEPS, last, sample
 from ddpm_lite.schedule import linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainState
@@ -123,7 +123,7 @@ def _train(asked: Train | TrainFolder) -> int:
                 ValueError, flag, f"{value}, the value of the images of {asked.preset}", f"{getattr(asked.unet, field)}"
             )
     torch.manual_seed(asked.config.seed)
-    model = build_network(asked.unet, len(words), asked.tokens).to(device)
+    model = network(asked.unet, len(words), asked.tokens).to(device)
     labels, none = (labels, model.none) if isinstance(model, ConditionalUNet) else (None, None)
     if main:
         parameters = sum(p.numel() for p in model.parameters())

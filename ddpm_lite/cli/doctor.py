@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ddpm_lite.data import CIFAR10, FASHION, FASHION_PACKAGE, data_folder
-from ddpm_lite.runs.presets import PRESETS, Preset, build_network
+from ddpm_lite.runs.presets import PRESETS, Preset, network
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.trainer import train
 
@@ -60,7 +60,7 @@ def examine(device: torch.device, folder: Path) -> Iterator[tuple[bool, str, str
 def measure_parity(device: torch.device) -> float:
     """Compare the output and gradient of a small network with float64 on the CPU; return the relative difference."""
     torch.manual_seed(0)
-    model = build_network(PRESETS["digits"].unet, 10).double()
+    model = network(PRESETS["digits"].unet, 10).double()
     torch.nn.init.normal_(model.get_parameter("unet.conv_out.weight"), std=0.1)
     x_t, labels = torch.randn(8, 1, 8, 8, dtype=torch.float64), torch.arange(8)
 
@@ -92,7 +92,7 @@ def _time_three_steps(preset: Preset, device: torch.device, batch_size: int) -> 
     config = replace(preset.config, steps=4, batch_size=batch_size)
     shape = (batch_size, preset.unet.in_channels, preset.unet.sample_size, preset.unet.sample_size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
-    model = build_network(preset.unet, len(preset.words)).to(device)
+    model = network(preset.unet, len(preset.words)).to(device)
     labels = None if preset.unet.context_dim is None else torch.zeros(batch_size, dtype=torch.int64)
     times = []
     for _ in train(model, linear_schedule(), images, config, labels=labels, none=getattr(model, "none", None)):
@@ -166,4 +166,4 @@ def _find_data() -> str:
 
 def _build_on_meta(preset: Preset) -> torch.nn.Module:
     with torch.device("meta"):
-        return build_network(preset.unet, len(preset.words))
+        return network(preset.unet, len(preset.words))

@@ -90,7 +90,7 @@ FOLDER_UNET = UNetConfig(
 FOLDER_CONFIG = TrainConfig(steps=6000, batch_size=32, lr=2e-3, warmup=100, ema_decay=0.999)
 
 
-def build_network(config: UNetConfig, labels: int, tokens: int = TOKENS) -> UNet | ConditionalUNet:
+def network(config: UNetConfig, labels: int, tokens: int = TOKENS) -> UNet | ConditionalUNet:
     """Build a new network: a U-Net, with a label encoder if it has a context_dim.
 
     Args:

@@ -40,7 +40,7 @@ from ddpm_lite.cli import commands as cli
 from ddpm_lite.cli import doctor, pictures
 from ddpm_lite.files import weights
 from ddpm_lite.runs.models import SHIPPED
-from ddpm_lite.runs.presets import PRESETS, build_network
+from ddpm_lite.runs.presets import PRESETS, network
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 
@@ -97,7 +97,7 @@ def test_digits_is_the_recipe_of_the_recorded_run(digits_run):
 def test_cifar10_is_the_papers_network_and_recipe():
     preset = PRESETS["cifar10"]
     with torch.device("meta"):
-        assert sum(p.numel() for p in build_network(preset.unet, 10).parameters()) == 35_746_307
+        assert sum(p.numel() for p in network(preset.unet, 10).parameters()) == 35_746_307
     assert (preset.unet.sample_size, preset.unet.in_channels, preset.unet.dropout) == (32, 3, 0.1)
     assert [32 // 2**level for level in range(4) if preset.unet.attends(level)] == [16]
     recipe = TrainConfig(steps=800_000, batch_size=128, lr=2e-4, warmup=5000, grad_clip=1, ema_decay=0.9999, flip=True)
@@ -111,7 +111,7 @@ def test_presets_suit_their_images():
         assert words in preset.words
         assert len(set(preset.words)) == 10
     assert not PRESETS["fashion"].config.flip
-    assert isinstance(build_network(PRESETS["fashion"].unet, 10), ConditionalUNet)
+    assert isinstance(network(PRESETS["fashion"].unet, 10), ConditionalUNet)
 
 
 def test_without_a_context_no_labels_are_told(run):
@@ -124,19 +124,19 @@ def test_without_a_context_no_labels_are_told(run):
 
 def test_several_processes_get_an_accelerator(monkeypatch):
     asked = cli.parse_arguments(["train", "digits", "--config.mixed-precision", "bf16"])
-    assert cli._accelerator(asked) is None
+    assert cli._make_accelerator(asked) is None
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setitem(sys.modules, "accelerate", types.SimpleNamespace(Accelerator=dict))
-    assert cli._accelerator(asked) == {"mixed_precision": "bf16", "cpu": True}
+    assert cli._make_accelerator(asked) == {"mixed_precision": "bf16", "cpu": True}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert not cli._accelerator(asked)["cpu"]
-    assert cli._accelerator(replace(asked, device="cpu"))["cpu"]
+    assert not cli._make_accelerator(asked)["cpu"]
+    assert cli._make_accelerator(replace(asked, device="cpu"))["cpu"]
     with pytest.raises(ValueError, match="--device: expected auto or cpu with several processes"):
-        cli._accelerator(replace(asked, device="cuda:1"))
+        cli._make_accelerator(replace(asked, device="cuda:1"))
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(ImportError, match="several processes need accelerate"):
-        cli._accelerator(asked)
+        cli._make_accelerator(asked)
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_a_folder_a_file_and_its_words(run, tmp_path):
     preset = PRESETS["fashion"]
     small = replace(preset.unet, sample_size=8, channels=(8, 16), attention_levels="every")
     torch.manual_seed(0)
-    model = build_network(small, 10)
+    model = network(small, 10)
     images, labels = torch.zeros(10, 1, 8, 8), torch.arange(10)
     config = TrainConfig(steps=2, batch_size=4)
     state = fit(model, linear_schedule(), images, config, "run", labels=labels, none=10, every=1)

@@ -534,7 +534,9 @@ def test_hub_ids_open_through_the_hubs_own_client(folder, tmp_path):
     cached, unreachable, no_client = rest.splitlines()
 
     assert opened == "opened me/model 1000 (8, 16)\n"
-    assert no_weights.startswith(f"FileNotFoundError source: expected a folder with unet/{WEIGHTS}, got no weights; only safet")
+    assert no_weights.startswith(
+        f"FileNotFoundError source: expected a folder with unet/{WEIGHTS}, got no weights; only safet"
+    )
     for line, source in ((absent, "me/absent"), (unreachable, "me/other")):
         expected = "FileNotFoundError source: expected an existing folder or a hub id that can be reached, got "
         assert line.startswith(f"{expected}{source!r} (")

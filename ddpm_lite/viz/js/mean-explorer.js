@@ -44,7 +44,7 @@ export default kit.widget(({ model, el: place }) => {
       ["mean through x̂₀:", kit.number(other, 6)],
       ["the two", off < 1e-9 ? "are equal" : `differ by ${kit.number(off, 3)}`],
       ["increasing z by 1 changes the mean by", kit.number(direct(t, 1) - direct(t, 0), 4)],
-      ["and x̂₀ by", kit.number(image(t, 1) - image(t, 0), 4)],
+      ["and x̂₀ by", kit.number(functions[0](1) - functions[0](0), 4)],
     ]);
     images.say(`The estimate x̂₀ over the estimate of z at time ${t}: now ${kit.number(x0, 3)}.`);
     means.say(`The mean over the estimate of z: from z a dot at ${kit.number(mean)}, through x̂₀ a ring at ${kit.number(other)}.`);
