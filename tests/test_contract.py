@@ -171,7 +171,7 @@ def test_a_network_of_diffusers_is_a_model_in_one_line():
     by_class = theirs(num_class_embeds=3)
     labels = torch.tensor([0, 1, 2])
     torch.testing.assert_close(from_diffusers(by_class)(x, t, labels), by_class(x, t - 1, labels).sample)
-    with pytest.raises(TypeError, match=r"^model: expected a network of diffusers, got str; from_pretrained opens"):
+    with pytest.raises(TypeError, match=r"^model: expected a diffusers network, got str; use from_pretrained"):
         from_diffusers("google/ddpm-cifar10-32")
 
 
@@ -272,7 +272,7 @@ def test_labels_in_any_container_are_labels():
         (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z" or "v" or "x_0" or "score", got \'w\''),
         (lambda x: z_model(unlabelled(), SHORT, "v"), "schedule: expected the schedule that the network was trained w"),
         (lambda x: in_parts(unlabelled(), 0), "at_once: expected a whole number >= 1, got 0"),
-        (lambda x: last([]), "states: expected one state or more, as sample gives them, got [] (list)"),
+        (lambda x: last([]), "states: expected at least one state, as sample yields them, got [] (list)"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_gets_one_line(call, line):

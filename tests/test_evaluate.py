@@ -453,7 +453,7 @@ WRONG = {
     "path": (lambda: load_features("../digits"), "name: expected one of ['digits', 'fashion'], got '../digits'"),
     "size": (
         lambda: NET(torch.zeros(2, 1, 28, 28)),
-        "images: expected a tensor of shape (N, 1, 8, 8), got (2, 1, 28, 28); take the network of this data set",
+        "images: expected a tensor of shape (N, 1, 8, 8), got (2, 1, 28, 28); use the feature network",
     ),
     "colours": (lambda: features_of(NET, torch.zeros(2, 3, 8, 8)), "images: expected a tensor of shape (N, 1, 8, 8), "),
     "range": (lambda: features_of(NET, IMAGES + 1.1), "images: expected values in [-1, 1], got values in [1.1, 1.1]; "),

@@ -371,7 +371,7 @@ def test_an_older_checkpoint_is_used_and_the_damaged_one_named(digits_run, run, 
     assert run("verify", "run") == (
         1,
         "run/step-000005.safetensors: damaged: it has changed since it was written: its SHA-256 differs\n"
-        "run/step-000003.safetensors: whole\n",
+        "run/step-000003.safetensors: undamaged\n",
         "",
     )
 
@@ -379,7 +379,7 @@ def test_an_older_checkpoint_is_used_and_the_damaged_one_named(digits_run, run, 
 def test_verify_says_what_is_whole(digits_run, run):
     code, out, err = run("verify", digits_run)
     assert (code, err) == (0, "")
-    assert out == f"{digits_run}/step-000005.safetensors: whole\n{digits_run}/step-000003.safetensors: whole\n"
+    assert out == f"{digits_run}/step-000005.safetensors: undamaged\n{digits_run}/step-000003.safetensors: undamaged\n"
     Path("empty").mkdir()
     assert run("verify", "empty") == (1, "", "empty: no checkpoint\n")
 

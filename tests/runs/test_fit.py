@@ -312,7 +312,9 @@ def test_none_of_108_damaged_checkpoints_is_loaded_and_the_one_before_is(folder,
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             if not whole:
-                with pytest.raises(ValueError, match="folder: expected a whole checkpoint, got damaged ones") as caught:
+                with pytest.raises(
+                    ValueError, match="folder: expected an undamaged checkpoint, got damaged ones"
+                ) as caught:
                     run(folder)
                 assert "\n" not in str(caught.value)
                 assert now[6] == two.read_bytes(), what
@@ -414,7 +416,7 @@ def test_free_space_is_looked_at_before_the_first_step(folder, monkeypatch):
 
 def test_a_place_that_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"folder: expected one to write to, got .*/file' \(File exists\)"):
+    with pytest.raises(OSError, match=r"folder: expected a folder to write to, got .*/file' \(File exists\)"):
         run(tmp_path / "file")
 
 
@@ -564,7 +566,7 @@ def test_harmful_and_wrong_weights_run_nothing_and_are_refused(name, folder, fin
         assert find_checkpoints(folder)[newest] == ""
     else:
         file_of(folder, 4).write_bytes(content)
-        line = "^folder: expected a whole checkpoint, got damaged ones"
+        line = "^folder: expected an undamaged checkpoint, got damaged ones"
     alone, theirs = tmp_path / "weights.safetensors", tmp_path / "diffusers"
     alone.write_bytes(content)
     save_pretrained(theirs, small_unet(), SCHEDULE)

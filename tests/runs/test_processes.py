@@ -79,7 +79,7 @@ def test_a_loss_that_is_no_number_in_one_stops_both(folder):
     for rank in (0, 1):
         said = result(folder, "breaking", rank)["said"]
         assert said.startswith("step 3: expected a finite loss and gradient, got loss nan and a gradient of norm nan")
-        advice = "; the last checkpoint is step-000002: go on from it in another folder with start_from="
+        advice = "; the last checkpoint is step-000002: continue from it in another folder with start_from="
         assert advice in said if rank == 0 else said.endswith("or no bf16")
 
 

@@ -128,7 +128,7 @@ EVEN = torch.full((1, 1, 16, 16), 1 / 16)
         ({"maps": {}}, "maps: expected a dictionary of layers"),
         ({"maps": {"a": EVEN * float("nan")}}, r"maps\['a'\]: expected finite values"),
         ({"maps": {"a": -EVEN}}, r"maps\['a'\]: expected weights >= 0"),
-        ({"maps": {"a": EVEN.repeat(2, 1, 1, 1)}}, r"maps\['a'\]: expected 1 frames, as images has"),
+        ({"maps": {"a": EVEN.repeat(2, 1, 1, 1)}}, r"maps\['a'\]: expected 1 frames, as in images"),
         ({"maps": {"a": EVEN[:, :, :5]}}, r"maps\['a'\]: expected the pixels of a map k times smaller than 4 x 4"),
         ({"times": (0.5,)}, "times: expected a whole number"),
         ({"layer": 1}, r"layer: expected a whole number in 0\.\.0"),

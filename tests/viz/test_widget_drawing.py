@@ -104,7 +104,7 @@ def test_walk_starts_from_the_pages_noise_and_holds_what_the_network_says():
         (DrawDigit, {"variance": "big"}, "variance: expected one of beta_tilde, beta, got 'big'"),
         (DrawDigit, {"steps": 11}, "steps: expected one of 10, 50, 200, 1000, got 11"),
         (GuidanceRows, {"scale": 3}, r"scale: expected one of -1\.0, .*, got 3"),
-        (GuidanceRows, {"network": "digits"}, "network: expected one with labels, got 'digits'"),
+        (GuidanceRows, {"network": "digits"}, "network: expected a network with labels, got 'digits'"),
         (GuidanceRows, {"steps": 1000}, "steps: expected one of 10, 20, 50, got 1000"),
         (FewerSteps, {"sampler": "ddpm", "variance": 1}, "variance: expected one of beta_tilde, beta, got 1"),
     ],

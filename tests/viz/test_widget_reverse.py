@@ -99,7 +99,7 @@ def test_observed(walked):
         ({"x_t": torch.zeros(2, 1, 1, 8, 8, dtype=torch.uint8)}, "x_t: expected a floating-point tensor"),
         ({"x_t": [[0.0]]}, "x_t: expected a tensor or an array"),
         ({"x_0_hat": torch.zeros(2, 2, 1, 8, 8)}, "x_0_hat: expected the shape of x_t"),
-        ({"times": (0, 10)}, "times: expected falling numbers"),
+        ({"times": (0, 10)}, "times: expected decreasing numbers"),
         ({"times": (10,)}, "times: expected 2 numbers, one for each frame, got 1"),
         ({"frame": 2}, r"frame: expected a whole number in 0\.\.1"),
         ({"sample": 2}, r"sample: expected a whole number in 0\.\.1"),
@@ -121,7 +121,9 @@ def test_missing_or_wrong_record_names_the_command(tmp_path):
     damaged.write_bytes(RECORD.read_bytes()[:1000])
     with pytest.raises(ValueError, match="got a damaged file, 'damaged.safetensors'; `python studies/record_w"):
         ReversePath.from_record(damaged)
-    with pytest.raises(ValueError, match="got 'self-attention.safetensors', which is none; `python studies/"):
+    with pytest.raises(
+        ValueError, match="got 'self-attention.safetensors', which is for another widget; make it with `python studies/"
+    ):
         ReversePath.from_record(RECORD.with_name("self-attention.safetensors"))
 
 
