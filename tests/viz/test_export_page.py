@@ -330,7 +330,7 @@ def test_what_cannot_be_exported_is_one_line(plain, tmp_path, capsys):
     [
         (lambda text: text.replace("A", "B", 1), "The network's file is damaged."),
         (lambda text: text[:-1000], "The network's file is damaged."),
-        (lambda text: text.replace('"form":1', '"form":2'), "of another form"),
+        (lambda text: text.replace('"form":1', '"form":2'), "has another format"),
         (
             lambda text: text.replace('["silu"', '["gelu"', 1),
             "gelu: the network uses a function that this page does not support.",

@@ -99,7 +99,7 @@ def test_any_mixture_of_the_plane():
         ({"mixture": linear_schedule()}, "mixture: expected a GaussianMixture, got Schedule"),
         (
             {"mixture": GaussianMixture(linear_schedule(10), torch.zeros(2, 3), torch.ones(2))},
-            "mixture: expected blobs in the plane",
+            "mixture: expected a mixture in the plane",
         ),
     ],
 )

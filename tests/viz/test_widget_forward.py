@@ -89,7 +89,7 @@ DIGIT = load_digits()[0][:1]
         ([DIGIT[0, 0].numpy()], {}, "images['image 1']: expected an image (C, H, W) or (1, C, H, W), got float32"),
         ({"dark": DIGIT.numpy() * 2}, {}, "images['dark']: expected values in [-1, 1], got values in [-2, 1.75]"),
         (DIGIT.numpy() * np.nan, {}, "images['image 1']: expected finite values, got NaN"),
-        (np.array(["digit"]), {}, "images: expected an array of numbers, got one of <U5"),
+        (np.array(["digit"]), {}, "images: expected an array of numbers, got an array of <U5"),
         (np.zeros((0, 1, 8, 8)), {}, "images: expected at least one item, in a sequence or a dict, got float64 tensor"),
         (torch.zeros(1, 1, 300, 8), {}, "images['image 1']: expected at most 256 pixels a side"),
         (torch.zeros(1, 1, 0, 8), {}, "images['image 1']: expected a non-empty tensor"),

@@ -114,7 +114,9 @@ def test_bad_state_is_one_line(plain, changed, words):
 
 
 def test_missing_or_wrong_record_names_the_command(tmp_path):
-    missing = r"path: expected a record for reverse-path, got no file .*; `python studies/record_widgets.py` makes it"
+    missing = (
+        r"path: expected a record for reverse-path, got no file .*; make it with `python studies/record_widgets.py`"
+    )
     with pytest.raises(FileNotFoundError, match=missing):
         ReversePath.from_record(tmp_path / "reverse-path.safetensors")
     damaged = tmp_path / "damaged.safetensors"
