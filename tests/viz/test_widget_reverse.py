@@ -121,7 +121,7 @@ def test_missing_or_wrong_record_names_the_command(tmp_path):
         ReversePath.from_record(tmp_path / "reverse-path.safetensors")
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(RECORD.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="got a damaged file, 'damaged.safetensors'; `python studies/record_w"):
+    with pytest.raises(ValueError, match="got a damaged file, 'damaged.safetensors'; make it with `python"):
         ReversePath.from_record(damaged)
     with pytest.raises(
         ValueError, match="got 'self-attention.safetensors', which is for another widget; make it with `python studies/"
