@@ -1,9 +1,9 @@
-"""Ask a judge that has seen no training image which digits the model drew, and record how many are as asked.
+"""Classify the model's digits with a classifier that saw none of its training images; record the label agreement.
 
-    python studies/judge_digits.py     (a minute on one free core)
+    python studies/judge_digits.py     (about a minute on one idle core)
 
-The judge learnt from the 500 held-out digits; how well it reads is measured on the 1,297 that the model was trained
-with. It looks at 1,000 images of the shipped model digits-by-label, which are those of the first row of
+The classifier is trained on the 500 held-out digits, and its accuracy is measured on the 1,297 digits that the model
+was trained on. It classifies 1,000 images of the shipped model digits-by-label, which are those of the first row of
 `python -m ddpm_lite evaluate digits-by-label --eta 1`. Writes book/results/judge-digits.json.
 """
 
@@ -24,14 +24,14 @@ COUNT, STEPS, ETA, SEED = 1000, 50, 1.0, 0
 
 
 def judge():
-    """(images) -> labels, by the held-out digits."""
+    """Train the classifier on the held-out digits, and return it as (images) -> labels."""
     images, labels = load_digits("test")
     machine = SVC(C=10).fit(images.flatten(1).numpy(), labels.numpy())
     return lambda x: torch.from_numpy(machine.predict(x.flatten(1).numpy()))
 
 
 def main():
-    """Draw, judge, write."""
+    """Sample, classify, write."""
     start, cpu, asked = time.perf_counter(), time.process_time(), torch.arange(COUNT) % 10
     model, schedule = load_pretrained(NAME)
     images = draw_images(model, respace(schedule, STEPS), partial(ddim_step, eta=ETA), (COUNT, 1, 8, 8), asked, SEED)

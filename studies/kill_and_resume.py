@@ -1,13 +1,12 @@
-"""Kill a training at random moments, let it go on, and compare its end with a training that nobody killed.
+"""Kill a training run at random moments, resume it, and compare its end with an uninterrupted run.
 
     python studies/kill_and_resume.py                30 kills, at least 5 inside a save; a few minutes
-    python studies/kill_and_resume.py --record       the same, written down in book/results/kill-and-resume.json
+    python studies/kill_and_resume.py --record       the same, recorded in book/results/kill-and-resume.json
     python studies/kill_and_resume.py --kills 6 --in-save 2 --steps 30 --fork
 
-A kill is SIGKILL: the process gets no chance to say goodbye. Those inside a save come at a chosen call of fsync,
-rename or unlink, before or after it. The others come at a random time, some of them while the checkpoint is being
-read. At the end the SHA-256 of weights, average and moments, and every loss, must be those of the run that was never
-stopped.
+A kill is SIGKILL, which a process cannot handle. Kills inside a save happen at a chosen call of fsync, rename or
+unlink, before or after it. The others happen at a random time, some of them while a checkpoint is being read. At the
+end the SHA-256 of weights, average and moments, and every loss, must equal those of the uninterrupted run.
 """
 
 import argparse
@@ -25,17 +24,17 @@ from pathlib import Path
 
 PARTS = ("weights", "average", "moments")
 RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "kill-and-resume.json"
-CALLS_OF_A_SAVE = 4  # fsync: the file, the folder; rename: the new checkpoint; unlink: the one that goes
+CALLS_OF_A_SAVE = 4  # fsync: the file, the folder; rename: the new checkpoint; unlink: the one that is deleted
 EVERY = 5
 
 
 def train(folder, steps, started=None, die_at=0):
-    """One life of the run: small digits with dropout and flips. `die_at` counts calls from the first step on."""
+    """Train on small digits with dropout and flips, in one process; `die_at` counts calls from the first step."""
     import torch
 
     from ddpm_lite import TrainConfig, UNet, UNetConfig, fit, linear_schedule, load_digits
 
-    warnings.simplefilter("error")  # a checkpoint that is thought to be damaged
+    warnings.simplefilter("error")  # such as a warning of a damaged checkpoint
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = UNet(UNetConfig(8, 1, (8, 16), blocks=1, attention_levels=(1,), dropout=0.1))
@@ -68,7 +67,7 @@ def train(folder, steps, started=None, die_at=0):
 
 
 def start(arguments, fork):
-    """A life in a process of its own, a fresh one or, to save the imports, a fork of this one; its number."""
+    """Start the training in its own process, new or, to save the imports, forked; return the process id."""
     if not fork:
         command = [sys.executable, __file__, "--life", *map(str, arguments)]
         return subprocess.Popen(command).pid
@@ -84,17 +83,17 @@ def start(arguments, fork):
 
 
 def ended(pid):
-    """Wait for the end of a process: its exit code, or minus the signal that ended it."""
+    """Wait for the end of a process; return its exit code, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def running(pid):
-    """Whether a process still runs, without taking its exit code away."""
+    """Say whether a process still runs, without reaping it."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def result(folder, steps):
-    """What must be equal: the three SHA-256, and each step's loss, once."""
+    """Return what has to be equal: the three SHA-256, and one loss for each step."""
     from safetensors.torch import load_file
 
     tensors = load_file(folder / f"step-{steps:06d}.safetensors")
@@ -107,7 +106,7 @@ def result(folder, steps):
 
 
 def kill(folder, steps, kills, in_save, seed, fork):
-    """Live and die until there were enough kills; how many there were of each kind."""
+    """Start and kill processes until there were enough kills; return the number of each kind."""
     dice, count = random.Random(seed), {"at a random moment": 0, "inside a save": 0}
     started, begin = folder.with_name("started"), time.monotonic()
     whole = start((folder.with_name("whole"), steps, started, 0), fork)
@@ -144,8 +143,8 @@ def kill(folder, steps, kills, in_save, seed, fork):
 
 
 def write_record(options, **found):
-    """What was found, with the machine and the command."""
-    import train_digits  # here: each life runs this file, and needs none of it
+    """Write the result, with the machine and the command."""
+    import train_digits  # imported here, because each process runs this file and does not need it
 
     record = train_digits.circumstances(" ".join(["kill_and_resume.py", *sys.argv[1:]]))
     record |= {"seed": options.seed, "steps": options.steps} | found
@@ -154,7 +153,7 @@ def write_record(options, **found):
 
 
 def main():
-    """Kill, compare, say the count; exit 1 if anything differs."""
+    """Kill, compare, print the counts; return 1 if anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--in-save", type=int, default=6)
@@ -174,7 +173,7 @@ def main():
         from ddpm_lite.trainer import make_first_state
 
         load_digits()
-        make_first_state(torch.nn.Linear(1, 1))  # with what the optimiser imports, once for all lives
+        make_first_state(torch.nn.Linear(1, 1))  # imports what the optimiser needs, once for all forks
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"

@@ -1,4 +1,4 @@
-"""The small network of the widget Learner, and the training that the page runs, in PyTorch.
+"""The small network of the widget Learner, and its training as in the page, in PyTorch.
 
 `record_widgets.py` records the samples of its still figure with it, and the tests compare the page with it.
 """
@@ -21,7 +21,7 @@ CLOCK = tuple(k * math.pi / 2 for k in (1, 2, 4, 8))
 
 
 def draw_step(widget: Learner, step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw what step number `step` (from 0) draws in the page: x_0 (128, 2), t (128,) and z (128, 2)."""
+    """Draw the same random numbers as step `step` (from 0) in the page: x_0 (128, 2), t (128,) and z (128, 2)."""
     mixture = widget.mixture()
     u = keyed(widget.seed, 1)(np.arange(6 * BATCH) + 6 * BATCH * step).reshape(BATCH, 6)
     t = 1 + np.floor(widget.T * u[:, 0]).astype(np.int64)
@@ -49,10 +49,10 @@ def train_plane(widget: Learner) -> "Iterator[tuple[int, float, PlaneNetwork]]":
 
 
 class PlaneNetwork(nn.Module):
-    """The page's MLP, float64: sines and cosines of place and time, two hidden layers with SiLU, two numbers out.
+    """The page's MLP in float64: sines and cosines of x_t and t, two hidden layers with SiLU, two outputs.
 
     Args:
-        seed: of the weights, 0..99; those of the last layer start at 0.
+        seed: the seed of the initial weights, 0..99; those of the last layer start at 0.
     """
 
     def __init__(self, seed: int = 0):
@@ -70,7 +70,7 @@ class PlaneNetwork(nn.Module):
             start += layer.weight.numel() + layer.bias.numel()
 
     def forward(self, x_t: Tensor, t: "int | Tensor", context: None = None) -> Tensor:
-        """z_hat for points (N, 2) at time t, a number or (N,)."""
+        """Estimate z for points (N, 2) at time t, a number or (N,)."""
         place = x_t[:, None] * torch.tensor(WAVES, dtype=torch.float64)[:, None]  # (N, waves, 2)
         time = (
             torch.as_tensor(t, dtype=torch.float64).expand(len(x_t))[:, None]
@@ -84,10 +84,10 @@ class PlaneNetwork(nn.Module):
 
 
 def keyed(seed: int, purpose: int):
-    """Numbers i in (0, 1) for one purpose of one seed, as `keyed` of mlp.js makes them."""
+    """Compute numbers i of the uniform sequence for a seed and a purpose, as `keyed` of mlp.js does."""
     return stream(int(mix(np.array([8 * seed + purpose + 1], np.uint32))[0]))
 
 
 def _both(x: Tensor) -> Tensor:
-    """Sine and cosine side by side in a new last axis."""
+    """Stack sine and cosine in a new last axis."""
     return torch.stack([x.sin(), x.cos()], dim=-1)

@@ -1,11 +1,11 @@
-"""Record what the trained models answer, for the widgets and figures that show it in the pages.
+"""Record outputs of the trained models for the widgets and figures in the pages.
 
-    python studies/record_widgets.py              (all records, about a quarter of an hour on one free core)
+    python studies/record_widgets.py              (all records, about a quarter of an hour on one idle core)
     python studies/record_widgets.py reverse-path (one of them)
 
-Other processors round differently, and a thousand steps make that visible, so the pages show these recorded bytes.
-Writes book/results/widgets/NAME.safetensors. The header of each names the widget, the weights that were asked, the
-seed and this command. `clothes` holds real images, and needs Fashion-MNIST; nothing else does.
+Processors round differently, and after a thousand steps the difference is visible, so the pages show these recorded
+bytes. Writes book/results/widgets/NAME.safetensors. The header of each names the widget, the weights, the seed and this
+command. Only `clothes`, which consists of real images, needs Fashion-MNIST.
 """
 
 import argparse
@@ -35,70 +35,70 @@ from ddpm_lite.viz.widgets import (
 
 FOLDER = train_digits.RESULTS / "widgets"
 SEED = 0
-TIMES = (1, 50, 100, 200, 300, 400, 600, 1000)  # at which attention is looked at
+TIMES = (1, 50, 100, 200, 300, 400, 600, 1000)  # at which attention is recorded
 ON_THE_WAY = ("sneaker", "pullover", "bag", "dress")
 FEWER = (10, 25, 50, 100, 1000)
-LEARNT = (50, 300, 3000)  # steps of training after which the small network is asked
+LEARNT = (50, 300, 3000)  # training steps after which the small network is sampled
 
 
 def noisy_digit(which):
-    """Held-out digit number `which`, its label, and the noise that the chapter on attention gives it."""
+    """Return held-out digit number `which`, its label, and its noise in the chapter on attention."""
     digits, labels = load_digits("test")
     noise = torch.randn((200, *digits.shape[1:]), generator=torch.Generator().manual_seed(SEED))
     return {"x_0": digits[which], "noise": noise[which]}, labels[which : which + 1]
 
 
 def reverse_path(model, schedule):
-    """Sixteen walk, as in the chapter on sampling; the first eight are kept."""
+    """Sample sixteen images, as in the chapter on sampling, and keep the first eight."""
     widget = ReversePath.from_model(model, schedule, samples=16, seed=SEED)
     x_t, x_0_hat = (widget.frames(name)[:, :8] for name in ("x_t", "x_0_hat"))
     return widget, {"x_t": x_t, "x_0_hat": x_0_hat, "times": np.array(widget.times, np.int64)}
 
 
 def self_attention(model, schedule):
-    """Digit 2 of the chapter's figure, a 5."""
+    """Record the self-attention on digit 2 of the chapter's figure, a 5."""
     digit, _ = noisy_digit(2)
     return attention(AttentionViewer.from_model(model, schedule, **digit, times=TIMES))
 
 
 def cross_attention(model, schedule):
-    """The same digit, for the model that is told its label."""
+    """Record the cross-attention on the same digit, in the model with labels."""
     digit, label = noisy_digit(2)
     return attention(AttentionViewer.from_model(model, schedule, **digit, times=TIMES, context=label, cross=True))
 
 
 def attention(widget):
-    """Arrays of an attention viewer: the images, the times, and one array for each layer, by its name."""
+    """Return the arrays of an attention viewer: the images, the times, and one array for each layer, by its name."""
     return widget, {"images": widget.frames(), "times": np.array(widget.times, np.int64), **widget.bytes_by_layer()}
 
 
 def guidance(model, schedule):
-    """Six images for each label and scale."""
+    """Sample six images for each label and scale."""
     widget = GuidanceDial.from_model(model, schedule, seed=SEED)
     return widget, {"images": widget.grid(), "scales": np.array(widget.scales, np.float64)}
 
 
 def in_bytes(x):
-    """Images in [-1, 1] as uint8, what is beyond cut off."""
+    """Convert images in [-1, 1] to uint8; values outside are clipped."""
     return to_bytes(x).numpy()
 
 
 def clothes():
-    """One held-out real image of each label, the first in the file."""
+    """Take one held-out real image of each label, the first in the file."""
     images, labels = load_fashion_mnist("test")
     first = [int((labels == label).nonzero()[0]) for label in range(len(FASHION_WORDS))]
     return None, {"images": images[first].numpy()}
 
 
 def clothes_grid(model, schedule):
-    """Eight new images of each label, in 250 steps; the README and the intro open with them."""
+    """Sample eight images of each label in 250 steps; the README and the intro open with them."""
     labels, short = torch.arange(10).repeat_interleave(8), respace(schedule, 250)
     *_, (_, x_0) = sample(model, short, (80, 1, 28, 28), seed=SEED, context=labels)
     return None, {"images": in_bytes(x_0)}
 
 
 def clothes_path(model, schedule):
-    """Four walk, a label each; every other frame is kept, as these images are larger."""
+    """Sample four images, one for each of four labels, and keep every other frame, because these images are larger."""
     labels = torch.tensor([FASHION_WORDS.index(word) for word in ON_THE_WAY])
     widget = ReversePath.from_model(model, schedule, (1, 28, 28), samples=4, seed=SEED, context=labels)
     last = len(widget.times) - 1
@@ -108,13 +108,13 @@ def clothes_path(model, schedule):
 
 
 def clothes_guidance(model, schedule):
-    """Four images for each label and scale, in fifty steps."""
+    """Sample four images for each label and scale, in fifty steps."""
     widget = GuidanceDial.from_model(model, respace(schedule, 50), (0, 0.5, 1, 2, 4), samples=4, seed=SEED)
     return widget, {"images": widget.grid(), "scales": np.array(widget.scales, np.float64)}
 
 
 def clothes_steps(model, schedule):
-    """The same eight noises by DDIM, in few steps and in many."""
+    """Sample from the same eight noises by DDIM, with few steps and with many."""
     labels, images = torch.arange(8), {}
     for steps in FEWER:
         short = schedule if steps == schedule.T else respace(schedule, steps)
@@ -124,7 +124,7 @@ def clothes_steps(model, schedule):
 
 
 def learner():
-    """The spiral of the small network in the page, trained here as it is there; 80 points at three moments."""
+    """Train the page's small network on the spiral as the page does, and record 80 samples at three stages."""
     widget, stages = Learner("spiral", seed=SEED), {}
     short = respace(widget.mixture().schedule, 50)
     for step, _, network in train_plane(widget):
@@ -137,7 +137,7 @@ def learner():
 
 
 def drawing(kind):
-    """The figure of a widget that draws in the page, as Python draws it from the page's noise."""
+    """Compute the figure of a widget that samples in the page, in Python with the page's noise."""
 
     def ask(model, schedule):
         widget = kind()
@@ -146,7 +146,7 @@ def drawing(kind):
     return ask
 
 
-RECORDS = {  # file: which model, and how
+RECORDS = {  # file: the model, and the function
     "reverse-path": ("digits", reverse_path),
     "self-attention": ("digits", self_attention),
     "cross-attention": ("digits-by-label", cross_attention),
@@ -164,7 +164,7 @@ RECORDS = {  # file: which model, and how
 
 
 def record(name):
-    """Ask the model, and write one record."""
+    """Run the model, and write one record."""
     asked, ask = RECORDS[name]
     widget, arrays = ask(*load_pretrained(asked)) if asked else ask()
     about = train_digits.circumstances(f"record_widgets.py {name}") | {
@@ -183,18 +183,18 @@ def record(name):
 
 
 def draw(images):
-    """The README's picture: four of each label, a column each."""
+    """Draw the README's picture: four images of each label, in one column for each label."""
     pictures = from_bytes(torch.from_numpy(images).reshape(10, 8, 1, 28, 28)[:, :4])
     page = plots.image_grid(pictures.transpose(0, 1).flatten(0, 1), columns=10, size=0.8)
     page.savefig(train_digits.ROOT / "book" / "images" / "clothes.png")
 
 
 def main():
-    """Record what was asked for."""
+    """Make the records that the command names."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECORDS)}; default all")
     names = parser.parse_args().names or RECORDS
-    torch.set_num_threads(1)  # several threads add up in another order
+    torch.set_num_threads(1)  # because several threads add in another order
     for name in names:
         if name not in RECORDS:
             parser.error(f"NAME: expected one of {', '.join(RECORDS)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""Put a file of weights among those that come with the package, with its line in SHA256SUMS."""
+"""Add a file of weights to those that come with the package, with its line in SHA256SUMS."""
 
 import hashlib
 from pathlib import Path
@@ -7,10 +7,10 @@ from ddpm_lite.files.weights import PRETRAINED, SUMS, write_whole
 
 
 def ship(name: str, content: bytes) -> Path:
-    """Write a shipped file, and the sum that `weights.shipped` compares it with.
+    """Write a shipped file, and the SHA-256 that `weights.find_shipped` compares it with.
 
     Args:
-        name: below `pretrained`, with its folder if it has one: "features/digits.safetensors".
+        name: the path below `pretrained`, such as "features/digits.safetensors".
         content: the whole file.
     """
     path = PRETRAINED / name

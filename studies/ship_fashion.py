@@ -1,11 +1,11 @@
-"""Put the model of a Fashion-MNIST training among those that come with the package, and record the run.
+"""Add the model of a Fashion-MNIST run to those that come with the package, and record the run.
 
     OMP_NUM_THREADS=1 python -m ddpm_lite train fashion --out runs/fashion
     python studies/ship_fashion.py runs/fashion
 
-The second may be given while the first goes on; it takes the newest checkpoint. Writes
+The second command takes the newest checkpoint, also while the first is still running. Writes
 ddpm_lite/pretrained/fashion.safetensors (the running average, float16) and book/results/fashion.json. The recipe is
-the preset's; where the run stopped earlier or went on longer, the record's command says so.
+the preset's; if the run had fewer or more steps, the record's command says so.
 """
 
 import argparse
@@ -24,18 +24,18 @@ from ddpm_lite.runs.presets import PRESETS
 NAME = "fashion"
 
 
-def lines_of(folder, step):
-    """The run's metrics up to a step, one dictionary for every few steps."""
+def read_metrics(folder, step):
+    """Read the run's metrics up to a step, one dictionary for every few steps."""
     with open(folder / "metrics.jsonl", encoding="utf8") as file:
         lines = [json.loads(line) for line in file]
     return [line for line in lines if line["step"] <= step]
 
 
 def record(folder):
-    """The model of a run's newest checkpoint, its schedule, and what there is to say of the run."""
+    """Return the model of a run's newest checkpoint, its schedule, and the record of the run."""
     newest = verify(folder)
     manifest = json.loads(weights.check_seal(newest)["run"])
-    lines, config, step = lines_of(folder, manifest["step"]), manifest["config"], manifest["step"]
+    lines, config, step = read_metrics(folder, manifest["step"]), manifest["config"], manifest["step"]
     recipe = {key: value for key, value in vars(PRESETS[NAME].config).items() if key != "steps"}
     assert {key: config[key] for key in recipe} == recipe, "the run has another recipe than the preset"
     steps = "" if step == PRESETS[NAME].config.steps else f" --config.steps {step}"
@@ -67,7 +67,7 @@ def record(folder):
 def main():
     """Ship the model and write its record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="of the run")
+    parser.add_argument("folder", type=Path, help="the folder of the run")
     model, schedule, about = record(parser.parse_args().folder)
     shipped = weights.PRETRAINED / f"{NAME}.safetensors"
     weights.save(shipped, model, schedule, dtype=torch.float16)

@@ -1,10 +1,10 @@
-"""Train U-Nets from which one part is taken away, and two that predict x_0 or v; record losses and samples.
+"""Train U-Nets without one of their parts, and two that predict x_0 or v; record losses and samples.
 
     python studies/study_ablations.py [--keep FOLDER]     (about ten minutes of one core)
 
 Unlabelled digits, the linear schedule with T = 1000, 300 steps of 64 images, three seeds. Each network draws 300 digits
 in 50 steps of DDPM with beta_tilde, and its loss is measured on held-out digits, as an error of z. A run whose digits
-lie in FOLDER is not made again. Writes book/results/digits-ablations.json.
+lie in FOLDER is not repeated. Writes book/results/digits-ablations.json.
 """
 
 import argparse
@@ -41,12 +41,12 @@ SEEDS = (0, 1, 2)
 STEPS = 300  # of training
 BATCH = 64
 COUNT = 300  # digits drawn by each network
-WALK = 50  # questions to the network for each of them
+WALK = 50  # network evaluations for each of them
 SHOWN = 10  # digits kept of each row
 
 
 class Ablated(UNet):
-    """A U-Net whose `position` says what its time embedding sees of t, and which may do without its skips."""
+    """A U-Net whose `position` maps t to the input of the time embedding, with or without skip connections."""
 
     def __init__(self, config: UNetConfig, position: Callable, skips: bool):
         super().__init__(config)
@@ -68,21 +68,21 @@ class Ablated(UNet):
 
 @dataclass(frozen=True)
 class Row(study_training.Row):
-    """What is particular about the networks of a row."""
+    """The settings in which the networks of a row differ from the others."""
 
     position: Callable = lambda t: t - 1
     skips: bool = True
     channels: tuple[int, ...] = (16, 32)
 
     def network(self) -> UNet:
-        """A new one."""
+        """Build a new network."""
         levels, middle = self.attention, self.attention == "every"
         config = UNetConfig(8, channels=self.channels, blocks=1, attention_levels=levels, middle_attention=middle)
         return Ablated(config, self.position, self.skips)
 
 
 def v_simple(schedule, x_0, x_t, t, z, answer):
-    """The answer is v = sqrt(alpha-bar) z - sqrt(1 - alpha-bar) x_0, and every t counts alike."""
+    """The loss of a network of v = sqrt(alpha-bar) z - sqrt(1 - alpha-bar) x_0, with equal weights for all t."""
     return (velocity(schedule, x_0, t, z) - answer).square().mean()
 
 
@@ -100,7 +100,7 @@ ROWS = {
 
 
 def drawn(row: Row, network: nn.Module, seed: int):
-    """What a network draws in a walk of leaps."""
+    """Sample from a network on a re-spaced schedule."""
 
     def model(x_t, t, context=None):
         t = torch.as_tensor(t).expand(len(x_t))
@@ -112,7 +112,7 @@ def drawn(row: Row, network: nn.Module, seed: int):
 
 
 def made(name: str, seed: int, folder: Path) -> dict:
-    """The digits that one run draws with its averaged weights, its held-out loss, its seconds."""
+    """Train one run; return the digits drawn with its averaged weights, its held-out loss and its seconds."""
     path = folder / f"{name.replace('/', 'over')} {seed}.safetensors"
     if not path.exists():
         names, row = train_digits.recipe("digits"), ROWS[name]
@@ -132,17 +132,17 @@ def made(name: str, seed: int, folder: Path) -> dict:
 
 
 def hexadecimal(x_0) -> str:
-    """The first digits as grey values, one byte a pixel."""
+    """Encode the first digits as grey values in hexadecimal, one byte for each pixel."""
     return to_bytes(x_0[:SHOWN]).numpy().tobytes().hex()
 
 
 def main():
-    """Train and draw what is missing, measure, write."""
+    """Train and sample the missing runs, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--keep", type=Path, help="a folder for what is drawn")
     folder = parser.parse_args().keep or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    study_training.TO_Z.update(TO_Z)  # its held_out_loss looks there
+    study_training.TO_Z.update(TO_Z)  # because its held_out_loss uses it
     net, start, rows, seconds = load_features("digits"), time.perf_counter(), [], 0.0
     (images, _), (reference, _) = load_digits("train"), load_digits("test")
     for seed in SEEDS:

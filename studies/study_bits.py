@@ -1,6 +1,6 @@
-"""Measure the variational bound of the shipped networks, term by term, on images that they have never seen.
+"""Measure the variational bound of the shipped networks, term by term, on held-out images.
 
-    python studies/study_bits.py [--folder FOLDER]    (about a quarter of an hour on one free core)
+    python studies/study_bits.py [--folder FOLDER]    (about a quarter of an hour on one idle core)
 
 For each t from 1 to 1000 the squared error of the noise is measured on some of the held-out images, in turn; by
 (eq-weighted-noise-loss) that gives the term of t for both variances of a step back. The decoder's term and L_T use all
@@ -22,12 +22,12 @@ from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.process import mean_from_noise
 
 RECORD = train_digits.RESULTS / "bits.json"
-CLOTHES = 1000  # the first ones of the test set
+CLOTHES = 1000  # the first images of the test set
 MODELS = {"digits": (100, 17), "digits-by-label": (100, 17), "fashion": (10, 256)}  # images for each t, grey levels
 
 
 def held_out(name, folder=None):
-    """Images, float32 in [-1, 1], and their labels, or None for a network that asks for none."""
+    """Load images, float32 in [-1, 1], and their labels, or None for a network without labels."""
     if name == "fashion":
         images, labels = (part[:CLOTHES] for part in load_fashion_mnist("test", folder=folder))
         return from_bytes(images), labels
@@ -37,7 +37,7 @@ def held_out(name, folder=None):
 
 @torch.no_grad()
 def noise_errors(model, schedule, images, labels, each, generator):
-    """For every t the mean squared error of the noise on `each` images, and its standard error."""
+    """Measure for every t the mean squared error of the noise on `each` images, and its standard error."""
     found = torch.zeros(2, schedule.T + 1, dtype=torch.float64)
     for t in range(1, schedule.T + 1):
         chosen = (torch.arange(each) + t * each) % len(images)
@@ -52,7 +52,7 @@ def noise_errors(model, schedule, images, labels, each, generator):
 
 @torch.no_grad()
 def decoder_bits(model, schedule, images, labels, levels, variance, generator):
-    """L_0 in bits per dimension, one noise for each image (eq-decoder)."""
+    """Measure L_0 in bits per dimension, with one noise for each image (eq-decoder)."""
     total = 0.0
     for start in range(0, len(images), 100):
         x_0 = images[start : start + 100]
@@ -65,7 +65,7 @@ def decoder_bits(model, schedule, images, labels, levels, variance, generator):
 
 
 def terms(schedule, errors, variance):
-    """The table of L_{t-1} in bits per dimension; entries 0 and 1 are unused (eq-weighted-noise-loss)."""
+    """Compute the table of L_{t-1} in bits per dimension; entries 0 and 1 are unused (eq-weighted-noise-loss)."""
     table = bound_weight(schedule, variance) * errors
     sigma_2 = getattr(schedule, variance)[2:]
     table[2:] += gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, sigma_2)
@@ -74,7 +74,7 @@ def terms(schedule, errors, variance):
 
 
 def bound(schedule, images, errors, decoder, variance):
-    """The three kinds of terms and their sum, with the standard error that the sampled images leave."""
+    """Compute the three kinds of terms and their sum, with the standard error of the sampling of images."""
     middle = terms(schedule, errors[0], variance)
     weight = bound_weight(schedule, variance)[2:]
     chance = float((weight * errors[1, 2:]).square().sum().sqrt()) / math.log(2)
@@ -90,7 +90,7 @@ def bound(schedule, images, errors, decoder, variance):
 
 
 def study(name, folder):
-    """One network: its errors by t, and the bound for both variances."""
+    """Study one network: its errors by t, and the bound for both variances."""
     start, (each, levels) = time.perf_counter(), MODELS[name]
     model, schedule = load_pretrained(name)
     images, labels = held_out(name, folder)

@@ -1,10 +1,10 @@
-"""Measure what guidance gives and what it takes, and record it for the chapter on conditioning.
+"""Measure the benefits and costs of guidance, and record them for the chapter on conditioning.
 
     python studies/study_guidance.py     (about thirteen minutes)
 
 Samples with the shipped model digits-by-label at several scales, with and without clipping, and with a second model
-that is trained here by the same recipe, but whose labels are never dropped. What is measured is defined in the
-chapter, in its cells tagged `measure`. Writes book/results/guidance.json; all seeds are 0.
+that is trained here by the same recipe, but without dropping labels. The measures are defined in the chapter, in its
+cells tagged `measure`. Writes book/results/guidance.json; all seeds are 0.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ SHOWN = 10  # images kept of each row, one of each label
 
 
 def draw(model, schedule, measure, scale, count, **options):
-    """A row of the record: `count` images at this scale, labels 0 to 9 in turn."""
+    """Make a row of the record: `count` images at this scale, with labels 0 to 9 in turn."""
     asked = torch.arange(count) % 10
     start, step = time.perf_counter(), partial(ddpm_step, **options)
     *_, (_, x_0) = sample(
@@ -40,7 +40,7 @@ def draw(model, schedule, measure, scale, count, **options):
 
 
 def never_dropped():
-    """The recipe's model, trained with no label ever dropped: "no label" keeps the random tokens of the start."""
+    """Train the recipe's model without dropping labels, so that "no label" keeps its random initial tokens."""
     names = train_digits.recipe(NAME)
     names["config"] = replace(names["config"], label_dropout=0.0)
     *_, last = train_digits.run(names)

@@ -1,12 +1,12 @@
-"""Train the same network on 100 digits and on all 1,297, and record its loss on what it saw and on what it did not.
+"""Train the same network on 100 digits and on all 1,297, and record its losses on training and held-out digits.
 
     python studies/study_memorisation.py [--keep FOLDER]     (about eight minutes of one core)
 
 The U-Net and the recipe of the chapter on training, but 3,000 steps of 64 images and one seed. Every 250 steps the
 averaged network's loss is measured on its training digits and on the 500 held-out ones, with the same times and noises
 each time. At the end it draws 100 digits in 50 steps of DDPM with beta_tilde, and the distance of each from the nearest
-training digit of its run is recorded, beside that of the held-out digits. A run whose result lies in FOLDER is not made
-again. Writes book/results/memorisation.json.
+training digit of its run is recorded, beside that of the held-out digits. A run whose result lies in FOLDER is not
+repeated. Writes book/results/memorisation.json.
 """
 
 import argparse
@@ -32,13 +32,13 @@ BATCH = 64
 EVERY = 250  # steps from one measurement to the next
 PROBES = 2000  # pairs of a time and a noise in a measurement
 COUNT = 100  # digits drawn by each network
-WALK = 50  # questions to the network for each of them
+WALK = 50  # network evaluations for each of them
 SHOWN = 8  # digits kept of each run
 
 
 @torch.no_grad()
 def fixed_loss(network: nn.Module, schedule: Schedule, x_0: Tensor) -> float:
-    """L_simple (eq-simple-loss) on these digits, each as often as any other, with the same draws at every call."""
+    """Measure L_simple (eq-simple-loss) on these digits, equally often on each, with the same draws at every call."""
     x_0, generator = x_0.repeat(-(-PROBES // len(x_0)), 1, 1, 1)[:PROBES], torch.Generator().manual_seed(0)
     t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
     z = torch.randn(x_0.shape, generator=generator)
@@ -46,13 +46,13 @@ def fixed_loss(network: nn.Module, schedule: Schedule, x_0: Tensor) -> float:
 
 
 def distances(x: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """How far each x is from its nearest image, in pixels of [-1, 1], and which one that is."""
+    """Find the distance of each x from its nearest image, for pixels in [-1, 1], and the index of that image."""
     nearest = torch.cdist(x.flatten(1), images.flatten(1)).min(dim=1)
     return nearest.values, nearest.indices
 
 
 def made(size: int, seed: int) -> dict:
-    """One run: its losses along the training, and what it draws at the end."""
+    """Train one run; return its losses during training, and its samples at the end."""
     names, held_out = train_digits.recipe("digits"), load_digits("test")[0]
     images, schedule = names["images"][:size], names["schedule"]
     torch.manual_seed(seed)
@@ -79,7 +79,7 @@ def made(size: int, seed: int) -> dict:
 
 
 def main():
-    """Train and draw what is missing, write."""
+    """Train and sample the missing runs, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--keep", type=Path, help="a folder for finished runs")
     folder = parser.parse_args().keep or Path(tempfile.mkdtemp())

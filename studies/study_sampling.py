@@ -1,12 +1,12 @@
-"""Measure what a shipped model draws, by each kind of walk and each strength of guidance, with the rows to compare it.
+"""Measure the samples of a shipped model for several samplers and guidance scales, with reference rows.
 
     python studies/study_sampling.py digits-by-label     (about 40 minutes of one core)
     python studies/study_sampling.py fashion --steps 10 25 --scales 0 1     (over an hour; see --help for less)
 
-NAME is a model that comes with the package and takes labels; the labels 0 to 9 are asked for in turn. Nothing is
-trained here. Each row is drawn with several seeds. Beside them stand real images and what is no image: real ones with
-noise, blurred ones, a Gaussian, noise; and real against real with different numbers of images. With --keep FOLDER,
-what was drawn stays there and is not drawn again. Writes book/results/NAME-sampling.json, and a few images with the
+NAME is a model that comes with the package and takes labels; the labels 0 to 9 are used in turn. Nothing is trained
+here. Each row is sampled with several seeds. The reference rows are real images, real images with noise or blur, a
+Gaussian, and noise, and also real images compared with different numbers of real images. With --keep FOLDER, the
+samples are kept there and not drawn again. Writes book/results/NAME-sampling.json, and a few images with the
 training images that are nearest to them to book/results/NAME-sampling.safetensors.
 """
 
@@ -49,14 +49,14 @@ from ddpm_lite.files.weights import find_shipped, pack_tensors
 
 KINDS = {"DDPM, beta": partial(ddpm_step, variance="beta"), "DDPM, beta_tilde": ddpm_step, "DDIM": ddim_step}
 DISTANCES = {"frechet": frechet_distance, "kernel": kernel_distance}
-IMAGES = {"digits": 500, "fashion": 1000}  # of each row, for each data set
+IMAGES = {"digits": 500, "fashion": 1000}  # images of each row, for each data set
 SIZES = {"digits": [50, 100, 200, 500, 1000], "fashion": [100, 200, 500, 1000, 2000, 5000]}
-SHOWN = 10  # images kept of each scale, one of each label; as many beside their nearest training images
-BATCH = {"digits": 500, "fashion": 50}  # images drawn at a time: as many as the processor's caches like
+SHOWN = 10  # images kept of each scale, one for each label; and as many with their nearest training images
+BATCH = {"digits": 500, "fashion": 50}  # images drawn at a time, chosen for the processor's caches
 
 
 def data(name, part):
-    """Images in [-1, 1] and labels; part is "train" or "test"."""
+    """Load images in [-1, 1] and labels; part is "train" or "test"."""
     if name == "digits":
         return load_digits(part)
     images, labels = load_fashion_mnist(part)
@@ -64,7 +64,7 @@ def data(name, part):
 
 
 def drawn(name, kind, steps, scale, seed, count, batch, folder):
-    """`count` images, labels 0 to 9 in turn, and the seconds that they took; from the folder if they are there."""
+    """Sample `count` images, labels 0 to 9 in turn, or read them from the folder; return them and the seconds."""
     path = folder / f"{name}, {kind}, {steps} steps, scale {scale:g}, seed {seed}, {count}.safetensors"
     if not path.exists():
         model, schedule = load_pretrained(name)
@@ -81,7 +81,7 @@ def drawn(name, kind, steps, scale, seed, count, batch, folder):
 
 
 class Study:
-    """A model, the images that it was and was not trained with, and the network in whose features they are compared."""
+    """A model, its training and held-out images, and the feature network that compares them."""
 
     def __init__(self, name, data_set, count, folder):
         self.name, self.count, self.batch, self.folder = name, count, BATCH[data_set], folder
@@ -93,11 +93,11 @@ class Study:
         self.asked = torch.arange(count) % 10
 
     def drawn(self, kind, steps, scale, seed):
-        """What one walk draws."""
+        """Sample with one sampler."""
         return drawn(self.name, kind, steps, scale, seed, self.count, self.batch, self.folder)
 
     def walks(self, plan):
-        """A row for each walk: how it was made, and what it is like."""
+        """Make a row for each sampler: its settings and its measures."""
         rows = []
         for kind, steps, scale, seed in plan:
             x_0, seconds = self.drawn(kind, steps, scale, seed)
@@ -108,7 +108,7 @@ class Study:
         return rows
 
     def floors(self, seeds):
-        """The rows to compare with, at the same number of images."""
+        """Make the reference rows, with the same number of images."""
         rows = []
         for seed in seeds:
             found = floors(self.net, self.reference, self.images, self.count, seed, self.labels)
@@ -116,7 +116,7 @@ class Study:
         return rows
 
     def bias(self, sizes, seeds):
-        """Real against real: the distances of so many training images from the held-out ones."""
+        """Measure the distances of different numbers of training images from the held-out ones."""
         rows = []
         for seed in seeds:
             order = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(seed))[: max(sizes)]
@@ -127,7 +127,7 @@ class Study:
         return rows
 
     def memory(self, x_0):
-        """How near training images are to what was drawn and to as many held-out images; the nearest pairs of both."""
+        """Measure how near training images are to samples and to held-out images, with the nearest pairs of both."""
         numbers, shown = {}, {}
         for name, crowd in (("drawn", x_0), ("held out", self.reference[: self.count])):
             distances, indices = nearest(crowd, self.images)
@@ -138,17 +138,17 @@ class Study:
 
 
 def rounded(numbers):
-    """Five digits behind the point are more than any of these numbers is worth."""
+    """Round to five decimal places, which is more than these numbers are accurate to."""
     return {key: round(value, 5) if isinstance(value, float) else value for key, value in numbers.items()}
 
 
 def grey(images):
-    """Images in [-1, 1] as bytes."""
+    """Convert images in [-1, 1] to bytes."""
     return to_bytes(images).contiguous()
 
 
 def main():
-    """Draw, measure, write."""
+    """Sample, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", help="a model that comes with the package and takes labels")
     parser.add_argument("--data", choices=IMAGES, help="its data set; by default as its name begins")
@@ -196,7 +196,7 @@ def main():
 
 
 def command():
-    """The arguments of the command line, without the folder: it changes nothing."""
+    """Write the arguments of the command line, without the folder, which does not change the result."""
     words = sys.argv[1:]
     return words[: words.index("--keep")] + words[words.index("--keep") + 2 :] if "--keep" in words else words
 

@@ -1,11 +1,11 @@
-"""Measure how good digits drawn in few steps are, and record it for the chapter on fewer steps.
+"""Measure the quality of digits drawn in few steps, and record it for the chapter on fewer steps.
 
-    python studies/study_steps.py     (about a quarter of an hour on one free core)
+    python studies/study_steps.py     (about a quarter of an hour on one idle core)
 
-Draws 500 digits with the shipped model `digits` for each kind of step, spacing and number of steps, and measures how
-far they are, as a crowd, from the 500 real digits that the model has never seen. The distance and the kinds of step
-are those of the chapter, in its cells tagged `measure`. Short trailing walks are drawn with three seeds, the others
-with one. Rows that the record holds already are not drawn again, if it is about the same weights. Writes
+Samples 500 digits from the shipped model `digits` for each kind of step, spacing and number of steps, and measures
+their distance from the 500 held-out digits. The distance and the kinds of step are those of the chapter, in its cells
+tagged `measure`. Short trailing walks are sampled with three seeds, the others with one. Rows that are already in the
+record are not sampled again, if they are of the same weights. Writes
 book/results/steps.json.
 """
 
@@ -25,11 +25,11 @@ RECORD = train_digits.RESULTS / f"{NAME}.json"
 COUNT = 500  # images drawn for each row
 STEPS = {"trailing": (5, 10, 20, 50, 100, 200, 1000), "leading": (5, 10, 20, 50, 100, 200)}
 SEEDS = (0, 1, 2)
-AGAIN = {"trailing": (5, 10, 20, 50)}  # walks that are drawn with every seed, not only with the first
+AGAIN = {"trailing": (5, 10, 20, 50)}  # walks that are sampled with every seed, not only with the first
 
 
 def row(chapter, model, schedule, kind, spacing, steps, seed):
-    """Draw and measure one kind of walk."""
+    """Sample and measure one kind of walk."""
     start = time.perf_counter()
     walk = respace(schedule, steps, spacing)
     *_, (_, x_0) = sample(model, walk, (COUNT, 1, 8, 8), step=chapter["kinds"][kind], seed=seed)
@@ -46,7 +46,7 @@ def row(chapter, model, schedule, kind, spacing, steps, seed):
 
 
 def main():
-    """Draw, measure, write."""
+    """Sample, measure, write."""
     start = time.perf_counter()
     chapter = train_digits.recipe(NAME, "measure")
     model, schedule = load_pretrained("digits")

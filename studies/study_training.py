@@ -1,11 +1,11 @@
-"""Train small networks that differ in one thing, measure what they draw, and record it for the chapter on evaluation.
+"""Train small networks that differ in one setting, and measure their samples for the chapter on evaluation.
 
     python studies/study_training.py [--keep FOLDER]     (about 30 minutes of one core)
 
 Unlabelled digits, the U-Net and the recipe of the chapter on training, but 300 steps. Each row is trained with three
-seeds, and each network draws 500 digits in 100 steps of DDPM with beta_tilde. What is drawn stays in FOLDER, if there
-is one: a run whose digits are there already is not made again. With --rows only these are made, and put to the others
-of the record. Writes book/results/digits-training.json.
+seeds, and each network draws 500 digits in 100 steps of DDPM with beta_tilde. With --keep, the digits are kept in
+FOLDER, and a run whose digits are already there is not repeated. With --rows, only these rows are made, and added to
+the others in the record. Writes book/results/digits-training.json.
 """
 
 import argparse
@@ -46,42 +46,42 @@ from ddpm_lite.trainer import batch_indices, ema_decay, fork_randomness, learnin
 RECORD = train_digits.RESULTS / "digits-training.json"
 SEEDS = (0, 1, 2)
 COUNT = 500  # digits drawn by each network
-WALK = 100  # questions to the network for each of them
+WALK = 100  # network evaluations for each of them
 STEPS = 300  # of training
 
 
 def z_simple(schedule, x_0, x_t, t, z, answer):
-    """The answer is z: L_simple (eq-simple-loss)."""
+    """The loss of a network that predicts z: L_simple (eq-simple-loss)."""
     return (z - answer).square().mean()
 
 
 def z_bound(schedule, x_0, x_t, t, z, answer):
-    """The answer is z, each t with its weight in the bound (eq-weighted-noise-loss)."""
+    """The loss of z with the bound's weight for each t (eq-weighted-noise-loss)."""
     return (per_image(bound_weight(schedule)[t], z) * (z - answer).square()).mean()
 
 
 def z_min_snr(schedule, x_0, x_t, t, z, answer):
-    """The answer is z, each t with the weight of min-SNR, gamma = 5."""
+    """The loss of z with min-SNR weights, gamma = 5."""
     return (per_image(min_snr_weight(schedule)[t], z) * (z - answer).square()).mean()
 
 
 def x_0_simple(schedule, x_0, x_t, t, z, answer):
-    """The answer is the image, and every t counts alike."""
+    """The loss of a network that predicts the image, with equal weights for all t."""
     return (x_0 - answer).square().mean()
 
 
 def mu_simple(schedule, x_0, x_t, t, z, answer):
-    """The answer is the mean of the step back, and every t counts alike."""
+    """The loss of a network that predicts the mean of the step back, with equal weights for all t."""
     return (posterior(schedule, x_t, t, x_0)[0] - answer).square().mean()
 
 
 def mu_bound(schedule, x_0, x_t, t, z, answer):
-    """The answer is the mean of the step back, each t with its weight in the bound (eq-middle-means)."""
+    """The loss of the mean of the step back with the bound's weight for each t (eq-middle-means)."""
     error = (posterior(schedule, x_t, t, x_0)[0] - answer).square()
     return (per_image(1 / (2 * schedule.beta[t]), error) * error).mean()
 
 
-TO_Z = {  # the answer as a noise, which is what samplers ask for
+TO_Z = {  # converts the network's output to z, which samplers need
     "z": lambda schedule, x_t, t, answer: answer,
     "x_0": predict_z,
     "mu": z_from_mean,
@@ -90,7 +90,7 @@ TO_Z = {  # the answer as a noise, which is what samplers ask for
 
 @dataclass(frozen=True)
 class Row:
-    """What is particular about the networks of a row; all else is common."""
+    """The settings in which the networks of a row differ from the others."""
 
     schedule: Schedule = linear_schedule(100, 1e-3, 0.2)
     tells: str = "z"
@@ -99,7 +99,7 @@ class Row:
     lr_decay: str = "no"
 
     def network(self) -> UNet:
-        """A new one."""
+        """Build a new network."""
         levels, middle = self.attention, self.attention == "every"
         return UNet(UNetConfig(8, channels=(16, 32), blocks=1, attention_levels=levels, middle_attention=middle))
 
@@ -117,17 +117,17 @@ ROWS = {
     "cosine decay": Row(lr_decay="cosine"),
     "min-SNR": Row(loss=z_min_snr),
 }
-BOTH = ("base", "cosine decay")  # rows in which the last weights draw too, beside their average
+BOTH = ("base", "cosine decay")  # rows that are also sampled with the last weights, besides their average
 
 
 def recipe(row: Row, seed: int) -> TrainConfig:
-    """That of the chapter on training, but for what is particular here."""
+    """Return the recipe of the chapter on training, with the row's settings."""
     config = train_digits.recipe("digits")["config"]
     return replace(config, steps=STEPS, seed=seed, lr_decay=row.lr_decay)
 
 
 def trained(row: Row, images, config: TrainConfig):
-    """The last state. This is `train` with another loss: the same draws, the same step, the same average."""
+    """Train, and return the last state. This is `train` with another loss: same draws, same step, same average."""
     state = make_first_state(row.network())
     for step in range(1, config.steps + 1):
         state.optimizer.param_groups[0]["lr"] = learning_rate(config, step)
@@ -145,7 +145,7 @@ def trained(row: Row, images, config: TrainConfig):
 
 
 def drawn(row: Row, network: nn.Module, seed: int):
-    """What the network draws; a walk of leaps asks it at times that it was trained with."""
+    """Sample from the network on a re-spaced schedule, at times that it was trained with."""
 
     def model(x_t, t, context=None):
         return TO_Z[row.tells](row.schedule, x_t, t, network(x_t, t))
@@ -157,7 +157,7 @@ def drawn(row: Row, network: nn.Module, seed: int):
 
 @torch.no_grad()
 def held_out_loss(row: Row, network: nn.Module) -> float:
-    """What the network's noise costs (eq-simple-loss) on digits that it has never seen; every run the same draws."""
+    """Measure the network's L_simple (eq-simple-loss) on held-out digits, with the same draws for every run."""
     x_0, generator = load_digits("test")[0].repeat(4, 1, 1, 1), torch.Generator().manual_seed(0)
     t = torch.randint(1, row.schedule.T + 1, (len(x_0),), generator=generator)
     z = torch.randn(x_0.shape, generator=generator)
@@ -166,11 +166,11 @@ def held_out_loss(row: Row, network: nn.Module) -> float:
 
 
 def made(name: str, seed: int, folder: Path) -> dict:
-    """The digits of one run by the average of the weights, "ema", or by the "last" weights; losses; seconds."""
+    """Train one run; return its digits with the averaged weights, "ema", or the "last" weights, losses and seconds."""
     path = folder / f"{name} {seed}.safetensors"
     if not path.exists():
         row, (images, _) = ROWS[name], load_digits("train")
-        config = recipe(row, seed)  # the chapter's cells set torch's seed, so ours comes after them
+        config = recipe(row, seed)  # after the chapter's cells, which set torch's seed
         torch.manual_seed(seed)
         start, found = time.process_time(), {}
         state = trained(row, images, config)
@@ -185,14 +185,14 @@ def made(name: str, seed: int, folder: Path) -> dict:
 
 
 def judged(net, x_0, reference, images) -> dict:
-    """A row of `measure`, and two numbers in pixels: the distance, and how much of the mean real image is there."""
+    """Make a row of `measure`, with two more numbers: a distance in pixels, and the share of the mean real image."""
     x, real = x_0.flatten(1), reference.flatten(1)
     share = (x.mean(0) @ real.mean(0)) / real.mean(0).square().sum()
     return measure(net, x_0, reference, images) | {"pixels": frechet_distance(x, real), "mean": float(share)}
 
 
 def main():
-    """Train and draw what is missing, measure, write."""
+    """Train and sample the missing runs, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--keep", type=Path, help="a folder for what is drawn")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="these alone, put to those of the record")
@@ -215,9 +215,12 @@ def main():
                 }
                 rows.append(row | {key: round(value, 5) for key, value in found.items()})
                 print(rows[-1], flush=True)
-    words = ["study_training.py", *(["--rows", *options.rows] if options.rows else [])]  # where FOLDER was is private
+    words = [
+        "study_training.py",
+        *(["--rows", *options.rows] if options.rows else []),
+    ]  # without FOLDER, which is private
     circumstances = train_digits.circumstances(shlex.join(words))
-    if options.rows:  # the new rows beside the old ones, and how they came about beside how those did
+    if options.rows:  # add the new rows and their circumstances to the old ones
         record = json.loads(RECORD.read_text(encoding="utf8"))
         record["rows"] = [row for row in record["rows"] if row["row"] not in options.rows] + rows
         record["added"] = circumstances | {"rows": options.rows, "cpu_seconds": round(seconds, 1)}

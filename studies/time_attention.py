@@ -1,9 +1,9 @@
-"""Time one attention layer and one convolution as the picture grows, side by side.
+"""Compare the time of one attention layer and one convolution for growing pictures.
 
     python studies/time_attention.py     (a minute of one core)
 
-Both have 256 channels, as in the paper's network, and get one picture. They take turns, with one thread; the median of
-the processor's seconds counts. Writes book/results/attention-cost.json.
+Both have 256 channels, as in the paper's network, and process one picture. They take turns, with one thread, and the
+median of the processor time is reported. Writes book/results/attention-cost.json.
 """
 
 import json
@@ -22,14 +22,14 @@ ROUNDS = 9
 
 
 def seconds(layer, h):
-    """What the processor needs to pass h through."""
+    """Measure the processor time of a forward pass of h."""
     start = time.process_time()
     layer(h)
     return time.process_time() - start
 
 
 def medians(sides, rounds, channels=CHANNELS):
-    """A row for each side: the median of each layer, and their ratio."""
+    """Make a row for each size: the median of each layer, and their ratio."""
     layers = {
         "convolution": nn.Conv2d(channels, channels, 3, padding=1),
         "attention": MultiHeadAttention(channels),

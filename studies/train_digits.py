@@ -1,7 +1,7 @@
 """Train a digits model that the package ships, by the recipe of its chapter, and record the run.
 
-    python studies/train_digits.py digits             the chapter on training; a minute or two on two cores
-    python studies/train_digits.py digits-by-label    the chapter on conditioning; about two minutes
+    python studies/train_digits.py digits             of the chapter on training; a minute or two on two cores
+    python studies/train_digits.py digits-by-label    of the chapter on conditioning; about two minutes
 
 The recipe is read from the chapter: its cells tagged `recipe` make the data, the schedule, the model and the
 config. Writes ddpm_lite/pretrained/NAME.safetensors (the running average, float16) and book/results/NAME.json; for
@@ -34,7 +34,7 @@ PICTURE = ROOT / "book" / "images" / "digits-path.png"
 
 
 def recipe(name, *tags):
-    """The names that the model's chapter defines in its cells with one of these tags, by default `recipe`."""
+    """Run the cells of the model's chapter with one of these tags, by default `recipe`, and return their names."""
     chapter, names = CHAPTERS[name], {}
     for cell in nbformat.read(chapter, as_version=4).cells:
         if set(tags or ("recipe",)) & set(cell.metadata.get("tags", [])):
@@ -43,7 +43,7 @@ def recipe(name, *tags):
 
 
 def run(names):
-    """Train as the recipe says, with labels if its model takes them; hand out the states."""
+    """Train by the recipe, with labels if its model takes them; yield the states."""
     model, labels = names["model"], {}
     if isinstance(model, ConditionalUNet):
         labels = {"labels": names["labels"], "none": model.none}
@@ -51,7 +51,7 @@ def run(names):
 
 
 def circumstances(script):
-    """What a reader needs to judge a record and to make it again."""
+    """Describe the command, the hardware and the versions, which a reader needs to repeat a record."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "command": f"python studies/{script}",
@@ -62,7 +62,7 @@ def circumstances(script):
 
 
 def draw():
-    """Eight digits on their way from noise, drawn by the file that was written."""
+    """Sample eight digits with the file that was written, and draw their path from noise."""
     model, schedule = load_pretrained("digits")
     path = dict(sample(model, schedule, shape=(8, 1, 8, 8), seed=0))
     PICTURE.parent.mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ def main():
             "parameters": sum(p.numel() for p in model.parameters()),
             "images_seen": names["config"].steps * names["config"].batch_size,
             "seconds": round(seconds, 1),
-            "cpu_seconds": round(cpu, 1),  # of all threads; the same on a machine that is busy with other things
+            "cpu_seconds": round(cpu, 1),  # of all threads, so it does not depend on what else the machine does
             "loss_last_100": round(sum(losses[-100:]) / len(losses[-100:]), 5),
             "losses": losses,
         }

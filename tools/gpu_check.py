@@ -1,6 +1,6 @@
-"""Run the tests that need a GPU, and record what became of each.
+"""Run the tests that need a GPU, and record their outcomes.
 
-    make gpu-check                    this, and then the benchmark
+    make gpu-check                    this tool, and then the benchmark
     python tools/gpu_check.py
 
 Writes book/results/gpu-check.json: the card, the versions, and for each test "passed", "failed" or "skipped". Ends with
@@ -24,7 +24,7 @@ RECORD = ROOT / "book" / "results" / "gpu-check.json"
 
 
 def outcomes(tests):
-    """{test: outcome} of the tests marked gpu in a file; pytest's own report is on the screen."""
+    """Run the tests marked gpu in a file, and return {test: outcome}; pytest prints its own report."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}", str(tests)]
@@ -36,13 +36,13 @@ def outcomes(tests):
 
 
 def outcome(case):
-    """pytest puts into a test's element what kept it from passing."""
+    """Read the outcome of a test from its element in pytest's report."""
     kinds = {child.tag for child in case}
     return "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
 
 
 def main(tests=TESTS, path=RECORD):
-    """Run, record, say how many passed; 0 if all did."""
+    """Run, record, print how many passed; return 0 if all did."""
     if not torch.cuda.is_available():
         raise SystemExit("this needs a CUDA device, and torch finds none: nothing was run, nothing is recorded")
     start, found, card = time.perf_counter(), outcomes(tests), torch.cuda.get_device_name()

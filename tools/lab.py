@@ -1,8 +1,8 @@
 """JupyterLab as `jupyter lab` starts it, with chapters that are not marked as changed when they are opened.
 
-JupyterLab writes into each notebook what the kernel reports of its language, the exact version of Python too, and asks
-whether to save that. The stored chapters leave it out, as it differs from reader to reader; here they get it when they
-are read.
+JupyterLab adds the kernel's language information to each notebook, including the exact version of Python, and asks
+whether to save it. The stored chapters do not have it, because it differs between readers, so this program adds it when
+a chapter is read.
 
     python tools/lab.py --notebook-dir=book [any option of jupyter lab]
 """
@@ -15,7 +15,7 @@ from jupyterlab.labapp import LabApp
 
 
 class Chapters(AsyncLargeFileManager):
-    """Files as they are, and notebooks as the kernel would complete them."""
+    """A contents manager that adds the kernel's language information to notebooks."""
 
     async def get(self, path, content=True, **options):
         model = await super().get(path, content=content, **options)

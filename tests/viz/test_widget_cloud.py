@@ -151,7 +151,7 @@ def test_points_of_the_page_are_numpys(stand):
             np.testing.assert_allclose(spots(page, "path.dw-dot"), right, atol=1e-3)
             words = page.facts()
             deviation = right.var(axis=0).mean() ** 0.5
-            assert float(words["deviation:"]) == pytest.approx(deviation, rel=1e-3)
+            assert float(words["standard deviation:"]) == pytest.approx(deviation, rel=1e-3)
             counts = [int(count) for count in words["points by most likely component:"].split(", ")]
             assert counts == np.bincount(likeliest(right, t), minlength=3).tolist()
             share = three_blobs().schedule.alpha_bar[t].item()
@@ -249,4 +249,4 @@ def test_damaged_state_is_one_line_in_the_page(stand):
         Cloud(), Cloud(), damage=lambda text: text.replace("&quot;points&quot;:300", "&quot;points&quot;:3", 1)
     )
     assert page.page.get_by_role("alert").inner_text().endswith("x_0: expected 24 bytes, got 2400")
-    assert page.facts(1)["deviation:"]
+    assert page.facts(1)["standard deviation:"]

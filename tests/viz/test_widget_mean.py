@@ -115,7 +115,7 @@ def test_line_of_images_stays_in_its_picture(stand):
     curve = page.curve(".ddpm-widget:not(.ddpm-widget-still) path.dw-2")
     assert curve[:, 1].min() >= 9.9
     assert curve[:, 1].max() <= 180.1
-    assert "off the picture" in page.facts()["x\u0302\u2080:"]
+    assert "outside the plot" in page.facts()["x\u0302\u2080:"]
 
 
 @pytest.mark.html

@@ -53,7 +53,7 @@ export const el = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-// What a widget stands on: a group with a name.
+// The frame of a widget: a group with a name.
 export const stage = (place, label, ...children) => {
   place.append(el("div", { class: "ddpm-widget", role: "group", "aria-label": label }, ...children));
 };
