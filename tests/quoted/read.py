@@ -54,7 +54,9 @@ class Quoted:
         return len(digits.replace(".", "").lstrip("0")) if "." in digits else len(digits.rstrip("0"))
 
     def agrees(self, value):
-        """Whether a value rounds to what is written; per cent may quote a share or its hundredfold."""
+        """Whether a value rounds to what is written: words may give the sign; per cent may quote a share."""
+        if self.value >= 0:
+            value = abs(value)
         return abs(value - self.value) <= self.unit / 2 or (
             self.percent and abs(100 * value - self.value) <= self.unit / 2
         )
