@@ -19,6 +19,8 @@ LINEAR = linear_schedule(T=1000)
 NAMES = {
     "T": 1000,
     "total": sum,
+    "most": max,
+    "zip": zip,
     "mean": lambda values: statistics.mean(values),
     "record": lambda name: json.loads((read.ROOT / "book/results" / f"{name}.json").read_text(encoding="utf8")),
     "linear": linear_schedule,
