@@ -50,6 +50,7 @@ CODE = (
 )
 OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ddpm_lite/pretrained/*.md", "benchmarks/*.md")
 
+READ = (".ipynb", ".md", ".py", ".js")
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 FORMULA = "X"  # what a formula, a piece of code or a reference counts as: one word
 HEAD = ("\x02", "\x03")  # around bold text: a sentence that is all bold is a heading that runs on, and not counted
@@ -377,6 +378,10 @@ def main(arguments=None):
     parser.add_argument("--write", action="store_true", help="set the minutes in the box of each chapter")
     options = parser.parse_args(arguments)
     paths = [path.resolve() for path in options.paths] or pages() + sources()
+    for path in paths:
+        if not path.is_file() or path.suffix not in READ:
+            print(f"prose: expected a file of {', '.join(READ)}, got {path}", file=sys.stderr)
+            return 2
     if options.write:
         for path in paths:
             if re.match(r"\d\d_", path.name) and set_minutes(path):

@@ -197,6 +197,13 @@ def test_a_bad_page_fails_and_says_where(tmp_path, capsys):
     assert "words a sentence -> 15 to 20" in printed
 
 
+def test_what_cannot_be_read_is_named(tmp_path, capsys):
+    (tmp_path / "page.rst").write_text("Text.", encoding="utf8")
+    for path in (tmp_path / "page.rst", tmp_path / "missing.md"):
+        assert prose.main([str(path)]) == 2
+        assert path.name in capsys.readouterr().err
+
+
 def test_only_pages_that_exist_wait():
     assert set(prose.settings()["waiting"]) <= {path.stem for path in prose.pages() + prose.sources()}
 

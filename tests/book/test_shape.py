@@ -153,3 +153,12 @@ def test_the_errata_do_not_interrupt_a_chapter(path):
     text = "\n\n".join(cell["source"] for cell in cells(path) if cell["cell_type"] == "markdown")
     assert text.count("(errata.ipynb") <= 1
     assert re.findall(r"\{(?:warning|admonition)\}[^\n]*[Ee]rrat", text) == []
+
+
+@pytest.mark.form
+@every_page
+def test_other_chapters_are_called_by_number(path):
+    text = "\n\n".join(cell["source"] for cell in cells(path) if cell["cell_type"] == "markdown")
+    links = re.findall(r"\[([^\]]*)\]\(\d\d_\w+\.ipynb\)", text)
+    assert [words for words in links if not re.search(r"\d", words)] == []
+    assert re.findall(r"[Cc]hapters? on (?:the )?[\w ]+", text) == []
