@@ -284,11 +284,11 @@ def test_search_finds_a_chapter(browser, server):
     visit = Visit(browser, server, "search")
     visit.page.goto(f"{server}/search.html?q=forward")
     visit.page.wait_for_selector("#search-results ul.search li a")
+    assert visit.foreign + visit.failed + visit.complaints == []
     visit.page.goto(f"{server}/search.html?q=posterior")
     visit.page.wait_for_selector("#search-results ul.search li a")
     found = visit.page.eval_on_selector_all("#search-results ul.search li a", "links => links.map(link => link.href)")
     assert not any("checks.html" in link for link in found), "the page of checks repeats every name of the book"
-    assert visit.foreign + visit.failed + visit.complaints == []
     visit.context.close()
 
 
