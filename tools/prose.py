@@ -334,11 +334,6 @@ def sources():
     return [path for pattern in CODE for path in sorted(ROOT.glob(pattern))]
 
 
-def waits(path):
-    """True if a page was not rewritten yet."""
-    return path.stem in settings()["waiting"]
-
-
 def set_minutes(path):
     """Write the minutes into the box of a chapter. True if the file changed."""
     page, text = read_page(path), path.read_text(encoding="utf8")
@@ -388,14 +383,11 @@ def main(arguments=None):
                 print(f"{path.name}: about {said_minutes(path)} minutes to read")
         return 0
 
-    failed, waiting, rows = [], 0, []
+    failed, rows = [], []
     for path in paths:
         page = read_page(path)
         lines = judge(page)
-        if not options.paths and waits(path):
-            waiting += len(lines)
-        else:
-            failed += lines
+        failed += lines
         if page.is_text:
             minutes = page.minutes if page.is_chapter else ""
             counts = (page.words, len(page.sentences), f"{page.mean:.1f}", f"{page.long:.0%}", minutes, len(lines))
@@ -405,8 +397,6 @@ def main(arguments=None):
     heads = ("page", "words", "sentences", "mean", "over 35", "minutes", "found")
     for row in [heads, *rows]:
         print(f"{row[0]:30}" + "".join(f"{value:>11}" for value in row[1:]))
-    if waiting:
-        print(f"{waiting} more in pages that wait to be rewritten: name one to see them", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -7,15 +7,12 @@ import re
 from pathlib import Path
 
 import notebooks
-import prose
 import pytest
 from equations.source import in_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
-every_chapter = pytest.mark.parametrize(
-    "path", [path for path in CHAPTERS if not prose.waits(path)], ids=lambda p: p.stem
-)
+every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 PAGE = (ROOT / "book" / "notation.md").read_text(encoding="utf8")
 MATH = re.compile(r"\$([^$]+)\$")
 

@@ -204,17 +204,10 @@ def test_what_cannot_be_read_is_named(tmp_path, capsys):
         assert path.name in capsys.readouterr().err
 
 
-def test_only_pages_that_exist_wait():
-    assert set(prose.settings()["waiting"]) <= {path.stem for path in prose.pages() + prose.sources()}
-
-
 def test_the_words_of_the_code_are_clean():
-    assert [
-        line for path in prose.sources() if not prose.waits(path) for line in prose.judge(prose.read_page(path))
-    ] == []
+    assert [line for path in prose.sources() for line in prose.judge(prose.read_page(path))] == []
 
 
 @pytest.mark.parametrize("path", prose.pages(), ids=lambda path: path.stem)
 def test_the_book_is_clean(path):
-    if not prose.waits(path):
-        assert prose.judge(prose.read_page(path)) == []
+    assert prose.judge(prose.read_page(path)) == []

@@ -10,12 +10,6 @@ import pytest
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
 WIDEST = 72  # columns of visible code: what a page shows without scrolling
 TYPICAL = 8  # lines of a visible cell
-# Chapters of which a rule is not kept yet, by rule. To be emptied.
-NOT_YET = {
-    "wide": [],
-    "long": [],
-    "verdict": [],
-}
 FIELDS = ("**You need** ", "**Time:** ", "**Afterwards you can** ")
 
 HEADING = re.compile(r"^#{1,4} .+$", re.MULTILINE)
@@ -28,18 +22,8 @@ GUESS = re.compile(
 )
 VERDICT = re.compile(r"\b(?:True|False)\s*$", re.MULTILINE)
 
-every_chapter = pytest.mark.parametrize(
-    "path", [path for path in CHAPTERS if not prose.waits(path)], ids=lambda p: p.stem
-)
-
-every_page = pytest.mark.parametrize(
-    "path", [p for p in notebooks.chapters() if not prose.waits(p)], ids=lambda p: p.stem
-)
-
-
-def waits(rule, path):
-    """True for a chapter that does not keep a rule yet."""
-    return path.stem[:2] in NOT_YET.get(rule, [])
+every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+every_page = pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
 
 
 def cells(path):
@@ -119,13 +103,13 @@ def test_a_reader_guesses_before_a_result(path):
 @every_page
 def test_visible_code_fits_the_page(path):
     wide = [f"cell {i}: {line}" for i, lines in visible(path) for line in lines if len(line) > WIDEST]
-    assert waits("wide", path) or wide == []
+    assert wide == []
 
 
 @pytest.mark.form
 @every_chapter
 def test_a_visible_cell_is_typically_short(path):
-    assert waits("long", path) or median(len(lines) for _, lines in visible(path)) <= TYPICAL
+    assert median(len(lines) for _, lines in visible(path)) <= TYPICAL
 
 
 @every_page
@@ -135,7 +119,7 @@ def test_no_output_is_a_bare_verdict(path):
         for output in cell.get("outputs", []):
             text = output.get("text", "") or output.get("data", {}).get("text/plain", "")
             found += [f"cell {index}: {match[0]}" for match in VERDICT.finditer(text)]
-    assert waits("verdict", path) or found == [], "print the numbers and the tolerance"
+    assert found == [], "print the numbers and the tolerance"
 
 
 @pytest.mark.form
