@@ -6,31 +6,28 @@
 
   // What scrolls inside itself must be reachable by keyboard: it has a tab stop while it overflows.
   const mark = (box) => {
-    const scrolls = box.scrollWidth > box.clientWidth + 1;
-    if (scrolls) {
+    if (box.scrollWidth > box.clientWidth + 1) {
       box.tabIndex = 0;
     } else {
       box.removeAttribute("tabindex");
     }
-    return scrolls;
   };
 
   const showsMore = (box) => {
     box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
   };
 
-  const fit = (box) => {
-    box.style.fontSize = "";
-    if (box.scrollWidth > box.clientWidth) {
-      box.style.fontSize = `${Math.max(SMALLEST, (0.99 * box.clientWidth) / box.scrollWidth)}em`;
-    }
-    mark(box);
-    showsMore(box);
-  };
-
+  // First all widths are read and then all sizes written, so that the page is laid out twice and not once for each.
   const fitAll = () => {
-    equations.forEach(fit);
-    boxes.forEach(mark);
+    equations.forEach((box) => box.style.removeProperty("font-size"));
+    const shares = [...equations].map((box) => (0.99 * box.clientWidth) / box.scrollWidth);
+    equations.forEach((box, number) => {
+      if (shares[number] < 0.99) {
+        box.style.fontSize = `${Math.max(SMALLEST, shares[number])}em`;
+      }
+    });
+    equations.forEach(showsMore);
+    [...equations, ...boxes].forEach(mark);
   };
 
   // The widths are right when the fonts are there, and a folded box opened later has had no width at all.
@@ -39,11 +36,7 @@
   window.addEventListener("load", fitAll);
   window.addEventListener("resize", fitAll);
   document.addEventListener("toggle", fitAll, true);
-  document.addEventListener("click", (event) => {
-    if (event.target instanceof Element && event.target.closest(".toggle-button, summary, label")) {
-      requestAnimationFrame(fitAll);
-    }
-  });
+  document.addEventListener("click", () => requestAnimationFrame(fitAll));
   equations.forEach((box) => box.addEventListener("scroll", () => showsMore(box), { passive: true }));
 
   // A copied formula is its LaTeX, between dollars.
@@ -70,23 +63,18 @@
     }
     copied.querySelectorAll(".katex-display, .katex").forEach((formula) => {
       const source = formula.querySelector("annotation")?.textContent;
-      if (source !== undefined && copied.contains(formula)) {
+      if (source && copied.contains(formula)) {
         const dollars = formula.matches(".katex-display") ? "$$" : "$";
         formula.replaceWith(`${dollars}${source}${dollars}`);
       }
     });
     copied.querySelectorAll(".headerlink, .eq-check").forEach((sign) => sign.remove());
-    const text = document.createElement("div");
-    text.append(copied);
-    event.clipboardData.setData("text/plain", spell(text));
+    // Lines are broken as the page would break them, so the piece is in the page for a moment.
+    const piece = document.createElement("div");
+    piece.append(copied);
+    document.body.append(piece);
+    event.clipboardData.setData("text/plain", piece.innerText.trim());
+    piece.remove();
     event.preventDefault();
   });
-
-  // The words of a piece of the page, with a line for each block.
-  const spell = (root) => {
-    const BLOCKS = "p, div, li, tr, pre, h1, h2, h3, h4, blockquote, figcaption";
-    root.querySelectorAll(BLOCKS).forEach((block) => block.append("\n"));
-    root.querySelectorAll("br").forEach((line) => line.replaceWith("\n"));
-    return (root.textContent ?? "").replace(/\n{3,}/g, "\n\n").trim();
-  };
 })();
