@@ -3,7 +3,7 @@
 # make quick   style and science, 90 s    make lint       style of Python, scripts, text
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
-# make bench   speed beside the peers     make gpu-check  the tests and the benchmark on a GPU
+# make bench   speed of the libraries     make gpu-check  the tests and the benchmark on a GPU
 # make clean   remove what was built      make distclean  and the environment
 #
 # Every target sets up .venv by itself, once. PYTHON=... chooses the interpreter that makes it.
@@ -14,15 +14,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BUILT := _build/.built
 
-# What the pages are made of. Chapters and pages are written by hand, so they are few enough to list.
+# The sources of the pages.
 SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.rst book/*.bib tests/equations/*.py) tests/quoted/by_hand.json \
 	$(wildcard ddpm_lite/viz/bundles/page/*.js ddpm_lite/viz/bundles/page/live/*.js) ddpm_lite/viz/js/widgets.css \
 	$(wildcard ddpm_lite/*.py ddpm_lite/*/*.py) ddpm_lite/pretrained/SHA256SUMS \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null) \
 	book/results # the folder is newer when a record is gone
 
-# As many processes as the machine has cores, one thread each: two threads of one process wait for each other whenever
-# the machine does something else. What a file's tests share is made once, as one process runs a whole file.
+# As many processes as the machine has cores, with one thread each, because two threads of one process wait for each other
+# whenever the machine does something else. One process runs a whole file, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile
 test unit chapters html fulldata quick science notebooks: export OMP_NUM_THREADS := 1
 test unit chapters html fulldata quick science notebooks: export OMP_WAIT_POLICY := PASSIVE
@@ -44,7 +44,7 @@ $(READY): pyproject.toml constraints.txt tools/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash tools/setup.sh
 	@touch $@
 
-# Into an emptied folder: Jupyter Book leaves the pages of chapters that no longer exist.
+# Into an empty folder, because Jupyter Book leaves the pages of chapters that no longer exist.
 $(BUILT): $(READY) $(SOURCES)
 	@echo "building the pages (seconds, not minutes)"
 	@rm -rf _build
@@ -53,7 +53,7 @@ $(BUILT): $(READY) $(SOURCES)
 		echo "make: the book was not built: the warnings above are errors here" >&2; exit 1; }
 	@touch $@
 
-# A part that fails does not hide what the later ones say.
+# A failing part does not hide the results of later ones.
 test: $(READY)
 	@$(MAKE) --no-print-directory --keep-going lint unit chapters html
 	@echo "make test: lint, unit tests, chapters and pages are all right"
@@ -86,14 +86,14 @@ html: $(READY) $(BUILT)
 fulldata: $(READY)
 	@$(PYTEST) -m fulldata tests
 
-# The peers go into a folder of their own: they are no part of the environment.
+# The other libraries go into their own folder and not into the environment.
 PEERS := $(VENV)/peers
 bench: $(READY)
 	@$(BIN)/python -m pip install -q --no-deps --upgrade --target $(PEERS) -r benchmarks/requirements.txt
 	@PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/bench.py $(BENCH)
 
-# On a machine with a GPU. GPU_PYTHON=python3 takes an interpreter that has torch and the rest already; where there is
-# no network, bring the folder of the peers along.
+# On a machine with a GPU. GPU_PYTHON=python3 uses an interpreter that already has torch and the rest; without a network,
+# copy the folder of the other libraries too.
 GPU_PYTHON ?= $(BIN)/python
 ON_GPU := PYTHONPATH=.:$(PEERS) $(GPU_PYTHON)
 gpu-check: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
@@ -109,7 +109,7 @@ lab: $(READY)
 notebooks: $(READY)
 	@$(BIN)/python tools/notebooks.py
 
-# After a change of versions in .venv: pin what is there now, without the build tag of this machine's torch.
+# After a change of versions in .venv: pin the installed versions, without the build tag of this machine's torch.
 constraints: $(READY)
 	@$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip \
 		| sed 's/+.*//' > $(VENV)/pins

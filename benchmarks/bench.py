@@ -1,11 +1,11 @@
-"""Ours and its peers side by side: one process, the same shapes, rounds that take turns.
+"""Benchmarks of this package and other libraries, in one process, with the same shapes, in alternating rounds.
 
-    make bench                         the peers are installed beside, then all of it is measured and recorded
+    make bench                         installs the other libraries, then measures and records everything
     python benchmarks/bench.py --part steps --rounds 7
     python benchmarks/bench.py --network cifar10 --batch 128      the paper's network, for a GPU
 
-A time alone says little, as the machine is never the same; what counts is the ratio of medians, and both runs of a
-ratio are from the same minute. Prints a table, writes book/results/bench-DEVICE.json, and with it the tables of
+A time alone says little, because the load of a machine varies. What counts is the ratio of medians, in which both times
+are from the same minute. Prints a table, writes book/results/bench-DEVICE.json, and with it the tables of
 benchmarks/README.md.
 """
 
@@ -37,26 +37,26 @@ NETWORKS = {
     "cifar10": UNetConfig(32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1),
 }
 PARTS = ("steps", "samplers", "sampling", "imports", "memory", "peak")
-BEST = "bf16, channels_last, compiled"  # of each library on a GPU
+BEST = "bf16, channels_last, compiled"  # images of each library on a GPU
 
 
 def wait(device):
-    """Until the device has done what it was given."""
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def begin(device):
-    """What the last call gave may be overwritten, if the device works with graphs."""
+    """Allow the results of the last call to be overwritten, if the device uses CUDA graphs."""
     if device.type == "cuda":
         torch.compiler.cudagraph_mark_step_begin()
 
 
 def interleaved(runs, rounds, device, about=0.5):
-    """Seconds for one call of each, a list per name: all take turns in every round, each round in another order.
+    """Measure the seconds of one call of each function; all take turns in every round, in a different order each time.
 
-    In a round each is called as often as fits into `about` so many seconds, but at least once. A round to warm up
-    comes first and does not count.
+    In a round each is called as often as fits into `about` seconds, but at least once. The first round is a warm-up and
+    does not count.
     """
     times, repeats = {name: [] for name in runs}, {}
     for name, run in runs.items():
@@ -81,7 +81,7 @@ def _seconds(run, repeats, device):
 
 
 def table(title, times, base):
-    """Rows for the record: median, spread, and two ratios, to the row called base and ours to this row; printed."""
+    """Make and print rows for the record: median, spread, and the ratios to the row `base` and of ours to this row."""
     median = {name: statistics.median(values) for name, values in times.items()}
     print(f"\n{title}")
     rows = []
@@ -104,12 +104,12 @@ def table(title, times, base):
 
 
 def autocast(device, dtype):
-    """The precision of a run: fp32, or bf16 by autocast as all four are used."""
+    """Return the context of a precision: fp32, or bf16 by autocast, for all four libraries alike."""
     return torch.autocast(device.type, torch.bfloat16) if dtype == "bf16" else nullcontext()
 
 
 def train_step(model, x_0, device, dtype):
-    """A function that does one step: noise, forward, backward, Adam."""
+    """Return a function that takes one training step: noise, forward, backward, Adam."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     t = torch.randint(1, 1001, (len(x_0),), device=device)
     z = torch.randn_like(x_0)
@@ -126,7 +126,7 @@ def train_step(model, x_0, device, dtype):
 
 
 def forward(model, x_0, device, dtype):
-    """A function that does one forward pass, as sampling does."""
+    """Return a function that does one forward pass, as in sampling."""
     t = torch.full((len(x_0),), 500, device=device)
 
     def run():
@@ -138,7 +138,7 @@ def forward(model, x_0, device, dtype):
 
 
 def measure_steps(options, device):
-    """A step of training and a forward pass, for each library and precision."""
+    """Measure a training step and a forward pass, for each library and precision."""
     config = NETWORKS[options.network]
     shape = (options.batch, config.in_channels, config.sample_size, config.sample_size)
     x_0 = torch.rand(shape, device=device) * 2 - 1
@@ -147,7 +147,7 @@ def measure_steps(options, device):
     found = {"shape": list(shape), "parameters": counts}
     gain = measure_half(models[peers.OURS], x_0, options, device)
     found["our step in bf16 over fp32"] = round(1 / gain, 3)
-    # a gain below a half: this processor has no arithmetic for bf16, and more of it would show no more
+    # below a half, the processor emulates bf16, so further measurements are left out
     for kind, x in kinds(models, x_0, gain > 0.5, device):
         for what, make in (("train", train_step), ("forward", forward)):
             runs = {name: make(model, x, device, kind[:4]) for name, model in models.items()}
@@ -157,7 +157,7 @@ def measure_steps(options, device):
 
 
 def kinds(models, x_0, half, device):
-    """Each kind of run with its input, one after another: the models are as they came until the last kind is asked for.
+    """Yield each kind of run with its input; the models are unchanged until the last kind is requested.
 
     `to(memory_format=...)` and `compile` change a model in place, so the plain kinds have to be measured before.
     """
@@ -171,22 +171,22 @@ def kinds(models, x_0, half, device):
 
 
 def at_its_best(model):
-    """For a GPU: channels_last, compiled, and with CUDA graphs."""
+    """Prepare a model for a GPU: channels_last, compiled, and with CUDA graphs."""
     model.to(memory_format=torch.channels_last)
     model.net.compile(mode="reduce-overhead")
 
 
 def measure_half(model, x_0, options, device):
-    """How many times as fast our train step is in bf16 as in fp32."""
+    """Measure the ratio of our training step in bf16 to that in fp32."""
     runs = {dtype: train_step(model, x_0, device, dtype) for dtype in ("fp32", "bf16")}
-    rounds = min(options.rounds, 5)  # without arithmetic for bf16, a step takes as long as all others together
+    rounds = min(options.rounds, 5)  # if the processor emulates bf16, a step takes as long as all others together
     times = {name: statistics.median(values) for name, values in interleaved(runs, rounds, device).items()}
     print(f"\nour train step in bf16 takes {times['bf16'] / times['fp32']:.2f} times as long as in fp32", flush=True)
     return times["fp32"] / times["bf16"]
 
 
 def measure_samplers(options, device):
-    """What a step costs beside the network: everything but the forward pass, ours and diffusers'."""
+    """Measure a sampling step without the forward pass, for this package and diffusers."""
     from diffusers import DDIMScheduler, DDPMScheduler
 
     schedule, found = linear_schedule(), {}
@@ -209,7 +209,7 @@ def measure_samplers(options, device):
 
 
 def measure_sampling(options, device):
-    """Whole walks from noise to images, by each library's own loop: the paper's 1,000 steps on a GPU, few on a CPU."""
+    """Measure sampling with each library's own loop: the paper's 1,000 steps on a GPU, few on a CPU."""
     config, on_gpu = NETWORKS[options.network], device.type == "cuda"
     batch, steps = (options.batch, 1000) if on_gpu else (min(options.batch, 8), 10)
     shape, kind, runs = (batch, config.in_channels, config.sample_size, config.sample_size), "fp32", {}
@@ -225,7 +225,7 @@ def measure_sampling(options, device):
 
 
 def walk(model, shape, steps, device, dtype):
-    """A function that draws images, all steps of it."""
+    """Return a function that samples images in all steps."""
     loop = model.sampling(shape, steps, device)
 
     def run():
@@ -236,7 +236,7 @@ def walk(model, shape, steps, device, dtype):
 
 
 def measure_imports(options, device):
-    """Seconds to import, each in a fresh process."""
+    """Measure the seconds of an import, each in a new process."""
     imports = [
         "torch",
         peers.OURS,
@@ -274,7 +274,7 @@ def _environment():
 
 
 def measure_memory(options, device):
-    """The most memory that one training step needs, each library in a process of its own."""
+    """Measure the peak memory of a training step, each library in its own process."""
     found = {}
     print("\npeak memory of a training step")
     for name in peers.MAKERS:
@@ -287,7 +287,7 @@ def measure_memory(options, device):
 
 
 def peak_of(options, device):
-    """MB that three training steps add, in this process."""
+    """Measure the MB that three training steps add, in this process."""
     config = NETWORKS[options.network]
     model = peers.MAKERS[options.peak_of](config).to(device)
     x_0 = torch.rand(options.batch, config.in_channels, config.sample_size, config.sample_size, device=device)
@@ -301,13 +301,13 @@ def peak_of(options, device):
 
 
 def _most_memory():
-    """MB that this process has used at most. Linux's own account: getrusage's begins with that of the parent."""
+    """Read the peak memory of this process in MB from Linux, because getrusage's starts with that of the parent."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def measure_peak(options, device):
-    """Our train step's arithmetic, as a share of what this machine's best convolution reaches."""
+    """Measure the arithmetic of our training step, as a share of that of this machine's best convolution."""
     config, found = NETWORKS[options.network], {}
     model = peers.Ours(config).to(device)
     x_0 = torch.rand(options.batch, config.in_channels, config.sample_size, config.sample_size, device=device)
@@ -367,7 +367,7 @@ def main():
         gc.collect()
     record["seconds"] = round(time.perf_counter() - start, 1)
     path = RESULTS / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
-    if options.part and path.exists():  # the rest of an earlier record stays
+    if options.part and path.exists():  # keep the rest of an earlier record
         record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
     report.main()

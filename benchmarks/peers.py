@@ -1,6 +1,6 @@
-"""The same U-Net in four libraries, as far as each can build it, and each library's own way to draw images with it.
+"""The same U-Net in four libraries, as far as each can build it, with each library's own sampling loop.
 
-Each is a module (x_t, t) -> z_hat; its `sampling(shape, steps, device)` is a function that does a whole walk.
+Each is a module (x_t, t) -> z_hat; its `sampling(shape, steps, device)` is a function that samples in all steps.
 """
 
 import sys
@@ -17,9 +17,9 @@ OURS = "ddpm_lite"
 
 
 def without_torchvision():
-    """Peers import torchvision for their data sets, which are not measured here; an empty stand-in will do."""
+    """Replace torchvision by an empty module; some libraries import it for data sets, which are not measured here."""
     try:
-        import torchvision  # noqa: F401 - if it is there, it is used
+        import torchvision  # noqa: F401 - used if it is installed
     except ImportError:
         for name in ("torchvision", "torchvision.transforms", "torchvision.utils"):
             sys.modules[name] = MagicMock()
@@ -43,7 +43,7 @@ class Ours(nn.Module):
 
 
 class Diffusers(nn.Module):
-    """UNet2DModel with our keys and operations."""
+    """diffusers' UNet2DModel with our parameter names and operations."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
@@ -72,7 +72,7 @@ class Diffusers(nn.Module):
         return self.net(x_t, t - 1).sample
 
     def sampling(self, shape, steps, device):
-        """The loop of its DDPMPipeline; the times are brought to the device beforehand, which the pipeline does not."""
+        """The loop of its DDPMPipeline, but with the times moved to the device beforehand, unlike the pipeline."""
         from diffusers import DDPMScheduler
 
         scheduler = DDPMScheduler(1000, timestep_spacing="trailing")
@@ -89,7 +89,7 @@ class Diffusers(nn.Module):
 
 
 class SmallDiffusion(nn.Module):
-    """Its U-Net takes sigma and 32 groups are fixed; width and levels as ours."""
+    """smalldiffusion's U-Net, which takes sigma and has 32 groups; width and levels are ours."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
@@ -116,7 +116,7 @@ class SmallDiffusion(nn.Module):
     def sampling(self, shape, steps, device):
         from smalldiffusion import ScheduleDDPM, samples
 
-        # it keeps the last answer over a step, where a CUDA graph would overwrite it: hence the clone
+        # cloned, because it keeps the output over a step, in which a CUDA graph would overwrite it
         model = SimpleNamespace(
             eval=self.net.eval,
             rand_input=self.net.rand_input,
@@ -132,7 +132,7 @@ class SmallDiffusion(nn.Module):
 
 
 class Lucidrains(nn.Module):
-    """denoising-diffusion-pytorch: always two blocks a level, attention at each; the width is chosen to fit ours."""
+    """denoising-diffusion-pytorch: two blocks and attention at each level; its width is chosen by parameters."""
 
     def __init__(self, config: UNetConfig, dim: int):
         super().__init__()
@@ -155,22 +155,24 @@ class Lucidrains(nn.Module):
         return self.net(x_t, t)
 
     def sampling(self, shape, steps, device):
-        """With a schedule of so many times: its DDPM loop walks through all of them."""
+        """Sample with a schedule of this many times, because its DDPM loop takes all of them."""
         from denoising_diffusion_pytorch import GaussianDiffusion, denoising_diffusion_pytorch
 
-        denoising_diffusion_pytorch.tqdm = lambda times, **options: times  # a bar is no part of what is measured
+        denoising_diffusion_pytorch.tqdm = lambda times, **options: (
+            times
+        )  # without its progress bar, which is not measured
         options = {"image_size": shape[-1], "timesteps": steps, "objective": "pred_noise"}
         diffusion = GaussianDiffusion(self.net, **options).to(device).eval()
         return lambda: diffusion.sample(batch_size=shape[0])
 
 
 def parameters(model: nn.Module) -> int:
-    """How many weights."""
+    """Count the parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
 def closest_lucidrains(config: UNetConfig) -> Lucidrains:
-    """The width, a multiple of 8, whose number of weights comes closest to ours."""
+    """Find the width, a multiple of 8, with the number of parameters closest to ours."""
     goal, best = parameters(Ours(config)), None
     for dim in range(16, 257, 8):
         with torch.device("meta"):
@@ -189,6 +191,6 @@ MAKERS = {
 
 
 def versions() -> dict[str, str]:
-    """What was measured."""
+    """List the versions of the libraries."""
     names = ("torch", "diffusers", "smalldiffusion", "denoising-diffusion-pytorch")
     return {name: version(name).split("+")[0] for name in names}

@@ -39,7 +39,7 @@ def q_sample(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
     Source: Ho, equation 4.
     """
     schedule, t = _check(schedule, t, x_0=x_0, z=z)
-    signal, noise = _weights(schedule, t, x_0)
+    signal, noise = _weigh(schedule, t, x_0)
     return signal * x_0 + noise * z
 
 
@@ -49,7 +49,7 @@ def predict_x_0(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
     Source: Ho, equation 15. The result is not clipped to [-1, 1]; that is an option of the sampler.
     """
     schedule, t = _check(schedule, t, x_t=x_t, z_hat=z_hat)
-    signal, noise = _weights(schedule, t, x_t)
+    signal, noise = _weigh(schedule, t, x_t)
     return (x_t - noise * z_hat) / signal
 
 
@@ -59,7 +59,7 @@ def predict_z(schedule: Schedule, x_t: X, t: Time, x_0: X) -> X:
     Source: Ho, equation 4 solved for the noise.
     """
     schedule, t = _check(schedule, t, x_t=x_t, x_0=x_0)
-    signal, noise = _weights(schedule, t, x_t)
+    signal, noise = _weigh(schedule, t, x_t)
     return (x_t - signal * x_0) / noise
 
 
@@ -103,13 +103,13 @@ def score_from_z(schedule: Schedule, z_hat: X, t: Time) -> X:
     E[z | x_t] gives the score of q(x_t), the z in x_t that of q(x_t | x_0). Source: Song et al. (2021), section 3.
     """
     schedule, t = _check(schedule, t, z_hat=z_hat)
-    return -z_hat / _weights(schedule, t, z_hat)[1]
+    return -z_hat / _weigh(schedule, t, z_hat)[1]
 
 
 def z_from_score(schedule: Schedule, score: X, t: Time) -> X:
     """The noise that a score, the gradient of log q at x_t, implies, -sqrt(1 - alpha_bar_t) score (eq-z-from-score)."""
     schedule, t = _check(schedule, t, score=score)
-    return -_weights(schedule, t, score)[1] * score
+    return -_weigh(schedule, t, score)[1] * score
 
 
 def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
@@ -118,7 +118,7 @@ def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
     Source: Salimans.
     """
     schedule, t = _check(schedule, t, x_0=x_0, z=z)
-    signal, noise = _weights(schedule, t, x_0)
+    signal, noise = _weigh(schedule, t, x_0)
     return signal * z - noise * x_0
 
 
@@ -128,7 +128,7 @@ def x_0_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
     Source: Salimans. There is no division, so an error in v is never enlarged.
     """
     schedule, t = _check(schedule, t, x_t=x_t, v=v)
-    signal, noise = _weights(schedule, t, x_t)
+    signal, noise = _weigh(schedule, t, x_t)
     return signal * x_t - noise * v
 
 
@@ -138,7 +138,7 @@ def z_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
     Source: Salimans.
     """
     schedule, t = _check(schedule, t, x_t=x_t, v=v)
-    signal, noise = _weights(schedule, t, x_t)
+    signal, noise = _weigh(schedule, t, x_t)
     return noise * x_t + signal * v
 
 
@@ -154,8 +154,8 @@ def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, we
     return error.mean() if weight is None else (per_image(weight[t], error) * error).mean()
 
 
-def _weights(schedule: Schedule, t: int | Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights of image and noise in x_t."""
+def _weigh(schedule: Schedule, t: int | Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the weights of image and noise in x_t."""
     return per_image(schedule.alpha_bar[t].sqrt(), x), per_image(schedule.one_minus_alpha_bar[t].sqrt(), x)
 
 

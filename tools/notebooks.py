@@ -1,15 +1,14 @@
-"""Run the book's notebooks and store them in one normal form, so that a second run changes no byte.
+"""Run the book's notebooks and store them in a normal form, so that a second run changes no byte.
 
     python tools/notebooks.py                         run and normalise every notebook of _toc.yml
     python tools/notebooks.py book/08_training.ipynb  only this one
-    python tools/notebooks.py --check [...]           run nothing; name what is not in normal form
-    python tools/notebooks.py --tidy [...]            run nothing; bring the files into normal form as they are
+    python tools/notebooks.py --check [...]           run nothing; name the files that are not in normal form
+    python tools/notebooks.py --tidy [...]            run nothing; rewrite the files in normal form
     python tools/notebooks.py --list                  run nothing; print the notebooks' paths
 
-The stored outputs are what the book shows and what `pytest --nbval` compares with. What differs
-between two runs or two machines (timings, memory addresses, widget ids, paths in tracebacks) is
-therefore taken out here. A chapter's form and format are checked before it is run, which takes
-seconds where the run takes up to a minute.
+The book shows the stored outputs, and `pytest --nbval` compares with them. Therefore whatever differs between two runs
+or two machines (timings, memory addresses, widget ids, paths in tracebacks) is removed. A chapter's form and format are
+checked before it is run, because that takes seconds and the run up to a minute.
 """
 
 import argparse
@@ -26,16 +25,16 @@ import nbformat
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-# Seconds that one cell may take on a busy machine. What needs minutes on a quiet one belongs in book/results.
+# Seconds that one cell may take on a busy machine. A result that takes minutes on an idle one belongs in book/results.
 CELL_TIMEOUT = 1800
 
-# What a chapter may say about itself; editors add folding, scrolling, timings: no content.
+# The metadata that are kept; editors add folding, scrolling and timings, which are no content.
 CELL_METADATA = ("jupyter", "mystnb", "tags")
 NOTEBOOK_METADATA = ("mystnb", "orphan")
-KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # ipykernel's own words
-# What `nbconvert --to script` and editors need. The rest that a kernel reports depends on its Python.
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # as ipykernel writes it
+# For `nbconvert --to script` and editors. Other information of the kernel depends on its Python.
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
-RAN = 1  # the number of every cell that was run: counted through, an inserted cell would change all later ones
+RAN = 1  # the same number for every cell, because otherwise an inserted cell would change all later ones
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,16}\b")
@@ -43,11 +42,11 @@ KERNEL_FILE = re.compile(r"(?<!\S)\S*ipykernel_\d+/\d+\.py")
 
 
 class NotebookError(Exception):
-    """One line for the reader: which notebook, which cell, what is wrong."""
+    """An error in one line: which notebook, which cell, what is wrong."""
 
 
 def chapters(root=ROOT):
-    """The notebooks of _toc.yml, in reading order."""
+    """List the notebooks of _toc.yml, in reading order."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
     parts = toc.get("parts", [toc])
     names = [toc["root"], *(entry["file"] for part in parts for entry in part["chapters"])]
@@ -63,12 +62,12 @@ def _normal_output(output):
     if kind == "stream":
         return {"name": output["name"], "output_type": kind, "text": _sanitise(output["text"])}
     if kind == "error":
-        # A traceback is made of this machine's paths; its last line is what the reader needs.
+        # A traceback has paths of this machine; readers need only its last line.
         value = _sanitise(output["evalue"])
         name = output["ename"]
         trace = [f"{name}: {value}"]
         return {"ename": name, "evalue": value, "output_type": kind, "traceback": trace}
-    # A widget's view is the random id of an object that died with its kernel: its twin stays.
+    # A widget's view is the random id of an object in a kernel that has ended, so only the twin is kept.
     data = {
         mime: _sanitise(value) if mime.startswith("text/") else value
         for mime, value in sorted(output["data"].items())
@@ -82,7 +81,7 @@ def _normal_output(output):
 
 
 def _merge_streams(outputs):
-    """Chunks of one stream arrive as they were flushed; what the reader sees is one text."""
+    """Merge the chunks of a stream, whose boundaries depend on flushing, to one text."""
     merged = []
     for output in outputs:
         last = merged[-1] if merged else None
@@ -95,7 +94,7 @@ def _merge_streams(outputs):
 
 
 def normalise(notebook):
-    """The normal form of a notebook, as the text of its file."""
+    """Write a notebook in normal form, as the text of its file."""
     cells = []
     for cell in notebook["cells"]:
         metadata = {k: cell["metadata"][k] for k in CELL_METADATA if cell["metadata"].get(k)}
@@ -121,7 +120,7 @@ def normalise(notebook):
 
 
 def read(path):
-    """The notebook at path in the current format; a cell without an id is named after its place."""
+    """Read a notebook in the current format; a cell without an id gets one from its position."""
     raw = json.loads(path.read_text(encoding="utf8"))
     raw["nbformat_minor"] = 5
     for index, cell in enumerate(raw["cells"]):
@@ -130,12 +129,12 @@ def read(path):
 
 
 def is_normal(path):
-    """True if the file is byte for byte what this tool would store without running it."""
+    """Say whether the file is byte for byte what this tool would store without running it."""
     return path.read_text(encoding="utf8") == normalise(read(path))
 
 
 def write_atomically(path, text):
-    """Replace path in one step: an interrupted run leaves the old file, never half of a new one."""
+    """Replace path atomically, so that an interrupted run leaves the old file."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf8", newline="\n") as file:
@@ -148,7 +147,7 @@ def write_atomically(path, text):
 
 
 def check_form(path):
-    """What a run would not change: format and style by ruff, the form by those tests that read a chapter's source."""
+    """Check format and style with ruff, and the form with the tests that read a chapter's source, before a run."""
     ruff = [sys.executable, "-m", "ruff"]
     tests = ["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "tests/book/test_chapters.py", "-m", "form"]
     for command in (
@@ -174,7 +173,7 @@ def execute(path):
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,
-        extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself, not of the chapter
+        extra_arguments=["--log-level=CRITICAL"],  # an error of the kernel, not of the chapter
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
@@ -194,9 +193,9 @@ def _failed(cell):
 
 
 def _quiet_environment(scratch):
-    """What the machine's owner has configured for himself must not reach the stored outputs."""
+    """Return an environment without the user's own configuration, which must not affect the stored outputs."""
     os.environ["PYTHONHASHSEED"] = "0"
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel before the user's
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel takes precedence over the user's
     os.environ["IPYTHONDIR"] = scratch
     os.environ.pop("MPLBACKEND", None)
 

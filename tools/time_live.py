@@ -1,17 +1,16 @@
-"""Time the network in the page: how long a reader waits for a digit, and how quick the page stays meanwhile.
+"""Time the network in the page: how long a reader waits for a digit, and how responsive the page is meanwhile.
 
     python tools/time_live.py                 print the times
     python tools/time_live.py --throttle 6    ... and those of a CPU that is six times slower, instead of four
 
-Headless Chromium opens a page from file://, and presses the button of "Draw a digit" for the first time: the script,
-the network's file and the worker are loaded then, and a digit is drawn in 50 steps of DDIM. Then it draws one in the
-1,000 steps of DDPM, and one more with the CPU throttled (CDP's Emulation.setCPUThrottlingRate). Chromium slows a page's
-main thread only, and no worker. So for a machine that is slow in everything the page is opened again and refused
-workers: it then draws by itself, in slices. The clock of the page is read at the press, and when the status says that
-the digit is done. Meanwhile a timer asks for its turn every millisecond: the longest time between two turns is the
-longest block of the main thread.
+Headless Chromium opens a page from file://, and presses the button of "Draw a digit", which loads the script, the
+network's file and the worker, and draws a digit in 50 steps of DDIM. Then it draws one in the 1,000 steps of DDPM, and
+one more with the CPU throttled (CDP's Emulation.setCPUThrottlingRate). Chromium throttles only a page's main thread and
+not its workers. To imitate a slow machine, the page is therefore opened again without workers, so that it computes in
+slices by itself. The page's time is read at the press, and when the status says that the digit is done. Meanwhile a
+timer is set every millisecond; the longest interval between two calls is the longest block of the main thread.
 
-Other work on the machine makes the times longer. So the first line says how busy it was.
+Other work on the machine makes the times longer, so the first line says how busy it was.
 """
 
 import argparse
@@ -46,7 +45,7 @@ CLOCK = """() => {
   };
   turn();
 }"""
-# Do something, and wait until the status says that a digit is done, as a reader sees it.
+# Do something, and wait until the status says that a digit is done.
 WAIT = """(what) => new Promise((done) => {
   const place = document.querySelector("[data-widget]");
   const start = performance.now();

@@ -1,7 +1,7 @@
-"""Time the forward explorer on a slow machine's terms: from the input event to the repainted canvas.
+"""Time the forward explorer as on a slow machine: from the input event to the repainted canvas.
 
     python tools/time_widgets.py                    print the medians and the 95th percentiles
-    python tools/time_widgets.py --throttle 1       on this machine's own terms
+    python tools/time_widgets.py --throttle 1       without throttling
     python tools/time_widgets.py --moves 1000       drag longer
 
 A real mouse drags the slider of t through headless Chromium, whose CPU is throttled (CDP's
@@ -11,10 +11,10 @@ canvas has been read back, so that the picture has really been drawn. "frame": i
 the event led to, with all that a browser does to put it on the screen: a message posted by requestAnimationFrame,
 which runs once styles, layout and paint are done and the frame is handed to the compositor. Chromium delivers the
 moves of a mouse at the beginning of a frame, so hardly any waiting for the screen is in the time, and none of the
-compositor's own, which is on another thread and is not throttled. No event is left out, the first ones neither.
+compositor's own, which is on another thread and is not throttled. All events count, including the first.
 
-Other work on the machine makes the times longer, and much longer where the CPU is throttled, because Chromium
-throttles with a thread that wants a processor of its own. So the first line says how busy the machine was.
+Other work on the machine makes the times longer, and much longer if the CPU is throttled, because Chromium throttles
+with a thread that needs its own processor. So the first line says how busy the machine was.
 """
 
 import argparse
@@ -61,7 +61,7 @@ CLOCK = """() => {
 
 
 def drag(browser, images, throttle, moves):
-    """Milliseconds from each input event of a drag, (2, N): to the repainted canvas, and to the end of its frame."""
+    """Measure the milliseconds from each input event of a drag to the canvas and to the end of its frame, (2, N)."""
     with tempfile.TemporaryDirectory() as folder:
         stand = Stand(browser, Path(folder), [ForwardExplorer(images, t=0)], viewport={"width": 1000, "height": 800})
         page = stand.page

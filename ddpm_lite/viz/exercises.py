@@ -28,26 +28,26 @@ def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> st
     if not callable(answer):
         return f"not yet: expected a function, got {_show(answer)}"
 
-    def careful(*arguments: Any, **keywords: Any) -> Any:
+    def call_safely(*arguments: Any, **keywords: Any) -> Any:
         copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
         try:
             result = answer(*copies, **keywords)
         except Exception as error:
-            raise _UnusableAnswer(f"{name} raises {_first_line(error)}") from None
+            raise _UnusableAnswer(f"{name} raises {_extract_first_line(error)}") from None
         if result is None:
             raise _UnusableAnswer(f"{name} returns None; does it end with a return?")
-        result = _as_tensors(tuple(result) if outputs > 1 and isinstance(result, list) else result)
-        if outputs > 1 and not (isinstance(result, tuple | list | Tensor) and _length(result) == outputs):
+        result = _to_tensors(tuple(result) if outputs > 1 and isinstance(result, list) else result)
+        if outputs > 1 and not (isinstance(result, tuple | list | Tensor) and _count_values(result) == outputs):
             raise _UnusableAnswer(f"{name} should return {outputs} values, as in `return a, b`, got {_show(result)}")
 
         return result
 
     try:
-        return check(careful)
+        return check(call_safely)
     except _UnusableAnswer as sentence:
         return f"not yet: {sentence}"
     except Exception as error:
-        return f"not yet: the check cannot use what {name} returns: {_first_line(error)}"
+        return f"not yet: the check cannot use what {name} returns: {_extract_first_line(error)}"
 
 
 def compare(
@@ -66,35 +66,35 @@ def compare(
     as in "t = 5".
     """
     start = f"not yet: {case}: " if case else "not yet: "
-    right, got = _as_tensors(right).double(), _as_tensors(got)
+    right, got = _to_tensors(right).double(), _to_tensors(got)
     if not isinstance(got, Tensor):
-        return f"{start}expected {_kind(right)}, got {_show(got)}"
+        return f"{start}expected {_describe_kind(right)}, got {_show(got)}"
     got = got.double()
     if got.squeeze().shape != right.squeeze().shape:
-        return f"{start}the shape is {tuple(got.shape)}, expected {_kind(right)}"
+        return f"{start}the shape is {tuple(got.shape)}, expected {_describe_kind(right)}"
     if not bool(got.isfinite().all()):
         return f"{start}the result is not a number"
     got, right = got.squeeze(), right.squeeze()
     limit = atol + rtol * (right.abs().max() if right.numel() else 0.0)
 
-    def near(value: Any) -> bool:
-        value = _as_tensors(value).double().squeeze()
+    def is_near(value: Any) -> bool:
+        value = _to_tensors(value).double().squeeze()
         return value.shape in (got.shape, ()) and bool(((got - value).abs() <= limit).all())
 
-    if near(right):
+    if is_near(right):
         return ""
     for sentence, value in (mistakes or {}).items():
-        if near(value):
+        if is_near(value):
             return start + sentence
     return f"{start}the result is off by up to {float((got - right).abs().max()):.2g}"
 
 
-def _as_tensors(value: Any) -> Any:
+def _to_tensors(value: Any) -> Any:
     """Convert numbers, lists and arrays to tensors, floating-point ones in float64; leave anything else as it is."""
     if isinstance(value, tuple):
-        return tuple(_as_tensors(part) for part in value)
+        return tuple(_to_tensors(part) for part in value)
     if isinstance(value, list) and any(isinstance(part, Tensor) for part in value):
-        parts = [_as_tensors(part) for part in value]
+        parts = [_to_tensors(part) for part in value]
         same = all(isinstance(part, Tensor) and part.shape == parts[0].shape for part in parts)
         return torch.stack([part.double() for part in parts]) if same else parts
     if not isinstance(value, Tensor):
@@ -106,11 +106,11 @@ def _as_tensors(value: Any) -> Any:
     return value.double() if value.is_floating_point() else value
 
 
-def _length(value: Any) -> int:
+def _count_values(value: Any) -> int:
     return 0 if isinstance(value, Tensor) and value.ndim == 0 else len(value)
 
 
-def _kind(right: Tensor) -> str:
+def _describe_kind(right: Tensor) -> str:
     return "one number" if right.ndim == 0 else f"numbers of shape {tuple(right.shape)}"
 
 
@@ -119,6 +119,6 @@ def _show(value: Any) -> str:
     return text if len(text) < 80 else f"an object of type {type(value).__name__}"
 
 
-def _first_line(error: Exception) -> str:
+def _extract_first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

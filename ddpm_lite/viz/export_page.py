@@ -149,7 +149,7 @@ def _dropout(input, p, training=False, inplace=False):
     return "reshape", (input,), {}
 
 
-def _same(input, *shape):
+def _reshape(input, *shape):
     return "reshape", (input,), {}
 
 
@@ -182,7 +182,7 @@ SPELT: dict[str, Callable[..., tuple[str, tuple, dict]]] = {
     "transpose": _transpose,
     "__getitem__": _getitem,
     "dropout": _dropout,
-    **dict.fromkeys(("reshape", "flatten", "unflatten", "float", "to"), _same),
+    **dict.fromkeys(("reshape", "flatten", "unflatten", "float", "to"), _reshape),
     **{name: _elementwise(name) for name in ("sin", "cos", "add", "sub", "mul")},
 }
 OPERATIONS = SPELT.keys() - {

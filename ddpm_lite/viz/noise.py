@@ -67,12 +67,12 @@ def normals(seed: int, count: int) -> np.ndarray:
         v, w = uniform(), uniform()
         s = v * v + w * w
         if s < 1:
-            radius = float(np.sqrt(-2 * _log(s) / s))
+            radius = float(np.sqrt(-2 * _compute_log(s) / s))
             made += [v * radius, w * radius]
     return np.array(made[:count])
 
 
-def _log(x: float) -> float:
+def _compute_log(x: float) -> float:
     """Compute the logarithm of x in (0, 1) from operations that every language rounds alike."""
     power = 0
     while x < 0.75:

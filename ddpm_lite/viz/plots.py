@@ -54,7 +54,7 @@ def image_grid(
         fail(ValueError, "titles", f"one per image, {len(images)}", f"{len(titles)}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    with _style():
+    with _use_style():
         height = rows * (size + (0.22 if titles else 0)) + (0.35 if title else 0)
         figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
         for axis in axes.flat:
@@ -85,7 +85,7 @@ def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, 
     columns = count.pop()
     if titles is not None and len(titles) != columns:
         fail(ValueError, "titles", f"one per column, {columns}", f"{len(titles)}")
-    with _style():
+    with _use_style():
         figure, axes = plt.subplots(
             len(rows), columns, figsize=(columns * size + 0.9, len(rows) * size + 0.35), squeeze=False
         )
@@ -119,9 +119,9 @@ def curves(
         log: which axes are logarithmic, "", "x", "y" or "xy".
         mark: an x to mark with a thin vertical line.
     """
-    with _style():
+    with _use_style():
         figure, axis = plt.subplots(figsize=size)
-        for (name, y), dash in zip(ys.items(), _dashes(len(ys)), strict=True):
+        for (name, y), dash in zip(ys.items(), _choose_dashes(len(ys)), strict=True):
             axis.plot(np.asarray(x), np.asarray(y), label=name, linestyle=dash)
         if mark is not None:
             axis.axvline(mark, color=GREY, linewidth=1, linestyle=":")
@@ -144,7 +144,7 @@ def seed_dots(rows: dict[str, dict[str, Sequence[float]]], *, width: float = 1.9
         digits: decimal places of the means.
     """
     names, measures = list(rows), list(next(iter(rows.values())))
-    with _style():
+    with _use_style():
         size = (1.2 + width * len(measures), 0.75 + 0.36 * len(names))
         figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
         for axis, measure in zip(axes[0], measures, strict=True):
@@ -176,7 +176,7 @@ def histogram(
         density: (x, p(x)), the density that they should follow, or None.
         bins: number of bins.
     """
-    with _style():
+    with _use_style():
         figure, axis = plt.subplots(figsize=(6.2, 3.0))
         for name, values in samples.items():
             axis.hist(
@@ -199,7 +199,7 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
     values = np.asarray(losses, dtype=float)
     window = min(smooth, len(values))
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    with _style():
+    with _use_style():
         figure, axis = plt.subplots(figsize=(6.2, 3.2))
         steps = np.arange(1, len(values) + 1)
         axis.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
@@ -228,7 +228,7 @@ def vector_fields(
     """
     x, y = np.asarray(points).T
     limits = [(low - 0.15, high + 0.15) for low, high in ((x.min(), x.max()), (y.min(), y.max()))]
-    with _style():
+    with _use_style():
         figure, axes = plt.subplots(
             1, len(fields), figsize=(len(fields) * size, size + 0.3), squeeze=False, sharey=True
         )
@@ -250,7 +250,7 @@ def arrows(
         axes: names of the axis to the right and of the axis upwards.
         size: inches per panel.
     """
-    with _style():
+    with _use_style():
         figure, places = plt.subplots(1, len(panels), figsize=(len(panels) * size, size + 0.3), squeeze=False)
         for place, (title, named) in zip(places[0], panels.items(), strict=True):
             place.axhline(0, color=GREY, linewidth=1)
@@ -300,7 +300,7 @@ def heatmaps(
     norm = (LogNorm if log else Normalize)(low, high)
     columns = min(columns, len(tables))
     rows = -(-len(tables) // columns)
-    with _style():
+    with _use_style():
         width = columns * size[0] + (0.9 if colorbar else 0)
         figure, axes = plt.subplots(rows, columns, figsize=(width, rows * (size[1] + 0.3)), squeeze=False)
         for axis in axes.flat[len(tables) :]:
@@ -337,7 +337,7 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     sides = sorted({side for _, side in stages}, reverse=True)
     row = [-sides.index(side) for _, side in stages]
     widest = max(channels for channels, _ in stages)
-    with _style():
+    with _use_style():
         figure, axis = plt.subplots(figsize=(8.2, 1.25 * len(sides)))
         for i, (channels, _) in enumerate(stages):
             half = 0.22 + 0.18 * channels / widest
@@ -354,7 +354,7 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     return figure
 
 
-def _style():
+def _use_style():
     """Return a context with the style of our figures.
 
     Jupyter's backend turns interactive mode on while it loads, and rc_context would turn it off again at its end, so
@@ -369,5 +369,5 @@ def _show(axis, image: Tensor) -> None:
     axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _dashes(count: int) -> list[str]:
+def _choose_dashes(count: int) -> list[str]:
     return [["-", "--", "-.", ":"][i % 4] for i in range(count)]

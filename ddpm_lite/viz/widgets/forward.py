@@ -117,21 +117,21 @@ class ForwardExplorer(Widget):
         inside = bins[(bins >= 0) & (bins < BINS)]
         return np.bincount(inside, minlength=BINS) * 5 / x.size
 
-    def _times(self) -> list[int]:
+    def _choose_times(self) -> list[int]:
         T = self.T[self.schedule_number]
         return sorted({0, T // 4, T // 2, T})
 
     def still(self) -> str:
-        pictures = [grey(self.x_t(t)).transpose(1, 2, 0) for t in self._times()]
+        pictures = [grey(self.x_t(t)).transpose(1, 2, 0) for t in self._choose_times()]
         pictures = [picture[..., 0] if picture.shape[2] == 1 else picture for picture in pictures]
         name = self.names[self.image_number]
-        captions = [f"t = {t}" for t in self._times()]
+        captions = [f"t = {t}" for t in self._choose_times()]
         return still.figures(pictures, captions, [f"{name} at {caption}" for caption in captions], 150)
 
     def sentence(self) -> str:
         name, rule = self.names[self.image_number], self.schedules[self.schedule_number]
-        times = ", ".join(map(str, self._times()))
-        left = ", ".join(f"{jump(self.schedule(), 1, t, 0):.2g}" for t in self._times())
+        times = ", ".join(map(str, self._choose_times()))
+        left = ", ".join(f"{jump(self.schedule(), 1, t, 0):.2g}" for t in self._choose_times())
         return f"{name}, schedule {rule}: at t = {times} the weight of the picture is {left}. The rest is noise."
 
 

@@ -71,17 +71,17 @@ class PosteriorExplorer(Widget):
         # x_t = scale x_{t-1} + spread z, so that given x_t, x_{t-1} = (x_t - spread z) / scale (eq-forward-step)
         scale, spread = float(q_step(schedule, one, t, none)), float(q_step(schedule, none, t, one))
         # The mistake is 1 - alpha_bar_t instead of 1 - alpha_bar_{t-1}, so the closed form to t precedes the step.
-        wrong = Schedule(torch.tensor([0.0, self._deviation(t) ** 2, spread**2], dtype=torch.float64))
+        wrong = Schedule(torch.tensor([0.0, self._compute_deviation(t) ** 2, spread**2], dtype=torch.float64))
         mean, variance = posterior(schedule, x_t, t, x_0)
         wrong_mean, wrong_variance = posterior(wrong, x_t, 2, x_0)
         return {
-            "prior": (float(jump(schedule, self.x_0, t - 1, 0)), self._deviation(t - 1) ** 2),
+            "prior": (float(jump(schedule, self.x_0, t - 1, 0)), self._compute_deviation(t - 1) ** 2),
             "likelihood": (self.x_t() / scale, (spread / scale) ** 2),
             "posterior": (float(mean), float(variance)),
             "wrong index": (float(wrong_mean), float(wrong_variance)),
         }
 
-    def _deviation(self, t: int) -> float:
+    def _compute_deviation(self, t: int) -> float:
         """Compute the standard deviation of x_t, given x_0."""
         return float(jump(read_schedule(self.beta), 0, t, 1))
 
