@@ -1,4 +1,4 @@
-"""Bad input meets one line: the argument, what was expected, what was got."""
+"""Bad input raises an error of one line: the argument, what was expected, and what it got."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: turns, ratios, one kind of run after another, whole walks."""
+"""The benchmark measures what it claims: alternating rounds, ratios, unchanged models, complete sampling."""
 
 import json
 import re

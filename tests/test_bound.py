@@ -1,4 +1,4 @@
-"""The bound's terms against torch.distributions, numeric integrals and the paper's numbers."""
+"""The terms of the bound, compared with torch.distributions, numeric integrals and the paper's numbers."""
 
 import math
 

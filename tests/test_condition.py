@@ -1,4 +1,4 @@
-"""Labels as context: they matter, they are dropped as often as said, and guidance is the equation."""
+"""Labels as context: they have an effect, they are dropped with the given probability, and guidance is its equation."""
 
 import copy
 
@@ -195,7 +195,7 @@ def test_guidance_is_the_equation(t):
         close = {"rtol": 1e-4, "atol": 1e-5}
         torch.testing.assert_close(guided(model, -1.0, model.none)(x_t, t, labels), z_none, **close)
         torch.testing.assert_close(guided(model, 1.0, model.none)(x_t, t, labels), z_none + 2 * (z_c - z_none), **close)
-        # tokens in the place of labels, one "no label" for all or one for each image
+        # tokens instead of labels, one "no label" for all or one for each image
         tokens, none = model.encoder(labels), model.encoder(torch.tensor([model.none]))
         for given in (none, none[0], none.expand(3, -1, -1)):
             z_hat = guided(model.unet, 3.0, given)(x_t, t, tokens)

@@ -1,4 +1,4 @@
-"""What other people bring: networks of their own, adapters, numbers and containers of NumPy, other precisions."""
+"""Inputs from outside the package: other networks, adapters, NumPy's numbers and containers, other precisions."""
 
 import weakref
 from functools import partial

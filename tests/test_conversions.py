@@ -1,4 +1,4 @@
-"""x_0, z, the mean, the score, v: each from any other, against diffusers, autograd, a turned plane."""
+"""Conversions between x_0, z, the mean, the score and v, compared with diffusers, autograd and a rotation."""
 
 import pytest
 import torch

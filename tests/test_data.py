@@ -1,4 +1,4 @@
-"""The images that the book is about: shapes, range, orientation, and a split that does not leak."""
+"""The book's data sets: shapes, range, orientation, and disjoint training and test images."""
 
 import gzip
 import hashlib
@@ -155,7 +155,7 @@ def servers():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, servers):
-    """An empty data folder, with the package's hashes and servers in the place of the published ones."""
+    """An empty data folder, with the package's hashes and servers instead of the published ones."""
     cifar = archive(BINS)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path / "数据 home"))

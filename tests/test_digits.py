@@ -1,4 +1,4 @@
-"""The digits models that come with the package: made by the chapters' recipes, and they draw digits, on demand."""
+"""The digits models that come with the package: trained by the chapters' recipes, they generate digits by label."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Statistics of crowds against closed forms and two other packages, and the shipped feature networks against data."""
+"""The measures, compared with closed forms and two other packages, and the shipped feature networks on data."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""torch.compile, torch.export and ONNX take the whole network: no look at values breaks a graph, any batch goes."""
+"""torch.compile, torch.export and ONNX take the whole network as one graph, with any batch size."""
 
 import onnxruntime
 import pytest

@@ -1,4 +1,4 @@
-"""A folder of pictures becomes one array: modes, orientations, transparency, shapes, labels, what is refused."""
+"""A folder of pictures becomes one array: modes, orientations, transparency, shapes, labels, and errors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a CUDA device must do as the CPU does. Run with `pytest -m gpu` on a machine that has one."""
+"""Tests that need a CUDA device, which has to agree with the CPU. Run them with `pytest -m gpu`."""
 
 import gc
 import json

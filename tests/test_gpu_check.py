@@ -1,4 +1,4 @@
-"""The record of the tests on a GPU says what became of each, and is not written where there is none."""
+"""The record of the tests on a GPU has the outcome of each, and is not written without a GPU."""
 
 import json
 

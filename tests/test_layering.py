@@ -1,4 +1,4 @@
-"""Who may import whom, and what `import ddpm_lite` may load."""
+"""Which module may import which, and what `import ddpm_lite` may load."""
 
 import ast
 import json

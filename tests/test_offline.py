@@ -1,4 +1,4 @@
-"""The guard of the other tests: what a test asks of another machine is refused, and the test that asked is named."""
+"""The guard of the other tests refuses connections to other machines, and names the test that tried one."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The exact Gaussian chain: the numbers known for it, and the samplers' own arithmetic against it."""
+"""The exact Gaussian chain, compared with known numbers and with the samplers' own arithmetic."""
 
 from functools import partial
 
@@ -142,7 +142,7 @@ def asked_at(oracle, shift):
 
 
 def wrong_before(schedule, x_t, t, s, z_hat, noise, *, eta=None, variance="beta", clip=False):
-    """alpha_bar_t in the place of alpha_bar_{t-1}: in DDPM's weight of x_0 (the note's slip), in DDIM's first term."""
+    """alpha_bar_t instead of alpha_bar_{t-1}: in DDPM's weight of x_0 (the note's slip), in DDIM's first term."""
     signal, rest = schedule.alpha_bar.sqrt(), schedule.one_minus_alpha_bar
     x_0_hat = (x_t - rest[t].sqrt() * z_hat) / signal[t]
     if eta is None:
@@ -163,7 +163,7 @@ def variance_for_deviation(schedule, x_t, t, s, z_hat, noise, *, clip=False):
 
 
 def wrong_variance(schedule, x_t, t, s, z_hat, noise, *, clip=False):
-    """alpha_bar_t in the place of beta_tilde_t."""
+    """alpha_bar_t instead of beta_tilde_t."""
     return ddpm_step(schedule, x_t, t, s, z_hat, 0 * noise, clip=clip) + schedule.alpha_bar[t].sqrt() * noise
 
 

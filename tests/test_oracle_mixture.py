@@ -1,4 +1,4 @@
-"""The exact z of a Gaussian mixture, against torch.distributions, autograd, integrals and regression."""
+"""The exact z of a Gaussian mixture, compared with torch.distributions, autograd, integrals and regression."""
 
 import pytest
 import torch

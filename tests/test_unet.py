@@ -207,7 +207,7 @@ def test_time_embedding_is_a_positional_embedding():
     torch.testing.assert_close(rows[0], torch.cat([torch.zeros(32), torch.ones(32)]))
     torch.testing.assert_close(rows[:, 0], torch.arange(1000.0).sin(), atol=1e-4, rtol=0)
     torch.testing.assert_close(rows[:, 31], (torch.arange(1000.0) / 10_000).sin(), atol=1e-6, rtol=0)
-    # neighbours differ clearly; with t / T in the place of t they would not (facts: 1.94 becomes 0.0020)
+    # neighbours differ clearly; with t / T instead of t they would not (facts: 1.94 becomes 0.0020)
     wide = time_embedding(torch.tensor([500, 501]), 128)
     assert (wide[0] - wide[1]).norm() > 1
 

@@ -1,4 +1,4 @@
-"""A chapter that was downloaded alone: in an empty folder, with the installed package, it finds what it reads."""
+"""A chapter that was downloaded on its own finds its records, in an empty folder with the installed package."""
 
 import ast
 import json

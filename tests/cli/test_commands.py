@@ -1,4 +1,4 @@
-"""The command line: what it does is what the package does, and wrong words get one line."""
+"""The command line does what the package does, and reports wrong arguments in one line."""
 
 import io
 import json

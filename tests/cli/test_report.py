@@ -1,4 +1,4 @@
-"""The table of `evaluate`: what is drawn is what the sampler draws, and what is said is what was measured."""
+"""The table of `evaluate`: its images are those of the sampler, and its numbers those that were measured."""
 
 import json
 import shlex

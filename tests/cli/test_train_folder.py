@@ -1,4 +1,4 @@
-"""`train FOLDER`: pictures in two folders become labels; the run is stopped, goes on, and draws by name."""
+"""`train FOLDER`: two subfolders of pictures become labels; the run is stopped, resumed, and sampled from by name."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The book's displayed equations as data: read from the notebooks, parsed, and held against the package.
+"""The book's displayed equations as data: read from the notebooks, parsed, and compared with the package.
 
 source.py       the displays of the chapters, with their labels
 symbols.py      the words of a formula: tokens, brackets, the names of symbols

@@ -1,4 +1,4 @@
-r"""Small typos made on purpose: each rule changes one place of a display, as a tired author would.
+r"""Small typos made on purpose: each rule changes one place of a display, like a typical slip.
 
 A corruption is named by what it does and to which occurrence, so that a chapter can name the harmless ones:
 `\alpha_t -> \bar{\alpha}_t, 2nd`.

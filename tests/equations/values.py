@@ -1,4 +1,4 @@
-"""What the symbols of an equation are worth: a schedule's tables, one random path of images, random numbers.
+"""The values of an equation's symbols: a schedule's tables, one random path of images, random numbers.
 
 Everything is float64 with one row for each t of the range, and a few pixels as columns. So one evaluation
 looks at all t at once, and an index that is off by one meets another row.

@@ -1,4 +1,4 @@
-"""A run in a folder: killed, damaged, out of space, it goes on as if nothing had happened, or says why not."""
+"""A run in a folder resumes exactly after kills, damage or a full disk, or its error says why it cannot."""
 
 import ast
 import hashlib

@@ -1,4 +1,4 @@
-"""open_model: one way to open a model, by name, folder, file, folder of diffusers or hub id."""
+"""open_model opens a model by name, run folder, file, diffusers folder or hub id."""
 
 from dataclasses import replace
 

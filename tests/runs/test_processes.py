@@ -1,4 +1,4 @@
-"""Two processes that share a batch do what one does with all of it, and stop, die and go on together."""
+"""Two processes that share a batch compute what one process does, and stop, fail and resume together."""
 
 import json
 import socket
