@@ -16,5 +16,5 @@ export default [
       "no-unused-vars": ["error", { args: "all", argsIgnorePattern: "^_" }],
     },
   },
-  { files: ["tools/*.js"], languageOptions: { globals: globals.node } },
+  { files: ["tools/*.js", "book/_ext/**/*.mjs"], languageOptions: { globals: globals.node } },
 ];

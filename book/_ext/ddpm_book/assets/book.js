@@ -1,6 +1,6 @@
-// What a page needs besides its words: equations that fit, boxes that a keyboard can scroll, formulas that can be copied.
+// Equations that fit, boxes that a keyboard can scroll, formulas that can be copied.
 (() => {
-  const SMALLEST = 0.72; // of an equation's size: below it the indices cannot be read
+  const SMALLEST = 0.72; // smaller indices cannot be read
   const equations = document.querySelectorAll("div.math > .katex-display");
   const boxes = document.querySelectorAll(".pst-scrollable-table-container, .cell_output > .output");
 
@@ -17,7 +17,7 @@
     box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
   };
 
-  // First all widths are read and then all sizes written, so that the page is laid out twice and not once for each.
+  // All widths are read before any size is written: two layouts of the page, not one for each equation.
   const fitAll = () => {
     equations.forEach((box) => box.style.removeProperty("font-size"));
     const shares = [...equations].map((box) => (0.99 * box.clientWidth) / box.scrollWidth);
@@ -30,10 +30,9 @@
     [...equations, ...boxes].forEach(mark);
   };
 
-  // The widths are right when the fonts are there, and a folded box opened later has had no width at all.
+  // Widths are right when the fonts are there; what was folded had none.
   fitAll();
   document.fonts.ready.then(fitAll);
-  window.addEventListener("load", fitAll);
   window.addEventListener("resize", fitAll);
   document.addEventListener("toggle", fitAll, true);
   document.addEventListener("click", () => requestAnimationFrame(fitAll));
@@ -69,7 +68,7 @@
       }
     });
     copied.querySelectorAll(".headerlink, .eq-check").forEach((sign) => sign.remove());
-    // Lines are broken as the page would break them, so the piece is in the page for a moment.
+    // innerText breaks lines as the page does, so the piece is in the page for a moment.
     const piece = document.createElement("div");
     piece.append(copied);
     document.body.append(piece);
