@@ -1,7 +1,9 @@
 """Inputs from outside the package: other networks, adapters, NumPy's numbers and containers, other precisions."""
 
+import re
 import weakref
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -350,14 +352,9 @@ def test_an_image_with_a_seed_of_its_own_is_the_same_in_any_batch(step):
     assert (four[0] - four[1]).abs().max() > 0.1
 
 
-def heun_step(schedule, x_t, t, s, z_hat, noise, *, ask):
-    """The probability-flow ODE by Heun's method, in x / sqrt(alpha_bar) over sqrt((1 - alpha_bar) / alpha_bar)."""
-    table = schedule.numbers
-    sigma = [(rest / signal) ** 0.5 for rest, signal in zip(table.one_minus_alpha_bar, table.alpha_bar, strict=True)]
-    scale, leap = table.alpha_bar[s] ** 0.5, sigma[s] - sigma[t]
-    flow = x_t / table.alpha_bar[t] ** 0.5
-    x_s = scale * (flow + leap * z_hat)
-    return x_s if s == 0 else scale * (flow + leap * (z_hat + ask(x_s, s)) / 2)
+# The step of CONTRIBUTING, "Add a step of the sampler", as it is written there
+CONTRIBUTING = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf8")
+exec(re.search(r"```python\n(def heun_step.*?)```", CONTRIBUTING, flags=re.DOTALL)[1])
 
 
 def test_a_step_may_ask_again_and_is_then_of_second_order():

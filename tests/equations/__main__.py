@@ -42,10 +42,13 @@ for display in displays:
         continue
     print(f"{time.perf_counter() - start:.2f} s")
     if options.corrupt and entries[label].from_source:
-        for name, wrong in corruptions(tex):
+        typos, noticed = list(corruptions(tex)), 0
+        for name, wrong in typos:
             try:
                 entries[label].run({**book, label: wrong})
                 print("  harmless" if (label, name) in harmless else "  SURVIVES", name)
             except checks.WRONG as error:
+                noticed += 1
                 if isinstance(error, symbols.NotUnderstood):
                     print("  unreadable", name, "|", error)
+        print(f"  {noticed} of {len(typos)} typos noticed")
