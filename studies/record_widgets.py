@@ -18,7 +18,7 @@ import train_digits
 from plane_network import train_plane
 from safetensors.numpy import save
 
-from ddpm_lite import ddim_step, load_pretrained, respace, sample
+from ddpm_lite import ddim_step, last, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.files.pixels import from_bytes, to_bytes
 from ddpm_lite.files.weights import PRETRAINED
@@ -93,7 +93,7 @@ def clothes():
 def clothes_grid(model, schedule):
     """Sample eight images of each label in 250 steps; the README and the intro open with them."""
     labels, short = torch.arange(10).repeat_interleave(8), respace(schedule, 250)
-    *_, (_, x_0) = sample(model, short, (80, 1, 28, 28), seed=SEED, context=labels)
+    _, x_0 = last(sample(model, short, (80, 1, 28, 28), seed=SEED, context=labels))
     return None, {"images": in_bytes(x_0)}
 
 
@@ -101,8 +101,8 @@ def clothes_path(model, schedule):
     """Sample four images, one for each of four labels, and keep every other frame, because these images are larger."""
     labels = torch.tensor([FASHION_WORDS.index(word) for word in ON_THE_WAY])
     widget = ReversePath.from_model(model, schedule, (1, 28, 28), samples=4, seed=SEED, context=labels)
-    last = len(widget.times) - 1
-    kept = [*range(0, last, 2), last]
+    end = len(widget.times) - 1
+    kept = [*range(0, end, 2), end]
     frames = {name: widget.frames(name)[kept] for name in ("x_t", "x_0_hat")}
     return widget, {**frames, "times": np.array([widget.times[frame] for frame in kept], np.int64)}
 
@@ -118,7 +118,7 @@ def clothes_steps(model, schedule):
     labels, images = torch.arange(8), {}
     for steps in FEWER:
         short = schedule if steps == schedule.T else respace(schedule, steps)
-        *_, (_, x_0) = sample(model, short, (8, 1, 28, 28), step=ddim_step, seed=SEED, context=labels)
+        _, x_0 = last(sample(model, short, (8, 1, 28, 28), step=ddim_step, seed=SEED, context=labels))
         images[f"{steps:04}"] = in_bytes(x_0)
     return None, images
 
@@ -130,7 +130,7 @@ def learner():
     for step, _, network in train_plane(widget):
         if step in LEARNT:
             step_back = partial(ddim_step, clip=False)
-            *_, (_, x_0) = sample(network, short, (80, 2), step=step_back, seed=SEED, dtype=torch.float64)
+            _, x_0 = last(sample(network, short, (80, 2), step=step_back, seed=SEED, dtype=torch.float64))
             stages[step] = x_0.numpy()
     samples = np.stack(list(stages.values()))
     return widget, {"steps": np.array(list(stages), np.int64), "samples": (samples * 4096).round().astype(np.int16)}

@@ -25,6 +25,7 @@ from torch import nn
 from ddpm_lite import (
     UNet,
     UNetConfig,
+    last,
     linear_schedule,
     load_digits,
     respace,
@@ -107,7 +108,7 @@ def drawn(row: Row, network: nn.Module, seed: int):
         return TO_Z[row.tells](row.schedule, x_t, t, network(x_t, t))
 
     network.eval()
-    *_, (_, x_0) = sample(model, respace(row.schedule, WALK), (COUNT, 1, 8, 8), seed=seed)
+    _, x_0 = last(sample(model, respace(row.schedule, WALK), (COUNT, 1, 8, 8), seed=seed))
     return x_0
 
 

@@ -16,7 +16,7 @@ from functools import partial
 import torch
 import train_digits
 
-from ddpm_lite import ddpm_step, guided, load_pretrained, sample
+from ddpm_lite import ddpm_step, guided, last, load_pretrained, sample
 from ddpm_lite.files import weights
 from ddpm_lite.files.pixels import to_bytes
 
@@ -29,9 +29,8 @@ def draw(model, schedule, measure, scale, count, **options):
     """Make a row of the record: `count` images at this scale, with labels 0 to 9 in turn."""
     asked = torch.arange(count) % 10
     start, step = time.perf_counter(), partial(ddpm_step, **options)
-    *_, (_, x_0) = sample(
-        guided(model, scale, model.none), schedule, (count, 1, 8, 8), step=step, seed=0, context=asked
-    )
+    network = guided(model, scale, model.none)
+    _, x_0 = last(sample(network, schedule, (count, 1, 8, 8), step=step, seed=0, context=asked))
     row = {"scale": scale, "images": count, **measure(x_0, asked), "seconds": round(time.perf_counter() - start, 1)}
     row["outside"] = round(float((x_0.abs() > 1.05).double().mean()), 4)
     print(row, flush=True)
@@ -43,8 +42,7 @@ def never_dropped():
     """Train the recipe's model without dropping labels, so that "no label" keeps its random initial tokens."""
     names = train_digits.recipe(NAME)
     names["config"] = replace(names["config"], label_dropout=0.0)
-    *_, last = train_digits.run(names)
-    return last.ema_model
+    return last(train_digits.run(names)).ema_model
 
 
 def main():

@@ -28,6 +28,7 @@ from ddpm_lite import (
     ddim_step,
     ddpm_step,
     guided,
+    last,
     load_digits,
     load_fashion_mnist,
     load_pretrained,
@@ -72,7 +73,7 @@ def drawn(name, kind, steps, scale, seed, count, batch, folder):
         for i, context in enumerate(asked.split(batch)):
             shape = (len(context), model.unet.config.in_channels, *2 * [model.unet.config.sample_size])
             walk, model_ = respace(schedule, steps), guided(model, scale, model.none)
-            *_, (_, x_0) = sample(model_, walk, shape, step=KINDS[kind], seed=1000 * i + seed, context=context)
+            _, x_0 = last(sample(model_, walk, shape, step=KINDS[kind], seed=1000 * i + seed, context=context))
             parts.append(x_0.clamp(-1, 1))
         seconds = torch.tensor(time.process_time() - start)
         save_file({"x_0": torch.cat(parts), "seconds": seconds}, path)

@@ -16,7 +16,7 @@ import time
 import torch
 import train_digits
 
-from ddpm_lite import load_pretrained, respace, sample
+from ddpm_lite import last, load_pretrained, respace, sample
 from ddpm_lite.files import weights
 
 NAME = "steps"
@@ -32,7 +32,7 @@ def row(chapter, model, schedule, kind, spacing, steps, seed):
     """Sample and measure one kind of walk."""
     start = time.perf_counter()
     walk = respace(schedule, steps, spacing)
-    *_, (_, x_0) = sample(model, walk, (COUNT, 1, 8, 8), step=chapter["kinds"][kind], seed=seed)
+    _, x_0 = last(sample(model, walk, (COUNT, 1, 8, 8), step=chapter["kinds"][kind], seed=seed))
     found = {
         "kind": kind,
         "spacing": spacing,

@@ -29,6 +29,7 @@ from ddpm_lite import (
     UNetConfig,
     bound_weight,
     cosine_schedule,
+    last,
     linear_schedule,
     load_digits,
     min_snr_weight,
@@ -151,7 +152,7 @@ def drawn(row: Row, network: nn.Module, seed: int):
         return TO_Z[row.tells](row.schedule, x_t, t, network(x_t, t))
 
     network.eval()
-    *_, (_, x_0) = sample(model, respace(row.schedule, WALK), (COUNT, 1, 8, 8), seed=seed)
+    _, x_0 = last(sample(model, respace(row.schedule, WALK), (COUNT, 1, 8, 8), seed=seed))
     return x_0
 
 

@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ddpm_lite._check import describe, fail
+from ddpm_lite._check import describe, fail, to_table
 
 # The colours of Okabe and Ito, slightly darkened: distinguishable with every kind of colour vision, and on white.
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#00795a", "#b3528c", "#5f6368"
@@ -48,6 +48,7 @@ def image_grid(
     Raises:
         ValueError: another shape, or another number of titles.
     """
+    images = to_table("images", images)
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
         fail(ValueError, "images", "shape (N, 1 or 3, H, W) with N >= 1", describe(images))
     if titles is not None and len(titles) != len(images):
@@ -197,6 +198,8 @@ def histogram(
 def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None = None) -> Figure:
     """Plot the loss of every step as a thin line, and its mean over the last `smooth` steps as a thick one."""
     values = np.asarray(losses, dtype=float)
+    if not len(values):
+        fail(ValueError, "losses", "a loss or more", "none")
     window = min(smooth, len(values))
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
     with _use_style():

@@ -7,6 +7,7 @@ import torch
 import traitlets
 from torch import Tensor
 
+from ddpm_lite.sampler import last
 from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import grey, state
 from ddpm_lite.viz.widgets.drawing import SAMPLERS, STEPS, VARIANCES, Drawing, check_listed, number_label, walk_as_page
@@ -54,11 +55,7 @@ class FewerSteps(Drawing):
         """Compute what the page shows with the present settings, (4, C, H, W)."""
         sampler, variance = SAMPLERS[min(self.sampler, 1)], VARIANCES[self.sampler == 2]
         walk = partial(walk_as_page, self.network, [self.label], seeds=[self.seed], sampler=sampler, variance=variance)
-        ends = []
-        for steps in self.choices:
-            *_, (_, x_0) = walk(steps=steps)
-            ends.append(x_0)
-        return torch.cat(ends)
+        return torch.cat([last(walk(steps=steps))[1] for steps in self.choices])
 
     def pixel(self) -> int:
         return 12 * recorded.tile(self.pictures).shape[1]

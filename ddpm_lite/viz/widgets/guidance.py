@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddpm_lite._check import check_images, check_real, check_whole, describe, fail
 from ddpm_lite.condition import ConditionalUNet, guided
-from ddpm_lite.sampler import ddpm_step, sample
+from ddpm_lite.sampler import ddpm_step, last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, grey, state
@@ -104,7 +104,7 @@ class GuidanceDial(Widget):
         )
         ends = []
         for scale in scales:
-            *_, (_, x_0) = walk(guided(model, scale, model.none))
+            _, x_0 = last(walk(guided(model, scale, model.none)))
             ends.append(x_0.cpu().clamp(-1, 1).unflatten(0, (labels, samples)))
         return cls(torch.stack(ends, dim=1), scales, **options)
 

@@ -5,6 +5,7 @@ import traitlets
 from torch import Tensor
 
 from ddpm_lite._check import fail
+from ddpm_lite.sampler import last
 from ddpm_lite.viz.export_page import count_labels
 from ddpm_lite.viz.widgets import recorded
 from ddpm_lite.viz.widgets.base import grey, state
@@ -60,7 +61,7 @@ class GuidanceRows(Drawing):
         walk = walk_as_page(
             self.network, labels, steps=self.choices[self.steps], seeds=seeds, scale=self.scales[self.chosen]
         )
-        *_, (_, x_0) = walk
+        _, x_0 = last(walk)
         return x_0.unflatten(0, (self.labels, self.count))
 
     def pixel(self) -> int:
