@@ -4,6 +4,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from inspect import signature
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, overload
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.optim.swa_utils import AveragedModel
 
 if TYPE_CHECKING:  # type checkers do not accept Python's own numbers as instances of these abstract classes
@@ -38,8 +41,14 @@ def describe(value: object) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
+def to_number(value: object) -> object:
+    """Return the number in a tensor or array without axes, and other values unchanged."""
+    return value.item() if isinstance(value, Tensor | np.ndarray) and value.ndim == 0 else value
+
+
 def check_whole(argument: str, value: object, low: int, high: float = math.inf) -> int:
-    """Check a whole number of Python or NumPy in low..high, and return it as an int; a bool is refused."""
+    """Check a whole number of Python, NumPy or torch in low..high, and return it as an int; a bool is refused."""
+    value = to_number(value)
     if isinstance(value, bool) or not isinstance(value, Whole) or not low <= value <= high:
         span = f"a whole number >= {low}" if high == math.inf else f"a whole number in {low}..{high}"
         fail(ValueError, argument, span, describe(value))
@@ -48,6 +57,7 @@ def check_whole(argument: str, value: object, low: int, high: float = math.inf) 
 
 def check_real(argument: str, value: object, low: float, high: float, *, ends: str = "[]") -> float:
     """Check a finite number between low and high; `ends` says which of the two is included, as in "(]"."""
+    value = to_number(value)
     if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
         number = float(value)
         above = number > low if ends[0] == "(" else number >= low
@@ -90,9 +100,17 @@ def check_schedule(value: object):
 def to_table(argument: str, value: object) -> Tensor:
     """Convert a tensor, an array or a sequence of numbers to a tensor; Python's floats stay in float64."""
     try:
-        return torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64).detach()
+        table = torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
+        table = None
+    if table is None or table.is_complex():
         fail(TypeError, argument, "a tensor, an array or a sequence of numbers", describe(value))
+    return table
+
+
+def to_values(**values: object) -> Iterator[Tensor]:
+    """Convert numbers, arrays and sequences to float64 tensors; tensors stay as they are, gradients included."""
+    return (value if isinstance(value, Tensor) else to_table(name, value) for name, value in values.items())
 
 
 def to_whole_numbers(argument: str, value: object, device: torch.device | str) -> Tensor:
@@ -128,6 +146,7 @@ def to_tensor(argument: str, images: object) -> Tensor:
 
 def to_times(t: object, x: Tensor) -> Tensor:
     """Convert t to the tensor (B,) on x's device that models take; a single number is repeated for all images."""
+    t = to_number(t)
     if isinstance(t, Whole):
         return torch.full((len(x),), int(t), device=x.device)
     return t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
@@ -145,10 +164,20 @@ def to_context(context: object, device: torch.device | str) -> object:
     return to_whole_numbers("context", context, device) if labels else context
 
 
+def to_labels(context: object, device: torch.device | str) -> Tensor:
+    """Convert a context of labels to a tensor on the device, and refuse anything else."""
+    found = to_context(context, device)  # type: ignore[call-overload] # what it is, is seen here
+    if not isinstance(found, Tensor):
+        fail(TypeError, "context", "labels, one for each image", describe(context))
+    return found
+
+
 def to_path(argument: str, value: object) -> Path:
     """Convert a string or a path-like object to a Path."""
     if not isinstance(value, str | os.PathLike):
         fail(TypeError, argument, "a path", describe(value))
+    if not os.fspath(value):
+        fail(ValueError, argument, "a path", "an empty string", 'this folder is "."')
     return Path(value)
 
 
@@ -163,7 +192,7 @@ def check_shape(shape: object) -> tuple[int, ...]:
 def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
     """Check a seed: one whole number for a batch, or a sequence with one for each of its images."""
     if isinstance(seed, list | tuple | range) or isinstance(seed, Tensor | np.ndarray) and seed.ndim:
-        seeds = [check_whole("seed", int(own) if isinstance(own, Tensor) else own, 0, 2**63 - 1) for own in seed]
+        seeds = [check_whole("seed", own, 0, 2**63 - 1) for own in seed]
         if len(seeds) != count:
             fail(ValueError, "seed", f"one whole number, or {count}, one for each image", f"{len(seeds)} numbers")
         return seeds
@@ -178,6 +207,9 @@ def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = 
     Args:
         every: return an int64 tensor (B,) in any case, as models take it.
     """
+    t = to_number(t)
+    if not isinstance(x, Tensor):
+        fail(TypeError, "x_t", "a tensor", describe(x))
     if isinstance(t, Whole):
         t = check_whole(argument, t, 1, T)
         return to_times(t, x) if every else t
@@ -226,13 +258,144 @@ def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) ->
         fail(ValueError, argument, f"{other_name}'s device, {other.device}", f"{value.device}")
 
 
-def check_output(z_hat: object, x_t: Tensor) -> Tensor:
-    """Check that a model's output is a tensor with the shape and device of x_t."""
+def check_call(argument: str, call: object, contract: str, *, advice: str = "") -> tuple[str, ...]:
+    """Check that a callable fits a contract such as "(state) -> None"; return the names of its parameters."""
+    if not callable(call):
+        fail(TypeError, argument, f"a callable {contract}", describe(call))
+    try:
+        parameters = signature(call)
+    except (ValueError, TypeError):  # a function in C has none
+        if isinstance(call, partial):  # an option that the function inside lacks
+            fail(TypeError, argument, f"a callable {contract}", describe(call))
+        return ()
+    names = contract[1 : contract.index(")")].split(", ")
+    try:
+        parameters.bind(*names, **{"ask": None} if "ask" in parameters.parameters else {})
+    except TypeError:
+        got = f"{getattr(call, '__qualname__', type(call).__name__)}({', '.join(parameters.parameters)})"
+        fail(TypeError, argument, f"a callable {contract}", got, advice)
+    return tuple(parameters.parameters)
+
+
+def check_model(model: object) -> None:
+    """Check by its signature that a model can be called as (x_t, t, context)."""
+    if not torch.compiler.is_compiling():
+        network = unwrap(model)
+        call = network.forward if isinstance(network, nn.Module) else network
+        advice = "give it these three parameters, the last as context=None"
+        check_call("model", call, "(x_t, t, context) -> z_hat", advice=advice)
+
+
+def check_step(step: object) -> tuple[str, ...]:
+    """Check a step of the sampler by its signature; return the names of its parameters."""
+    return check_call("step", step, "(schedule, x_t, t, s, z_hat, noise) -> x_s")
+
+
+def check_place(device: object, dtype: object) -> torch.device:
+    """Check that this machine has the device and that dtype is a floating-point type; return the device."""
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        fail(TypeError, "dtype", "a type of floats, such as torch.float32", describe(dtype))
+    expected = 'a device that this machine has, such as "cpu"'
+    try:
+        place = torch.empty(0, device=device).device  # type: ignore[call-overload] # what else it is, torch refuses
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError):
+        fail(ValueError, "device", expected, describe(device))
+    if place.type == "meta":
+        fail(ValueError, "device", expected, "the meta device, where tensors hold no numbers")
+    return place
+
+
+def check_attention(q: Tensor, k: Tensor, v: Tensor | None = None) -> None:
+    """Check that queries and keys have one width, and that there is a value for each key."""
+    for name, value in (("q", q), ("k", k)) + ((("v", v),) if v is not None else ()):
+        check_float(name, value)
+        if value.ndim < 2:
+            fail(ValueError, name, "shape (..., tokens, width)", describe(value))
+    if q.shape[-1] != k.shape[-1]:
+        fail(ValueError, "k", f"the width of q, {q.shape[-1]}", describe(k))
+    if v is not None and k.shape[-2] != v.shape[-2]:
+        fail(ValueError, "v", f"one for each of {k.shape[-2]} keys", describe(v))
+
+
+def check_nll(x_0: Tensor, mean: Tensor, std: float, levels: int) -> None:
+    """Check the arguments of `decoder_nll`."""
+    check_float("x_0", x_0)
+    check_alike("mean", mean, "x_0", x_0)
+    check_real("std", std, 0, 1e12, ends="(]")
+    check_whole("levels", levels, 2)
+
+
+def check_kind(argument: str, value: object, kind: type):
+    """Check that a value is an instance of a class, and return it."""
+    if not isinstance(value, kind):
+        fail(TypeError, argument, f"a {kind.__name__}", describe(value))
+    return value
+
+
+def check_positions(t: Tensor, width: int) -> None:
+    """Check positions (B,) and the width of their embedding."""
+    if not isinstance(t, Tensor) or t.ndim != 1:
+        fail(TypeError, "t", "an int64 tensor of shape (B,)", describe(t))
+    if width % 2 or width < 4:
+        fail(ValueError, "width", "an even number >= 4", f"{width}")
+
+
+def check_input(config, dtype: torch.dtype, x_t: Tensor, t: Tensor, context: Tensor | None) -> None:
+    """Check the input of a U-Net with this config, whose weights have this dtype."""
+    check_float("x_t", x_t)
+    if x_t.dtype != dtype and not torch.is_autocast_enabled(x_t.device.type):
+        fail(TypeError, "x_t", f"{dtype}, as the weights are", describe(x_t), "use x_t.to(...) or model.to(...)")
+    C, shrink = config.in_channels, 2 ** (len(config.channels) - 1)
+    if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
+        expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
+        fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
+    if t.dtype != torch.int64 or t.shape != x_t.shape[:1]:
+        fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
+    dim = config.context_dim
+    if dim is None and context is not None:
+        fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
+    if dim and (not isinstance(context, Tensor) or context.ndim != 3 or context.shape[0::2] != (x_t.shape[0], dim)):
+        fail(ValueError, "context", f"shape ({len(x_t)}, tokens, {dim}), a row for each image", describe(context))
+
+
+def check_encoder(unet, encoder) -> None:
+    """Check that the label encoder's tokens have the width of the U-Net's context."""
+    for name, part, field, kind in (("unet", unet, "config", "UNet"), ("encoder", encoder, "width", "LabelEncoder")):
+        if not hasattr(part, field):
+            fail(TypeError, name, f"a {kind}", type(part).__name__)
+    if unet.config.context_dim != encoder.width:
+        fail(ValueError, "encoder", f"width {unet.config.context_dim}, the U-Net's context_dim", f"{encoder.width}")
+
+
+def check_loss(model: object, weight: Callable | Tensor | Several | None, schedule) -> Tensor | None:
+    """Check the model and the weights of `ddpm_loss`; return the weights as a table."""
+    check_model(model)
+    return tabulate_weight(weight, schedule)
+
+
+def check_none(none: object) -> int | Tensor:
+    """Check the context that means "no label", a number or tokens, and return it."""
+    number = to_number(none)
+    if not isinstance(number, Whole | Tensor):
+        fail(TypeError, "none", 'the number of "no label", or tokens as a tensor', describe(none))
+    return number
+
+
+def check_rate(lr: Callable | None) -> Callable[[int], float] | None:
+    """Wrap a learning rate, a function of the step, so that each value is checked."""
+    if lr is None:
+        return None
+    check_call("lr", lr, "(step) -> learning rate")
+    return lambda step: check_real("lr", lr(step), 0, math.inf)
+
+
+def check_output(z_hat: object, x_t: Tensor, argument: str = "the model's output") -> Tensor:
+    """Check that the output of a model, or of a step, is a tensor with the shape and device of x_t."""
     if not isinstance(z_hat, Tensor):
         theirs = hasattr(z_hat, "sample")  # the output class of diffusers
         advice = "pass a diffusers network as from_diffusers(model)" if theirs else ""
-        fail(TypeError, "the model's output", "a tensor of x_t's shape", type(z_hat).__name__, advice)
-    check_alike("the model's output", z_hat, "x_t", x_t)
+        fail(TypeError, argument, "a tensor of x_t's shape", type(z_hat).__name__, advice)
+    check_alike(argument, z_hat, "x_t", x_t)
     return z_hat
 
 
@@ -303,6 +466,13 @@ def check_trainable(model: object) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad] if isinstance(model, nn.Module) else []
     if not parameters:
         fail(ValueError, "model", "a module with parameters to train", describe(model))
+    check_model(model)
+    if parameters[0].is_meta or isinstance(parameters[0], UninitializedParameter):
+        got, advice = (
+            "weights that are not made yet",
+            "call a lazy module once; use to_empty for one on the meta device",
+        )
+        fail(ValueError, "model", "weights that hold numbers", got, advice)
     if parameters[0].dtype not in (torch.float32, torch.float64):
         advice = 'use model.float(), with TrainConfig(mixed_precision="bf16") to compute in half precision'
         fail(ValueError, "model", "weights in float32 or float64", f"{parameters[0].dtype}", advice)
@@ -312,6 +482,8 @@ def check_processes(config, accelerator) -> int:
     """Check that the accelerator does what the config asks for, and return the number of processes."""
     if accelerator is None:
         return 1
+    if not hasattr(accelerator, "num_processes"):
+        fail(TypeError, "accelerator", "an accelerate.Accelerator", describe(accelerator))
     n, theirs = accelerator.num_processes, accelerator.mixed_precision
     if theirs != config.mixed_precision:
         advice = f"use Accelerator(mixed_precision={config.mixed_precision!r})"
@@ -322,12 +494,24 @@ def check_processes(config, accelerator) -> int:
     return n
 
 
-def tabulate_weight(weight: Callable | None, schedule) -> Tensor | None:
+@overload
+def tabulate_weight(weight: None, schedule) -> None: ...
+@overload
+def tabulate_weight(weight: Callable | Tensor | Several, schedule) -> Tensor: ...
+def tabulate_weight(weight: Callable | Tensor | Several | None, schedule) -> Tensor | None:
     """Compute the weights of t = 0..T, of which entry 0 is unused, and check them once."""
-    if weight is None:
-        return None
-    table = weight(schedule) if callable(weight) else weight
-    if not isinstance(table, Tensor) or table.shape != (schedule.T + 1,):
+    if (
+        weight is None
+        or isinstance(weight, Tensor)
+        and weight.shape == (schedule.T + 1,)
+        and weight.device.type != "cpu"
+    ):
+        return weight  # checked before it was moved there
+    if callable(weight):
+        check_call("weight", weight, "(schedule) -> weights")
+        weight = weight(schedule)
+    table = weight if isinstance(weight, str) else to_table("weight", weight)
+    if isinstance(table, str) or table.shape != (schedule.T + 1,):
         expected = f"a function of the schedule that returns T + 1 = {schedule.T + 1} weights, such as bound_weight"
         fail(ValueError, "weight", expected, describe(table))
     if not (torch.isfinite(table[1:]) & (table[1:] >= 0)).all():

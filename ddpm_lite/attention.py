@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_whole, describe, fail
+from ddpm_lite._check import check_attention, check_whole, describe, fail
 
 
 def attention_weights(
@@ -28,6 +28,7 @@ def attention_weights(
 
     Source: Vaswani et al. (2017), equation 1.
     """
+    check_attention(q, k)
     return (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(dim=-1)
 
 
@@ -43,6 +44,7 @@ def attention(
 
     Source: Vaswani et al. (2017), equation 1.
     """
+    check_attention(q, k, v)
     return F.scaled_dot_product_attention(q, k, v)
 
 

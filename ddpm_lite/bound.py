@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ddpm_lite._check import Number, check_real, check_variance, check_whole, describe, fail
+from ddpm_lite._check import Number, check_nll, check_real, check_schedule, check_variance, describe, fail, to_values
 from ddpm_lite.schedule import Schedule
 
 Value = float | Float[Tensor, "..."]
@@ -33,10 +33,8 @@ def gaussian_kl(mean_1: Value, variance_1: Value, mean_2: Value, variance_2: Val
 
     Source: Ho et al. (2020), section 3, "closed form expressions"; derived in the chapter on the objective.
     """
-    mean_1, variance_1, mean_2, variance_2 = (
-        value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
-        for value in (mean_1, variance_1, mean_2, variance_2)
-    )
+    mean_1, mean_2 = to_values(mean_1=mean_1, mean_2=mean_2)
+    variance_1, variance_2 = to_values(variance_1=variance_1, variance_2=variance_2)
     for name, variance in (("variance_1", variance_1), ("variance_2", variance_2)):
         if not (torch.isfinite(variance) & (variance > 0)).all():
             got = describe(variance) if variance.ndim else f"{variance.item():g}"
@@ -61,8 +59,8 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
     Source: Ho et al. (2020), equation 12.
     """
     check_variance(variance)
+    weight = torch.zeros_like(check_schedule(schedule).beta)
     beta, alpha, rest = (table[1:] for table in (schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar))
-    weight = torch.zeros_like(schedule.beta)
     weight[1:] = beta**2 / (2 * getattr(schedule, variance)[1:] * alpha * rest)
     return weight
 
@@ -82,7 +80,7 @@ def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "
 
     Source: Hang et al. (2023), "Efficient Diffusion Training via Min-SNR Weighting Strategy", section 3.4.
     """
-    return schedule.snr.clamp(max=check_real("gamma", gamma, 0, math.inf, ends="()")) / schedule.snr
+    return check_schedule(schedule).snr.clamp(max=check_real("gamma", gamma, 0, math.inf, ends="()")) / schedule.snr
 
 
 def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> float:
@@ -98,7 +96,7 @@ def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> floa
     Source: Ho et al. (2020), section 4.2: about 1e-5 bits per dimension for their schedule.
     """
     check_real("second_moment", second_moment, 0, 1e12)
-    signal = schedule.alpha_bar[-1] * second_moment
+    signal = check_schedule(schedule).alpha_bar[-1] * second_moment
     centred = gaussian_kl(0.0, schedule.one_minus_alpha_bar[-1], 0.0, 1.0)
     return float(centred + signal / 2) / math.log(2)
 
@@ -120,8 +118,7 @@ def decoder_nll(
     Source: Ho et al. (2020), equation 13. This is exact in the far tails too, where the paper's code clamps
     probabilities at 1e-12.
     """
-    check_real("std", std, 0, 1e12, ends="(]")
-    check_whole("levels", levels, 2)
+    check_nll(x_0, mean, std, levels)
     half = 1 / (levels - 1)
     low = torch.where(x_0 < -1 + half, -torch.inf, (x_0 - half - mean) / std)
     high = torch.where(x_0 > 1 - half, torch.inf, (x_0 + half - mean) / std)

@@ -18,12 +18,16 @@ from ddpm_lite._check import (
     Several,
     Time,
     Whole,
+    check_encoder,
+    check_model,
+    check_none,
     check_output,
     check_real,
     check_whole,
     describe,
     fail,
     to_context,
+    to_labels,
     to_times,
 )
 from ddpm_lite.process import predict_z, z_from_score, z_from_v
@@ -91,8 +95,7 @@ class ConditionalUNet(nn.Module):
 
     def __init__(self, unet: UNet, encoder: LabelEncoder):
         super().__init__()
-        if unet.config.context_dim != encoder.width:
-            fail(ValueError, "encoder", f"width {unet.config.context_dim}, the U-Net's context_dim", f"{encoder.width}")
+        check_encoder(unet, encoder)
         self.unet, self.encoder = unet, encoder
 
     @property
@@ -106,14 +109,14 @@ class ConditionalUNet(nn.Module):
         """Estimate z for these labels, or for "no label" if the context is None."""
         if context is None:
             context = torch.full((len(x_t),), self.none, device=x_t.device)
-        context = to_context(context, x_t.device)
+        context = to_labels(context, x_t.device)
         if context.shape != x_t.shape[:1]:  # with len(), an exported graph would accept only this batch size
             fail(ValueError, "context", f"{len(x_t)} labels, one for each image", describe(context))
         return self.unet(x_t, t, self.encoder(context))
 
     def check_context(self, context: Int64[Tensor, "B"]) -> None:
         """Check every label."""
-        self.encoder.check(context)
+        self.encoder.check(to_labels(context, "cpu"))
 
 
 def drop_labels(labels: Int64[Tensor, "B"], none: Whole, p: Number) -> Int64[Tensor, "B"]:
@@ -152,7 +155,7 @@ def guided(model: Callable[..., Tensor], scale: Number, none: Whole | Tensor) ->
     Source: Ho and Salimans (2022), equation 6.
     """
     scale = check_real("scale", scale, -1e6, 1e6)
-    return model if scale == 0 else _Guided(model, scale, none)
+    return model if scale == 0 else _Guided(model, scale, check_none(none))
 
 
 class _Wrapped(nn.Module):
@@ -160,6 +163,7 @@ class _Wrapped(nn.Module):
 
     def __init__(self, model: Callable[..., Tensor]):
         super().__init__()
+        check_model(model)
         self.model = model
 
     def check_context(self, context: Tensor) -> None:
@@ -178,7 +182,7 @@ class _Guided(_Wrapped):
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         if context is None:
             fail(ValueError, "context", "labels or tokens to guide towards", "None", "pass sample(..., context=...)")
-        context, t = to_context(context, x_t.device), to_times(t, x_t)
+        context, t = to_labels(context, x_t.device), to_times(t, x_t)
         if isinstance(self.none, Whole):
             none = torch.full_like(context, self.none)
         else:
@@ -240,7 +244,7 @@ def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> 
 
     Source: Salimans and Ho (2022), section 4.
     """
-    if predicts not in PREDICTS:
+    if not isinstance(predicts, str) or predicts not in PREDICTS:
         fail(ValueError, "predicts", " or ".join(f'"{name}"' for name in PREDICTS), f"{predicts!r}")
     if int(schedule.times[-1]) != schedule.T:
         fail(ValueError, "schedule", "the schedule that the network was trained with", f"a re-spaced one, {schedule!r}")

@@ -22,7 +22,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ddpm_lite._check import Whole, check_images, check_whole, describe, fail, to_whole_numbers
+from ddpm_lite._check import Whole, check_images, check_whole, describe, fail, to_path, to_whole_numbers
 from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
@@ -263,7 +263,7 @@ def _read_first_whole(
     If the caller named the folder, nothing else is tried. Otherwise a damaged file is skipped, and replaced only by a
     whole one.
     """
-    home, problems = Path(folder) if folder is not None else data_folder(), []
+    home, problems = to_path("folder", folder) if folder is not None else data_folder(), []
     for path in list_places(home):
         if path.exists():
             try:
@@ -356,6 +356,9 @@ class TrainingImages:
             fail(TypeError, "images", "a tensor, an array, a list or a Dataset with a length", describe(images), advice)
         if isinstance(images, np.ndarray) and images.dtype.kind not in "biufc":
             fail(TypeError, "images", "floating-point numbers or bytes (uint8)", describe(images))
+        if isinstance(images, Tensor) and (images.is_meta or images.layout != torch.strided):
+            got = f"{describe(images)}, {images.layout} on {images.device}"
+            fail(ValueError, "images", "a dense tensor that holds numbers", got)
         array = images if isinstance(images, Tensor | np.ndarray) else None
         if array is not None and array.ndim == 0 or len(images) == 0:
             fail(ValueError, "images", "a non-empty tensor, array, list or Dataset", describe(images))

@@ -165,8 +165,8 @@ class GaussianMixture:
     weights: Weights = None  # type: ignore[assignment] # None is replaced by equal weights
 
     def __post_init__(self):
-        K = len(self.means)
         means, stds = to_table("means", self.means).double(), to_table("stds", self.stds).double()
+        K = len(means) if means.ndim else 1
         weights = torch.full((K,), 1 / K) if self.weights is None else to_table("weights", self.weights)
         expected_means = "finite means of shape (K, n), one row per component"
         if means.ndim < 2 or not torch.isfinite(means).all():
@@ -218,16 +218,9 @@ class GaussianMixture:
         if x_t.shape[1:] != self.means.shape[1:]:
             expected = f"points of the data's shape {tuple(self.means.shape[1:])}"
             fail(ValueError, "x_t", expected, describe(x_t))
-        means, stds, weights, alpha_bar, rest = (
-            table.to(x_t.device)
-            for table in (
-                self.means.flatten(1),
-                self.stds,
-                self.weights,
-                self.schedule.alpha_bar,
-                self.schedule.one_minus_alpha_bar,
-            )
-        )
+        alpha_bar, rest = self.schedule.alpha_bar, self.schedule.one_minus_alpha_bar
+        tables = self.means.flatten(1), self.stds, self.weights, alpha_bar, rest
+        means, stds, weights, alpha_bar, rest = (table.to(x_t.device) for table in tables)
         alpha_bar, rest = alpha_bar[t].reshape(-1, 1), rest[t].reshape(-1, 1)
         variance = alpha_bar * stds**2 + rest
         from_mean = x_t.double().flatten(1)[:, None] - alpha_bar[..., None].sqrt() * means

@@ -13,7 +13,7 @@ Sources: Ho is Ho, Jain, Abbeel (2020); Salimans is Salimans and Ho (2022), "Pro
 from jaxtyping import Float
 from torch import Tensor
 
-from ddpm_lite._check import Time, check_alike, check_float, check_output, check_schedule, check_t
+from ddpm_lite._check import Time, check_alike, check_float, check_loss, check_output, check_schedule, check_t
 from ddpm_lite.schedule import Schedule
 
 X = Float[Tensor, "batch *shape"]
@@ -148,6 +148,7 @@ def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, we
     The model gets t as an int64 tensor (B,). With a table of T + 1 weights, the error at t is multiplied by weight[t]
     (eq-weighted-noise-loss). Source: Ho, equation 14, with a mean over pixels, so that it does not grow with the image.
     """
+    weight = check_loss(model, weight, schedule)
     x_t = q_sample(schedule, x_0, t, z)
     z_hat = check_output(model(x_t, check_t(t, x_t, schedule.T, every=True), context), x_t)
     error = (z.to(z_hat.dtype) - z_hat).square()

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from inspect import signature
 from math import sqrt
 
 import torch
@@ -28,11 +27,14 @@ from ddpm_lite._check import (
     Several,
     Whole,
     check_alike,
+    check_model,
     check_output,
+    check_place,
     check_real,
     check_schedule,
     check_seeds,
     check_shape,
+    check_step,
     check_variance,
     check_whole,
     describe,
@@ -136,7 +138,7 @@ def sample(
     shape: Sequence[int],
     *,
     step: Callable[..., Tensor] = ddpm_step,
-    seed: Whole | Several = 0,
+    seed: Whole | Several | Tensor = 0,
     x_T: Tensor | None = None,
     context: Tensor | Several | None = None,
     device: torch.device | str | None = None,
@@ -172,12 +174,12 @@ def sample(
     Source: Ho et al. (2020), Algorithm 2. The noise is drawn on the device, so the same seed gives the same images
     on the same device with the same number of threads.
     """
+    check_model(model)
     shape = check_shape(shape)
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if device is None:
-        device = "cpu" if parameter is None else parameter.device
+    device = check_place(device or ("cpu" if parameter is None else parameter.device), dtype)
     draw = _seed_noise(seed, shape, device, dtype)
-    schedule = check_schedule(schedule).at(torch.device(device))
+    schedule = check_schedule(schedule).at(device)
     x_t = draw() if x_T is None else to_table("x_T", x_T).to(device, dtype)
     if x_t.shape != shape:
         fail(ValueError, "x_T", f"shape {shape}", describe(x_T))
@@ -190,13 +192,14 @@ def sample(
     def ask(x: Tensor, s: int) -> Tensor:
         """Estimate z at x and time s of the schedule."""
         t = torch.full(shape[:1], times[s], device=x.device)
-        return check_output(model(x.to(precision), t, context), x).to(dtype)
+        # a copy, as an activation that works in place may be the first thing that a network does
+        return check_output(model(x.to(precision, copy=True), t, context), x).to(dtype)
 
-    again = {"ask": ask} if "ask" in signature(step).parameters else {}
+    again = {"ask": ask} if "ask" in check_step(step) else {}
     yield times[-1], x_t.clone()
     for t in range(schedule.T, 0, -1):
         with evaluating(model), torch.no_grad():
-            x_t = step(schedule, x_t, t, t - 1, ask(x_t, t), draw(), **again)
+            x_t = check_output(step(schedule, x_t, t, t - 1, ask(x_t, t), draw(), **again), x_t, "the step's output")
         yield times[t - 1], x_t.clone()
 
 

@@ -58,11 +58,11 @@ class Schedule:
         if len(wrong):
             t = int(wrong[0])
             fail(ValueError, f"beta[{t}]", "a finite number in (0, 1)", f"{float(beta[t]):g}")
-        times = torch.arange(len(beta)) if self.times is None else torch.as_tensor(self.times).cpu()
-        if times.shape != beta.shape or times.is_floating_point() or times[0] != 0 or (times.diff() <= 0).any():
+        times = torch.arange(len(beta)) if self.times is None else to_table("times", self.times).cpu()
+        if times.shape != beta.shape or (times % 1 != 0).any() or times[0] != 0 or (times.diff() <= 0).any():
             fail(ValueError, "times", f"{len(beta)} increasing whole numbers from 0", describe(self.times))
         object.__setattr__(self, "beta", beta)
-        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "times", times.long())
 
     @property
     def T(self) -> int:

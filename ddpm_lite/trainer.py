@@ -25,6 +25,7 @@ from ddpm_lite._check import (
     check_choice,
     check_fields,
     check_processes,
+    check_rate,
     check_real,
     check_trainable,
     check_whole,
@@ -193,7 +194,7 @@ def train(
     if labels is not None:
         labels = check_labels(labels, data.N, none, config.label_dropout)
         none = none if none is None else int(none)
-    n, rate = check_processes(config, accelerator), None
+    n, rate, lr = check_processes(config, accelerator), None, check_rate(lr)
     weights = tabulate_weight(weight, schedule)
 
     network = wrap_model(given, config, accelerator)  # moves the model to the accelerator's device

@@ -13,7 +13,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import Time, check_fields, check_float, check_real, check_whole, describe, fail, to_times
+from ddpm_lite._check import (
+    Time,
+    check_fields,
+    check_input,
+    check_kind,
+    check_positions,
+    check_real,
+    check_whole,
+    describe,
+    fail,
+    to_times,
+)
 from ddpm_lite.attention import MultiHeadAttention
 
 
@@ -77,7 +88,7 @@ class UNetConfig:
             expected, got = f"a multiple of {shrink}, because {halvings}", f"{self.sample_size}"
             fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
         levels, asked = range(len(self.channels)), self.attention_levels
-        if asked != "every" and not (isinstance(asked, tuple | list) and set(asked) <= set(levels)):
+        if asked != "every" and not (isinstance(asked, tuple | list) and all(level in levels for level in asked)):
             fail(ValueError, "attention_levels", f'"every" or a tuple of levels in 0..{levels[-1]}', describe(asked))
         if asked != "every":
             object.__setattr__(self, "attention_levels", tuple(map(int, asked)))
@@ -97,6 +108,7 @@ def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Fl
 
     Source: Vaswani et al. (2017), section 3.5, with all the sines first, as in the code of Ho et al. (2020).
     """
+    check_positions(t, width)
     half = width // 2
     places = torch.arange(half, device=t.device, dtype=torch.float32)
     frequency = torch.exp(-math.log(10_000) * places / (half - freq_shift))
@@ -245,7 +257,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig):
         super().__init__()
-        self.config = config
+        self.config = check_kind("config", config, UNetConfig)
         widths, time_width = config.channels, 4 * config.channels[0]
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimeEmbedding(widths[0], time_width)
@@ -283,7 +295,7 @@ class UNet(nn.Module):
         context: Float[Tensor, "B tokens width"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
         t = to_times(t, x_t)  # the package passes a tensor; a number is convenient in a notebook
-        self._check(x_t, t, context)
+        check_input(self.config, self.conv_in.weight.dtype, x_t, t, context)
         # positions start at 0 and times at 1; in the paper's code and diffusers, times start at 0 too
         waves = time_embedding(t - 1, self.config.channels[0], self.config.freq_shift)
         emb = self.time_embedding(waves.to(x_t.dtype))
@@ -295,17 +307,3 @@ class UNet(nn.Module):
         for up in self.up_blocks:
             h = up(h, skips, emb, context)
         return self.conv_out(F.silu(self.conv_norm_out(h)))
-
-    def _check(self, x_t: Tensor, t: Tensor, context: Tensor | None) -> None:
-        check_float("x_t", x_t)
-        C, shrink = self.config.in_channels, 2 ** (len(self.config.channels) - 1)
-        if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
-            expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
-            fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
-        if t.dtype != torch.int64 or t.shape != x_t.shape[:1]:
-            fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
-        dim = self.config.context_dim
-        if dim is None and context is not None:
-            fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
-        if dim and (context is None or context.ndim != 3 or context.shape[0::2] != (x_t.shape[0], dim)):
-            fail(ValueError, "context", f"shape ({len(x_t)}, tokens, {dim}), a row for each image", describe(context))

@@ -241,7 +241,7 @@ def test_labels_wait_for_no_value_and_follow_the_models_dtype():
 def test_sampling_looks_at_every_label_before_its_first_step():
     """The network itself looks on the CPU only: a device would have to be waited for in every step."""
     model = labelled_model()
-    model.forward = None  # not to be asked
+    model.forward = lambda x_t, t, context=None: pytest.fail("not to be asked")
     line = '^labels: expected every label in 0..9, or 10 for "no label", got values in 3..11$'
     for network in (model, guided(model, 1.0, model.none)):
         with pytest.raises(ValueError, match=line):

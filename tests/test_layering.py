@@ -30,7 +30,7 @@ WINGS = {
     "files.pixels": set(),
     "files.features": {"files.weights"},
     "files.weights": {"schedule", "unet", "condition"},
-    "files.diffusers": {"schedule", "unet", "sampler", "files.weights", "files.diffusers_settings"},
+    "files.diffusers": {"schedule", "unet", "condition", "sampler", "files.weights", "files.diffusers_settings"},
     "files.diffusers_settings": set(),
     "files.pictures": {"files.weights"},
     "files.records": set(),

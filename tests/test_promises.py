@@ -445,11 +445,11 @@ def test_case_5_wrapped_networks_are_unwrapped_or_refused(tmp_path):
         state = works_or_tells(lambda: fit(wrap(small()), PAPER, DIGITS, FEW, folder, progress=False), "model")  # noqa: B023
         if state is not None:
             assert torch.isfinite(end_of(ddpm_lite.open_model(folder)[0])).all()
-        works_or_tells(lambda: save_pretrained(wrap(small()), PAPER, tmp_path / f"{name} saved"), "model")  # noqa: B023
+        works_or_tells(lambda: save_pretrained(tmp_path / f"{name} saved", wrap(small()), PAPER), "model")  # noqa: B023
 
 
 def test_a_network_of_somebody_else_is_not_saved_as_ours(tmp_path):
-    one_line(lambda: save_pretrained(Convolution(), PAPER, tmp_path / "x"), "model")
+    one_line(lambda: save_pretrained(tmp_path / "x", Convolution(), PAPER), "model: ", "Convolution")
     one_line(lambda: weights.save(tmp_path / "x.safetensors", Convolution(), PAPER), "model")
     assert not (tmp_path / "x").exists()
 
@@ -621,7 +621,7 @@ def test_case_25_records_are_found_from_anywhere(tmp_path, monkeypatch):
 
 
 def test_case_26_a_network_told_labels_is_refused_as_a_pipeline(tmp_path):
-    one_line(lambda: save_pretrained(labelled(), PAPER, tmp_path / "x"), "model")
+    one_line(lambda: save_pretrained(tmp_path / "x", labelled(), PAPER), "model")
 
 
 def test_what_a_run_writes_down_can_be_read(tmp_path):

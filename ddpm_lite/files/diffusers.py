@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import Time, check_real, check_whole, describe, fail, to_times, unwrap
+from ddpm_lite._check import Time, check_real, check_schedule, check_whole, describe, fail, to_path, to_times, unwrap
+from ddpm_lite.condition import ConditionalUNet, ZModel
 from ddpm_lite.files.diffusers_settings import (
     ANY,
     FIELDS,
@@ -72,18 +73,17 @@ def save_pretrained(
     """
     from safetensors.torch import save as to_bytes
 
-    model = unwrap(model)
+    model, target = unwrap(model), to_path("folder", folder).resolve()
     if not isinstance(model, UNet) or model.config.context_dim is not None:
         got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
         fail(ValueError, "model", "a UNet without context_dim, like UNet2DModel", got, "use files.weights.save")
-    if int(schedule.times[-1]) != schedule.T:
+    if int(check_schedule(schedule).times[-1]) != schedule.T:
         fail(ValueError, "schedule", "the schedule that the model was trained with", f"a re-spaced one, {schedule!r}")
     if scheduler not in ("ddpm", "ddim"):
         fail(ValueError, "scheduler", '"ddpm" or "ddim"', f"{scheduler!r}")
     if variance not in VARIANCE.values() or (scheduler == "ddim" and variance == "beta"):
         expected = '"beta" or "beta_tilde"' if scheduler == "ddpm" else '"beta_tilde", which is eta = 1 of DDIM'
         fail(ValueError, "variance", expected, f"{variance!r}")
-    target = Path(folder).resolve()
     inside = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if inside - set(FILES) or (target.exists() and not target.is_dir()):
         got = f"one with {min(inside - set(FILES))!r} in it" if inside else "a file"
@@ -124,7 +124,7 @@ def from_pretrained(
         ValueError: a setting or tensor without a counterpart here, by name; weights in another format than
             safetensors. FileNotFoundError: no such folder or file, or the hub cannot be reached.
     """
-    folder = Path(source)
+    folder = to_path("source", source)
     if folder.suffix in PICKLES:
         fail(ValueError, "source", "a folder or a hub id", repr(str(source)), ONLY_SAFETENSORS)
     if not folder.is_dir():
@@ -170,6 +170,9 @@ def from_diffusers(model: nn.Module) -> nn.Module:
     if not isinstance(model, nn.Module):
         advice = "pass pipeline.unet" if hasattr(model, "unet") else "use from_pretrained for the folder of a pipeline"
         fail(TypeError, "model", "a diffusers network", type(model).__name__, advice)
+    if isinstance(unwrap(model), UNet | ConditionalUNet | ZModel):
+        got = f"{type(unwrap(model)).__name__}, a model of this package"
+        fail(TypeError, "model", "a diffusers network", got, "pass it without the adapter, which evaluates at t - 1")
     return _FromDiffusers(model)
 
 

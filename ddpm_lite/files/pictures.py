@@ -152,7 +152,7 @@ def open_pictures(file: str | Path) -> Pictures:
     Raises:
         FileNotFoundError: one of them does not exist. ValueError: they do not belong together.
     """
-    file = Path(file)
+    file = to_path("file", file)
     for path in (file, _name_list(file)):
         if not path.is_file():
             fail(FileNotFoundError, "file", "an array of images_from_folder, and its list", f"no {str(path)!r}")

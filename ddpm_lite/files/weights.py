@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from ddpm_lite._check import describe, fail, to_path, unwrap
+from ddpm_lite._check import check_schedule, describe, fail, to_path, unwrap
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
@@ -53,7 +53,7 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
     Raises:
         ValueError: another ending, another model, or another schedule than that of a `z_model`.
     """
-    model = unwrap(model)
+    model, schedule = unwrap(model), check_schedule(schedule)
     path, header = check_path(path), describe_network(model, schedule)
     if dtype not in DTYPES:
         fail(TypeError, "dtype", f"one of {', '.join(map(str, DTYPES))}", repr(dtype))
