@@ -1,8 +1,6 @@
 """How the built pages look where a machine can tell: headings, captions, folded code."""
 
 import pytest
-from stands import PATIENCE
-from test_pages import READY, SITE
 
 pytestmark = pytest.mark.html
 
@@ -13,15 +11,9 @@ STYLE = """(selector) => [...document.querySelectorAll(selector)].map((element) 
 
 
 @pytest.fixture(scope="module", params=[390, 1440])
-def chapter(request, browser):
+def chapter(request, open_page):
     """Chapter 3, on a phone and on a desktop."""
-    context = browser.new_context(viewport={"width": request.param, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto((SITE / "book" / "03_posterior.html").as_uri())
-    page.wait_for_function(READY)
-    yield page
-    context.close()
+    return open_page("book/03_posterior", request.param)
 
 
 def test_a_heading_is_larger_than_those_below_it_and_no_lighter(chapter):

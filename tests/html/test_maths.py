@@ -1,8 +1,7 @@
 """The formulas of the built pages: they fit or show that they go on, they can be copied, and they need no script."""
 
 import pytest
-from stands import PATIENCE
-from test_pages import DOCUMENTS, READY, SITE
+from built import DOCUMENTS, SITE
 
 pytestmark = pytest.mark.html
 
@@ -17,34 +16,20 @@ SMALL = """() => [...document.querySelectorAll("div.math > .katex-display")]
 SPILLS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.fixture(scope="module", params=[320, 390, 768, 1440])
-def page(request, browser):
-    context = browser.new_context(viewport={"width": request.param, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    yield context.new_page()
-    context.close()
-
-
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
 @pytest.mark.parametrize("document", CHAPTERS)
-def test_no_equation_is_cut_without_a_sign(page, document):
-    page.goto((SITE / f"{document}.html").as_uri())
-    page.wait_for_function(READY)
-    page.evaluate("() => window.dispatchEvent(new Event('resize'))")
+def test_no_equation_is_cut_without_a_sign(open_page, document, width):
+    page = open_page(document, width)
     assert page.evaluate(CUT) == []
     assert page.evaluate(SMALL) == []
     assert page.evaluate(SPILLS) <= 0
+    page.close()
 
 
-@pytest.fixture
-def posterior(browser):
+@pytest.fixture(scope="module")
+def posterior(open_page):
     """Chapter 3 on a desktop."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto((SITE / "book" / "03_posterior.html").as_uri())
-    page.wait_for_function(READY)
-    yield page
-    context.close()
+    return open_page("book/03_posterior")
 
 
 COPY = """(select) => {

@@ -7,20 +7,13 @@ from urllib.parse import unquote, urldefrag
 
 import notebooks
 import pytest
-import yaml
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
+from built import DOCUMENTS, READY, ROOT, SITE, TOC
 from stands import PATIENCE, TWINS, Served
-
-ROOT = Path(__file__).resolve().parents[2]
-SITE = ROOT / "_build" / "html"
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-DOCUMENTS = [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
 
 # Buttons of the theme's that carry no name of their own; nothing of ours stands inside them.
 THEIRS = [[".search-button__button"], [".theme-switch-button"]]
-# book.js has fitted the equations to the page when the fonts are there.
-READY = "() => document.fonts.ready.then(() => true)"
 # The text a reader sees, without code and without formulas, which hold their LaTeX for those who copy it.
 PROSE = """() => {
   const copy = document.body.cloneNode(true);
