@@ -97,7 +97,8 @@ def images_from_folder(
     height, width = _split_size(size)
     if channels not in (1, 3):
         fail(ValueError, "channels", "1 or 3", f"{channels!r}")
-    colour, folder = read_colour("background", background), Path(os.path.abspath(to_path("folder", folder)))
+    folder = Path(os.path.abspath(to_path("folder", "." if folder == "" else folder)))
+    colour = read_colour("background", background)
     file = (
         folder.parent / _name_array(folder, height, width, channels, crop, colour)
         if file is None

@@ -214,6 +214,10 @@ def test_without_fcntl_an_open_file_is_the_lock(folder, monkeypatch):
         run(folder)
 
 
+class Another(Tiny):
+    """A network of another class, with the same parameters."""
+
+
 def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished):
     shutil.copytree(finished, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -237,7 +241,7 @@ def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished
         ),
         (lambda: fit(Tiny(), SCHEDULE, -images(), config(), folder), "images: expected "),
         (lambda: run(folder, labels=labels, none=1), "labels: expected None, as in step-000006, got "),
-        (lambda: run(folder, model=torch.nn.Linear(2, 2)), "class: expected 'Tiny', as in step-000006, got 'Linear'"),
+        (lambda: run(folder, model=Another()), "class: expected 'Tiny', as in step-000006, got 'Another'"),
     ):
         with pytest.raises(ValueError, match="^" + line.split(";")[0].replace("(", r"\(")) as caught:
             call()
@@ -335,7 +339,7 @@ def test_none_of_108_damaged_checkpoints_is_loaded_and_the_one_before_is(folder,
 
 
 def test_what_verify_says(folder, finished):
-    with pytest.raises(FileNotFoundError, match="folder: expected a run with a checkpoint, got .* with none"):
+    with pytest.raises(FileNotFoundError, match="^folder: expected a run with a checkpoint, got "):
         verify(folder)
     shutil.copytree(finished, folder)
     assert verify(folder) == file_of(folder, 6)
@@ -464,7 +468,7 @@ def test_the_bar_is_shown_when_asked_for_or_to_a_terminal(folder, capsys, monkey
     run(folder, steps=8, progress=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    with pytest.raises(ImportError, match="the bar needs tqdm: pip install"):
+    with pytest.raises(ImportError, match="needs tqdm: pip install"):
         run(folder, steps=9, progress=True)
 
 

@@ -87,7 +87,7 @@ def test_a_run_of_a_network_that_predicts_v(labels, tmp_path, monkeypatch, capsy
     np.testing.assert_allclose(np.load("drawn.npy"), expected.numpy(), atol=1e-5)
     capsys.readouterr()
     assert cli.main(["export-page", "runs/v", "--out", "v.js"]) == 2
-    assert capsys.readouterr().err.startswith("model: expected one whose network predicts z")
+    assert capsys.readouterr().err.startswith("model: expected a model whose network predicts z")
     other = z_model(model.model, SCHEDULE, "x_0")
     with pytest.raises(ValueError, match="^predicts: expected 'v', as in step-000002, got 'x_0'"):
         fit(other, SCHEDULE, torch.zeros(10, 1, 8, 8), config, "runs/v", progress=False, **options)
@@ -107,7 +107,12 @@ def test_a_hub_id(tmp_path, monkeypatch):
     assert asked == ["me/flat"]
 
 
-@pytest.mark.parametrize("source", ["digit", "", ".", "a/b/c", "model.ckpt", "no such/model"])
+def test_an_empty_name_does_not_open_the_current_folder():
+    with pytest.raises(ValueError, match="^source: expected a path, got an empty string"):
+        open_model("")
+
+
+@pytest.mark.parametrize("source", ["digit", ".", "a/b/c", "model.ckpt", "no such/model"])
 def test_what_is_no_model_gets_one_line(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^model: expected one of digits, digits-by-label, fashion, ") as caught:
