@@ -190,7 +190,7 @@ def test_keyboard_moves_every_control(stand):
 def test_words_follow_the_state(stand):
     page = stand(explorer(t=260))
     labels = [one.get_attribute("aria-label") for one in page.page.locator("[role=img]").all()[-3:]]
-    assert labels[0].startswith("digit at t = 260: 0.7054 of the picture")
+    assert labels[0].startswith("digit at t = 260: weight 0.7054 of the picture")
     assert labels[1].startswith("Histogram of its 64 values")
     assert labels[2] == "Signal-to-noise ratio over t, schedule linear: 0.9905 at t = 260."
     page.set(image_number=1, t=0)

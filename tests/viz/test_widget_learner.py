@@ -467,7 +467,7 @@ def test_a_whole_training_ends_near_its_data(stand):
     mixture = Learner("mixture").mixture()
     assert fresh == pytest.approx(floor_of(mixture, 256), rel=0.1)
     desk.page.get_by_label("sampler").select_option("DDIM, 50 steps")
-    desk.page.wait_for_function("document.querySelector('p[role=status]').textContent === 'Drawn.'")
+    desk.page.wait_for_function("document.querySelector('p[role=status]').textContent === 'Samples drawn.'")
     assert desk.stand.facts()[DISTANCE] != facts[DISTANCE]
     desk.button("Start").evaluate("(one) => { one.click(); one.click(); }")  # starts and pauses, before it ends again
     assert desk.step() < 300
