@@ -73,9 +73,28 @@ def block_by_hand(block, h, emb):
     return u + (block.conv_shortcut(h) if block.conv_shortcut else h)
 
 
-def forward_with(positions=lambda t: t - 1, *, norm=True, active=True, skips=True, middle=True, plus=0):
+def add_back(block, h, correction):
+    return correction + (h if block.conv_shortcut is None else block.conv_shortcut(h))
+
+
+def block_with_relu(block, h, emb):
+    g = block.time_emb_proj(F.silu(emb))[:, :, None, None]
+    return add_back(block, h, block.conv2(F.relu(block.norm2(block.conv1(F.relu(block.norm1(h))) + g))))
+
+
+def block_with_swapped_half(block, h, emb):
+    u = block.conv1(F.silu(block.norm1(h))) + block.time_emb_proj(F.silu(emb))[:, :, None, None]
+    return add_back(block, h, block.conv2(block.norm2(F.silu(u))))
+
+
+def block_from_the_norm(block, h, emb):
+    u = block.conv1(F.silu(block.norm1(h))) + block.time_emb_proj(F.silu(emb))[:, :, None, None]
+    return add_back(block, block.norm1(h), block.conv2(F.silu(block.norm2(u))))
+
+
+def forward_with(positions=lambda t: t - 1, *, norm=True, active=True, skips=True, middle=True, plus=0, timed=1):
     def answer(net, x_t, t):
-        emb = net.time_embedding(time_embedding(positions(t), net.config.channels[0]))
+        emb = timed * net.time_embedding(time_embedding(positions(t), net.config.channels[0]))
         kept = [net.conv_in(x_t)]
         for down in net.down_blocks:
             kept += down(kept[-1], emb, None)
@@ -139,13 +158,13 @@ def rows_from_the_end(strides):
 
 WRONG = {
     "ex-unet-1": {
-        "the share of the way": (lambda t, w: clocks(t, w, share=1000), "t / 1000"),
+        "the share of the way": (lambda t, w: clocks(t, w, share=1000), "divided by 1000"),
         "divided by K": (lambda t, w: clocks(t, w, last=0), "divide by K - 1"),
         "sines and cosines in turn": (
             lambda t, w: clocks(t, w, turn=lambda sin, cos: torch.stack([sin, cos], dim=2).flatten(1)),
-            "take turns",
+            "alternate",
         ),
-        "laid together along the batch": (
+        "concatenated along the batch": (
             lambda t, w: clocks(t, w, turn=lambda sin, cos: torch.cat([sin, cos]).reshape(len(t), w)),
             "along the batch",
         ),
@@ -164,12 +183,13 @@ WRONG = {
             "the slowest first",
         ),
         "a sign": (lambda t, w: clocks(t, w, turn=lambda sin, cos: torch.cat([-sin, cos], dim=1)), "wrong sign"),
+        "k from 1": (lambda t, w: clocks(t * 10000 ** (-1 / (w // 2 - 1)), w), "count k from 0"),
     },
     "ex-unet-2": {
         "no biases": (lambda *a: block(*a, biases=False), "the biases are missing"),
         "no norms": (lambda *a: block(*a, norms=False), "the norms are missing"),
         "no time": (lambda *a: block(*a, time=False), "the layer for the time is missing"),
-        "no shortcut": (lambda *a: block(*a, shortcut="never"), "how does the input get across"),
+        "no shortcut": (lambda *a: block(*a, shortcut="never"), "convolution of the shortcut is missing"),
         "a shortcut everywhere": (lambda *a: block(*a, shortcut="always"), "no shortcut is needed"),
         "one convolution": (lambda c, d, e: block(c, d, e) - 9 * d * d - d, "one convolution is missing"),
         "one number for a norm": (lambda c, d, e: block(c, d, e) - c - d, "two numbers for each channel"),
@@ -178,7 +198,11 @@ WRONG = {
             "reads the new width",
         ),
         "no bias for the time": (lambda c, d, e: block(c, d, e) - d, "and a bias"),
-        "both norms at the new width": (lambda c, d, e: block(c, d, e) + 2 * d - 2 * c, "64, time 32"),
+        "both norms at the new width": (lambda c, d, e: block(c, d, e) + 2 * d - 2 * c, "both norms have the new"),
+        "both norms at the old width": (lambda c, d, e: block(c, d, e) + 2 * c - 2 * d, "second norm has the new"),
+        "one norm": (lambda c, d, e: block(c, d, e) - 2 * d, "second norm is missing"),
+        "a shortcut of 3 by 3": (lambda c, d, e: block(c, d, e) + 8 * c * d * (c != d), "1 by 1, not 3 by 3"),
+        "the time at the old width": (lambda c, d, e: block(c, d, e) + (e + 1) * (c - d), "each new channel"),
     },
     "ex-unet-3": {
         "the first convolution forgotten": (lambda c, b: kept(c, b, first=False), "the very first map"),
@@ -198,12 +222,15 @@ WRONG = {
         "strides ignored": (lambda s: rows(s, ignore=True), "strides are not used"),
         "stride counted too early": (lambda s: rows(s, stride_first=True), "still reads the fine map"),
         "one side only": (lambda s: (rows(s) + 1) // 2, "one side"),
-        "the pixel itself forgotten": (lambda s: rows(s) - 1, "strides [1]"),
-        "three each": (lambda s: 1 + 3 * len(s), "two steps, not three"),
+        "the pixel itself forgotten": (lambda s: rows(s) - 1, "pixel itself is missing"),
+        "three each": (lambda s: 1 + 3 * len(s), "two rows, not three"),
         "multiplied": (lambda s: 3 ** len(s), "do not multiply"),
         "how many convolutions": (len, "number of convolutions"),
-        "the step": (lambda s: math.prod(s), "strides [1]"),
-        "always three": (lambda s: 3, "strides [1, 1, 1]"),
+        "the step": (lambda s: math.prod(s), "step at the end"),
+        "always three": (lambda s: 3, "off by"),
+        "the pixel alone": (lambda s: 1, "without any convolution"),
+        "from the end": (lambda s: rows(s[::-1]), "taken from the end"),
+        "the sum of the strides": (lambda s: 1 + 2 * sum(s), "off by"),
     },
     "ex-unet-5": {
         "no shortcut": (block_with(back=0), "not added back"),
@@ -217,6 +244,9 @@ WRONG = {
         "half a block": (half_a_block, "second half is missing"),
         "minus": (lambda *a: block_with(back=-1)(*a) * -1, "subtracted"),
         "the time again": (block_with(twice=1), "once more"),
+        "ReLU": (block_with_relu, "not ReLU"),
+        "norm and activation swapped": (block_with_swapped_half, "before the activation"),
+        "the shortcut after the norm": (block_from_the_norm, "before the first norm"),
         "the input": (lambda block, h, emb: h, "shape"),
     },
     "ex-unet-6": {
@@ -225,6 +255,8 @@ WRONG = {
         "subtracted twice": (forward_with(lambda t: t - 2), "subtracted twice"),
         "one time for all": (forward_with(lambda t: t[:1].expand(len(t)) - 1), "the first time"),
         "no time": (forward_with(lambda t: 0 * t), "time is not used"),
+        "a share": (forward_with(lambda t: (t - 1) / 1000), "share of 1000"),
+        "no embedding": (forward_with(timed=0), "not given the time"),
         "no last norm": (forward_with(norm=False), "last norm"),
         "no last activation": (forward_with(active=False), "last activation"),
         "no skips": (forward_with(skips=False), "skips are not used"),
