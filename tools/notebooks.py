@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CELL_TIMEOUT = 1800
 
 # The metadata that are kept; editors add folding, scrolling and timings, which are no content.
-CELL_METADATA = ("jupyter", "mystnb", "tags")
+CELL_METADATA = ("cellView", "jupyter", "mystnb", "tags")  # cellView folds a cell in Colab
 NOTEBOOK_METADATA = ("mystnb", "orphan")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # as ipykernel writes it
 # For `nbconvert --to script` and editors. Other information of the kernel depends on its Python.
