@@ -65,6 +65,35 @@ def product():
     torch.testing.assert_close(Normal(mu, variance**0.5).log_prob(x).exp().prod(), whole)
 
 
+def mixed():
+    """Noise with 2 d equally probable values, whose covariance matrix is exactly the identity, mixed by a matrix."""
+    z = torch.cat([torch.eye(3), -torch.eye(3)]).double() * 3**0.5
+    m, A = torch.tensor([0.3, -1.0, 0.8]).double(), torch.tensor([[1.0, 0.2, 0.0], [0.5, -0.7, 0.3], [0.1, 0.4, 2.0]])
+    return m, A.double(), m + z @ A.double().T
+
+
+def mixed_density():
+    """The formula and the product for a diagonal matrix, against PyTorch's densities; mixing stretches by det A."""
+    m, A, x = mixed()
+    for S in (A @ A.T, torch.diag(A.diagonal().square())):
+        off = x - m
+        exponent = -(off @ S.inverse() * off).sum(1) / 2
+        formula = exponent.exp() / ((2 * torch.pi) ** 3 * S.det()).sqrt()
+        known = torch.distributions.MultivariateNormal(m, S).log_prob(x).exp()
+        torch.testing.assert_close(formula, known)
+    torch.testing.assert_close(formula, Normal(m, S.diagonal().sqrt()).log_prob(x).exp().prod(1))
+    z = (x - m) @ A.inverse().T
+    stretched = Normal(0.0, 1.0).log_prob(z).sum(1).exp() / A.det().abs()
+    torch.testing.assert_close(stretched, torch.distributions.MultivariateNormal(m, A @ A.T).log_prob(x).exp())
+
+
+def mixed_covariance():
+    """The mean of the products over all values, against the product of the matrices."""
+    m, A, x = mixed()
+    torch.testing.assert_close(x.mean(0), m)
+    torch.testing.assert_close((x - m).T @ (x - m) / len(x), A @ A.T)
+
+
 def divergence():
     """The integral against PyTorch's closed form."""
     x, width = grid()
@@ -148,6 +177,26 @@ CHECKS = [
     identity("eq-norm-mean"),
     identity("eq-fourth-moment"),
     identity("eq-norm-variance", pixels=1),
+    # pixels that depend on each other
+    identity("eq-covariance", where={"x": r"\mu + \sigma z", "y": r"\nu + \tau (0.6 z - 0.8 z')", **MOMENTS}),
+    by_hand("eq-mixed-noise", "x = m + A z", mixed_covariance, "matrices are not parsed"),
+    by_hand(
+        "eq-mixed-covariance",
+        r"""\begin{aligned}
+        S &= \mathbb{E}\left[(x - m) (x - m)^\top\right] \\
+        &= A \, \mathbb{E}\left[z z^\top\right] A^\top \\
+        &= A A^\top
+        \end{aligned}""",
+        mixed_covariance,
+        "matrices are not parsed",
+    ),
+    by_hand(
+        "eq-normal-matrix",
+        r"""\mathcal{N}(x; m, S) = \frac{1}{\sqrt{\left(2 \pi\right)^d \operatorname{det} S}}
+        \exp\left( -\frac{1}{2} (x - m)^\top S^{-1} (x - m) \right)""",
+        mixed_density,
+        "matrices are not parsed",
+    ),
     # drawing
     matches("eq-reparameterisation", "x", drawn, where=IMAGES),
     identity("eq-reparameterised-square", scalar=[r"\mu", r"\sigma"]),

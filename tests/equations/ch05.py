@@ -14,6 +14,7 @@ from ddpm_lite import (
     gaussian_kl,
     mean_from_noise,
     posterior,
+    predict_x_0,
     predict_z,
     prior_bits_per_dim,
 )
@@ -172,6 +173,32 @@ def decoder():
         x = torch.linspace(float(x_0) - 1 / 255, float(x_0) + 1 / 255, 4001, dtype=torch.float64)
         mass = torch.trapezoid(log_normal(x, mean, std**2).exp(), x)
         torch.testing.assert_close(decoder_nll(x_0, mean, std), -mass.log(), rtol=1e-4, atol=0)
+
+
+def step_divergence_of_image(s, v):
+    """Of the posterior from a model's step of the same variance, by torch.distributions, summed over pixels."""
+    mean, variance = posterior(s, v.x_t, v.t, v.x_0)
+    return kl_divergence(Normal(mean, variance.sqrt()), Normal(mu_model(s, v), variance.sqrt())).sum(1)
+
+
+@cache
+def areas():
+    """One Gaussian number: the sum of the middle terms, of 100,000 steps, against integrals and the logarithm."""
+    std, T = 0.5, 100_000
+    u = torch.logspace(4, -4, T, dtype=torch.float64)
+    bar = u / (1 + u)
+    beta = 1 - bar[1:] / bar[:-1]  # of t = 2 .. T
+    tilde = (1 - bar[:-1]) / (1 - bar[1:]) * beta
+    noise = bar * std**2 / (bar * std**2 + 1 - bar)  # the least loss of z at each u
+    terms = beta**2 / (2 * tilde * (1 - beta) * (1 - bar[1:])) * noise[1:]
+    g = noise * (1 - bar) / bar
+    area = -torch.trapezoid(g, u) / 2
+    torch.testing.assert_close(terms.sum(), area, rtol=1e-3, atol=0)  # eq-snr-area
+    torch.testing.assert_close(area, -torch.trapezoid(std**2 / (1 + std**2 * u), u) / 2)
+    ends = (1 + std**2 * u[0]) / (1 + std**2 * u[-1])
+    torch.testing.assert_close(area, ends.log() / 2, rtol=1e-6, atol=0)  # eq-snr-area-gaussian
+    by_logarithm = -torch.trapezoid(u * g, u.log()) / 2
+    torch.testing.assert_close(area, by_logarithm, rtol=1e-6, atol=0)  # eq-log-snr-area
 
 
 # ---- mixtures: the same numbers for a symbol of the page and for the package
@@ -430,8 +457,36 @@ CHECKS = [
         given=["eq-blob-share", "eq-blob-noise", "eq-blob-variance"],
         **SUMMED | {"where": {"K": str(K), "q(x_t)": unnormalised_density}},
     ),
-    # the exercises
+    # the bound as an area
     identity("eq-snr-weight", first=2),
+    matches(
+        "eq-snr-term",
+        "L_{t-1}",
+        step_divergence_of_image,
+        where={r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z_hat)},
+        first=2,
+    ),
+    by_hand(
+        "eq-snr-area",
+        r"\sum_{t=2}^{T} L_{t-1} \to \frac{1}{2} \int_{\mathrm{SNR}_T}^{\mathrm{SNR}_1} g(u) \, du",
+        areas,
+        "an integral is not parsed",
+    ),
+    by_hand(
+        "eq-snr-area-gaussian",
+        r"""\frac{1}{2} \int_{\mathrm{SNR}_T}^{\mathrm{SNR}_1} \frac{s^2}{1 + s^2 u} \, du
+        = \frac{1}{2} \log \frac{1 + s^2 \mathrm{SNR}_1}{1 + s^2 \mathrm{SNR}_T}""",
+        areas,
+        "an integral is not parsed",
+    ),
+    by_hand(
+        "eq-log-snr-area",
+        r"\frac{1}{2} \int g(u) \, du = \frac{1}{2} \int u \, g(u) \, d \log u",
+        areas,
+        "an integral is not parsed",
+    ),
+    # the exercises
+    identity("eq-v-weight", first=2),
     matches("eq-two-values", r"\mathbb{E}[x_0 \mid x_t]", two_values),
 ]
 

@@ -29,6 +29,10 @@ def image_weight(schedule, t):
     return (schedule.snr[t - 1] - schedule.snr[t]) / 2
 
 
+def v_weight(schedule, t):
+    return image_weight(schedule, t) / (1 + schedule.snr[t])
+
+
 def parts(schedule, t):
     return schedule.alpha_bar[t].sqrt(), schedule.one_minus_alpha_bar[t]
 
@@ -99,19 +103,28 @@ WRONG = {
     },
     "ex-objective-3": {
         "the weight of the noise": (lambda s, t: bound_weight(s, "beta_tilde")[t], "the noise's error"),
-        "the difference the other way": (lambda s, t: -image_weight(s, t), "negative"),
-        "the half is lost": (lambda s, t: 2 * image_weight(s, t), "factor 2"),
-        "the other variance": (lambda s, t: bound_weight(s)[t] * s.snr[t], "sigma_t^2 = beta_t"),
-        "divided by the ratio": (lambda s, t: bound_weight(s, "beta_tilde")[t] / s.snr[t], "smaller one"),
-        "no difference": (lambda s, t: s.snr[t] / 2, "not of a difference"),
+        "the weight of the image": (image_weight, "the image's error"),
+        "the difference the other way": (lambda s, t: -v_weight(s, t), "negative"),
+        "the half is lost": (lambda s, t: 2 * v_weight(s, t), "factor 2"),
+        "the factor not squared": (
+            lambda s, t: image_weight(s, t) * s.one_minus_alpha_bar[t].sqrt(),
+            "comes out squared",
+        ),
+        "squared twice": (lambda s, t: image_weight(s, t) * s.one_minus_alpha_bar[t] ** 2, "a root already"),
+        "divided": (lambda s, t: image_weight(s, t) / s.one_minus_alpha_bar[t], "do not divide"),
+        "the factor in the noise": (lambda s, t: image_weight(s, t) * s.alpha_bar[t], "not in the image"),
+        "the factor of t - 1": (lambda s, t: image_weight(s, t) * s.one_minus_alpha_bar[t - 1], "at t - 1"),
+        "the other variance": (lambda s, t: bound_weight(s)[t] * s.alpha_bar[t], "sigma_t^2 = beta_t"),
+        "the noise with the image's factor": (
+            lambda s, t: bound_weight(s, "beta_tilde")[t] * s.one_minus_alpha_bar[t],
+            "wrong factor",
+        ),
         "the step after": (
-            lambda s, t: (s.snr[t] - (s.snr[t + 1] if t < s.T else 0)) / 2,
+            lambda s, t: (s.snr[t] - (s.snr[t + 1] if t < s.T else 0)) / (2 * (1 + s.snr[t])),
             "from t to t - 1",
         ),
-        "roots": (lambda s, t: (s.snr[t - 1].sqrt() - s.snr[t].sqrt()) / 2, "not their roots"),
-        "logarithms": (lambda s, t: (s.snr[t - 1] / s.snr[t]).log() / 2, "not their logarithms"),
-        "inverse ratios": (lambda s, t: (1 / s.snr[t] - 1 / s.snr[t - 1]) / 2, "inverse ratios"),
-        "the mean of both": (lambda s, t: (s.snr[t - 1] + s.snr[t]) / 2, "off by"),
+        "logarithms": (lambda s, t: (s.snr[t - 1] / s.snr[t]).log() / (2 * (1 + s.snr[t])), "not their logarithms"),
+        "the mean of both": (lambda s, t: (s.snr[t - 1] + s.snr[t]) / (2 * (1 + s.snr[t])), "off by"),
     },
     "ex-objective-4": {
         "the nearer value": (decided, "average over both"),
@@ -183,14 +196,14 @@ RIGHT = {
         "a list of one": lambda a, s, b, r: [float(bits(kl(a, s, b, r)))],
     },
     "ex-objective-3": {
-        "not simplified": lambda s, t: bound_weight(s, "beta_tilde")[t] * s.snr[t],
-        "float": lambda s, t: float(image_weight(s, t)),
+        "not simplified": lambda s, t: bound_weight(s, "beta_tilde")[t] * s.snr[t] * s.one_minus_alpha_bar[t],
+        "through the noise": lambda s, t: bound_weight(s, "beta_tilde")[t] * s.alpha_bar[t],
+        "float": lambda s, t: float(v_weight(s, t)),
         "from alpha-bar": lambda schedule, t: (
-            (schedule.alpha_bar[t - 1] - schedule.alpha_bar[t])
-            / (2 * schedule.one_minus_alpha_bar[t - 1] * schedule.one_minus_alpha_bar[t])
+            (schedule.alpha_bar[t - 1] - schedule.alpha_bar[t]) / (2 * schedule.one_minus_alpha_bar[t - 1])
         ),
-        "float32": lambda s, t: image_weight(s, t).float(),
-        "an array": lambda s, t: np.array([image_weight(s, t)]),
+        "float32": lambda s, t: v_weight(s, t).float(),
+        "an array": lambda s, t: np.array([v_weight(s, t)]),
     },
     "ex-objective-4": {
         "Bayes' rule": by_bayes,
