@@ -29,6 +29,13 @@ def pytest_configure(config):
     config.stash[LEFT_OUT] = 0
 
 
+def pytest_itemcollected(item):
+    """Have nbval compare no figure: as with its pixels, its last digits depend on the machine."""
+    overlooked = getattr(item.parent, "skip_compare", None)
+    if overlooked is not None and "image/svg+xml" not in overlooked:
+        item.parent.skip_compare = (*overlooked, "image/svg+xml")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """The tests that want a full data set may fetch it: they are asked for by name."""

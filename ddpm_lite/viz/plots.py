@@ -1,32 +1,31 @@
-"""Still figures for the chapters, which plot the numbers that they are given."""
+"""Still figures for the chapters, which plot the numbers that they are given.
 
+Labels are written with the names of the code; figures show the symbols of the book. A figure is as wide as it can be
+for its words to be readable on a phone: `WIDTH` inches with words of `FONT` points become 358 pixels with words of 9.
+"""
+
+import re
+import textwrap
 from collections.abc import Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 from torch import Tensor
 
 from ddpm_lite._check import describe, fail, to_table
+from ddpm_lite.viz.svg import COLORS, FONT, LINES, STYLE, SvgFigure
+from ddpm_lite.viz.symbols import typeset
 
-# The colours of Okabe and Ito, slightly darkened: distinguishable with every kind of colour vision, and on white.
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#00795a", "#b3528c", "#5f6368"
-DPI = 110
-
-STYLE = {
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
-    "figure.constrained_layout.use": True,
-    "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, PINK, GREY]),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "lines.linewidth": 1.8,
-    "font.size": 11,
-    "legend.frameon": False,
-}
+WIDTH = 5.8  # inches
+EM = FONT / 72  # inches
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def image_grid(
@@ -54,19 +53,9 @@ def image_grid(
     if titles is not None and len(titles) != len(images):
         fail(ValueError, "titles", f"one per image, {len(images)}", f"{len(titles)}")
     columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    lines = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
     with _use_style():
-        height = rows * (size + (0.22 if titles else 0)) + (0.35 if title else 0)
-        figure, axes = plt.subplots(rows, columns, figsize=(columns * size, height), squeeze=False)
-        for axis in axes.flat:
-            axis.axis("off")
-        for i, image in enumerate(images):
-            _show(axes.flat[i], image)
-            if titles is not None:
-                axes.flat[i].set_title(titles[i], fontsize=9)
-        if title:
-            figure.suptitle(title, fontsize=11)
-    return figure
+        return _show_table(lines, [""] * len(lines), list(titles or ()), size, title, each=True)
 
 
 def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, size: float = 0.9) -> Figure:
@@ -87,18 +76,7 @@ def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, 
     if titles is not None and len(titles) != columns:
         fail(ValueError, "titles", f"one per column, {columns}", f"{len(titles)}")
     with _use_style():
-        figure, axes = plt.subplots(
-            len(rows), columns, figsize=(columns * size + 0.9, len(rows) * size + 0.35), squeeze=False
-        )
-        for line, (name, images) in zip(axes, rows.items(), strict=True):
-            for column, (axis, image) in enumerate(zip(line, images, strict=True)):
-                _show(axis, image)
-                axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
-                if titles is not None and axis in axes[0]:
-                    axis.set_title(titles[column], fontsize=9)
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
-    return figure
+        return _show_table([list(images) for images in rows.values()], list(rows), list(titles or ()), size)
 
 
 def curves(
@@ -109,8 +87,9 @@ def curves(
     ylabel: str,
     title: str = "",
     log: str = "",
-    size: tuple[float, float] = (6.2, 3.2),
+    size: tuple[float, float] = (WIDTH, 3.2),
     mark: float | None = None,
+    roles: Sequence[str] = LINES,
 ) -> Figure:
     """Plot lines over a common x, distinguished by colour and dashes, with a legend if there are several.
 
@@ -118,21 +97,19 @@ def curves(
         x: (n,) numbers.
         ys: name -> (n,) numbers.
         log: which axes are logarithmic, "", "x", "y" or "xy".
+        size: inches; it is no wider than `WIDTH`.
         mark: an x to mark with a thin vertical line.
+        roles: what each line is, for its colour: names of the palette, repeated as needed.
     """
     with _use_style():
-        figure, axis = plt.subplots(figsize=size)
-        for (name, y), dash in zip(ys.items(), _choose_dashes(len(ys)), strict=True):
-            axis.plot(np.asarray(x), np.asarray(y), label=name, linestyle=dash)
+        figure, axis = _make(size)
+        for (name, y), dash, role in zip(ys.items(), _choose_dashes(len(ys)), cycle(roles)):
+            axis.plot(np.asarray(x), np.asarray(y), label=typeset(name), linestyle=dash, color=COLORS[role])
         if mark is not None:
-            axis.axvline(mark, color=GREY, linewidth=1, linestyle=":")
-        axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
-        if "x" in log:
-            axis.set_xscale("log")
-        if "y" in log:
-            axis.set_yscale("log")
-        if len(ys) > 1:
-            axis.legend()
+            axis.axvline(mark, color=COLORS["muted"], linewidth=1, linestyle=":")
+        axis.set(xlabel=typeset(xlabel), ylabel=typeset(ylabel))
+        _use_logs(axis, log)
+        _name(axis, list(ys) if len(ys) > 1 else [], title)
     return figure
 
 
@@ -141,24 +118,31 @@ def seed_dots(rows: dict[str, dict[str, Sequence[float]]], *, width: float = 1.9
 
     Args:
         rows: name -> measure -> the values of the seeds; all names have the same measures.
-        width: the width of a panel, in inches.
+        width: the least width of a panel, in inches; panels that do not fit beside each other go below.
         digits: decimal places of the means.
     """
     names, measures = list(rows), list(next(iter(rows.values())))
     with _use_style():
-        size = (1.2 + width * len(measures), 0.75 + 0.36 * len(names))
-        figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
-        for axis, measure in zip(axes[0], measures, strict=True):
+        left = max(_measure(typeset(name)) for name in names) + EM
+        columns = max(1, min(len(measures), int((WIDTH - left) / min(width, 1.5))))
+        lines = -(-len(measures) // columns)
+        columns = -(-len(measures) // lines)
+        size = (WIDTH, lines * (0.75 + 0.4 * len(names)))
+        figure, axes = _make(size, lines, columns, sharey=True, squeeze=False)
+        for axis in axes.flat[len(measures) :]:
+            axis.axis("off")
+        for axis, measure in zip(axes.flat, measures, strict=False):
             for place, name in enumerate(names):
                 values = np.asarray(rows[name][measure])
-                axis.plot(values, np.full(len(values), place), "o", alpha=0.7, color="C0")
+                axis.plot(values, np.full(len(values), place), "o", alpha=0.7, color=COLORS["model"], markersize=5)
                 axis.annotate(
-                    f"{values.mean():.{digits}f}", (values.mean(), place), xytext=(0, 6),
-                    textcoords="offset points", ha="center", fontsize=8,
+                    f"{values.mean():.{digits}f}", (values.mean(), place), xytext=(0, 5),
+                    textcoords="offset points", ha="center",
                 )  # fmt: skip
-            axis.set(title=measure, ylim=(len(names) - 0.5, -0.7))
-            axis.margins(x=0.2)
-        axes[0][0].set_yticks(range(len(names)), names)
+            axis.set(title=typeset(measure.replace("frechet", "Fréchet")), ylim=(len(names) - 0.5, -0.8))
+            axis.xaxis.set_major_locator(MaxNLocator(3))
+            axis.margins(x=0.25)
+        axes[0][0].set_yticks(range(len(names)), [typeset(name) for name in names])
     return figure
 
 
@@ -178,7 +162,7 @@ def histogram(
         bins: number of bins.
     """
     with _use_style():
-        figure, axis = plt.subplots(figsize=(6.2, 3.0))
+        figure, axis = _make((WIDTH, 3.0))
         for name, values in samples.items():
             axis.hist(
                 np.asarray(values).ravel(),
@@ -186,12 +170,12 @@ def histogram(
                 density=True,
                 histtype="step",
                 linewidth=1.8,
-                label=name,
+                label=typeset(name),
             )
         if density is not None:
-            axis.plot(*map(np.asarray, density), color=GREY, linestyle="--", label="exact density")
-        axis.set(xlabel=xlabel, ylabel="density", title=title)
-        axis.legend()
+            axis.plot(*map(np.asarray, density), color=COLORS["exact"], linestyle="--", label="exact density")
+        axis.set(xlabel=typeset(xlabel), ylabel="density")
+        _name(axis, [*samples, *["exact density"] * (density is not None)], title)
     return figure
 
 
@@ -203,14 +187,17 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
     window = min(smooth, len(values))
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
     with _use_style():
-        figure, axis = plt.subplots(figsize=(6.2, 3.2))
+        figure, axis = _make((WIDTH, 3.2))
         steps = np.arange(1, len(values) + 1)
-        axis.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.8, label="each step")
-        axis.plot(steps[window - 1 :], mean, color=BLUE, label=f"mean of the last {window}")
+        names = ["each step", f"mean of the last {window}"]
+        axis.plot(steps, values, color=COLORS["model"], alpha=0.35, linewidth=0.8, label=names[0])
+        axis.plot(steps[window - 1 :], mean, color=COLORS["model"], label=names[1])
         if floor is not None:
-            axis.axhline(floor, color=ORANGE, linestyle="--", label="saying nothing (z_hat = 0)")
-        axis.set(xlabel="step", ylabel="mean squared error of z_hat", yscale="log")
-        axis.legend()
+            names.append("saying nothing (z_hat = 0)")
+            axis.axhline(floor, color=COLORS["noise"], linestyle="--", label=typeset(names[-1]))
+        axis.set(xlabel="step", ylabel=typeset("mean squared error of z_hat"))
+        _use_logs(axis, "y")
+        _name(axis, names)
     return figure
 
 
@@ -221,7 +208,7 @@ def vector_fields(
     clouds: dict[str, Tensor] | None = None,
     size: float = 2.7,
 ) -> Figure:
-    """Plot arrows at the same points of the plane, one panel for each field, over grey dots.
+    """Plot arrows at the same points of the plane, one panel for each field, over dots.
 
     Args:
         points: (N, 2), the starts of the arrows.
@@ -232,14 +219,13 @@ def vector_fields(
     x, y = np.asarray(points).T
     limits = [(low - 0.15, high + 0.15) for low, high in ((x.min(), x.max()), (y.min(), y.max()))]
     with _use_style():
-        figure, axes = plt.subplots(
-            1, len(fields), figsize=(len(fields) * size, size + 0.3), squeeze=False, sharey=True
-        )
+        size = min(size, WIDTH / len(fields))
+        figure, axes = _make((len(fields) * size, size + 0.3), 1, len(fields), squeeze=False, sharey=True)
         for axis, (name, field) in zip(axes[0], fields.items(), strict=True):
             if clouds is not None:
-                axis.scatter(*np.asarray(clouds[name]).T, s=4, color=GREY, alpha=0.35, linewidths=0)
-            axis.quiver(x, y, *np.asarray(field).T, color=BLUE, width=0.006, pivot="tail")
-            axis.set(title=name, xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[])
+                axis.add_patch(_make_dots(np.asarray(clouds[name], dtype=float)))
+            axis.quiver(x, y, *np.asarray(field).T, color=COLORS["exact"], width=0.008, pivot="tail")
+            axis.set(title=typeset(name), xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[])
     return figure
 
 
@@ -254,17 +240,19 @@ def arrows(
         size: inches per panel.
     """
     with _use_style():
-        figure, places = plt.subplots(1, len(panels), figsize=(len(panels) * size, size + 0.3), squeeze=False)
+        size = min(size, WIDTH / len(panels))
+        figure, places = _make((len(panels) * size, size * 0.75 + 0.3), 1, len(panels), squeeze=False)
         for place, (title, named) in zip(places[0], panels.items(), strict=True):
-            place.axhline(0, color=GREY, linewidth=1)
-            place.axvline(0, color=GREY, linewidth=1)
-            place.text(1.28, -0.05, axes[0], ha="right", va="top", color=GREY)
-            place.text(0.05, 1.5, axes[1], ha="left", va="top", color=GREY)
-            for (name, tip), color in zip(named.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
+            place.axhline(0, color=COLORS["muted"], linewidth=1)
+            place.axvline(0, color=COLORS["muted"], linewidth=1)
+            place.text(1.28, -0.05, typeset(axes[0]), ha="right", va="top", color=COLORS["muted"])
+            place.text(0.05, 1.5, typeset(axes[1]), ha="left", va="top", color=COLORS["muted"])
+            for (name, tip), role in zip(named.items(), cycle(LINES)):
+                color = COLORS[role]
                 right, up = (float(part) for part in tip)
                 place.annotate("", (right, up), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2})
-                place.text(1.14 * right, 1.14 * up, name, ha="center", va="center", color=color)
-            place.set(title=title, xlim=(-1.3, 1.3), ylim=(-0.3, 1.5), aspect="equal", xticks=[], yticks=[])
+                place.text(1.17 * right, 1.17 * up, typeset(name), ha="center", va="center", color=color)
+            place.set(title=typeset(title), xlim=(-1.3, 1.3), ylim=(-0.3, 1.5), aspect="equal", xticks=[], yticks=[])
             place.spines[:].set_visible(False)
             place.grid(visible=False)
     return figure
@@ -303,18 +291,20 @@ def heatmaps(
     norm = (LogNorm if log else Normalize)(low, high)
     columns = min(columns, len(tables))
     rows = -(-len(tables) // columns)
+    beside = 0.9 if colorbar else 0.0
+    shrunk = min(1, (WIDTH - beside) / (columns * size[0]))
     with _use_style():
-        width = columns * size[0] + (0.9 if colorbar else 0)
-        figure, axes = plt.subplots(rows, columns, figsize=(width, rows * (size[1] + 0.3)), squeeze=False)
+        width = columns * size[0] * shrunk + beside
+        figure, axes = _make((width, rows * (size[1] * shrunk + 0.3)), rows, columns, squeeze=False)
         for axis in axes.flat[len(tables) :]:
             axis.axis("off")
         for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
-            axis.set_facecolor("#d9dadc")
+            axis.set_facecolor(COLORS["grid"])
             masked = np.ma.masked_where(table <= 0, table) if log else table
             picture = axis.imshow(
-                masked, cmap="RdBu_r" if signed else "viridis", norm=norm, aspect="auto", interpolation="nearest"
+                masked, cmap="RdBu_r" if signed else "viridis", norm=norm, aspect="auto", interpolation="none"
             )
-            axis.set(title=name, xlabel=xlabel, ylabel=ylabel)
+            axis.set(title=typeset(name), xlabel=typeset(xlabel), ylabel=typeset(ylabel))
             axis.grid(visible=False)
             if not xlabel:
                 axis.set(xticks=[])
@@ -322,11 +312,13 @@ def heatmaps(
                 axis.set(yticks=[])
             if marks and name in marks:
                 row, column = marks[name]
-                for color, line in (("black", 3.5), ("white", 1.5)):  # visible on dark and on bright
+                for color, line in (("#010101", 3.5), ("#fefefe", 1.5)):  # visible on dark and on bright, in any theme
                     frame = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color=color, linewidth=line)
                     axis.add_patch(frame)
         if colorbar:
-            figure.colorbar(picture, ax=axes, label=colorbar, shrink=0.9)
+            bar = figure.colorbar(picture, ax=axes, label=typeset(colorbar), shrink=0.9)
+            if log:
+                bar.ax.yaxis.set_major_formatter(_PowerFormatter())
     return figure
 
 
@@ -341,14 +333,14 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     row = [-sides.index(side) for _, side in stages]
     widest = max(channels for channels, _ in stages)
     with _use_style():
-        figure, axis = plt.subplots(figsize=(8.2, 1.25 * len(sides)))
+        figure, axis = _make((WIDTH, 1.2 * len(sides)))
         for i, (channels, _) in enumerate(stages):
             half = 0.22 + 0.18 * channels / widest
-            axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=BLUE))
-            axis.text(i, row[i], str(channels), rotation=90, ha="center", va="center", color="white", fontsize=8)
+            axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=COLORS["model"]))
+            axis.text(i, row[i], str(channels), rotation=90, ha="center", va="center", color=COLORS["paper"])
         for i, j in links:
             top = row[i] + 0.3 + 0.4 * (j - i) / len(stages)
-            axis.plot([i, i, j, j], [row[i] + 0.28, top, top, row[j] + 0.28], color=ORANGE, linewidth=1.2)
+            axis.plot([i, i, j, j], [row[i] + 0.28, top, top, row[j] + 0.28], color=COLORS["data"], linewidth=1.2)
         axis.set(xlim=(-0.8, len(stages) - 0.2), ylim=(min(row) - 0.4, 0.75), xticks=[])
         axis.set_yticks([-k for k in range(len(sides))], [f"{side} × {side}" for side in sides])
         axis.spines[:].set_visible(False)
@@ -367,9 +359,125 @@ def _use_style():
     return plt.rc_context(STYLE)
 
 
+def _make(size: tuple[float, float], rows: int = 1, columns: int = 1, **options):
+    """Make a figure that notebooks show as SVG, no wider than the page, and its axes."""
+    width, height = size
+    return plt.subplots(rows, columns, figsize=(min(width, WIDTH), height), FigureClass=SvgFigure, **options)
+
+
+def _make_dots(points: np.ndarray) -> PathPatch:
+    """Make one path of all dots: a line of no length with a round end is a dot, in a tenth of a marker's bytes."""
+    ends = np.repeat(points, 2, axis=0)
+    ends[1::2, 0] += 1e-3
+    codes = np.tile([Path.MOVETO, Path.LINETO], len(points))
+    return PathPatch(Path(ends, codes), fill=False, edgecolor=COLORS["muted"], alpha=0.4, linewidth=2, capstyle="round")
+
+
+def _measure(label: str) -> float:
+    """Return the width of a label in inches; the words of a page are hardly wider."""
+    canvas = FigureCanvasAgg(Figure(figsize=(1, 1), layout="none"))
+    text = canvas.figure.text(0, 0, label, fontsize=FONT)
+    return text.get_window_extent(canvas.get_renderer()).width / canvas.figure.dpi
+
+
+def _name(axis, names: Sequence[str], title: str = "") -> None:
+    """Put the legend above the axes, where it hides no line, in as many columns as fit, and the title above it."""
+    if names:
+        wide = [_measure(typeset(name)) + 3.2 * EM for name in names]
+        room = axis.figure.get_figwidth() - 5 * EM
+        for columns in range(len(names), 0, -1):
+            split = np.array_split(wide, columns)  # as matplotlib does
+            if sum(part.max() for part in split) <= room:
+                break
+        axis.figure.set_figheight(axis.figure.get_figheight() + 1.4 * EM * (len(split[0]) - 1))
+        axis.legend(
+            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.1,
+            handlelength=1.8, columnspacing=1.2, handletextpad=0.5,
+        )  # fmt: skip
+    if title:
+        axis.figure.suptitle(typeset(title), fontsize=FONT)
+
+
+class _PowerFormatter(LogFormatterSciNotation):
+    """Writes powers of ten as words, 0.01, 10, 10⁻⁴, where matplotlib would write a formula."""
+
+    def __call__(self, x, pos=None):
+        if not super().__call__(x, pos):
+            return ""
+        power = int(np.floor(np.log10(x) + 1e-9))
+        if -3 < power < 4:
+            return f"{x:g}"
+        factor = round(x / 10.0**power, 6)
+        small = f"10{str(power).translate(SUPERSCRIPTS)}"
+        return small if factor == 1 else f"{factor:g}·{small}"
+
+
+def _use_logs(axis, log: str) -> None:
+    for name, scaled in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in log:
+            axis.set(**{f"{name}scale": "log"})
+            scaled.set_major_formatter(_PowerFormatter())
+            scaled.set_minor_formatter(_PowerFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.4)))
+
+
+def _show_table(
+    lines: list[list[Tensor]],
+    names: list[str],
+    titles: list[str],
+    size: float,
+    title: str = "",
+    *,
+    each: bool = False,
+) -> Figure:
+    """Show lines of images, each with its name on the left, and titles above the first line or above each."""
+    gap, columns = 0.05, max(map(len, lines))
+    if titles and not each and all(re.fullmatch(r"t = \d+", text) for text in titles):
+        titles, above = [text.removeprefix("t = ") for text in titles], "$t =$"
+    else:
+        above = ""
+    names = ["\n".join(map(typeset, _wrap(name))) for name in names]
+    left = max(map(_measure, [*names, above])) if any(names) or above else 0.0
+    left += 0.8 * EM * bool(left)
+    side = min(size, (WIDTH - left) / columns - gap)
+    head = [1.5 * EM * bool(titles and (each or not i)) for i in range(len(lines))]
+    top = 2 * EM * bool(title)
+    spoken = [
+        1.15 * EM * (name.count("\n") + 1) for name in names
+    ]  # a name of many lines may be higher than its images
+    heights = [max(side, room) if name.strip() else side for room, name in zip(spoken, names, strict=True)]
+    width, height = left + columns * (side + gap) - gap, top + sum(head) + sum(heights) + gap * (len(lines) - 1)
+    figure = plt.figure(figsize=(width, height), layout="none", FigureClass=SvgFigure)
+    y = height - top
+    if title:
+        figure.suptitle(typeset(title), fontsize=FONT, y=1 - 0.3 * EM / height, va="top")
+    for i, (line, name) in enumerate(zip(lines, names, strict=True)):
+        y -= head[i] + heights[i]
+        middle = (y + heights[i] / 2) / height
+        for j, image in enumerate(line):
+            place = (left + j * (side + gap), y + (heights[i] - side) / 2, side, side)
+            axis = figure.add_axes([part / whole for part, whole in zip(place, (width, height) * 2, strict=True)])
+            _show(axis, image)
+            if head[i]:
+                axis.set_title(typeset(titles[i * columns + j if each else j]), pad=0.3 * FONT)
+        for k, words in enumerate(name.split("\n") if name else ()):
+            down = (k - name.count("\n") / 2) * 1.15 * EM / height
+            figure.text(0, middle - down, words, va="center_baseline", ha="left")
+        if above and not i:
+            figure.text(0, (y + heights[i] - (heights[i] - side) / 2 + 0.3 * EM) / height, above, va="baseline")
+        y -= gap
+    return figure
+
+
+def _wrap(name: str, width: int = 13) -> list[str]:
+    """Break a name into short lines, but no formula."""
+    whole = re.sub(r" (=|-|\+) ", "\xa0\\1\xa0", name)
+    return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, width, break_on_hyphens=False)]
+
+
 def _show(axis, image: Tensor) -> None:
     picture = (image.detach().cpu().float().clamp(-1, 1) + 1) / 2
-    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="none")
+    axis.axis("off")
 
 
 def _choose_dashes(count: int) -> list[str]:

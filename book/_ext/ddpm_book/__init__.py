@@ -5,6 +5,7 @@ hygiene.py    takes out of a page what it does not need, and mends what the them
 checks.py     links each equation to the code that checks it
 numbers.py    numbers equations by chapter
 quoted.py     lists the numbers of the prose that no cell computes
+look.py       draws figures and diagrams in the page, in the palette's colours
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
@@ -12,7 +13,7 @@ addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, checks, hygiene, maths, numbers, quoted, records, widgets
+from . import addresses, api, checks, hygiene, look, maths, numbers, quoted, records, widgets
 
 
 def setup(app):
@@ -23,6 +24,7 @@ def setup(app):
     numbers.setup(app)
     quoted.setup(app)
     hygiene.setup(app)
+    look.setup(app)
     widgets.setup(app)
     records.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

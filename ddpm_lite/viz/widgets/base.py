@@ -21,6 +21,7 @@ from ddpm_lite._check import check_images, describe, fail
 from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import Schedule
+from ddpm_lite.viz.palette import write_css
 
 BUNDLES = Path(__file__).parent.parent / "bundles"  # made by tools/bundle.py from the modules in js/
 STYLE = Path(__file__).parent.parent / "js" / "widgets.css"
@@ -43,7 +44,7 @@ class Widget(anywidget.AnyWidget):
 
     name = ""
     press = ""
-    _css = STYLE
+    _css = write_css() + STYLE.read_text(encoding="utf8")
 
     def __init_subclass__(cls, **options):
         """Set the bundle of the class.
