@@ -153,6 +153,7 @@ def histogram(
     bins: int = 60,
     xlabel: str = "value",
     title: str = "",
+    roles: Sequence[str] = LINES,
 ) -> Figure:
     """Plot histograms as outlines, and a density to compare them with as a dashed line.
 
@@ -160,16 +161,18 @@ def histogram(
         samples: name -> values of any shape.
         density: (x, p(x)), the density that they should follow, or None.
         bins: number of bins.
+        roles: what each histogram is, for its colour, as in `curves`.
     """
     with _use_style():
         figure, axis = _make((WIDTH, 3.0))
-        for name, values in samples.items():
+        for (name, values), role in zip(samples.items(), cycle(roles)):
             axis.hist(
                 np.asarray(values).ravel(),
                 bins=bins,
                 density=True,
                 histtype="step",
                 linewidth=1.8,
+                color=COLORS[role],
                 label=typeset(name),
             )
         if density is not None:
@@ -457,8 +460,12 @@ def _show_table(
             place = (left + j * (side + gap), y + (heights[i] - side) / 2, side, side)
             axis = figure.add_axes([part / whole for part, whole in zip(place, (width, height) * 2, strict=True)])
             _show(axis, image)
-            if head[i]:
-                axis.set_title(typeset(titles[i * columns + j if each else j]), pad=0.3 * FONT)
+            text = titles[i * columns + j if each else j] if head[i] else ""
+            if text and (
+                each or not j or titles[j - 1] != text
+            ):  # a title of several neighbours stands once, above all
+                run = 1 if each else next((k for k, other in enumerate(titles[j:]) if other != text), len(titles) - j)
+                axis.set_title(typeset(text), pad=0.3 * FONT, x=(run + (run - 1) * gap / side) / 2)
         for k, words in enumerate(name.split("\n") if name else ()):
             down = (k - name.count("\n") / 2) * 1.15 * EM / height
             figure.text(0, middle - down, words, va="center_baseline", ha="left")

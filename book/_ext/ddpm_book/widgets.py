@@ -19,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 def scripts():
     """The files that pages load, by name: host.js, press.js, one script a widget, and the style sheet."""
+    from ddpm_lite.viz.palette import write_css
+
     made = {path.name: path.read_text(encoding="utf8") for path in sorted(BUNDLES.glob("*.js"))}
-    return made | {"widgets.css": (VIZ / "js" / "widgets.css").read_text(encoding="utf8")}
+    return made | {"widgets.css": write_css() + (VIZ / "js" / "widgets.css").read_text(encoding="utf8")}
 
 
 @cache
