@@ -122,6 +122,37 @@ def whole_layer():
     torch.testing.assert_close(rows(layer(h)), rows(h) + out @ last.weight.T + last.bias)
 
 
+def update():
+    """The change of each pixel as the offers of all pixels, added up one by one."""
+    layer, h = a_layer()
+    q, k, v = (x[0, 0] for x in layer.project(h))
+    last, shares = layer.to_out[0], attention_weights(q, k)
+    change = rows(layer(h)) - rows(h)
+    for i in range(len(v)):
+        mean, offers = torch.zeros_like(v[0]), torch.zeros_like(last.bias)
+        for j in range(len(v)):
+            mean += shares[i, j] * v[j]
+            offers += shares[i, j] * (v[j] @ last.weight.T)
+        torch.testing.assert_close(change[i], mean @ last.weight.T + last.bias)
+        torch.testing.assert_close(change[i], offers + last.bias)
+
+
+def slope():
+    """The derivatives of the package's weights, by PyTorch."""
+    torch.manual_seed(0)
+    scores = torch.randn(N, 1, dtype=torch.float64)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    found = torch.autograd.functional.jacobian(lambda s: attention_weights(one, s)[0], scores)[:, :, 0]
+    e = scores[:, 0].exp()
+    u = e.sum()
+    w = e / u
+    for j, i in itertools.product(range(N), range(N)):
+        quotient = (e[j] * u - e[j] ** 2) / u**2 if i == j else -e[j] * e[i] / u**2
+        short = w[j] * (1 - w[j]) if i == j else -w[j] * w[i]
+        torch.testing.assert_close(found[j, i], quotient)
+        torch.testing.assert_close(found[j, i], short)
+
+
 SIDE, WIDTH = 6, 8
 
 
@@ -187,12 +218,35 @@ CHECKS = [
     ),
     identity("eq-score-variance", random={"s": (0.0, 3**0.5)}, pixels=3),
     by_hand(
+        "eq-softmax-slope",
+        (
+            r"\begin{aligned} "
+            r"\frac{\partial w_j}{\partial s_j} &= \frac{\exp\left(s_j\right) u - \exp\left(s_j\right)^2}{u^2} "
+            r"= w_j \left(1 - w_j\right) \\ "
+            r"\frac{\partial w_j}{\partial s_i} &= -\frac{\exp\left(s_j\right) \exp\left(s_i\right)}{u^2} = -w_j w_i "
+            r"\end{aligned}"
+        ),
+        slope,
+        "derivatives by two indices",
+    ),
+    by_hand(
         "eq-self-qkv",
         r"Q = P W_Q + b_Q, \quad K = P W_K + b_K, \quad V = P W_V + b_V",
         self_qkv,
         "matrices",
     ),
     by_hand("eq-attention-layer", "h' = h + O W_O + b_O", whole_layer, "matrices"),
+    by_hand(
+        "eq-attention-update",
+        (
+            r"\begin{aligned} "
+            r"h'_i - h_i &= \left(\sum_{j=1}^{n} w_{ij} v_j\right) W_O + b_O \\ "
+            r"&= \sum_{j=1}^{n} w_{ij} \left(v_j W_O\right) + b_O "
+            r"\end{aligned}"
+        ),
+        update,
+        "matrices",
+    ),
     by_hand(
         "eq-cross-qkv",
         r"Q = P W_Q + b_Q, \quad K = Y W_K + b_K, \quad V = Y W_V + b_V",
