@@ -219,6 +219,7 @@ CHECKS = [
     ),
     identity("eq-batch-parts", kind="matches", **PARTS),
     identity("eq-batch-devices", kind="matches", **PARTS),
+    identity("eq-conv-intensity", positive=["k", "C", "C'", "n", "b"]),
     matches("eq-bfloat-gap", "g", gap_of_bfloat16, where={"p": powers}),
     matches("eq-straight-time", r"\tau_t", share_of_noise),
     identity("eq-straight-path", given=["eq-forward-closed", "eq-straight-time"]),

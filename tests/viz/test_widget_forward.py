@@ -54,7 +54,7 @@ def test_images_come_as_tensor_array_sequence_or_dict():
 def test_twin_is_the_same_every_time():
     assert explorer().twin() == explorer().twin()
     assert repr(explorer(t=5)) == "ForwardExplorer(image_number=0, schedule_number=0, t=5)"
-    assert "the weight of the picture is 1, 0.72, 0.28, 0.0064" in explorer().twin()
+    assert "the weight of the image is 1, 0.72, 0.28, 0.0064" in explorer().twin()
     assert explorer().twin().count("<img alt=") == 4
 
 
@@ -167,9 +167,9 @@ def test_a_shorter_schedule_ends_earlier(stand):
 def test_keyboard_moves_every_control(stand):
     page = stand(explorer(t=300))
     keys = page.page.keyboard
-    page.page.get_by_label("picture", exact=True).focus()
+    page.page.get_by_label("image", exact=True).focus()
     for label, key, trait, value in (
-        ("picture", "ArrowDown", "image_number", 1),
+        ("image", "ArrowDown", "image_number", 1),
         ("schedule", "ArrowDown", "schedule_number", 1),
         ("time t", "ArrowRight", "t", 301),
     ):
@@ -190,12 +190,12 @@ def test_keyboard_moves_every_control(stand):
 def test_words_follow_the_state(stand):
     page = stand(explorer(t=260))
     labels = [one.get_attribute("aria-label") for one in page.page.locator("[role=img]").all()[-3:]]
-    assert labels[0].startswith("digit at t = 260: weight 0.7054 of the picture")
+    assert labels[0].startswith("digit at t = 260: weight 0.7054 of the image")
     assert labels[1].startswith("Histogram of its 64 values")
     assert labels[2] == "Signal-to-noise ratio over t, schedule linear: 0.9905 at t = 260."
     page.set(image_number=1, t=0)
     canvas = page.page.locator("canvas")
-    assert canvas.get_attribute("aria-label") == "photo at t = 0: weight 1 of the picture, 0 of the noise."
+    assert canvas.get_attribute("aria-label") == "photo at t = 0: weight 1 of the image, 0 of the noise."
     assert page.page.get_by_label("time t", exact=True).get_attribute("aria-valuetext") == "0"
 
 

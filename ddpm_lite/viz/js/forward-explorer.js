@@ -73,7 +73,7 @@ export default kit.widget(({ model, el: place }) => {
     const [a, b, mean, deviation] = [signal, spread, sum / n, Math.sqrt(Math.max(0, squares / n - (sum / n) ** 2))].map((v) => kit.number(v));
     const ratio = t ? kit.number(snrs[s][t]) : "infinite";
     facts.write([["Weights √ᾱ, √(1 − ᾱ):", `${a}, ${b}`], ["SNR:", ratio], ["Mean, deviation:", `${mean}, ${deviation}`]]);
-    picture.say(`${names[i]} at t = ${t}: weight ${a} of the picture, ${b} of the noise.`);
+    picture.say(`${names[i]} at t = ${t}: weight ${a} of the image, ${b} of the noise.`);
     near.say(`Histogram of its ${n} values beside a standard Gaussian: mean ${mean}, deviation ${deviation}.`);
     fall.say(`Signal-to-noise ratio over t, schedule ${rules[s]}: ${ratio} at t = ${t}.`);
   };
@@ -81,20 +81,20 @@ export default kit.widget(({ model, el: place }) => {
   const chooser = (name, label, options) => (options.length > 1 ? [kit.choice(model, name, { label, options })] : []);
   kit.stage(
     place,
-    "From a picture to noise",
+    "From an image to noise",
     kit.row(
       shown,
       kit.el(
         "div",
         { style: "flex: 1 1 16rem; min-width: 0" },
-        ...chooser("image_number", "picture", names),
+        ...chooser("image_number", "image", names),
         ...chooser("schedule_number", "schedule", rules),
         time,
         facts,
       ),
     ),
     kit.row(near.svg, fall.svg),
-    kit.legend([["dw-1", "values of the picture"], ["dw-exact", "standard Gaussian"], ["dw-2", "SNR (dashed: all schedules)"]]),
+    kit.legend([["dw-1", "values of the image"], ["dw-exact", "standard Gaussian"], ["dw-2", "SNR (dashed: all schedules)"]]),
   );
   kit.follow(model, ["image_number", "schedule_number", "t"], draw);
 });

@@ -1,4 +1,4 @@
-"""The forward process of a picture, at any time and for any schedule."""
+"""The forward process of an image, at any time and for any schedule."""
 
 from collections.abc import Mapping, Sequence
 
@@ -132,7 +132,7 @@ class ForwardExplorer(Widget):
         name, rule = self.names[self.image_number], self.schedules[self.schedule_number]
         times = ", ".join(map(str, self._choose_times()))
         left = ", ".join(f"{jump(self.schedule(), 1, t, 0):.2g}" for t in self._choose_times())
-        return f"{name}, schedule {rule}: at t = {times} the weight of the picture is {left}. The rest is noise."
+        return f"{name}, schedule {rule}: at t = {times} the weight of the image is {left}. The rest is noise."
 
 
 def _name_all(argument: str, many: object) -> dict:
