@@ -33,7 +33,17 @@ WORD = re.compile(rf"(?<![\w\\])(?:{NAME})(?![\w^])")
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε"}
 GREEK |= {"theta": "θ", "lambda": "λ", "mu": "μ", "sigma": "σ", "tau": "τ"}
-SIGNS = {"|": "‖", "cdot": "·", "times": "×", "to": "→", "ldots": "…", "mid": "|", "dots": "…", ",": " ", "sqrt": "√"}
+SIGNS = {
+    "|": "‖",
+    "cdot": "·",
+    "times": "×",
+    "to": "→",
+    "ldots": "…",
+    "mid": "|",
+    "dots": "…",
+    ",": " ",
+    "varnothing": "∅",
+}
 ACCENTS = {"bar": "ˉ", "hat": "ˆ", "tilde": "˜"}
 # Of the letters that carry accents, in em: width, and how far the accent is raised and moved to the right.
 WIDTH = {"x": 0.572, "z": 0.465, "α": 0.64, "β": 0.566, "μ": 0.603, "ε": 0.466}
@@ -149,6 +159,11 @@ def _set(tokens: list, pen: _Pen) -> None:
             before = pen.level, pen.small
             pen.level, pen.small = pen.level + (SUB if sign == "_" else SUP), True
             _set(take(), pen)
+            pen.level, pen.small = before
+        elif sign == "'":
+            before = pen.level, pen.small
+            pen.level, pen.small = pen.level + SUP, True
+            pen.write("r", "′")
             pen.level, pen.small = before
         elif command:
             text = GREEK.get(command) or SIGNS[command]
