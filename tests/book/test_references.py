@@ -23,7 +23,8 @@ def test_a_source_has_a_link(key):
     style, backend = find_plugin("pybtex.style.formatting", "plain")(), find_plugin("pybtex.backends", "html")()
     (line,) = style.format_entries([ENTRIES[key]])
     assert re.search(
-        r'href="https://(arxiv\.org/abs/\d{4}\.\d{4,5}"|doi\.org/10\.|github\.com/)', line.text.render(backend)
+        r'href="https://(arxiv\.org/abs/\d{4}\.\d{4,5}"|doi\.org/10\.|github\.com/|sander\.ai/)',
+        line.text.render(backend),
     )
 
 

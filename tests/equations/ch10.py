@@ -108,6 +108,7 @@ CHECKS = [
     identity("eq-score-with-label", where=SLOPES | NOISES),
     identity("eq-label-score-noise", where=SLOPES | NOISES),
     identity("eq-sharpened-score", where=SLOPES | SCALE),
+    identity("eq-sharpened-ratio", where=DENSITIES | SCALE),
     identity("eq-sharpened-noise", where=SLOPES | NOISES | SCALE),
     matches("eq-guidance", r"\hat{z}", guided_noise, where=SCALE),
     matches("eq-guidance-forms", r"\hat{z}", guided_noise, where=SCALE),
