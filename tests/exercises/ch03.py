@@ -60,6 +60,13 @@ WRONG = {
             combined(variance=lambda v, w: 1 / (v**-0.5 + w**-0.5) ** 2),
             "not over its root",
         ),
+        "the geometric mean": (combined(variance=lambda v, w: (v * w) ** 0.5), "geometric mean"),
+        "the wider one": (combined(variance=max), "as wide as the wider one"),
+        "halved instead of divided": (combined(lambda m, a, n, b: (m * a + n * b) / 2), "not by two"),
+        "squared precisions": (
+            combined(lambda m, a, n, b: (m * a**2 + n * b**2) / (a**2 + b**2)),
+            "not by their squares",
+        ),
         "half of it": (combined(variance=lambda v, w: v * w / (v + w) / 2), "half of it"),
         "means averaged": (combined(lambda m, a, n, b: (m + n) / 2), "plain average"),
         "weighed by variance": (combined(lambda m, a, n, b: (m / a + n / b) / (1 / a + 1 / b)), "nearer to the wider"),
@@ -88,6 +95,12 @@ WRONG = {
         "alpha_bar forgotten": (
             reverse(lambda schedule, t, s: s**2 + schedule.one_minus_alpha_bar[t - 1]),
             "is scaled; by what",
+        ),
+        "a root for the image's variance": (
+            reverse(
+                lambda schedule, t, s: schedule.alpha_bar[t - 1].sqrt() * s**2 + schedule.one_minus_alpha_bar[t - 1]
+            ),
+            "already a variance",
         ),
         "s taken for a variance": (
             reverse(lambda schedule, t, s: schedule.alpha_bar[t - 1] * s + schedule.one_minus_alpha_bar[t - 1]),

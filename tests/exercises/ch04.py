@@ -36,6 +36,11 @@ def scaled(factor):
 
 WRONG = {
     "ex-mean-1": {
+        "no root below": (
+            both(right_x_0, lambda s, t: (s.alpha[t] * s.one_minus_alpha_bar[t - 1]).sqrt()),
+            "enters without a root",
+        ),
+        "no root of alpha": (both(right_x_0, lambda s, t: right_z(s, t) / s.alpha[t].sqrt()), "no root of alpha"),
         "the image keeps its weight in x_t": (
             both(lambda s, t: s.alpha_bar[t].sqrt(), right_z),
             "the mean belongs to t - 1",

@@ -93,6 +93,18 @@ WRONG = {
             "variances is missing",
         ),
         "equal means assumed": (lambda a, s, b, r: bits(kl(a, s, a, r)), "means is missing"),
+        "the logarithm alone in bits": (
+            lambda a, s, b, r: (a - b).square().mean() / (2 * r**2) + (s**2 / r**2 - 1) / 2 - math.log2(s / r),
+            "only the logarithm",
+        ),
+        "averaged before the square": (
+            lambda a, s, b, r: bits(kl(a.mean(), s, b.mean(), r)),
+            "not before",
+        ),
+        "a half lost at the means": (
+            lambda a, s, b, r: bits(kl(a, s, b, r) + (a - b).square() / (2 * r**2)),
+            "means lacks",
+        ),
         "half forgotten": (lambda a, s, b, r: 2 * bits(kl(a, s, b, r)), "factor 1/2"),
         "logarithm of the deviations": (lambda a, s, b, r: bits(kl(a, s, b, r, logs=0.5)), "not of the deviations"),
         "sign of the logarithm": (lambda a, s, b, r: bits(kl(a, s, b, r, logs=-1.0)), "sign of the logarithm"),
@@ -119,6 +131,8 @@ WRONG = {
             lambda s, t: bound_weight(s, "beta_tilde")[t] * s.one_minus_alpha_bar[t],
             "wrong factor",
         ),
+        "alpha-bars": (lambda s, t: (s.alpha_bar[t - 1] - s.alpha_bar[t]) / 2, "of the alpha_bars"),
+        "back to the noise": (lambda s, t: image_weight(s, t) * s.snr[t], "back to the noise"),
         "the step after": (
             lambda s, t: (s.snr[t] - (s.snr[t + 1] if t < s.T else 0)) / (2 * (1 + s.snr[t])),
             "from t to t - 1",

@@ -71,6 +71,8 @@ WRONG = {
         "the first": (lambda n_1, d_1, n_2, d_2: d_1, "this is d_1"),
         "the second": (lambda n_1, d_1, n_2, d_2: d_2, "this is d_2"),
         "c": (lambda n_1, d_1, n_2, d_2: (d_1 - d_2) / (1 / n_1 - 1 / n_2), "this is c"),
+        "not divided": (lambda n_1, d_1, n_2, d_2: n_1 * d_1 - n_2 * d_2, "divide by the difference"),
+        "divided by the sum": (lambda n_1, d_1, n_2, d_2: (n_1 * d_1 - n_2 * d_2) / (n_1 + n_2), "not by their sum"),
         "a sign": (lambda n_1, d_1, n_2, d_2: (n_1 * d_1 - n_2 * d_2) / (n_2 - n_1), "sign is turned"),
         "roots of N": (
             lambda n_1, d_1, n_2, d_2: (n_1**0.5 * d_1 - n_2**0.5 * d_2) / (n_1**0.5 - n_2**0.5),
@@ -121,6 +123,8 @@ WRONG = {
             lambda a, b: float((a.mean(0) - b.mean(0)).abs().sum() + (a.std(0) - b.std(0)).abs().sum()),
             "not squares",
         ),
+        "one deviation for all": (hurried(lambda d: d, lambda a, b: (a.std() - b.std()) ** 2), "all numbers together"),
+        "absolute spreads": (hurried(lambda d: d, lambda a, b: (a.std(0) - b.std(0)).abs().sum()), "not absolute"),
         "a minus": (hurried(lambda d: d, lambda a, b: -right_spread(a, b)), "minus"),
         "one for each feature": (lambda a, b: (a.mean(0) - b.mean(0)) ** 2 + (a.std(0) - b.std(0)) ** 2, "shape"),
     },

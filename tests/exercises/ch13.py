@@ -50,6 +50,10 @@ WRONG = {
             block(second=lambda C_in, C_out: C_in * C_in),
             "not from C to C",
         ),
+        "across to C_in channels": (
+            lambda C_in, C_out, n: block(across=0)(C_in, C_out, n) + (2 * C_in * C_in * n if C_in != C_out else 0),
+            "to C' channels",
+        ),
         "training": (lambda C_in, C_out, n: 3 * work(C_in, C_out, n), "not training"),
     },
     "ex-scaling-2": {
@@ -72,6 +76,7 @@ WRONG = {
         "divided by the size": (lambda sizes: [len(sizes) / b for b in sizes], "do not divide"),
         "shares of the largest": (lambda sizes: [b / max(sizes) for b in sizes], "not of the largest part"),
         "the number of devices below": (lambda sizes: [b / len(sizes) for b in sizes], "b / m"),
+        "not divided": (lambda sizes: [len(sizes) * b for b in sizes], "a share is wanted"),
         "a square": (lambda sizes: [len(sizes) * (b / sum(sizes)) ** 2 for b in sizes], "a square too many"),
         "the others": (lambda sizes: [len(sizes) * (1 - b / sum(sizes)) for b in sizes], "the shares of the others"),
         "the last left out": (
