@@ -5,7 +5,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ddpm_lite.trainer import ema_decay, update_ema
-from equations.checks import equivalent, identity, matches
+from equations.checks import by_hand, equivalent, identity, matches
 
 DECAY = 0.9
 STEP = {"k": lambda s, v: v.t}  # the number of a training step, from 1 on
@@ -35,7 +35,24 @@ GROWING = {
 }
 CONSTANT = {r"\theta": weights, r"\bar{\theta}": lambda s, v: averaged(s, v, lambda k: DECAY)}
 
+
+def weight_or_draw():
+    """Any weights, losses and probabilities, added up time by time."""
+    g = torch.Generator().manual_seed(0)
+    w, losses, p = torch.rand(3, 7, dtype=torch.float64, generator=g) + 0.1
+    p, T = p / p.sum(), 7
+    weighted = sum(w[t] * losses[t] for t in range(T)) / T
+    drawn = sum(p[t] * (w[t] / (T * p[t]) * losses[t]) for t in range(T))
+    torch.testing.assert_close(weighted, drawn)
+
+
 CHECKS = [
+    by_hand(
+        "eq-weight-or-draw",
+        r"\frac{1}{T} \sum_{t=1}^{T} w_t L_t = \sum_{t=1}^{T} p_t \left(\frac{w_t}{T p_t} L_t\right)",
+        weight_or_draw,
+        "a sum over the times, which a check sets",
+    ),
     matches("eq-training-loss", "L_t", lambda s, v: (v.z - v.z_hat).square().mean(dim=1)),
     identity("eq-loss-of-nothing"),
     identity(

@@ -146,9 +146,9 @@ WRONG = {
         "roots left out": (loss_with(lambda share, x_0, z: share * x_0 + (1 - share) * z), "roots are missing"),
         "picture and noise exchanged": (
             loss_with(lambda share, x_0, z: (1 - share).sqrt() * x_0 + share.sqrt() * z),
-            "changed places",
+            "are swapped",
         ),
-        "a sum": (summed, "a sum over all pixels"),
+        "a sum": (summed, "the sum over all pixels"),
         "the absolute value": (absolute, "absolute value"),
         "compared with the image": (compared_with_image, "with the image"),
         "compared with x_t": (loss_of(target="x_t"), "with x_t"),
@@ -165,8 +165,9 @@ WRONG = {
         "never asked": (lambda model, alpha_bar, x_0, t, z: z.square().mean(), "never asked"),
     },
     "ex-training-2": {
+        "the average starts from 0": (lambda h, decay: average_with(warm)([0.0, *h[1:]], decay), "not from 0"),
         "no warm-up": (average_with(lambda k, decay: decay), "warm-up is missing"),
-        "old and new exchanged": (average_with(warm, swapped=True), "changed places"),
+        "old and new exchanged": (average_with(warm, swapped=True), "are swapped"),
         "steps counted from 0": (average_with(lambda k, decay: warm(k - 1, decay)), "not from 0"),
         "steps counted from 2": (average_with(lambda k, decay: warm(k + 1, decay)), "not from 2"),
         "warm-up without its end": (average_with(lambda k, decay: (1 + k) / (10 + k)), "decay rises above"),
@@ -189,15 +190,27 @@ WRONG = {
         ),
         "variance squared": (
             lambda share, a, v: (1 - a * (1 - share) ** 0.5) ** 2 + a**2 * share * v**2,
-            "no square of it",
+            "do not square it",
         ),
-        "saying nothing is free": (lambda share, a, v: a**2 * (share * v + 1 - share), "says nothing"),
+        "saying nothing is free": (
+            lambda share, a, v: a**2 * (share * v + 1 - share),
+            "noise z of the loss is missing",
+        ),
         "no root": (lambda share, a, v: (1 - a * (1 - share)) ** 2 + a**2 * share * v, "is missing"),
         "a sign": (lambda share, a, v: (1 + a * (1 - share) ** 0.5) ** 2 + a**2 * share * v, "wrong sign"),
         "a not squared": (lambda share, a, v: (1 - a * (1 - share) ** 0.5) ** 2 + a * share * v, "not squared"),
-        "exchanged": (lambda share, a, v: (1 - a * share**0.5) ** 2 + a**2 * (1 - share) * v, "image alone"),
+        "exchanged": (
+            lambda share, a, v: (1 - a * share**0.5) ** 2 + a**2 * (1 - share) * v,
+            "1 - alpha_bar are swapped",
+        ),
     },
     "ex-training-4": {
+        "one order, rotated": (
+            lambda N, size, step, seed: np.roll(
+                np.random.default_rng(seed).permutation(N), (step - 1) // (N // size)
+            ).reshape(-1, size)[(step - 1) % (N // size)],
+            "only rotates",
+        ),
         "steps counted from 0": (steps_from_zero, "images once"),
         "drawn with replacement": (
             lambda N, batch_size, step, seed: np.random.default_rng([seed, step]).integers(0, N, batch_size),

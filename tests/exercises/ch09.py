@@ -74,13 +74,19 @@ def variance_by_total_variance(s, t, std):
 WRONG = {
     "ex-sampling-1": {
         "noise at the last step": (step_with(last_noise=True), "the finished image gets noise"),
-        "variance for standard deviation": (step_with(sigma=lambda s, t: s.beta[t]), "what is its deviation"),
+        "variance for standard deviation": (step_with(sigma=lambda s, t: s.beta[t]), "deviation is the root"),
         "beta-tilde for beta": (step_with(sigma=lambda s, t: s.beta_tilde[t].sqrt()), "variance beta_tilde_t"),
         "noise added, not taken out": (step_with(minus=-1), "put in, not taken out"),
         "the network not used": (step_with(minus=0), "z_hat is not used"),
-        "alpha-bar for alpha in front": (step_with(front=lambda s, t: s.alpha_bar[t]), "divides in front"),
-        "alpha for alpha-bar under the root": (step_with(root=lambda s, t: s.beta[t]), "is under the root"),
-        "the root in front forgotten": (step_with(front=lambda s, t: s.alpha[t] ** 2), "1 over a root"),
+        "alpha-bar for alpha in front": (
+            step_with(front=lambda s, t: s.alpha_bar[t]),
+            "in front is the root of alpha_t",
+        ),
+        "alpha for alpha-bar under the root": (step_with(root=lambda s, t: s.beta[t]), "under the other root"),
+        "the root in front forgotten": (
+            step_with(front=lambda s, t: s.alpha[t] ** 2),
+            "root of alpha_t in front is missing",
+        ),
         "no fresh noise": (step_with(fresh=0), "fresh noise is missing"),
         "the noise inside the bracket": (
             step_with(sigma=lambda s, t: (s.beta[t] / s.alpha[t]).sqrt()),
@@ -96,7 +102,7 @@ WRONG = {
         "pure noise": (start_with(variance=lambda share, std: 1.0), "variance of pure noise"),
         "standard deviation for variance": (
             start_with(variance=lambda share, std: (share * std**2 + 1 - share) ** 0.5),
-            "the variance was asked for",
+            "return the variance",
         ),
         "the data's variance forgotten": (start_with(variance=lambda share, std: 1 - share), "is missing"),
         "deviation not squared": (
@@ -119,14 +125,14 @@ WRONG = {
         "always beta-tilde": (lambda s, t, std: s.beta_tilde[t], "one image only"),
         "a straight mixture of the two": (
             lambda s, t, std: std**2 * s.beta[t] + (1 - std**2) * s.beta_tilde[t],
-            "straight mixture",
+            "mixes the two variances",
         ),
         "deviation not squared": (variance_with(lambda s, t, std: 1 - s.alpha_bar[t - 1] * (1 - std)), "its square"),
         "the data's variance at time t": (
             variance_with(lambda s, t, std: 1 - s.alpha_bar[t] * (1 - std**2)),
             "at t - 1, not at t",
         ),
-        "standard deviation for variance": (variance_with(after=lambda v: v**0.5), "the variance was asked for"),
+        "standard deviation for variance": (variance_with(after=lambda v: v**0.5), "return the variance"),
         "x_t not known": (lambda s, t, std: 1 - s.alpha_bar[t - 1] * (1 - std**2), "if x_t is not known"),
         "the noise forgotten": (variance_with(lambda s, t, std: s.alpha_bar[t - 1] * std**2), "noise is missing"),
         "beta forgotten below": (
