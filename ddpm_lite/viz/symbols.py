@@ -1,6 +1,6 @@
 r"""The book's symbols in the words of a figure: `x_0_hat` in a label becomes \hat{x}_0, and that becomes SVG.
 
-Labels are written with the names of the code. `typeset` puts the LaTeX of the book in their place, between dollars, as
+Labels are written with the names of the code. `typeset` replaces these by the LaTeX of the book, between dollars, as
 matplotlib reads it; `write_spans` writes such a label as the content of an SVG `<text>`, so that words stay words: they
 can be searched and selected, and have the page's fonts.
 """
@@ -59,7 +59,7 @@ TOKEN = re.compile(r"\\([a-z]+|.)|(\s+)|(.)", re.DOTALL)
 
 
 def typeset(label: str) -> str:
-    """Put the book's symbols in the place of the code's names; a label that has a dollar is left as it is."""
+    """Replace the code's names by the book's symbols; a label that has a dollar is left as it is."""
     if "$" in label:
         return label
     label = re.sub(r"(?<=\d) x (?=\d)", " × ", label)

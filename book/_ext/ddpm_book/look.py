@@ -36,7 +36,7 @@ def style():
 
 
 def colours():
-    """What is put in the place of each colour, for colours in any case."""
+    """What replaces each colour for white, which is written in lower case."""
     from ddpm_lite.viz.palette import PALETTE
 
     return {colour.light.lower(): f"var(--ddpm-{name})" for name, colour in PALETTE.items()}
