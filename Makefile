@@ -15,7 +15,7 @@ READY := $(VENV)/.ready
 BUILT := _build/.built
 
 # The sources of the pages.
-SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.rst book/*.bib tests/equations/*.py) tests/quoted/by_hand.json \
+SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.rst book/*.bib book/checks/*.md tests/equations/*.py tests/equations/answers.json) tests/quoted/by_hand.json \
 	$(wildcard ddpm_lite/viz/bundles/page/*.js ddpm_lite/viz/bundles/page/live/*.js) ddpm_lite/viz/js/widgets.css \
 	$(wildcard ddpm_lite/*.py ddpm_lite/*/*.py) ddpm_lite/pretrained/SHA256SUMS \
 	$(shell find book/_ext book/images book/results -type f -not -name '*.pyc' 2>/dev/null) \

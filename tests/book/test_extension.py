@@ -22,7 +22,7 @@ myst_enable_extensions = ["dollarmath"]
 ddpm_katex = {str(KATEX)!r}
 html_math_renderer = "katex"
 html_theme = "basic"
-ddpm_checks, ddpm_checks_page = "checks.py", "checks"
+ddpm_checks, ddpm_answers = "checks.py", "answers.json"
 """
 INDEX = """# One
 
@@ -36,7 +36,8 @@ $$ b = c $$ (eq-open)
 
 $$ c = d $$ (eq-name)
 """
-CHECKS_PAGE = "# Checks\n\n```{equation-checks}\n```\n"
+CHECKS_PAGE = "# Checks\n\n```{equation-checks}\n```\n\n```{equation-checks} checks\n```\n"
+ANSWERS = '{"eq-same": {"links": 2, "proved": 1, "typos": 3, "noticed": 2}}'
 CHECK = """
 HALF = "a"
 
@@ -59,6 +60,7 @@ def build(tmp_path):
     def run(check=CHECK, index=INDEX, katex=KATEX):
         conf = CONF.replace(str(KATEX), str(katex))
         files = {"conf.py": conf, "index.md": index, "checks.md": CHECKS_PAGE, "checks.py": check}
+        files["answers.json"] = ANSWERS
         for name, text in files.items():
             (tmp_path / name).write_text(text, encoding="utf8")
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", ".", "out"]
@@ -79,6 +81,19 @@ def test_checked_equation_links_to_the_code_of_its_check(build):
         'HALF = "a"\n\ndef helper(s, v):\n    return HALF\n\nmatches("eq-same", "a", helper)\n'
     )
     assert entry.select_one("a[href$='#equation-eq-same']") is not None
+
+
+def test_check_shows_its_formula_and_what_it_answered(build):
+    _, page = build()
+    entry = page("checks.html").find(id="check-eq-same")
+    assert entry.select_one(".katex-display annotation").get_text() == "a = a"
+    assert entry.select_one(".eqno") is None
+    assert entry.select_one(".check-answer").get_text() == (
+        "2 equalities hold, 1 of them proved by computer algebra as well. Of 3 deliberate errors, 2 are noticed. "
+        "The rest leave it true."
+    )
+    assert page("checks.html").find(id="check-eq-name").select_one(".check-answer") is None
+    assert "Labelled equations: 2. " in page("checks.html").get_text()
 
 
 def test_mark_says_what_kind_of_check_it_is(build):

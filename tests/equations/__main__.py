@@ -1,20 +1,25 @@
 """Check equations from the shell, while a chapter is being written.
 
 python -m equations [labels] [--corrupt] [--notebook FILE]     with tests and tools on PYTHONPATH
+python -m equations --answers     write answers.json, which the pages of checks show
 """
 
 import argparse
 import time
 from pathlib import Path
 
-from . import checks, source, symbols
+from . import answers, checks, source, symbols
 from .corruptions import corruptions
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("labels", nargs="*", help="only these (or what begins like them)")
 parser.add_argument("--corrupt", action="store_true", help="also make typos, and name those that are not noticed")
 parser.add_argument("--notebook", help="read the displays of this notebook instead of the whole book")
+parser.add_argument("--answers", action="store_true", help="check the whole book, and write down what was found")
 options = parser.parse_args()
+if options.answers:
+    answers.write()
+    parser.exit()
 
 displays = source.in_book()
 if options.notebook is not None:

@@ -11,12 +11,14 @@ from collections import Counter
 import pytest
 
 from ddpm_lite import posterior, q_sample, q_step
-from equations import checks, source
+from equations import answers, checks, source
 from equations.checks import WRONG, identity, matches
 from equations.corruptions import corruptions
 
 DISPLAYS = source.in_book()
 BOOK = {display.label: display.tex for display in DISPLAYS if display.label}
+ANSWERS = answers.read()
+ANEW = "the book shows something else: run `python -m equations --answers`, with tests and tools on PYTHONPATH"
 CHECKS = {check.label: check for check in checks.collected("CHECKS")}
 SEEN = Counter()  # for the summary
 START = time.perf_counter()
@@ -34,6 +36,7 @@ def test_every_label_has_one_check_and_every_check_a_label():
     assert twice == []
     assert sorted(set(labels) - set(entries)) == [], "displays without a check"
     assert sorted(set(entries) - set(labels)) == [], "checks without a display"
+    assert list(ANSWERS) == [check.label for check in checks.collected("CHECKS")], ANEW
 
 
 def test_display_without_a_label_says_why():
@@ -48,6 +51,7 @@ def test_equation_holds(label):
     outcome = CHECKS[label].run(BOOK, symbolic=True)
     SEEN["links"] += outcome.links
     SEEN["as formulas"] += outcome.symbolic
+    assert (ANSWERS[label]["links"], ANSWERS[label]["proved"]) == (outcome.links, outcome.symbolic), ANEW
 
 
 @pytest.mark.parametrize(
@@ -103,17 +107,19 @@ def test_slips_of_the_source_note_are_caught():
 def test_corruptions_are_caught(capsys):
     """Small typos in every display that is read from its source: each must fail, or be listed with a reason."""
     harmless = {(entry.label, entry.corruption): entry.reason for entry in checks.collected("EQUIVALENT")}
-    made, caught, survived = 0, 0, []
+    made, caught, survived, counts = 0, 0, [], {}
     for label, tex in BOOK.items():
         if label not in CHECKS or not CHECKS[label].from_source:
             continue
         for name, wrong in corruptions(tex):
             made += 1
+            counts.setdefault(label, Counter())["typos"] += 1
             try:
                 CHECKS[label].run({**BOOK, label: wrong})
                 survived.append((label, name))
             except WRONG:
                 caught += 1
+                counts[label]["noticed"] += 1
     counted = made - len(set(survived) & set(harmless))
     share = caught / made
     read = [check for label, check in CHECKS.items() if label in BOOK and check.from_source]
@@ -125,6 +131,8 @@ def test_corruptions_are_caught(capsys):
               f"{SEEN['as formulas']} of them also proved as formulas")  # fmt: skip
         print(f"corruptions caught {caught}/{made} ({share:.1%}), {made - counted} equivalent; "
               f"{time.perf_counter() - START:.0f} s")  # fmt: skip
+    stored = {label: (a["typos"], a["noticed"]) for label, a in ANSWERS.items() if a.get("typos")}
+    assert {label: (seen["typos"], seen["noticed"]) for label, seen in counts.items()} == stored, ANEW
     assert sorted(set(survived) - set(harmless)) == [], "not noticed"
     assert sorted(set(harmless) - set(survived)) == [], "listed as equivalent, but noticed or not made"
     assert share >= 0.98

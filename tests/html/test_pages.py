@@ -245,7 +245,13 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_t
             numbers[number] = label
             mark = place.select_one("a.eq-check")
             assert mark is not None, f"{label} has no mark that leads to its check"
-            assert mark["href"] == f"checks.html#check-{label}"
+            folder, anchor = mark["href"].split("#")
+            assert anchor == f"check-{label}"
+            entry = read_page(SITE / "book" / folder).find(id=anchor)
+            assert entry.select_one(".katex-display annotation").get_text() == place.parent.select_one(
+                "annotation"
+            ).get_text()
+            assert entry.select_one(f"a[href='../{path.stem}.html#equation-{label}']") is not None
 
 
 def test_chapters_figures_and_exercises_are_numbered_by_chapter():

@@ -2,6 +2,7 @@
 
 maths.py      typesets the formulas with KaTeX while the book is built
 hygiene.py    takes out of a page what it does not need, and mends what the theme leaves inaccessible
+light.py      leaves out of a page what it does not use: icons, scripts, the search index
 checks.py     links each equation to the code that checks it
 numbers.py    numbers equations by chapter
 quoted.py     lists the numbers of the prose that no cell computes
@@ -13,7 +14,7 @@ addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, checks, hygiene, look, maths, numbers, quoted, records, widgets
+from . import addresses, api, checks, hygiene, light, look, maths, numbers, quoted, records, widgets
 
 
 def setup(app):
@@ -25,6 +26,7 @@ def setup(app):
     quoted.setup(app)
     hygiene.setup(app)
     look.setup(app)
+    light.setup(app)
     widgets.setup(app)
     records.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,112 @@
+"""Keep the pages light: a page loads only what it uses.
+
+The theme's icons are some 1,900 drawings in a script of 1.5 MB and in fonts. Once the pages are written, the few icons
+that they use are cut out of the fonts into one small font each, and the script, the fonts and the style rules of the
+others are removed from the built book. The templates of this folder leave the search index to the page of results.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from fontTools import subset
+from fontTools.ttLib import TTFont
+
+TEMPLATES = Path(__file__).parent / "templates"
+# What a page must hold to need a file that Sphinx and its extensions put on all pages.
+NEEDED_BY = {
+    "design-tabs.js": 'class="sd-',
+    "sphinx-design.min.css": 'class="sd-',
+    "togglebutton.js": "dropdown",
+    "togglebutton.css": "dropdown",
+    "clipboard.min.js": '<div class="highlight',
+    "copybutton.js": '<div class="highlight',
+    "copybutton.css": '<div class="highlight',
+    "exercise.css": 'class="exercise',
+    "mystnb.": 'class="cell',
+}
+# This one stays ahead of the scripts within the page that use it.
+AT_ONCE = "documentation_options.js"
+
+STYLE, FONTS = Path("styles", "pydata-sphinx-theme.css"), Path("vendor", "fontawesome", "webfonts")
+FACE = re.compile(r"@font-face\{[^}]*?/(fa-[\w-]+)\.woff2[^}]*\}")
+ICON = re.compile(r"((?:\.fa-[\w-]+:before,)*\.fa-[\w-]+:before)\{content:\"\\([0-9a-f]+)\"\}")
+# A class of an icon in a page, and a sign of the icon font in a style sheet.
+USED, SIGN = re.compile(r"\bfa-([\w-]+)"), re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
+
+
+def leave_out(app, pagename, templatename, context, doctree):
+    """Take the scripts and style sheets out of a page that it has no use for, and let the rest wait for the text."""
+    body = context.get("body", "")
+
+    def used(file):
+        name = (getattr(file, "filename", None) or "").rpartition("/")[2]
+        return all(needs in body for start, needs in NEEDED_BY.items() if name.startswith(start))
+
+    for kind in ("css_files", "script_files"):
+        context[kind] = [file for file in context[kind] if used(file)]
+    if pagename != "search":
+        for script in context["script_files"]:
+            name = getattr(script, "filename", None)
+            if name and not name.endswith(AT_ONCE) and "async" not in script.attributes:
+                script.attributes["defer"] = "defer"
+
+
+def used_icons(pages, styles):
+    """The names of the icons in the pages' classes, and the characters of icon fonts in style sheets."""
+    names = {name for page in pages for name in USED.findall(page)}
+    signs = {int(code or f"{ord(sign):x}", 16) for style in styles for code, sign in SIGN.findall(style)}
+    return names, signs
+
+
+def cut_font(font, characters, target):
+    """Write a font of these characters only; returns whether there are any."""
+    with TTFont(font) as whole:
+        characters = characters & set(whole.getBestCmap())
+        if characters:
+            cutter = subset.Subsetter(subset.Options(layout_features=[], notdef_outline=True))
+            cutter.populate(unicodes=characters)
+            cutter.subset(whole)
+            whole.flavor = "woff"
+            whole.save(target)
+    return bool(characters)
+
+
+def cut_icons(app, error):
+    """Leave the icons in the built book that its pages use."""
+    static = Path(app.outdir, "_static")
+    sheet = static / STYLE
+    if error is not None or app.builder.format != "html" or not sheet.is_file():
+        return
+    style = sheet.read_text(encoding="utf8")
+    if not ICON.search(style):
+        return
+    pages = [page.read_text(encoding="utf8") for page in Path(app.outdir).rglob("*.html")]
+    others = [file.read_text(encoding="utf8") for file in static.rglob("*.css") if "vendor" not in file.parts]
+    names, signs = used_icons(pages, [*(text for text in others if text != style), ICON.sub("", style)])
+
+    def keep(rule):
+        if names & set(USED.findall(rule[1])):
+            signs.add(int(rule[2], 16))
+            return rule[0]
+        return ""
+
+    style = ICON.sub(keep, style)
+    families = {}
+    for face in FACE.finditer(style):
+        target = sheet.parent / f"{face[1]}.woff"
+        if cut_font(static / FONTS / f"{face[1]}.ttf", signs, target):
+            families[face[1]] = target.name
+    sources = re.compile(r"src:url\([^)]*?(fa-[\w-]+)\.woff2\)[^;}]*")
+    style = FACE.sub(lambda face: face[0] if face[1] in families else "", style)
+    style = sources.sub(lambda found: f'src:url({families[found[1]]}) format("woff")', style)
+    sheet.write_text(style, encoding="utf8")
+    shutil.rmtree(static / "vendor", ignore_errors=True)
+    for script in (static / "scripts").glob("fontawesome.js*"):
+        script.unlink()
+
+
+def setup(app):
+    app.connect("config-inited", lambda app, config: config.templates_path.append(str(TEMPLATES)))
+    app.connect("html-page-context", leave_out, priority=900)
+    app.connect("build-finished", cut_icons)
