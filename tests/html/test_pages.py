@@ -248,9 +248,10 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_t
             folder, anchor = mark["href"].split("#")
             assert anchor == f"check-{label}"
             entry = read_page(SITE / "book" / folder).find(id=anchor)
-            assert entry.select_one(".katex-display annotation").get_text() == place.parent.select_one(
-                "annotation"
-            ).get_text()
+            assert (
+                entry.select_one(".katex-display annotation").get_text()
+                == place.parent.select_one("annotation").get_text()
+            )
             assert entry.select_one(f"a[href='../{path.stem}.html#equation-{label}']") is not None
 
 

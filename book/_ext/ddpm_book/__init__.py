@@ -4,9 +4,11 @@ maths.py      typesets the formulas with KaTeX while the book is built
 hygiene.py    takes out of a page what it does not need, and mends what the theme leaves inaccessible
 light.py      leaves out of a page what it does not use: icons, scripts, the search index
 checks.py     links each equation to the code that checks it
+cards.py      writes what the cards over links show
 numbers.py    numbers equations by chapter
 quoted.py     lists the numbers of the prose that no cell computes
 look.py       draws figures and diagrams in the page, in the palette's colours
+search.py     puts equation numbers, synonyms and Chinese words into the search index
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
@@ -14,12 +16,13 @@ addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, checks, hygiene, light, look, maths, numbers, quoted, records, widgets
+from . import addresses, api, cards, checks, hygiene, light, look, maths, numbers, quoted, records, search, widgets
 
 
 def setup(app):
     addresses.setup(app)
     api.setup(app)
+    cards.setup(app)
     checks.setup(app)
     maths.setup(app)
     numbers.setup(app)
@@ -27,6 +30,7 @@ def setup(app):
     hygiene.setup(app)
     look.setup(app)
     light.setup(app)
+    search.setup(app)
     widgets.setup(app)
     records.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,7 +8,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def assets():
-    """The files that every page loads, by name."""
+    """The book's own style sheets and scripts, by name: some on every page, some loaded when they are asked for."""
     return {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
 
 
@@ -19,6 +19,7 @@ def add_assets(app):
     app.config.html_static_path.append(str(folder))
     app.add_css_file("book.css")
     app.add_js_file("book.js", loading_method="defer")
+    app.add_js_file("reading.js", loading_method="defer")
 
 
 def drop_thebe(app):

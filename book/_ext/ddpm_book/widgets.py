@@ -6,6 +6,7 @@ presses their button.
 """
 
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sphinx.util import logging
 VIZ = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz"
 BUNDLES = VIZ / "bundles" / "page"
 USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once, unlike the heavy ones
+PLACE = re.compile(r'(<div[^>]*?) data-widget="([\w-]+)"')
 logger = logging.getLogger(__name__)
 
 
@@ -65,6 +67,20 @@ def add_scripts(app, pagename, templatename, context, doctree):
             app.add_js_file(f"widgets/{name}.js", loading_method="defer")
 
 
+def name_widgets(app, pagename, templatename, context, doctree):
+    """Give each widget an id, widget-NAME, then widget-NAME-2: assets/state.js links to it."""
+    counts = Counter()
+
+    def named(found):
+        name = found[2]
+        counts[name] += 1
+        number = f"-{counts[name]}" if counts[name] > 1 else ""
+        return f'{found[1]} id="widget-{name}{number}" data-widget="{name}"'
+
+    context["body"] = PLACE.sub(named, context.get("body", ""))
+
+
 def setup(app):
     app.connect("builder-inited", write_scripts)
+    app.connect("html-page-context", name_widgets)
     app.connect("html-page-context", add_scripts)
