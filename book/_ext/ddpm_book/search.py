@@ -14,6 +14,7 @@ from sphinx.errors import ExtensionError
 WORDS = Path(__file__).with_name("words.toml")
 ABBREVIATION = re.compile(r"^(.+?) \((\S+)\)$")
 CITED = re.compile(r"\{eq\}`([\w-]+)`")
+TAG = re.compile(r"<[^>]+>")  # around the number of a chapter
 ENTRY = re.compile(r"^(\S.*)\n((?: {2}\S.*\n?)+)", re.MULTILINE)
 
 
@@ -61,8 +62,7 @@ def forget(index, gone):
     """Take the pages with these numbers out of a search index."""
 
     def rest(found):
-        kept = [place for place in found if (place[0] if isinstance(place, list | tuple) else place) not in gone]
-        return kept
+        return [place for place in found if (place[0] if isinstance(place, list | tuple) else place) not in gone]
 
     for kind in ("alltitles", "indexentries"):
         index[kind] = {name: kept for name, found in index[kind].items() if (kept := rest(found))}
@@ -81,6 +81,7 @@ def extend(app):
     def freeze():
         index = plain()
         numbers = {page: number for number, page in enumerate(index["docnames"])}
+        index["titles"] = [TAG.sub("", title) for title in index["titles"]]
         forget(index, {number for page, number in numbers.items() if "nosearch" in env.metadata.get(page, {})})
         index["places"] = [
             [[name.lower() for name in names], numbers[page], anchor, title, kind]

@@ -76,7 +76,7 @@
     mark();
   };
   const begun = share();
-  let moved = false;
+  let moved = scrollY > 0; // the first scroll loaded this file
   const scrolled = () => {
     bar.style.transform = `scaleX(${share()})`;
     moved ||= Math.abs(share() - begun) > 0.01;
