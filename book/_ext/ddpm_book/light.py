@@ -5,8 +5,10 @@ that they use are cut out of the fonts into one small font each, and the script,
 others are removed from the built book. The templates of this folder leave the search index to the page of results.
 """
 
+import io
 import re
 import shutil
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 from fontTools import subset
@@ -27,7 +29,9 @@ NEEDED_BY = {
     "mystnb.": 'class="cell',
 }
 LARGE = 8_000  # bytes of a PNG that is worth the work
-MEAN_ERROR = 4  # of 255 levels: seen in no drawing, and in noise not either
+LEVELS = 4  # of 255: a mean error that is seen in no drawing
+NOISE = 0.2  # of the standard deviation: the mean error that is not seen in a picture of noise
+INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 # This one stays ahead of the scripts within the page that use it.
 AT_ONCE = "documentation_options.js"
 
@@ -114,21 +118,32 @@ def cut_icons(app, error):
         script.unlink()
 
 
+def shrink(png):
+    """A PNG with 256 colours, or as it is where that could be seen or would not help."""
+    if len(png) < LARGE:
+        return png
+    with Image.open(io.BytesIO(png)) as picture:
+        if picture.mode == "P" or (picture.mode == "RGBA" and picture.getextrema()[3][0] < 255):
+            return png
+        plain = picture.convert("RGB")
+    few = plain.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    error, spread = ImageStat.Stat(ImageChops.difference(plain, few.convert("RGB"))).mean, ImageStat.Stat(plain).stddev
+    few.save(made := io.BytesIO(), "png", optimize=True)
+    unseen = all(off <= max(LEVELS, NOISE * std) for off, std in zip(error, spread, strict=True))
+    return made.getvalue() if unseen and len(made.getvalue()) < len(png) else png
+
+
 def shrink_pictures(app, error):
-    """Store the figures' PNGs with 256 colours where that can hardly be seen: a third of the bytes."""
+    """Shrink the figures: the files, and the images within drawings and pages."""
     if error is not None or app.builder.format != "html":
         return
     for path in sorted(Path(app.outdir, "_images").glob("*.png")):
-        if path.stat().st_size < LARGE:
-            continue
-        with Image.open(path) as picture:
-            if picture.mode == "P" or (picture.mode == "RGBA" and picture.getextrema()[3][0] < 255):
-                continue
-            plain = picture.convert("RGB")
-        few = plain.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        off = ImageStat.Stat(ImageChops.difference(plain, few.convert("RGB"))).mean
-        if max(off) <= MEAN_ERROR:
-            few.save(path, optimize=True)
+        path.write_bytes(shrink(path.read_bytes()))
+    for path in sorted(Path(app.outdir).rglob("*.html")):
+        text = path.read_text(encoding="utf8")
+        smaller = INLINE.sub(lambda found: found[1] + b64encode(shrink(b64decode(found[2]))).decode(), text)
+        if smaller != text:
+            path.write_text(smaller, encoding="utf8")
 
 
 def setup(app):
