@@ -2,13 +2,13 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from inspect import signature
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -24,18 +24,21 @@ else:  # at run time NumPy's numbers are accepted too
     Whole, Number = Integral, Real
 Several = Sequence | np.ndarray  # several numbers
 Time = Whole | Several | Int64[Tensor, "..."]  # one time for all images, or one for each
+LARGEST = 2**63 - 1  # of the whole numbers that torch can hold
 
 
 def fail(kind: type[Exception], argument: str, expected: str, got: str, advice: str = "") -> NoReturn:
     """Raise an exception of type `kind` with the one-line message that all errors of the package have."""
+    got = " ".join(got.split())  # the repr of a tensor has several lines
     raise kind(f"{argument}: expected {expected}, got {got}" + (f"; {advice}" if advice else ""))
 
 
 def describe(value: object) -> str:
     """Describe a value in one line: a tensor as `float32 tensor of shape (2, 1, 8, 8)`, others by their repr."""
     if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
-    if hasattr(value, "dtype") and hasattr(value, "shape") and value.shape:
+        kind = "" if value.layout == torch.strided else f"{str(value.layout).removeprefix('torch.')} "
+        return f"{kind}{str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
+    if isinstance(value, np.ndarray) and value.shape:
         return f"{value.dtype} array of shape {tuple(value.shape)}"
     text = " ".join(repr(value).split())
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
@@ -43,15 +46,18 @@ def describe(value: object) -> str:
 
 def to_number(value: object) -> object:
     """Return the number in a tensor or array without axes, and other values unchanged."""
-    return value.item() if isinstance(value, Tensor | np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, Tensor):
+        return value.item() if value.ndim == 0 and not value.is_meta and value.layout == torch.strided else value
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def check_whole(argument: str, value: object, low: int, high: float = math.inf) -> int:
     """Check a whole number of Python, NumPy or torch in low..high, and return it as an int; a bool is refused."""
     value = to_number(value)
-    if isinstance(value, bool) or not isinstance(value, Whole) or not low <= value <= high:
-        span = f"a whole number >= {low}" if high == math.inf else f"a whole number in {low}..{high}"
-        fail(ValueError, argument, span, describe(value))
+    if isinstance(value, bool) or not isinstance(value, Whole) or not low <= value <= min(high, LARGEST):
+        large = isinstance(value, Whole) and value > LARGEST
+        span = f"in {low}..{min(high, LARGEST)}" if high < math.inf or large else f">= {low}"
+        fail(ValueError, argument, f"a whole number {span}", describe(value))
     return int(value)
 
 
@@ -67,7 +73,7 @@ def check_real(argument: str, value: object, low: float, high: float, *, ends: s
     fail(ValueError, argument, f"a number in {ends[0]}{low}, {high}{ends[1]}", describe(value))
 
 
-def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: float | str, **options) -> None:
+def check_fields(config: object, fields: tuple[str, ...], check: Callable, *limits: object, **options) -> None:
     """Check fields of a frozen dataclass, and store Python's own numbers, which can be written to a file's header."""
     for field in fields:
         if getattr(config, field) is not None or getattr(type(config), field, 0) is not None:
@@ -79,22 +85,41 @@ def check_choice(argument: str, value: object, *choices: str | bool) -> str | bo
     for choice in choices:
         if isinstance(value, type(choice) | np.bool_) and value == choice:
             return choice
-    expected = "True or False" if choices == (False, True) else " or ".join(f'"{choice}"' for choice in choices)
-    fail(ValueError, argument, expected, describe(value))
+    *first, last = ("True", "False") if choices == (False, True) else [f'"{choice}"' for choice in choices]
+    fail(ValueError, argument, f"{', '.join(first)} or {last}", describe(value))
+
+
+def check_bool(argument: str, value: object) -> bool:
+    """Check that the value is True or False; numbers and words are refused, because bool("no") is True."""
+    return bool(value) if isinstance(value, bool) else bool(check_choice(argument, value, False, True))
 
 
 def check_variance(value: object) -> str:
     """Check the name of the table from which the variance sigma_t^2 of the reverse step is taken."""
-    if value not in ("beta", "beta_tilde"):
-        fail(ValueError, "variance", '"beta" or "beta_tilde"', f"{value!r}")
+    return str(check_choice("variance", value, "beta", "beta_tilde"))
+
+
+def check_schedule(value: object, argument: str = "schedule"):
+    """Check that the value is a Schedule, by one of its methods, because this module imports nothing of ours."""
+    if not hasattr(value, "at") or isinstance(value, type):
+        fail(TypeError, argument, "a Schedule, such as linear_schedule(1000)", describe(value))
     return value
 
 
-def check_schedule(value: object):
-    """Check that the value is a Schedule, by one of its tables, because this module imports nothing of ours."""
-    if not hasattr(value, "one_minus_alpha_bar"):
-        fail(TypeError, "schedule", "a Schedule, such as linear_schedule(1000)", describe(value))
-    return value
+def check_whole_schedule(value: object, owner: str):
+    """Check that the value is a Schedule which `respace` did not shorten; `owner` is what was trained with it."""
+    schedule = check_schedule(value)
+    if int(schedule.times[-1]) != schedule.T:
+        expected, got = f"the schedule that {owner} was trained with", f"a re-spaced one, {schedule!r}"
+        fail(ValueError, "schedule", expected, got)
+    return schedule
+
+
+def check_pair(argument: str, value: object) -> tuple[float, float]:
+    """Check a mean and a variance >= 0."""
+    if not isinstance(value, list | tuple | Tensor | np.ndarray) or getattr(value, "ndim", 1) != 1 or len(value) != 2:
+        fail(TypeError, argument, "a mean and a variance", describe(value))
+    return check_real(argument, value[0], -1e12, 1e12), check_real(argument, value[1], 0, 1e12)
 
 
 def to_table(argument: str, value: object) -> Tensor:
@@ -105,23 +130,47 @@ def to_table(argument: str, value: object) -> Tensor:
         table = None
     if table is None or table.is_complex():
         fail(TypeError, argument, "a tensor, an array or a sequence of numbers", describe(value))
-    return table
+    return check_dense(argument, table)
 
 
-def to_values(**values: object) -> Iterator[Tensor]:
+def check_finite(argument: str, x: Tensor) -> Tensor:
+    """Check that no value is NaN or infinite, and return the tensor."""
+    if not torch.isfinite(x).all():
+        fail(ValueError, argument, "finite values", "NaN or infinity")
+    return x
+
+
+def check_dense(argument: str, x: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """Check that a tensor holds a number in each place: not sparse, nor on the meta device if needed elsewhere."""
+    if x.layout != torch.strided or x.is_meta and torch.device(device).type != "meta":
+        advice = "use x.to_dense()" if x.layout != torch.strided else ""
+        fail(ValueError, argument, "a dense tensor that holds numbers", f"{describe(x)} on {x.device}", advice)
+    return x
+
+
+def to_values(**values: object) -> list[Tensor]:
     """Convert numbers, arrays and sequences to float64 tensors; tensors stay as they are, gradients included."""
-    return (value if isinstance(value, Tensor) else to_table(name, value) for name, value in values.items())
+    tables = {name: to_table(name, value) for name, value in values.items()}
+    for name, table in tables.items():
+        if table.dtype == torch.bool:
+            fail(TypeError, name, "numbers", describe(values[name]))
+        try:
+            torch.broadcast_shapes(*(other.shape for other in tables.values()))
+        except RuntimeError:
+            shapes = ", ".join(str(tuple(other.shape)) for other in tables.values())
+            fail(ValueError, name, "shapes that broadcast", shapes)
+    return [value if isinstance(value, Tensor) else tables[name] for name, value in values.items()]
 
 
-def to_whole_numbers(argument: str, value: object, device: torch.device | str) -> Tensor:
-    """Convert a list, tuple or array of whole numbers to an int64 tensor on the device."""
+def to_whole_numbers(argument: str, value: object, device: torch.device | str | None = None) -> Tensor:
+    """Convert a list, tuple or array of whole numbers to an int64 tensor on the device; None is where they are."""
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         tensor = None
     if tensor is None or tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         fail(TypeError, argument, "whole numbers, as an int64 tensor or a sequence", describe(value))
-    return tensor.to(device, torch.int64)
+    return check_dense(argument, tensor).to(device or tensor.device, torch.int64)
 
 
 def check_label_values(labels: object, N: int, classes: int, *, every: bool = False) -> Tensor:
@@ -146,10 +195,14 @@ def to_tensor(argument: str, images: object) -> Tensor:
 
 def to_times(t: object, x: Tensor) -> Tensor:
     """Convert t to the tensor (B,) on x's device that models take; a single number is repeated for all images."""
-    t = to_number(t)
-    if isinstance(t, Whole):
-        return torch.full((len(x),), int(t), device=x.device)
-    return t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
+    check_batch("x_t", x)
+    t = t if isinstance(t, Tensor) and t.ndim else to_number(t)
+    if isinstance(t, str) or not hasattr(t, "__len__"):
+        return torch.full((len(x),), check_whole("t", t, 1), device=x.device)
+    t = t if isinstance(t, Tensor) else to_whole_numbers("t", t, x.device)
+    if t.dtype != torch.int64 or t.shape != x.shape[:1]:
+        fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x)},)", describe(t))
+    return t
 
 
 @overload
@@ -159,7 +212,7 @@ def to_context(context: None, device: torch.device | str) -> None: ...
 def to_context(context: object, device: torch.device | str) -> object:
     """Move a context to the device; a sequence or an array of labels becomes an int64 tensor."""
     if isinstance(context, Tensor):
-        return context.to(device)
+        return check_dense("context", context, device).to(device)
     labels = isinstance(context, Sequence) and not isinstance(context, str) or hasattr(context, "dtype")
     return to_whole_numbers("context", context, device) if labels else context
 
@@ -167,7 +220,7 @@ def to_context(context: object, device: torch.device | str) -> object:
 def to_labels(context: object, device: torch.device | str) -> Tensor:
     """Convert a context of labels to a tensor on the device, and refuse anything else."""
     found = to_context(context, device)  # type: ignore[call-overload] # what it is, is seen here
-    if not isinstance(found, Tensor):
+    if not isinstance(found, Tensor) or found.ndim == 0:
         fail(TypeError, "context", "labels, one for each image", describe(context))
     return found
 
@@ -183,7 +236,8 @@ def to_path(argument: str, value: object) -> Path:
 
 def check_shape(shape: object) -> tuple[int, ...]:
     """Check a shape of at least one axis, with whole numbers >= 1; the first is the number of images."""
-    sizes = tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else ()
+    listed = hasattr(shape, "__iter__") and not isinstance(shape, str) and getattr(shape, "ndim", 1)
+    sizes = tuple(shape) if listed else ()  # type: ignore[call-overload] # seen in the line above
     if not sizes:
         fail(TypeError, "shape", "one number for each axis, such as (16, 1, 8, 8)", describe(shape))
     return tuple(check_whole("shape", size, 1) for size in sizes)
@@ -208,8 +262,7 @@ def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = 
         every: return an int64 tensor (B,) in any case, as models take it.
     """
     t = to_number(t)
-    if not isinstance(x, Tensor):
-        fail(TypeError, "x_t", "a tensor", describe(x))
+    check_batch("x_t", x)
     if isinstance(t, Whole):
         t = check_whole(argument, t, 1, T)
         return to_times(t, x) if every else t
@@ -224,18 +277,36 @@ def check_t(t: object, x: Tensor, T: int, argument: str = "t", *, every: bool = 
         fail(ValueError, argument, expected, describe(t))
     if t.device != x.device:
         fail(ValueError, argument, f"t on {x.device}, where x is", f"{t.device}", "use t.to(x.device)")
-    if t.device.type == "cpu" and t.numel() and not (t.min() >= 1 and t.max() <= T):
-        fail(
-            ValueError,
-            argument,
-            f"every t in 1..{T}",
-            f"values in {int(t.min())}..{int(t.max())}",
-            "this package counts t as the equations do, from 1 to T",
-        )
+    check_span(argument, t, f"every t in 1..{T}", 1, T, COUNTED)
     return t
 
 
-def check_float(argument: str, x: Tensor) -> None:
+COUNTED = "this package counts t as the equations do, from 1 to T"
+
+
+def check_span(argument: str, values: Tensor, expected: str, low: int, high: int, advice: str = "") -> None:
+    """Check that all values lie in low..high, wherever they can be read at once.
+
+    Reading them on a GPU would synchronise the device, a compiler cannot trace a branch on values, and torch.func.vmap
+    has none to read.
+    """
+    if values.device.type == "cpu" and values.numel() and not torch.compiler.is_compiling():
+        try:
+            least, most = map(int, values.aminmax())
+        except RuntimeError:
+            return
+        if not low <= least <= most <= high:
+            fail(ValueError, argument, expected, f"values in {least}..{most}", advice)
+
+
+def check_batch(argument: str, x: Any) -> None:
+    """Check that x is a floating-point tensor whose first axis is the batch."""
+    check_float(argument, x)
+    if x.ndim == 0:
+        fail(ValueError, argument, "a tensor whose first axis is the batch", describe(x))
+
+
+def check_float(argument: str, x: Any) -> None:
     """Check that x is a floating-point tensor; for images of whole numbers, the error says how to scale them."""
     if not isinstance(x, Tensor):
         fail(TypeError, argument, "a floating-point tensor", describe(x), "convert an array with torch.as_tensor")
@@ -247,6 +318,8 @@ def check_float(argument: str, x: Tensor) -> None:
             describe(x),
             "for uint8 images use x.float() / 127.5 - 1",
         )
+    if x.layout != torch.strided:
+        check_dense(argument, x, "meta")
 
 
 def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) -> None:
@@ -262,6 +335,7 @@ def check_call(argument: str, call: object, contract: str, *, advice: str = "") 
     """Check that a callable fits a contract such as "(state) -> None"; return the names of its parameters."""
     if not callable(call):
         fail(TypeError, argument, f"a callable {contract}", describe(call))
+    call = call.forward if isinstance(call, nn.Module) else call
     try:
         parameters = signature(call)
     except (ValueError, TypeError):  # a function in C has none
@@ -280,10 +354,15 @@ def check_call(argument: str, call: object, contract: str, *, advice: str = "") 
 def check_model(model: object) -> None:
     """Check by its signature that a model can be called as (x_t, t, context)."""
     if not torch.compiler.is_compiling():
-        network = unwrap(model)
-        call = network.forward if isinstance(network, nn.Module) else network
+        network, contract = unwrap(model), "(x_t, t, context) -> z_hat"
         advice = "give it these three parameters, the last as context=None"
-        check_call("model", call, "(x_t, t, context) -> z_hat", advice=advice)
+        check_call("model", network, contract, advice=advice)
+        traced = getattr(network.forward, "schema", None) if isinstance(network, torch.jit.ScriptModule) else None
+        if traced is not None and len(traced.arguments) < 4:  # self, and what it was traced with
+            got = f"a traced model of ({', '.join(argument.name for argument in traced.arguments[1:])})"
+            fail(
+                TypeError, "model", f"a callable {contract}", got, "wrap it: lambda x_t, t, context=None: model(x_t, t)"
+            )
 
 
 def check_step(step: object) -> tuple[str, ...]:
@@ -291,66 +370,101 @@ def check_step(step: object) -> tuple[str, ...]:
     return check_call("step", step, "(schedule, x_t, t, s, z_hat, noise) -> x_s")
 
 
-def check_place(device: object, dtype: object) -> torch.device:
+def check_place(device: object, dtype: object, *, meta: bool = False) -> torch.device:
     """Check that this machine has the device and that dtype is a floating-point type; return the device."""
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         fail(TypeError, "dtype", "a type of floats, such as torch.float32", describe(dtype))
     expected = 'a device that this machine has, such as "cpu"'
+    if not isinstance(device, str | int | torch.device) or isinstance(device, bool):
+        fail(TypeError, "device", expected, describe(device))
     try:
-        place = torch.empty(0, device=device).device  # type: ignore[call-overload] # what else it is, torch refuses
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError):
+        place = torch.empty(0, device=device).device
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError):
         fail(ValueError, "device", expected, describe(device))
-    if place.type == "meta":
+    if place.type == "meta" and not meta:
         fail(ValueError, "device", expected, "the meta device, where tensors hold no numbers")
     return place
 
 
-def check_attention(q: Tensor, k: Tensor, v: Tensor | None = None) -> None:
+def check_attention(q: Tensor, k: Tensor, *values: Tensor) -> None:
     """Check that queries and keys have one width, and that there is a value for each key."""
-    for name, value in (("q", q), ("k", k)) + ((("v", v),) if v is not None else ()):
+    for name, value in zip("qkv", (q, k, *values), strict=False):
         check_float(name, value)
         if value.ndim < 2:
             fail(ValueError, name, "shape (..., tokens, width)", describe(value))
+        if value.shape[:-2] != q.shape[:-2]:
+            fail(ValueError, name, f"the batch axes of q, {tuple(q.shape[:-2])}", describe(value))
+        if (value.dtype, value.device) != (q.dtype, q.device):
+            fail(TypeError, name, f"{q.dtype} on {q.device}, as q is", f"{value.dtype} on {value.device}")
     if q.shape[-1] != k.shape[-1]:
         fail(ValueError, "k", f"the width of q, {q.shape[-1]}", describe(k))
-    if v is not None and k.shape[-2] != v.shape[-2]:
-        fail(ValueError, "v", f"one for each of {k.shape[-2]} keys", describe(v))
+    for v in values:
+        if k.shape[-2] != v.shape[-2]:
+            fail(ValueError, "v", f"one for each of {k.shape[-2]} keys", describe(v))
 
 
-def check_nll(x_0: Tensor, mean: Tensor, std: float, levels: int) -> None:
-    """Check the arguments of `decoder_nll`."""
+def check_heads(channels: object, head_dim: object, groups: object, eps: object, context_dim: object) -> list:
+    """Check the arguments of `MultiHeadAttention`; return them, with one head as wide as all channels."""
+    channels = check_whole("channels", channels, 1)
+    head_dim = channels if head_dim is None else check_whole("head_dim", head_dim, 1)
+    groups, eps = check_whole("groups", groups, 1), check_real("eps", eps, 0, 1, ends="(]")
+    for name, part in (("head_dim", head_dim), ("groups", groups)):
+        if channels % part:
+            fail(ValueError, name, f"a divisor of the {channels} channels", f"{part}")
+    context_dim = None if context_dim is None else check_whole("context_dim", context_dim, 1)
+    return [channels, head_dim, groups, eps, context_dim]
+
+
+def check_tokens(h: Tensor, context: Tensor | None, channels: int, context_dim: int | None) -> None:
+    """Check the input of `MultiHeadAttention`."""
+    check_float("h", h)
+    if h.ndim != 4 or h.shape[1] != channels:
+        fail(ValueError, "h", f"shape (B, {channels}, H, W)", describe(h))
+    expected = "None in self-attention" if context_dim is None else f"(B, tokens, {context_dim})"
+    if (context is None) != (context_dim is None):
+        fail(ValueError, "context", expected, describe(context))
+    if context is not None:
+        check_float("context", context)
+        if context.ndim != 3 or context.shape[0] != h.shape[0] or context.shape[2] != context_dim:
+            fail(ValueError, "context", expected, describe(context))
+
+
+def check_nll(x_0: Tensor, mean: Tensor, std: object, levels: object) -> tuple[float, int]:
+    """Check the arguments of `decoder_nll`, and return the last two."""
     check_float("x_0", x_0)
     check_alike("mean", mean, "x_0", x_0)
-    check_real("std", std, 0, 1e12, ends="(]")
-    check_whole("levels", levels, 2)
+    return check_real("std", std, 0, 1e12, ends="(]"), check_whole("levels", levels, 2)
 
 
-def check_kind(argument: str, value: object, kind: type):
+def check_kind(argument: str, value: object, kind: Any) -> Any:
     """Check that a value is an instance of a class, and return it."""
     if not isinstance(value, kind):
-        fail(TypeError, argument, f"a {kind.__name__}", describe(value))
+        fail(TypeError, argument, f"a {getattr(kind, '__name__', kind)}", describe(value))
     return value
 
 
-def check_positions(t: Tensor, width: int) -> None:
-    """Check positions (B,) and the width of their embedding."""
-    if not isinstance(t, Tensor) or t.ndim != 1:
+def check_positions(t: Tensor, width: object, freq_shift: object) -> tuple[int, int]:
+    """Check positions (B,), and the width and shift of their embedding; return these two."""
+    if not isinstance(t, Tensor) or t.ndim != 1 or t.is_complex() or t.dtype == torch.bool:
         fail(TypeError, "t", "an int64 tensor of shape (B,)", describe(t))
-    if width % 2 or width < 4:
+    width = check_whole("width", width, 4, 2**20)
+    if width % 2:
         fail(ValueError, "width", "an even number >= 4", f"{width}")
+    return width, check_whole("freq_shift", freq_shift, 0, 1)
 
 
-def check_input(config, dtype: torch.dtype, x_t: Tensor, t: Tensor, context: Tensor | None) -> None:
-    """Check the input of a U-Net with this config, whose weights have this dtype."""
-    check_float("x_t", x_t)
-    if x_t.dtype != dtype and not torch.is_autocast_enabled(x_t.device.type):
-        fail(TypeError, "x_t", f"{dtype}, as the weights are", describe(x_t), "use x_t.to(...) or model.to(...)")
+def check_input(config, weights: Tensor, x_t: Tensor, t: Tensor, context: Tensor | None) -> None:
+    """Check the input of a U-Net with this config and weights."""
+    advice = "use x_t.to(...) or model.to(...)"
+    if x_t.dtype != weights.dtype and not torch.is_autocast_enabled(x_t.device.type):
+        fail(TypeError, "x_t", f"{weights.dtype}, as the weights are", describe(x_t), advice)
+    if x_t.device != weights.device:
+        fail(ValueError, "x_t", f"a tensor on {weights.device}, where the weights are", f"{x_t.device}", advice)
     C, shrink = config.in_channels, 2 ** (len(config.channels) - 1)
     if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
         expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
         fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
-    if t.dtype != torch.int64 or t.shape != x_t.shape[:1]:
-        fail(ValueError, "t", f"a whole number or an int64 tensor of shape ({len(x_t)},)", describe(t))
+    check_span("t", t, "every t >= 1", 1, LARGEST, COUNTED)
     dim = config.context_dim
     if dim is None and context is not None:
         fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
@@ -375,10 +489,82 @@ def check_loss(model: object, weight: Callable | Tensor | Several | None, schedu
 
 def check_none(none: object) -> int | Tensor:
     """Check the context that means "no label", a number or tokens, and return it."""
-    number = to_number(none)
-    if not isinstance(number, Whole | Tensor):
-        fail(TypeError, "none", 'the number of "no label", or tokens as a tensor', describe(none))
-    return number
+    if isinstance(none, Tensor) and none.ndim in (2, 3):
+        check_float("none", none)
+        return none
+    if isinstance(to_number(none), bool) or not isinstance(to_number(none), Whole):
+        fail(TypeError, "none", 'the number of "no label", or tokens (tokens, width)', describe(none))
+    return check_whole("none", none, 0)
+
+
+def repeat_none(none: int | Tensor, context: Tensor) -> Tensor:
+    """Repeat the context that means "no label" for each image of a batch with this context."""
+    if not isinstance(none, Tensor):
+        return torch.full_like(context, none)
+    if none.shape[-2:] != context.shape[1:] or none.ndim == 3 and len(none) not in (1, len(context)):
+        expected = f"tokens of the context's shape, {tuple(context.shape[1:])} for all images"
+        fail(ValueError, "none", expected, describe(none))
+    return none.to(context).expand_as(context)
+
+
+def check_mixture(means: object, stds: object, weights: object | None) -> dict[str, Tensor]:
+    """Check the components of a `GaussianMixture`, and return them in float64."""
+    found = {"means": to_table("means", means).double(), "stds": to_table("stds", stds).double()}
+    if found["means"].ndim < 2 or not torch.isfinite(found["means"]).all():
+        expected = "finite means of shape (K, n), one row per component"
+        fail(ValueError, "means", expected, describe(means))
+    K = len(found["means"])
+    found["weights"] = torch.full((K,), 1 / K).double() if weights is None else to_table("weights", weights).double()
+    for name in ("stds", "weights"):
+        value = found[name]
+        if value.shape != (K,) or not (torch.isfinite(value) & (value > 0)).all():
+            fail(ValueError, name, f"{K} finite numbers > 0, one per component", f"{value.tolist()}")
+    total = found["weights"].sum()
+    if abs(total - 1) > 1e-6:
+        fail(ValueError, "weights", "a sum of 1", f"{total:g}", "divide them by their sum")
+    return found | {"weights": found["weights"] / total}
+
+
+def check_architecture(config) -> None:
+    """Check the fields of a `UNetConfig`, and store them as Python's own numbers."""
+    whole = ("sample_size", "in_channels", "blocks", "groups", "head_dim", "context_dim")
+    check_fields(config, whole, check_whole, 1)
+    check_fields(config, ("freq_shift", "downsample_padding"), check_whole, 0, 1)
+    check_fields(config, ("middle_attention",), check_bool)
+    check_fields(config, ("dropout",), check_real, 0, 1, ends="[)")
+    check_fields(config, ("norm_eps",), check_real, 0, 1, ends="(]")
+    check_fields(config, ("channels",), check_widths, config.groups, config.head_dim)
+    check_fields(config, ("attention_levels",), check_levels, len(config.channels))
+    shrink = 2 ** (len(config.channels) - 1)
+    if config.sample_size % shrink:
+        halvings = f"{len(config.channels)} levels halve it {len(config.channels) - 1} times"
+        expected, got = f"a multiple of {shrink}, because {halvings}", f"{config.sample_size}"
+        fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
+
+
+def check_widths(argument: str, channels: object, groups: int, head_dim: int | None) -> tuple[int, ...]:
+    """Check the width of each level, and return them as a tuple."""
+    if not isinstance(channels, tuple | list) or not channels:
+        fail(ValueError, argument, "a tuple with one width per level", describe(channels))
+    widths = tuple(check_whole(argument, width, 4) for width in channels)
+    for width in widths:
+        if width % groups:
+            fail(ValueError, argument, f"multiples of groups={groups}", f"{width}")
+        if head_dim is not None and width % head_dim:
+            fail(ValueError, "head_dim", f"a divisor of every width, {widths}", f"{head_dim}")
+    if widths[0] % 2:
+        fail(ValueError, f"{argument}[0]", "an even width (half sines, half cosines)", f"{widths[0]}")
+    return widths
+
+
+def check_levels(argument: str, asked: object, count: int) -> tuple[int, ...] | str:
+    """Check "every", or the levels with self-attention, and return these as a tuple."""
+    if isinstance(asked, str) and asked == "every":
+        return "every"
+    try:
+        return tuple(check_whole(argument, level, 0, count - 1) for level in check_kind(argument, asked, tuple | list))
+    except (TypeError, ValueError):
+        fail(ValueError, argument, f'"every" or a tuple of levels in 0..{count - 1}', describe(asked))
 
 
 def check_rate(lr: Callable | None) -> Callable[[int], float] | None:
@@ -397,6 +583,24 @@ def check_output(z_hat: object, x_t: Tensor, argument: str = "the model's output
         fail(TypeError, argument, "a tensor of x_t's shape", type(z_hat).__name__, advice)
     check_alike(argument, z_hat, "x_t", x_t)
     return z_hat
+
+
+def check_gradient(loss: Tensor) -> Tensor:
+    """Check that a loss can be differentiated, and return it."""
+    if not loss.requires_grad:
+        expected, got = "a tensor with a gradient to the parameters", "one without"
+        advice = "use no detach() or no_grad() in the model, nor train under torch.no_grad()"
+        fail(ValueError, "the model's output", expected, got, advice)
+    return loss
+
+
+def check_states(states: Any) -> Iterable:
+    """Check that a value can be walked through, and is no image, word or dictionary."""
+    if not hasattr(states, "__iter__") or isinstance(
+        states, str | bytes | dict | set | Tensor | np.ndarray | np.generic
+    ):
+        fail(TypeError, "states", "the states that sample or train yields", describe(states))
+    return states
 
 
 def check_images(argument: str, x: Tensor) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_attention, check_whole, describe, fail
+from ddpm_lite._check import check_attention, check_heads, check_tokens
 
 
 def attention_weights(
@@ -59,7 +59,8 @@ class MultiHeadAttention(nn.Module):
         context_dim: width of the context's tokens; None makes it self-attention.
 
     Raises:
-        ValueError: head_dim or groups do not divide channels; a context without context_dim, or none with it.
+        ValueError: head_dim or groups do not divide channels; h of other channels; a context without context_dim, or
+        none with it, or of another shape.
 
     Source: Vaswani et al. (2017), section 3.2, with the residual connection of Ho et al. (2020)'s code. The parameters
     have the names of diffusers' Attention.
@@ -75,11 +76,8 @@ class MultiHeadAttention(nn.Module):
         context_dim: int | None = None,
     ):
         super().__init__()
-        head_dim = channels if head_dim is None else check_whole("head_dim", head_dim, 1)
-        if channels % head_dim:
-            fail(ValueError, "head_dim", f"a divisor of the {channels} channels", f"{head_dim}")
-        self.heads = channels // head_dim
-        self.context_dim = context_dim
+        channels, head_dim, groups, eps, context_dim = check_heads(channels, head_dim, groups, eps, context_dim)
+        self.heads, self.channels, self.context_dim = channels // head_dim, channels, context_dim
         source = channels if context_dim is None else context_dim
         self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
         self.to_q = nn.Linear(channels, channels)
@@ -101,9 +99,7 @@ class MultiHeadAttention(nn.Module):
         self, h: Float[Tensor, "B C H W"], context: Float[Tensor, "B tokens width"] | None = None
     ) -> tuple[Float[Tensor, "B heads HW d"], Float[Tensor, "B heads keys d"], Float[Tensor, "B heads keys d"]]:
         """Compute Q, K and V of each head, the arguments of `attention` and `attention_weights`."""
-        if (context is None) != (self.context_dim is None):
-            expected = "None in self-attention" if self.context_dim is None else f"(B, tokens, {self.context_dim})"
-            fail(ValueError, "context", expected, describe(context))
+        check_tokens(h, context, self.channels, self.context_dim)
         pixels = self.group_norm(h).flatten(2).transpose(1, 2)  # (B, HW, C)
         source = pixels if context is None else context
         parts = self.to_q(pixels), self.to_k(source), self.to_v(source)

@@ -33,8 +33,9 @@ def gaussian_kl(mean_1: Value, variance_1: Value, mean_2: Value, variance_2: Val
 
     Source: Ho et al. (2020), section 3, "closed form expressions"; derived in the chapter on the objective.
     """
-    mean_1, mean_2 = to_values(mean_1=mean_1, mean_2=mean_2)
-    variance_1, variance_2 = to_values(variance_1=variance_1, variance_2=variance_2)
+    mean_1, variance_1, mean_2, variance_2 = to_values(
+        mean_1=mean_1, variance_1=variance_1, mean_2=mean_2, variance_2=variance_2
+    )
     for name, variance in (("variance_1", variance_1), ("variance_2", variance_2)):
         if not (torch.isfinite(variance) & (variance > 0)).all():
             got = describe(variance) if variance.ndim else f"{variance.item():g}"
@@ -95,7 +96,7 @@ def prior_bits_per_dim(schedule: Schedule, second_moment: float = 1 / 3) -> floa
 
     Source: Ho et al. (2020), section 4.2: about 1e-5 bits per dimension for their schedule.
     """
-    check_real("second_moment", second_moment, 0, 1e12)
+    second_moment = check_real("second_moment", second_moment, 0, 1e12)
     signal = check_schedule(schedule).alpha_bar[-1] * second_moment
     centred = gaussian_kl(0.0, schedule.one_minus_alpha_bar[-1], 0.0, 1.0)
     return float(centred + signal / 2) / math.log(2)
@@ -118,7 +119,7 @@ def decoder_nll(
     Source: Ho et al. (2020), equation 13. This is exact in the far tails too, where the paper's code clamps
     probabilities at 1e-12.
     """
-    check_nll(x_0, mean, std, levels)
+    std, levels = check_nll(x_0, mean, std, levels)
     half = 1 / (levels - 1)
     low = torch.where(x_0 < -1 + half, -torch.inf, (x_0 - half - mean) / std)
     high = torch.where(x_0 > 1 - half, torch.inf, (x_0 + half - mean) / std)

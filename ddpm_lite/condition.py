@@ -18,17 +18,23 @@ from ddpm_lite._check import (
     Several,
     Time,
     Whole,
+    check_choice,
     check_encoder,
+    check_kind,
     check_model,
     check_none,
     check_output,
     check_real,
+    check_span,
     check_whole,
+    check_whole_schedule,
     describe,
     fail,
+    repeat_none,
     to_context,
     to_labels,
     to_times,
+    to_whole_numbers,
 )
 from ddpm_lite.process import predict_z, z_from_score, z_from_v
 from ddpm_lite.schedule import Schedule
@@ -56,7 +62,7 @@ class LabelEncoder(nn.Module):
         super().__init__()
         self.labels, self.width = check_whole("labels", labels, 1), check_whole("width", width, 1)
         self.tokens = check_whole("tokens", tokens, 1)
-        self.table = nn.Embedding(labels + 1, tokens * width)  # the last row means "no label"
+        self.table = nn.Embedding(self.labels + 1, self.tokens * self.width)  # the last row means "no label"
 
     @property
     def none(self) -> int:
@@ -69,17 +75,15 @@ class LabelEncoder(nn.Module):
         The values are checked on the CPU only, because reading them on a GPU would synchronise the device. A compiled
         or exported network omits the check, because a compiler cannot trace a branch on values.
         """
-        if labels.dtype != torch.int64 or labels.ndim != 1:
+        if check_kind("labels", labels, Tensor).dtype != torch.int64 or labels.ndim != 1:
             fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
-        if labels.device.type == "cpu" and not torch.compiler.is_compiling():
-            self.check(labels)
+        self.check(labels)
         return self.table(labels).unflatten(1, (self.tokens, self.width))
 
     def check(self, labels: Int64[Tensor, "B"]) -> None:
-        """Check every label, on any device; `sample` does so once, before its loop."""
-        if labels.numel() and not (labels.min() >= 0 and labels.max() <= self.none):
-            expected = f'every label in 0..{self.labels - 1}, or {self.none} for "no label"'
-            fail(ValueError, "labels", expected, f"values in {int(labels.min())}..{int(labels.max())}")
+        """Check every label; `sample` does so once, before its loop, with labels that it copied to the CPU."""
+        expected = f'every label in 0..{self.labels - 1}, or {self.none} for "no label"'
+        check_span("labels", labels, expected, 0, self.none)
 
 
 class ConditionalUNet(nn.Module):
@@ -107,6 +111,7 @@ class ConditionalUNet(nn.Module):
         self, x_t: Float[Tensor, "B C H W"], t: Time, context: Labels | None = None
     ) -> Float[Tensor, "B C H W"]:
         """Estimate z for these labels, or for "no label" if the context is None."""
+        t = to_times(t, x_t)
         if context is None:
             context = torch.full((len(x_t),), self.none, device=x_t.device)
         context = to_labels(context, x_t.device)
@@ -116,23 +121,23 @@ class ConditionalUNet(nn.Module):
 
     def check_context(self, context: Int64[Tensor, "B"]) -> None:
         """Check every label."""
-        self.encoder.check(to_labels(context, "cpu"))
+        self.encoder.check(to_whole_numbers("context", to_labels(context, "cpu")))
 
 
-def drop_labels(labels: Int64[Tensor, "B"], none: Whole, p: Number) -> Int64[Tensor, "B"]:
+def drop_labels(labels: Labels, none: Whole, p: Number) -> Int64[Tensor, "B"]:
     """Replace each label by `none` with probability p, using torch's global generator (eq-label-dropout).
 
     Args:
-        labels: (B,).
+        labels: (B,), or a sequence.
         none: the number that means "no label".
         p: the probability of dropping a label, in [0, 1]; 0.1 is usual. Dropping with 1 - p is a common mistake.
 
     Raises:
-        ValueError: p outside [0, 1].
+        ValueError, TypeError: p outside [0, 1], a `none` below 0, or labels that are not whole numbers.
 
     Source: Ho and Salimans (2022), Algorithm 1.
     """
-    check_real("p", p, 0, 1)
+    labels, none, p = to_whole_numbers("labels", labels), check_whole("none", none, 0), check_real("p", p, 0, 1)
     return torch.where(torch.rand(labels.shape, device=labels.device) < p, none, labels)
 
 
@@ -182,11 +187,8 @@ class _Guided(_Wrapped):
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
         if context is None:
             fail(ValueError, "context", "labels or tokens to guide towards", "None", "pass sample(..., context=...)")
-        context, t = to_labels(context, x_t.device), to_times(t, x_t)
-        if isinstance(self.none, Whole):
-            none = torch.full_like(context, self.none)
-        else:
-            none = self.none.to(context).expand_as(context)
+        t, context = to_times(t, x_t), to_labels(context, x_t.device)
+        none = repeat_none(self.none, context)
         z_c, z_none = self.model(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([context, none])).chunk(2)
         return z_c + self.scale * (z_c - z_none)
 
@@ -212,11 +214,11 @@ class _InParts(_Wrapped):
         self.at_once = at_once
 
     def forward(self, x_t: Tensor, t: Time, context: Tensor | Several | None = None) -> Tensor:
-        context, n = to_context(context, x_t.device), self.at_once
+        t, context, n = to_times(t, x_t), to_context(context, x_t.device), self.at_once
         rows: Iterable[Tensor | None] = repeat(context)  # a context that is not per image is the same for all parts
         if isinstance(context, Tensor) and context.shape[:1] == x_t.shape[:1]:
             rows = context.split(n)
-        return torch.cat([self.model(*row) for row in zip(x_t.split(n), to_times(t, x_t).split(n), rows, strict=False)])
+        return torch.cat([self.model(*row) for row in zip(x_t.split(n), t.split(n), rows, strict=False)])
 
 
 PREDICTS = {
@@ -244,10 +246,8 @@ def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> 
 
     Source: Salimans and Ho (2022), section 4.
     """
-    if not isinstance(predicts, str) or predicts not in PREDICTS:
-        fail(ValueError, "predicts", " or ".join(f'"{name}"' for name in PREDICTS), f"{predicts!r}")
-    if int(schedule.times[-1]) != schedule.T:
-        fail(ValueError, "schedule", "the schedule that the network was trained with", f"a re-spaced one, {schedule!r}")
+    check_choice("predicts", predicts, *PREDICTS)
+    check_whole_schedule(schedule, "the network")
     return model if predicts == "z" else ZModel(model, schedule, predicts)
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from ddpm_lite._check import Whole, check_images, check_whole, describe, fail, to_path, to_whole_numbers
+from ddpm_lite._check import Whole, check_choice, check_images, check_whole, describe, fail, to_path, to_whole_numbers
 from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
@@ -95,8 +95,7 @@ def load_digits(part: str = "all") -> tuple[Float32[Tensor, "N 1 8 8"], Int64[Te
 
     Source: Alpaydin and Kaynak (1998), UCI "Optical Recognition of Handwritten Digits", test part; CC BY 4.0.
     """
-    if part not in ("all", "train", "test"):
-        fail(ValueError, "part", '"all", "train" or "test"', f"{part!r}")
+    check_choice("part", part, "all", "train", "test")
     digits = _import_sklearn_datasets().load_digits()
     images = torch.from_numpy(digits.images).float()[:, None] / 8 - 1  # 0..16 to -1..1
     labels = torch.from_numpy(digits.target).long()
@@ -122,9 +121,8 @@ def load_photo(name: str = "china", size: int = 64) -> Float32[Tensor, "1 3 size
 
     Source: scikit-learn's sample images; CC BY 2.0.
     """
-    if name not in ("china", "flower"):
-        fail(ValueError, "name", '"china" or "flower"', f"{name!r}")
-    check_whole("size", size, 1, 427)
+    check_choice("name", name, "china", "flower")
+    size = check_whole("size", size, 1, 427)
     photo = torch.from_numpy(_import_sklearn_datasets().load_sample_image(f"{name}.jpg").copy())
     photo = from_bytes(photo.permute(2, 0, 1)[None])  # (1, 3, 427, 640)
     left = (photo.shape[3] - photo.shape[2]) // 2
@@ -152,7 +150,7 @@ def load_fashion_mnist(
 
     Source: Xiao, Rasul, Vollgraf (2017), arXiv:1708.07747; MIT licence.
     """
-    _check_part(part)
+    check_choice("part", part, "train", "test")
     start = {"train": "train", "test": "t10k"}[part]
     images, labels = f"{start}-images-idx3-ubyte.gz", f"{start}-labels-idx1-ubyte.gz"
     pixels, numbers = (_parse_idx(_read_fashion(name, folder)) for name in (images, labels))
@@ -178,7 +176,7 @@ def load_cifar10(
 
     Source: Krizhevsky (2009), "Learning multiple layers of features from tiny images".
     """
-    _check_part(part)
+    check_choice("part", part, "train", "test")
     names = CIFAR10_FILES[part]
 
     def read_rows(path: Path) -> np.ndarray:
@@ -206,11 +204,6 @@ def data_folder() -> Path:
     if os.environ.get("DDPM_LITE_DATA"):
         return Path(os.environ["DDPM_LITE_DATA"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm-lite"
-
-
-def _check_part(part: str) -> None:
-    if part not in ("train", "test"):
-        fail(ValueError, "part", '"train" or "test"', f"{part!r}")
 
 
 def _read_fashion(name: str, folder: str | Path | None) -> bytes:

@@ -12,7 +12,22 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ddpm_lite._check import Time, check_real, check_t, check_variance, check_whole, describe, fail, to_table
+from ddpm_lite._check import (
+    Time,
+    check_bool,
+    check_fields,
+    check_kind,
+    check_mixture,
+    check_pair,
+    check_place,
+    check_real,
+    check_schedule,
+    check_t,
+    check_variance,
+    check_whole,
+    describe,
+    fail,
+)
 from ddpm_lite.process import per_image
 from ddpm_lite.schedule import Schedule
 
@@ -38,8 +53,9 @@ class GaussianChain:
     std: float = 1.0
 
     def __post_init__(self):
-        check_real("mean", self.mean, -1e6, 1e6)
-        check_real("std", self.std, 0, 1e6, ends="(]")
+        check_schedule(self.schedule)
+        check_fields(self, ("mean",), check_real, -1e6, 1e6)
+        check_fields(self, ("std",), check_real, 0, 1e6, ends="(]")
 
     def line(self) -> tuple[Float64[Tensor, "entries"], Float64[Tensor, "entries"]]:
         """Slope and offset of the best z at each t: z_hat = slope_t x_t + offset_t (eq-oracle-gaussian)."""
@@ -82,10 +98,9 @@ class GaussianChain:
         Raises:
             ValueError: an unknown variance, or a walk along another schedule.
         """
-        check_variance(variance)
         walk, slope, offset = self._follow(walk)
-        sigma_2 = getattr(walk, variance).clone()
-        if not last_noise:
+        sigma_2 = getattr(walk, check_variance(variance)).clone()
+        if not check_bool("last_noise", last_noise):
             sigma_2[1] = 0
         root = walk.alpha.sqrt()
         weight = walk.beta / walk.one_minus_alpha_bar.sqrt()
@@ -107,7 +122,7 @@ class GaussianChain:
         Raises:
             ValueError: eta out of range, or a walk along another schedule.
         """
-        check_real("eta", eta, 0, 1)
+        eta = check_real("eta", eta, 0, 1)
         walk, slope, offset = self._follow(walk)
         rest = walk.one_minus_alpha_bar
         before = rest.roll(1)  # entry t holds time t - 1
@@ -119,7 +134,7 @@ class GaussianChain:
 
     def _follow(self, walk: Schedule | None) -> tuple[Schedule, Tensor, Tensor]:
         """Return the schedule of the walk, and slope and offset of the best z at its times."""
-        walk = self.schedule if walk is None else walk
+        walk = self.schedule if walk is None else check_schedule(walk, "walk")
         slope, offset = self.line()
         own = len(slope) > walk.times[-1] and torch.allclose(walk.alpha_bar, self.schedule.alpha_bar[walk.times])
         if not own:
@@ -130,7 +145,7 @@ class GaussianChain:
 def _propagate_moments(factor: Tensor, offset: Tensor, sigma_2: Tensor, start: tuple[float, float]) -> Moments:
     """Mean and variance of x_{t-1} = factor_t x_t + offset_t + sigma_t noise, for t = T..1."""
     means, variances = torch.zeros_like(factor), torch.zeros_like(factor)
-    means[-1], variances[-1] = start
+    means[-1], variances[-1] = check_pair("start", start)
     for t in range(len(factor) - 1, 0, -1):
         means[t - 1] = factor[t] * means[t] + offset[t]
         variances[t - 1] = factor[t] ** 2 * variances[t] + sigma_2[t]
@@ -165,26 +180,18 @@ class GaussianMixture:
     weights: Weights = None  # type: ignore[assignment] # None is replaced by equal weights
 
     def __post_init__(self):
-        means, stds = to_table("means", self.means).double(), to_table("stds", self.stds).double()
-        K = len(means) if means.ndim else 1
-        weights = torch.full((K,), 1 / K) if self.weights is None else to_table("weights", self.weights)
-        expected_means = "finite means of shape (K, n), one row per component"
-        if means.ndim < 2 or not torch.isfinite(means).all():
-            fail(ValueError, "means", expected_means, describe(self.means))
-        for name, value in (("stds", stds), ("weights", weights.double())):
-            if value.shape != (K,) or not (torch.isfinite(value) & (value > 0)).all():
-                fail(ValueError, name, f"{K} finite numbers > 0, one per component", f"{value.tolist()}")
+        check_schedule(self.schedule)
+        for name, value in check_mixture(self.means, self.stds, self.weights).items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "means", means)
-        if abs(self.weights.sum() - 1) > 1e-6:
-            fail(ValueError, "weights", "a sum of 1", f"{self.weights.sum():g}", "divide them by their sum")
-        object.__setattr__(self, "weights", self.weights / self.weights.sum())
 
     def sample(
         self, n: int, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32
     ) -> Float[Tensor, "n *shape"]:
         """Draw n data points x_0: first a component by its weight, then a point from it."""
-        check_whole("n", n, 1)
+        n = check_whole("n", n, 1)
+        check_place("cpu", dtype)
+        if generator is not None:
+            check_kind("generator", generator, torch.Generator)
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn((n, *self.means.shape[1:]), generator=generator, dtype=torch.float64)
         return (self.means[component] + per_image(self.stds[component], z) * z).to(dtype)

@@ -13,7 +13,7 @@ Sources: Ho is Ho, Jain, Abbeel (2020); Salimans is Salimans and Ho (2022), "Pro
 from jaxtyping import Float
 from torch import Tensor
 
-from ddpm_lite._check import Time, check_alike, check_float, check_loss, check_output, check_schedule, check_t
+from ddpm_lite._check import Time, check_alike, check_batch, check_loss, check_output, check_schedule, check_t
 from ddpm_lite.schedule import Schedule
 
 X = Float[Tensor, "batch *shape"]
@@ -163,7 +163,7 @@ def _weigh(schedule: Schedule, t: int | Tensor, x: Tensor) -> tuple[Tensor, Tens
 def _check(schedule: Schedule, t: Time, **images: Tensor) -> tuple[Schedule, int | Tensor]:
     """Check the images, t and the schedule against one another, and return schedule and t on the images' device."""
     (first, x), *others = images.items()
-    check_float(first, x)
+    check_batch(first, x)
     for name, other in others:
         check_alike(name, other, first, x)
     return check_schedule(schedule).at(x.device), check_t(t, x, schedule.T)

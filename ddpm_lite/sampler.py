@@ -27,6 +27,9 @@ from ddpm_lite._check import (
     Several,
     Whole,
     check_alike,
+    check_batch,
+    check_bool,
+    check_finite,
     check_model,
     check_output,
     check_place,
@@ -34,6 +37,7 @@ from ddpm_lite._check import (
     check_schedule,
     check_seeds,
     check_shape,
+    check_states,
     check_step,
     check_variance,
     check_whole,
@@ -66,7 +70,8 @@ def ddpm_step(
 
     Source: Ho et al. (2020), Algorithm 2 and section 3.2. Clipping is in the paper's code but not in its text.
     """
-    t = check_whole("t", t, 1, schedule.T)
+    t = check_whole("t", t, 1, check_schedule(schedule).T)
+    s = check_whole("s", s, 0, schedule.T)
     if s != t - 1:
         advice = "re-space the schedule for longer steps"
         fail(ValueError, "s", f"t - 1 = {t - 1}, because a DDPM step goes back by one", f"{s}", advice)
@@ -101,7 +106,7 @@ def ddim_step(
     Source: Song, Meng, Ermon (2021), "Denoising diffusion implicit models", equations 12 and 16. The paper does not
     clip; in diffusers, this clipping is `use_clipped_model_output=True`.
     """
-    t = check_whole("t", t, 1, schedule.T)
+    t = check_whole("t", t, 1, check_schedule(schedule).T)
     s, eta = check_whole("s", s, 0, t - 1), check_real("eta", eta, 0, 1)
     alpha_bar, rest = schedule.numbers.alpha_bar, schedule.numbers.one_minus_alpha_bar
     sigma = eta * sqrt(rest[s] / rest[t] * (1 - alpha_bar[t] / alpha_bar[s]))
@@ -117,12 +122,13 @@ def _combine(
 
     The weights are Python floats, from tables in float64, so nothing is copied to the device or synchronised.
     """
+    check_batch("x_t", x_t)
     check_alike("z_hat", z_hat, "x_t", x_t)
     check_alike("noise", noise, "x_t", x_t)
     weight_x_t, weight_x_0, sigma = weights
     signal, rest = schedule.numbers.alpha_bar[t], schedule.numbers.one_minus_alpha_bar[t]
     x_0_hat = torch.sub(x_t, z_hat, alpha=sqrt(rest)).div_(sqrt(signal))  # eq-x0-from-z
-    if clip:
+    if check_bool("clip", clip):
         x_0_hat = x_0_hat.clamp_(-1, 1)
     x_s = x_0_hat.mul_(weight_x_0).add_(x_t, alpha=weight_x_t)
     return x_s.add_(noise, alpha=sigma) if sigma else x_s
@@ -177,10 +183,11 @@ def sample(
     check_model(model)
     shape = check_shape(shape)
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    device = check_place(device or ("cpu" if parameter is None else parameter.device), dtype)
+    own = "cpu" if parameter is None else parameter.device
+    device = check_place(own if device is None else device, dtype)
     draw = _seed_noise(seed, shape, device, dtype)
     schedule = check_schedule(schedule).at(device)
-    x_t = draw() if x_T is None else to_table("x_T", x_T).to(device, dtype)
+    x_t = draw() if x_T is None else check_finite("x_T", to_table("x_T", x_T)).to(device, dtype)
     if x_t.shape != shape:
         fail(ValueError, "x_T", f"shape {shape}", describe(x_T))
     context = to_context(context, device)
@@ -219,7 +226,7 @@ def last(states: Iterable):
     Raises:
         ValueError: there are no items.
     """
-    kept = deque(states if hasattr(states, "__iter__") else (), maxlen=1)
+    kept = deque(check_states(states), maxlen=1)
     if not kept:
         fail(ValueError, "states", "at least one state, as sample yields them", describe(states))
     return kept[0]

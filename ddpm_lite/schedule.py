@@ -18,7 +18,19 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ddpm_lite._check import Number, Several, Whole, check_real, check_schedule, check_whole, describe, fail, to_table
+from ddpm_lite._check import (
+    Number,
+    Several,
+    Whole,
+    check_choice,
+    check_place,
+    check_real,
+    check_schedule,
+    check_whole,
+    describe,
+    fail,
+    to_table,
+)
 
 if TYPE_CHECKING:  # __post_init__ converts whatever is given to tensors
     Table: TypeAlias = Tensor
@@ -103,15 +115,17 @@ class Schedule:
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Schedule":
         """Copy the schedule to a device; each table is computed in float64 first and rounded once."""
-        if self.beta.device == torch.device(device) and self.beta.dtype == dtype:
+        device = check_place(device, dtype, meta=True)
+        if self.beta.device == device and self.beta.dtype == dtype:
             return self
         copy = object.__new__(Schedule)
         copy.__dict__.update({name: getattr(self, name).to(device, dtype) for name in TABLES})
         copy.__dict__.update(times=self.times, numbers=self.numbers)  # these stay on the CPU, in full precision
         return copy
 
-    def at(self, device: torch.device) -> "Schedule":
+    def at(self, device: torch.device | str) -> "Schedule":
         """Return the schedule itself if it is on the device, else a float32 copy, which is made once and cached."""
+        device = device if isinstance(device, torch.device) else check_place(device, torch.float32, meta=True)
         if self.beta.device == device:
             return self
         copies = self.__dict__.setdefault("_copies", {})
@@ -188,13 +202,11 @@ def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Sche
     """
     steps = check_whole("steps", steps, 1, check_schedule(schedule).T)
     count = torch.arange(steps + 1)
-    if spacing == "trailing":
+    if check_choice("spacing", spacing, "trailing", "leading") == "trailing":
         chosen = torch.round(count.double() * schedule.T / steps).long()
-    elif spacing == "leading":
+    else:
         chosen = (count - 1) * (schedule.T // steps) + 1
         chosen[0] = 0
-    else:
-        fail(ValueError, "spacing", '"trailing" or "leading"', f"{spacing!r}")
     alpha_bar = torch.tensor(schedule.numbers.alpha_bar, dtype=torch.float64)[chosen]  # exact, also for a float32 copy
     beta = torch.zeros_like(alpha_bar)
     beta[1:] = 1 - alpha_bar[1:] / alpha_bar[:-1]

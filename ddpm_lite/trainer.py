@@ -22,8 +22,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ddpm_lite._check import (
     Whole,
+    check_bool,
     check_choice,
     check_fields,
+    check_gradient,
+    check_kind,
     check_processes,
     check_rate,
     check_real,
@@ -88,7 +91,7 @@ class TrainConfig:
         check_fields(self, ("steps", "batch_size"), check_whole, 1)
         check_fields(self, ("warmup", "seed"), check_whole, 0)
         check_fields(self, ("accumulation",), check_whole, 1, self.batch_size)
-        check_fields(self, ("flip", "compile"), check_choice, False, True)
+        check_fields(self, ("flip", "compile"), check_bool)
         check_fields(self, ("mixed_precision",), check_choice, "no", "bf16")
         check_fields(self, ("lr_decay",), check_choice, "no", "cosine")
         check_fields(self, ("lr",), check_real, 0, 1, ends="(]")
@@ -191,9 +194,8 @@ def train(
     data = images if isinstance(images, TrainingImages) else TrainingImages(images)
     if config.flip and len(data.shape) != 3:
         fail(ValueError, "flip", "False for data other than images (C, H, W)", f"True with shape {data.shape}")
-    if labels is not None:
-        labels = check_labels(labels, data.N, none, config.label_dropout)
-        none = none if none is None else int(none)
+    none = none if none is None else check_whole("none", none, 1)
+    labels = labels if labels is None else check_labels(labels, data.N, none, config.label_dropout)
     n, rate, lr = check_processes(config, accelerator), None, check_rate(lr)
     weights = tabulate_weight(weight, schedule)
 
@@ -213,7 +215,7 @@ def train(
             loss = like.new_zeros(())
             for x_0, t, z, context, share in draw(step):
                 part = ddpm_loss(network, schedule, x_0, t, z, context, weights)
-                (part * share).backward()
+                (check_gradient(part) * share).backward()
                 loss = loss + part.detach() * share
             loss = loss if n == 1 else accelerator.reduce(loss, "mean")
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -304,9 +306,8 @@ def wrap_model(model: nn.Module, config: TrainConfig, accelerator) -> Callable[.
 
 def check_run(model: nn.Module, schedule: Schedule, config: TrainConfig, start: TrainState | None) -> None:
     """Check the types of the arguments of `train`, and that `start` is a state of the model."""
-    for name, value, kind in (("config", config, TrainConfig), ("schedule", schedule, Schedule)):
-        if not isinstance(value, kind):
-            fail(TypeError, name, f"a {kind.__name__}", describe(value))
+    check_kind("config", config, TrainConfig)
+    check_kind("schedule", schedule, Schedule)
     check_trainable(model)
     if start is not None and not isinstance(start, TrainState):
         fail(TypeError, "start", "a TrainState", describe(start), "to continue from a folder, use fit")

@@ -13,18 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import (
-    Time,
-    check_fields,
-    check_input,
-    check_kind,
-    check_positions,
-    check_real,
-    check_whole,
-    describe,
-    fail,
-    to_times,
-)
+from ddpm_lite._check import Time, check_architecture, check_input, check_kind, check_positions, to_times
 from ddpm_lite.attention import MultiHeadAttention
 
 
@@ -67,31 +56,7 @@ class UNetConfig:
     downsample_padding: int = 0
 
     def __post_init__(self):
-        whole = ("sample_size", "in_channels", "blocks", "groups", "head_dim", "context_dim")
-        check_fields(self, whole, check_whole, 1)
-        check_fields(self, ("freq_shift", "downsample_padding"), check_whole, 0, 1)
-        check_fields(self, ("dropout",), check_real, 0, 1, ends="[)")
-        check_fields(self, ("norm_eps",), check_real, 0, 1, ends="(]")
-        if not isinstance(self.channels, tuple | list) or not self.channels:
-            fail(ValueError, "channels", "a tuple with one width per level", describe(self.channels))
-        object.__setattr__(self, "channels", tuple(check_whole("channels", width, 4) for width in self.channels))
-        for width in self.channels:
-            if width % self.groups:
-                fail(ValueError, "channels", f"multiples of groups={self.groups}", f"{width}")
-            if self.head_dim is not None and width % self.head_dim:
-                fail(ValueError, "head_dim", f"a divisor of every width, {self.channels}", f"{self.head_dim}")
-        if self.channels[0] % 2:
-            fail(ValueError, "channels[0]", "an even width (half sines, half cosines)", f"{self.channels[0]}")
-        shrink = 2 ** (len(self.channels) - 1)
-        if self.sample_size % shrink:
-            halvings = f"{len(self.channels)} levels halve it {len(self.channels) - 1} times"
-            expected, got = f"a multiple of {shrink}, because {halvings}", f"{self.sample_size}"
-            fail(ValueError, "sample_size", expected, got, "pad the images or use fewer levels")
-        levels, asked = range(len(self.channels)), self.attention_levels
-        if asked != "every" and not (isinstance(asked, tuple | list) and all(level in levels for level in asked)):
-            fail(ValueError, "attention_levels", f'"every" or a tuple of levels in 0..{levels[-1]}', describe(asked))
-        if asked != "every":
-            object.__setattr__(self, "attention_levels", tuple(map(int, asked)))
+        check_architecture(self)
 
     def attends(self, level: int) -> bool:
         """Say whether a level has self-attention."""
@@ -108,7 +73,7 @@ def time_embedding(t: Int64[Tensor, "B"], width: int, freq_shift: int = 1) -> Fl
 
     Source: Vaswani et al. (2017), section 3.5, with all the sines first, as in the code of Ho et al. (2020).
     """
-    check_positions(t, width)
+    width, freq_shift = check_positions(t, width, freq_shift)
     half = width // 2
     places = torch.arange(half, device=t.device, dtype=torch.float32)
     frequency = torch.exp(-math.log(10_000) * places / (half - freq_shift))
@@ -295,7 +260,7 @@ class UNet(nn.Module):
         context: Float[Tensor, "B tokens width"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
         t = to_times(t, x_t)  # the package passes a tensor; a number is convenient in a notebook
-        check_input(self.config, self.conv_in.weight.dtype, x_t, t, context)
+        check_input(self.config, self.conv_in.weight, x_t, t, context)
         # positions start at 0 and times at 1; in the paper's code and diffusers, times start at 0 too
         waves = time_embedding(t - 1, self.config.channels[0], self.config.freq_shift)
         emb = self.time_embedding(waves.to(x_t.dtype))

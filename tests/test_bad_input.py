@@ -247,8 +247,8 @@ CASES = {
         lambda: GaussianChain(PAPER).reverse_moments("large"),
         'variance: expected "beta" or "beta_tilde", got \'large\'',
     ),
-    "an unknown part": (lambda: load_digits("valid"), 'part: expected "all", "train" or "test", got \'valid\''),
-    "an unknown photo": (lambda: load_photo("dog"), 'name: expected "china" or "flower", got \'dog\''),
+    "an unknown part": (lambda: load_digits("valid"), 'part: expected "all", "train" or "test", got \'valid\' (str)'),
+    "an unknown photo": (lambda: load_photo("dog"), 'name: expected "china" or "flower", got \'dog\' (str)'),
     "a photo of no size": (lambda: load_photo("china", 0), "size: expected a whole number in 1..427, got 0 (int)"),
 }
 

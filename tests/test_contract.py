@@ -271,7 +271,7 @@ def test_labels_in_any_container_are_labels():
         (lambda x: next(sample(unlabelled(), PAPER, x.shape, seed=[1, 2, 3])), "seed: expected one whole number, or 2"),
         (lambda x: next(sample(unlabelled(), PAPER, x.shape, seed="x")), "seed: expected a whole number in 0.."),
         (lambda x: Schedule("linear"), "beta: expected a tensor, an array or a sequence of numbers, got 'linear'"),
-        (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z" or "v" or "x_0" or "score", got \'w\''),
+        (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z", "v", "x_0" or "score", got \'w\''),
         (lambda x: z_model(unlabelled(), SHORT, "v"), "schedule: expected the schedule that the network was trained w"),
         (lambda x: in_parts(unlabelled(), 0), "at_once: expected a whole number >= 1, got 0"),
         (lambda x: last([]), "states: expected at least one state, as sample yields them, got [] (list)"),

@@ -24,7 +24,20 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import Time, check_real, check_schedule, check_whole, describe, fail, to_path, to_times, unwrap
+from ddpm_lite._check import (
+    Time,
+    check_bool,
+    check_choice,
+    check_real,
+    check_variance,
+    check_whole,
+    check_whole_schedule,
+    describe,
+    fail,
+    to_path,
+    to_times,
+    unwrap,
+)
 from ddpm_lite.condition import ConditionalUNet, ZModel
 from ddpm_lite.files.diffusers_settings import (
     ANY,
@@ -77,13 +90,11 @@ def save_pretrained(
     if not isinstance(model, UNet) or model.config.context_dim is not None:
         got = f"context_dim={model.config.context_dim}" if isinstance(model, UNet) else type(model).__name__
         fail(ValueError, "model", "a UNet without context_dim, like UNet2DModel", got, "use files.weights.save")
-    if int(check_schedule(schedule).times[-1]) != schedule.T:
-        fail(ValueError, "schedule", "the schedule that the model was trained with", f"a re-spaced one, {schedule!r}")
-    if scheduler not in ("ddpm", "ddim"):
-        fail(ValueError, "scheduler", '"ddpm" or "ddim"', f"{scheduler!r}")
-    if variance not in VARIANCE.values() or (scheduler == "ddim" and variance == "beta"):
-        expected = '"beta" or "beta_tilde"' if scheduler == "ddpm" else '"beta_tilde", which is eta = 1 of DDIM'
-        fail(ValueError, "variance", expected, f"{variance!r}")
+    check_whole_schedule(schedule, "the model")
+    check_choice("scheduler", scheduler, "ddpm", "ddim")
+    if check_variance(variance) == "beta" and scheduler == "ddim":
+        fail(ValueError, "variance", '"beta_tilde", which is eta = 1 of DDIM', f"{variance!r}")
+    clip = check_bool("clip", clip)
     inside = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     if inside - set(FILES) or (target.exists() and not target.is_dir()):
         got = f"one with {min(inside - set(FILES))!r} in it" if inside else "a file"
@@ -139,7 +150,7 @@ def from_pretrained(
         fail(ValueError, "model_index.json: scheduler", "a DDIMScheduler in a DDIMPipeline", repr(named))
     kind, options = _read_options(folder, file, {named: SCHEDULERS[named] | OLD})
     schedule, spacing = _to_schedule(file, options), options["timestep_spacing"]
-    if steps not in (None, schedule.T):
+    if steps is not None and check_whole("steps", steps, 1, schedule.T) != schedule.T:
         if spacing == "linspace":
             fail(ValueError, f"{file}: timestep_spacing", "'leading' or 'trailing' with steps", repr(spacing))
         schedule = respace(schedule, steps, spacing)

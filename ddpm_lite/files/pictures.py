@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from ddpm_lite._check import check_whole, fail, to_path
+from ddpm_lite._check import Whole, check_bool, check_call, check_whole, describe, fail, to_number, to_path
 from ddpm_lite.files.weights import open_whole, write_whole
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ ENDINGS: tuple[str, ...] = (
 )
 ENDINGS += (".pnm", ".tga", ".jp2", ".ico")
 WHOLE = ("PNG", "PPM")  # formats that Pillow may open in 32-bit mode I, though their values are 0..65535
+LARGEST_SIDE = 2**15  # pixels
 SQUEEZED = 0.02  # relative change of the aspect ratio; less than that is rounding
 
 
@@ -95,9 +96,8 @@ def images_from_folder(
         is not installed.
     """
     height, width = _split_size(size)
-    if channels not in (1, 3):
-        fail(ValueError, "channels", "1 or 3", f"{channels!r}")
-    folder = Path(os.path.abspath(to_path("folder", "." if folder == "" else folder)))
+    channels, crop, skip_broken = _check_options(channels, crop, skip_broken, watch)
+    folder = Path(os.path.abspath(to_path("folder", "." if isinstance(folder, str) and not folder else folder)))
     colour = read_colour("background", background)
     file = (
         folder.parent / _name_array(folder, height, width, channels, crop, colour)
@@ -165,13 +165,22 @@ def open_pictures(file: str | Path) -> Pictures:
     return Pictures(images, labels, tuple(listed["words"]), tuple(listed["names"]), listed["skipped"])
 
 
+def _check_options(channels: object, crop: object, skip_broken: object, watch: object) -> tuple[int, bool, bool]:
+    """Check options of `images_from_folder`, and return the first three."""
+    number = to_number(channels)
+    if isinstance(number, bool) or not isinstance(number, Whole) or number not in (1, 3):
+        fail(ValueError, "channels", "1 or 3", describe(channels))
+    check_call("watch", watch, "(paths) -> paths")
+    return int(number), check_bool("crop", crop), check_bool("skip_broken", skip_broken)
+
+
 def _split_size(size: int | Sequence[int]) -> tuple[int, int]:
     """Split a size into height and width."""
     try:
         height, width = (size, size) if not isinstance(size, Sequence) else size
     except ValueError:
         fail(ValueError, "size", "a whole number, or (height, width)", f"{size!r}")
-    return check_whole("size", height, 1), check_whole("size", width, 1)
+    return check_whole("size", height, 1, LARGEST_SIDE), check_whole("size", width, 1, LARGEST_SIDE)
 
 
 def _name_array(folder: Path, height: int, width: int, channels: int, crop: bool, colour: tuple) -> str:
@@ -318,8 +327,9 @@ def read_colour(argument: str, colour: str | tuple[int, int, int]) -> tuple[int,
     except ImportError as error:
         raise ImportError("reading pictures needs Pillow: pip install 'ddpm-lite[data]'") from error
     try:
-        found = ImageColor.getrgb(colour) if isinstance(colour, str) else tuple(int(value) for value in colour)
-    except (ValueError, TypeError):
+        named = isinstance(colour, str | bytes)
+        found = ImageColor.getrgb(colour) if named else tuple(check_whole(argument, value, 0, 255) for value in colour)
+    except (ValueError, TypeError, AttributeError):
         found = ()
     if len(found) != 3 or not all(0 <= value <= 255 for value in found):
         fail(ValueError, argument, 'a colour such as "white", "#808080" or (255, 255, 255)', f"{colour!r}")

@@ -282,8 +282,8 @@ def load_pretrained(name: str) -> tuple[UNet | ConditionalUNet, Schedule]:
         ValueError: no such model, or its file is not the one that was shipped.
     """
     names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
-    if name not in names:
-        fail(ValueError, "name", f"one of {names}", repr(name))
+    if not isinstance(name, str) or name not in names:
+        fail(ValueError, "name", f"one of {names}", describe(name))
     model, schedule = load(find_shipped(f"{name}.safetensors"))
     assert not isinstance(model, ZModel), "pages run each of them, and support networks of z only"
     return model, schedule

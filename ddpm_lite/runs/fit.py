@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import Whole, check_call, check_whole, fail, to_path, unwrap
+from ddpm_lite._check import Whole, check_bool, check_call, check_whole, fail, to_path, unwrap
 from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
@@ -96,6 +96,8 @@ def fit(
     if on_step is not None:
         check_call("on_step", on_step, "(state) -> None")
     every, log = check_whole("every", every, 1), check_whole("log", log, 1)
+    tensorboard = check_bool("tensorboard", tensorboard)
+    progress = None if progress is None else check_bool("progress", progress)
     images = images if isinstance(images, TrainingImages) else TrainingImages(images)
     labels = None if labels is None else check_labels(labels, images.N, none, config.label_dropout)
     folder, main, network = to_path("folder", folder), accelerator is None or accelerator.is_main_process, unwrap(model)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import fail, tabulate_weight
+from ddpm_lite._check import fail, tabulate_weight, to_path
 from ddpm_lite.data import TrainingImages, cut_into_blocks
 from ddpm_lite.files.weights import (
     AVERAGE,
@@ -58,7 +58,7 @@ def verify(folder: str | Path) -> Path:
     Raises:
         FileNotFoundError: no checkpoint. ValueError: all are damaged, or an earlier version wrote them.
     """
-    folder = Path(folder)
+    folder = to_path("folder", folder)
     found = find_checkpoints(folder)
     if not found:
         fail(FileNotFoundError, "folder", "a run with a checkpoint", f"{str(folder)!r}, which has none")
@@ -254,7 +254,7 @@ def _check_fit(path: Path, part: str, wanted: dict[str, Tensor], tensors: dict[s
 
 def find_start(start_from: str | Path, folder: Path) -> tuple[Path, dict]:
     """Find the newest undamaged checkpoint of another run, or a named one, and what the new run records about it."""
-    path = Path(start_from)
+    path = to_path("start_from", start_from)
     if path.resolve() in (folder.resolve(), *folder.resolve().glob("step-*")):
         got = f"{str(start_from)!r}, that of this run"
         fail(ValueError, "start_from", "the folder of another run", got, "choose another folder for this run")
