@@ -1,0 +1,198 @@
+"""Make one PDF of the built book: `make book` first, then
+
+    python tools/pdf.py                               writes _build/ddpm-lite.pdf
+    python tools/pdf.py --only 03_posterior OUT.pdf   a few chapters, to look at
+
+Chromium prints one long page that holds every chapter. It prints twice, because only the first print tells on which
+pages the chapters begin, and the contents say so.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from html import escape
+from pathlib import Path
+
+import forms
+from bs4 import BeautifulSoup
+from chromium import ARGUMENTS, find
+
+STYLE = Path(__file__).with_name("pdf.css")
+# Style sheets of the pages that are made for a screen: the theme's, and those of its buttons.
+OF_THE_THEME = ("styles/", "togglebutton", "copybutton", "mystnb", "exercise.css", "sphinx-design")
+
+# Formulas and tables that are wider than the column become smaller, as on a narrow screen.
+FIT = """() => {
+  document.querySelectorAll(".katex-display, table").forEach((box) => {
+    const column = box.parentElement.clientWidth - (box.previousElementSibling?.matches(".eqno") ? 70 : 0);
+    const wide = box.matches("table") ? box.offsetWidth : box.querySelector(".katex-html").scrollWidth;
+    if (wide > column) {
+      box.style.fontSize = `${Math.max(0.55, (0.98 * column) / wide)}em`;
+    }
+  });
+  return document.fonts.ready.then(() => true);
+}"""
+FILL = """(pages) => document.querySelectorAll(".contents [data-to]").forEach((place) => {
+  place.textContent = pages[place.dataset.to] ?? "";
+})"""
+
+
+def prefix(chapter):
+    """Make every id of a chapter one of the whole book."""
+    mine = {tag["id"] for tag in chapter.article.find_all(id=True)}
+    for tag in chapter.article.find_all(True):
+        for name, value in list(tag.attrs.items()):
+            if name == "id" or (name in ("aria-labelledby", "aria-describedby") and value in mine):
+                tag[name] = f"{chapter.name}--{value}"
+            elif name in ("href", "xlink:href") and tag.name != "a" and value[:1] == "#":
+                tag[name] = f"#{chapter.name}--{value[1:]}"
+            elif isinstance(value, str) and "url(#" in value:
+                tag[name] = value.replace("url(#", f"url(#{chapter.name}--")
+
+
+def drop_twins(article):
+    """Each formula once, with its LaTeX as the text for those who cannot see it."""
+    for formula in article.select(".katex"):
+        source = formula.select_one("annotation")
+        if formula.select_one(".katex-mathml") is None:
+            continue
+        visible = formula.select_one(".katex-html")
+        del visible["aria-hidden"]
+        visible["role"], visible["aria-label"] = "img", source.get_text() if source else formula.get_text()
+        formula.select_one(".katex-mathml").decompose()
+
+
+def write_contents(chapters):
+    """The contents, with a place for each page's number."""
+    lines = []
+
+    def add(kind, target, words):
+        lines.append(
+            f'<li class="{kind}"><a href="#{target}">{words}</a><span class="dots"></span>'
+            f'<span data-to="{target}"></span></li>'
+        )
+
+    for chapter in chapters:
+        if chapter.part:
+            lines.append(f'<li class="part">{escape(chapter.part)}</li>')
+        add("chapter", chapter.name, chapter.article.h1.decode_contents())
+        if chapter.name[:2].isdigit():
+            for target, heading in chapter.sections():
+                add("section", target, heading.decode_contents())
+    return f'<nav class="contents"><p class="heading">Contents</p><ul>{"".join(lines)}</ul></nav>'
+
+
+def quote(text):
+    """A text as a string of CSS."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def assemble(chapters, about, site):
+    """The whole book as one page."""
+    forms.point(chapters, lambda name, anchor, here: f"#{name}--{anchor}" if anchor else f"#{name}")
+    heads = []
+    for chapter in chapters:
+        prefix(chapter)
+        drop_twins(chapter.article)
+        heads.append(f"@page p{chapter.name} {{ @top-right {{ content: {quote(chapter.title)}; }} }}")
+    first = BeautifulSoup((site / "book" / "intro.html").read_text(encoding="utf8"), "html.parser")
+    styles = [link["href"] for link in first.select("link[rel=stylesheet]")]
+    used = [href for href in styles if not href.partition("_static/")[2].startswith(OF_THE_THEME)]
+    if not any("widgets.css" in href for href in used):
+        used.append("../_static/widgets/widgets.css")
+    links = "".join(f'<link rel="stylesheet" href="{href}">' for href in used)
+    where = f"<p>The pages, where the widgets move: {escape(about['address'])}</p>" if about["address"] else ""
+    title = f"""<header class="cover"><p class="name">{about["name"]}</p><p class="title">{about["title"]}</p>
+<img alt="Forty small pictures of clothes that a network drew" src="cover.png"><p class="author">{about["author"]}</p>
+<p class="small">Version {about["version"]}, {about["year"]}. {about["licence"]}</p>{where}
+<p class="small">Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in the
+notebooks.</p></header>"""
+    body = "".join(
+        f'<div class="chapter" id="{c.name}" style="page: p{c.name}">'
+        f"{f'<p class=part-name>{escape(c.part)}</p>' if c.part else ''}{c.article}</div>"
+        for c in chapters
+    )
+    return f"""<!doctype html><html lang="{forms.LANGUAGE}" data-theme="light" data-mode="light"><head><meta charset="utf-8">
+<meta name="author" content="{escape(about["author"])}"><title>{escape(about["title"])}</title>{links}
+<style>{STYLE.read_text(encoding="utf8")}{"".join(heads)}</style></head><body class="bd-content">{title}
+{write_contents(chapters)}{body}</body></html>"""
+
+
+def print_twice(page_file, out):
+    """Print the page, read where its parts begin, and print it with a contents that says so."""
+    from playwright.sync_api import sync_playwright
+    from pypdf import PdfReader
+
+    options = {"prefer_css_page_size": True, "print_background": True, "outline": True, "tagged": True}
+    asked = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 605, "height": 900})  # the column of pdf.css, 160 mm
+        page.set_default_timeout(600_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
+        page.goto(page_file.as_uri())
+        page.evaluate(FIT)
+        page.pdf(path=out, **options)
+        reader = PdfReader(out)
+        pages = {name: reader.get_destination_page_number(to) + 1 for name, to in reader.named_destinations.items()}
+        page.evaluate(FILL, {name.removeprefix("/"): number for name, number in pages.items()})
+        page.pdf(path=out, **options)
+        browser.close()
+    elsewhere = [url for url in asked if not url.startswith(("file:", "data:"))]
+    if elsewhere:
+        raise RuntimeError(f"the book asks another host: {elsewhere[0]}")
+
+
+def name_author(path, about):
+    """Say who wrote it and what it is about, which Chromium leaves out."""
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(path))
+    writer.add_metadata(
+        {
+            "/Title": f"{about['name']}: {about['title']}",
+            "/Author": about["author"],
+            "/Subject": f"Version {about['version']}. {about['licence']}",
+        }
+    )
+    writer.write(path)
+
+
+def make(out, names=None, site=forms.SITE):
+    """Write the PDF of all chapters, or of those that are named."""
+    about = forms.find_about()
+    page_file = site / "book" / "_print.html"
+    shutil.copy(forms.ROOT / "book" / "images" / "clothes.png", page_file.with_name("cover.png"))
+    page_file.write_text(assemble(forms.read_chapters(site, names=names), about, site), encoding="utf8")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        print_twice(page_file, out)
+    finally:
+        page_file.with_name("cover.png").unlink()
+        page_file.unlink()
+    name_author(out, about)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these chapters")
+    parser.add_argument("--out", type=Path, default=forms.ROOT / "_build" / forms.NAMES["pdf"])
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        make(options.out.resolve(), options.only)
+    except (FileNotFoundError, RuntimeError) as error:
+        print(f"pdf: {error}", file=sys.stderr)
+        return 1
+    if options.only is None:
+        shutil.copy(options.out, forms.SITE / forms.NAMES["pdf"])
+        forms.offer()
+    size = options.out.stat().st_size / 1e6
+    print(f"pdf: {options.out}: {size:.1f} MB in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
