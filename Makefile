@@ -4,6 +4,7 @@
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
 # make bench   speed of the libraries     make gpu-check  the tests and the benchmark on a GPU
+# make pdf     the book as one PDF        make epub       the book as an EPUB
 # make clean   remove what was built      make distclean  and the environment
 #
 # Every target sets up .venv by itself, once. PYTHON=... chooses the interpreter that makes it.
@@ -34,7 +35,7 @@ SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.p
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book test quick science unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
+.PHONY: book pdf epub test quick science unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -52,6 +53,14 @@ $(BUILT): $(READY) $(SOURCES)
 		|| { cat $(VENV)/book.log; \
 		echo "make: the book was not built: the warnings above are errors here" >&2; exit 1; }
 	@touch $@
+
+# Other forms of the built pages: _build/ddpm-lite.pdf and _build/ddpm-lite.epub. The pages then link to them.
+pdf: $(READY) $(BUILT)
+	@$(BIN)/python tools/chromium.py >/dev/null
+	@$(BIN)/python tools/pdf.py
+
+epub: $(READY) $(BUILT)
+	@$(BIN)/python tools/epub.py
 
 # A failing part does not hide the results of later ones.
 test: $(READY)

@@ -128,7 +128,9 @@ def draw_cover(about):
         figure = plt.figure(figsize=(6, 9), dpi=200, facecolor="#ffffff")
         head, _, tail = about["title"].partition(", ")
         figure.text(0.5, 0.88, about["name"], ha="center", size=15, family="DejaVu Sans Mono", color="#222832")
-        figure.text(0.5, 0.72, head.replace(" models", "\nmodels"), ha="center", size=28, weight="bold", color="#222832")
+        figure.text(
+            0.5, 0.72, head.replace(" models", "\nmodels"), ha="center", size=28, weight="bold", color="#222832"
+        )
         figure.text(0.5, 0.66, tail, ha="center", size=21, color="#1450c4")
         axes = figure.add_axes((0.08, 0.24, 0.84, 0.36))
         axes.imshow(plt.imread(forms.ROOT / "book" / "images" / "clothes.png"), cmap="gray", interpolation="nearest")

@@ -160,7 +160,9 @@ def offer(site=SITE):
     for path in sorted(site.glob("book/*.html")):
         text = path.read_text(encoding="utf8")
         links = " and ".join(f'<a href="../{name}">{name.rpartition(".")[2].upper()}</a>' for name in made)
-        said = f'<p class="other-forms">The whole book as {links}.</p>' if made else '<p class="other-forms" hidden></p>'
+        said = (
+            f'<p class="other-forms">The whole book as {links}.</p>' if made else '<p class="other-forms" hidden></p>'
+        )
         better = OFFER.sub(said, text)
         if better != text:
             path.write_text(better, encoding="utf8")
