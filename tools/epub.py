@@ -28,16 +28,19 @@ MATHML, SVG, XLINK = "http://www.w3.org/1998/Math/MathML", "http://www.w3.org/20
 # XML tells capitals from small letters, and the parser of HTML wrote small ones.
 CAPITALS = {
     name.lower(): name
-    for name in (
-        "viewBox preserveAspectRatio clipPath clipPathUnits linearGradient radialGradient gradientUnits "
-        "gradientTransform markerWidth markerHeight markerUnits refX refY textPath textLength lengthAdjust "
-        "patternUnits patternTransform pathLength foreignObject stdDeviation feGaussianBlur maskUnits spreadMethod"
-    ).split()
+    for name in re.findall(
+        r"\w+",
+        """
+    viewBox preserveAspectRatio clipPath clipPathUnits linearGradient radialGradient gradientUnits gradientTransform
+    markerWidth markerHeight markerUnits refX refY textPath textLength lengthAdjust patternUnits patternTransform
+    pathLength foreignObject stdDeviation feGaussianBlur maskUnits spreadMethod""",
+    )
 }
 ALLOWED_ROLES = {"img", "math", "doc-toc"}
 PAGE = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
-<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" lang="{language}" xml:lang="{language}">
+<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops"
+ lang="{language}" xml:lang="{language}">
 <head><meta charset="utf-8"/><title>{title}</title><link rel="stylesheet" href="book.css"/></head>
 <body>{body}</body></html>
 """
@@ -175,7 +178,7 @@ def write_package(about, chapters, files, with_maths, with_drawings):
         entries.append(f'<item id="picture{number}" href="{name}" media-type="{kind}"/>')
     spine = "".join(f'<itemref idref="c{chapter.name}"/>' for chapter in chapters)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    summary = "Chapters that derive denoising diffusion with every step of the algebra. Formulas are MathML with a text alternative."
+    summary = "Formulas are MathML with their LaTeX as alternative text, and every figure says what it shows."
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id" xml:lang="{forms.LANGUAGE}">
 <metadata xmlns:dc="http://purl.org/dc/elements/1.1/">
@@ -184,8 +187,10 @@ def write_package(about, chapters, files, with_maths, with_drawings):
 <dc:creator>{escape(about["author"])}</dc:creator><dc:language>{forms.LANGUAGE}</dc:language>
 <dc:rights>{escape(about["licence"])}</dc:rights><meta property="dcterms:modified">{stamp}</meta>
 <meta property="schema:accessMode">textual</meta><meta property="schema:accessMode">visual</meta>
-<meta property="schema:accessibilityFeature">MathML</meta><meta property="schema:accessibilityFeature">alternativeText</meta>
-<meta property="schema:accessibilityFeature">tableOfContents</meta><meta property="schema:accessibilityHazard">none</meta>
+<meta property="schema:accessibilityFeature">MathML</meta>
+<meta property="schema:accessibilityFeature">alternativeText</meta>
+<meta property="schema:accessibilityFeature">tableOfContents</meta>
+<meta property="schema:accessibilityHazard">none</meta>
 <meta property="schema:accessibilitySummary">{summary}</meta>
 <meta name="cover" content="cover"/></metadata>
 <manifest>{"".join(entries)}</manifest>
@@ -220,7 +225,8 @@ def make(out, names=None, site=forms.SITE):
         )
     words = f"""<section class="front"><img src="cover.png" alt="Cover: {escape(about["title"])}"/>
 <p>{escape(about["licence"])} Version {about["version"]}, {about["year"]}.</p>
-<p>Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in the notebooks.</p>
+<p>Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in the
+notebooks.</p>
 </section>"""
     text = {
         "EPUB/book.opf": write_package(about, chapters, files, with_maths, with_drawings),

@@ -21,8 +21,8 @@ NAMES = {"pdf": "ddpm-lite.pdf", "epub": "ddpm-lite.epub"}
 
 # What does nothing on paper or in a reader of books. A figure that is SVG keeps its style.
 DEAD = (
-    "script, :not(svg) > style, button, input, select, textarea, label, output, canvas, video, audio, iframe, template, "
-    "noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, .cell > details"
+    "script, :not(svg) > style, button, input, select, textarea, label, output, canvas, video, audio, iframe, "
+    "template, noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, .cell > details"
 )
 
 

@@ -106,14 +106,15 @@ def assemble(chapters, about, site):
     title = f"""<header class="cover"><p class="name">{about["name"]}</p><p class="title">{about["title"]}</p>
 <img alt="Forty small pictures of clothes that a network drew" src="cover.png"><p class="author">{about["author"]}</p>
 <p class="small">Version {about["version"]}, {about["year"]}. {about["licence"]}</p>{where}
-<p class="small">Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in the
-notebooks.</p></header>"""
+<p class="small">Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in
+the notebooks.</p></header>"""
     body = "".join(
         f'<div class="chapter" id="{c.name}" style="page: p{c.name}">'
         f"{f'<p class=part-name>{escape(c.part)}</p>' if c.part else ''}{c.article}</div>"
         for c in chapters
     )
-    return f"""<!doctype html><html lang="{forms.LANGUAGE}" data-theme="light" data-mode="light"><head><meta charset="utf-8">
+    return f"""<!doctype html><html lang="{forms.LANGUAGE}" data-theme="light" data-mode="light"><head>
+<meta charset="utf-8">
 <meta name="author" content="{escape(about["author"])}"><title>{escape(about["title"])}</title>{links}
 <style>{STYLE.read_text(encoding="utf8")}{"".join(heads)}</style></head><body class="bd-content">{title}
 {write_contents(chapters)}{body}</body></html>"""

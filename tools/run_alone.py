@@ -1,7 +1,9 @@
 """Run every chapter where there is nothing but its file: in an empty folder, with the installed package.
 
-    python tools/run_alone.py                  in an environment that has the wheel with [chapters], nbclient and ipykernel
-    python tools/run_alone.py book/01_....ipynb  only this one
+    python tools/run_alone.py                      every chapter
+    python tools/run_alone.py book/08_training.ipynb  only this one
+
+The environment needs the wheel with [chapters], and for this script nbclient, ipykernel and pyyaml.
 
 No output is compared, as nbval does that; this finds what a chapter reads from the repository.
 """
