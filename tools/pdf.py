@@ -8,6 +8,7 @@ pages the chapters begin, and the contents say so.
 """
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -19,16 +20,22 @@ from bs4 import BeautifulSoup
 from chromium import ARGUMENTS, find
 
 STYLE = Path(__file__).with_name("pdf.css")
+HEADINGS = "h1, h2, h3, h4, h5, h6"
+COVER = forms.ROOT / "book" / "images" / "clothes.png"
 # Style sheets of the pages that are made for a screen: the theme's, and those of its buttons.
 OF_THE_THEME = ("styles/", "togglebutton", "copybutton", "mystnb", "exercise.css", "sphinx-design")
 
 # Formulas and tables that are wider than the column become smaller, as on a narrow screen.
 FIT = """() => {
-  document.querySelectorAll(".katex-display, table").forEach((box) => {
+  // All widths are read before any size is written: one layout of the whole book, not one for each formula.
+  const boxes = [...document.querySelectorAll(".katex-display, table")];
+  const shares = boxes.map((box) => {
     const column = box.parentElement.clientWidth - (box.previousElementSibling?.matches(".eqno") ? 70 : 0);
-    const wide = box.matches("table") ? box.offsetWidth : box.querySelector(".katex-html").scrollWidth;
-    if (wide > column) {
-      box.style.fontSize = `${Math.max(0.55, (0.98 * column) / wide)}em`;
+    return (0.98 * column) / (box.matches("table") ? box : box.querySelector(".katex-html")).scrollWidth;
+  });
+  boxes.forEach((box, number) => {
+    if (shares[number] < 0.98) {
+      box.style.fontSize = `${Math.max(0.55, shares[number])}em`;
     }
   });
   return document.fonts.ready.then(() => true);
@@ -104,7 +111,8 @@ def assemble(chapters, about, site):
     links = "".join(f'<link rel="stylesheet" href="{href}">' for href in used)
     where = f"<p>The pages, where the widgets move: {escape(about['address'])}</p>" if about["address"] else ""
     title = f"""<header class="cover"><p class="name">{about["name"]}</p><p class="title">{about["title"]}</p>
-<img alt="Forty small pictures of clothes that a network drew" src="cover.png"><p class="author">{about["author"]}</p>
+<img alt="Forty small pictures of clothes that a network drew" src="{COVER.as_uri()}">
+<p class="author">{about["author"]}</p>
 <p class="small">Version {about["version"]}, {about["year"]}. {about["licence"]}</p>{where}
 <p class="small">Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in
 the notebooks.</p></header>"""
@@ -133,7 +141,7 @@ def print_twice(page_file, out):
         page.set_default_timeout(600_000)
         page.on("request", lambda request: asked.append(request.url))
         page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
-        page.goto(page_file.as_uri())
+        page.goto(page_file.as_uri(), wait_until="load")
         page.evaluate(FIT)
         page.pdf(path=out, **options)
         reader = PdfReader(out)
@@ -146,11 +154,33 @@ def print_twice(page_file, out):
         raise RuntimeError(f"the book asks another host: {elsewhere[0]}")
 
 
-def name_author(path, about):
-    """Say who wrote it and what it is about, which Chromium leaves out."""
+def walk(item):
+    """The entries of the outline from this one on, in the order of the book."""
+    while item is not None:
+        item = item.get_object()
+        yield item
+        if "/First" in item:
+            yield from walk(item["/First"])
+        item = item.get("/Next")
+
+
+def name_all(path, about, headings):
+    """Say who wrote it and what it is about, which Chromium leaves out, and mend the outline.
+
+    Chromium writes the words of a heading of several pieces or lines twice.
+
+    Raises:
+        RuntimeError: the outline does not hold every heading.
+    """
     from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import NameObject, TextStringObject
 
     writer = PdfWriter(clone_from=PdfReader(path))
+    entries = list(walk(writer.root_object["/Outlines"]["/First"]))
+    if len(entries) != len(headings):
+        raise RuntimeError(f"the outline has {len(entries)} entries for {len(headings)} headings")
+    for entry, heading in zip(entries, headings, strict=True):
+        entry[NameObject("/Title")] = TextStringObject(heading)
     writer.add_metadata(
         {
             "/Title": f"{about['name']}: {about['title']}",
@@ -164,16 +194,18 @@ def name_author(path, about):
 def make(out, names=None, site=forms.SITE):
     """Write the PDF of all chapters, or of those that are named."""
     about = forms.find_about()
-    page_file = site / "book" / "_print.html"
-    shutil.copy(forms.ROOT / "book" / "images" / "clothes.png", page_file.with_name("cover.png"))
-    page_file.write_text(assemble(forms.read_chapters(site, names=names), about, site), encoding="utf8")
+    page_file = site / "book" / f"_print-{os.getpid()}.html"  # beside the pages, whose files it names as they do
+    chapters = forms.read_chapters(site, names=names)
+    headings = [
+        forms.read_plainly(tag) for chapter in chapters for tag in chapter.article.select("h1, h2, h3, h4, h5, h6")
+    ]
+    page_file.write_text(assemble(chapters, about, site), encoding="utf8")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         print_twice(page_file, out)
     finally:
-        page_file.with_name("cover.png").unlink()
-        page_file.unlink()
-    name_author(out, about)
+        page_file.unlink(missing_ok=True)
+    name_all(out, about, headings)
 
 
 def main(arguments=None):
