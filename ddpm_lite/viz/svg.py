@@ -2,8 +2,10 @@
 
 import re
 from io import StringIO
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
@@ -14,7 +16,7 @@ from ddpm_lite.viz.symbols import CLASSES, write_spans
 COLORS = {name: colour.light for name, colour in PALETTE.items()}
 LINES = ("data", "noise", "model", "exact", "muted")  # what lines are drawn with that have no role
 FONT = 11.0  # points
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
     "axes.facecolor": "none",
@@ -36,7 +38,7 @@ STYLE = {
 }
 
 RASTER_DPI = 144  # of what is drawn as pixels: clouds of thousands of dots
-WRITTEN = {"svg.fonttype": "none", "svg.hashsalt": "ddpm-lite", "svg.image_inline": True}
+WRITTEN: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "ddpm-lite", "svg.image_inline": True}
 FONTS = "font-family:system-ui,sans-serif"
 MARK = "\ue000{}\ue001"  # no font has these characters, and so no label
 MARKED = re.compile("\ue000(\\d+)\ue001")
@@ -89,7 +91,7 @@ def write_svg(figure: Figure) -> str:
         try:
             words = _WordsRenderer(72 * width, 72 * height, out, image_dpi=RASTER_DPI, metadata={"Date": None})
             renderer = MixedModeRenderer(figure, width, height, RASTER_DPI, words)
-            figure.draw(renderer)
+            figure.draw(cast(RendererBase, renderer))
             renderer.finalize()
         finally:
             figure.dpi = dpi

@@ -122,7 +122,8 @@ def _set(tokens: list, pen: _Pen) -> None:
         first = tokens.pop(0)
         if first[0] != "{":
             return [first]
-        inside, depth = [], 1
+        inside: list[re.Match] = []
+        depth = 1
         while True:
             token = tokens.pop(0)
             depth += {"{": 1, "}": -1}.get(token[0], 0)
