@@ -6,9 +6,11 @@ others are removed from the built book. The templates of this folder leave the s
 """
 
 import io
+import logging
 import re
 import shutil
 from base64 import b64decode, b64encode
+from html import unescape
 from pathlib import Path
 
 from fontTools import subset
@@ -73,6 +75,7 @@ def used_icons(pages, styles):
 
 def cut_font(font, characters, target):
     """Write a font of these characters only; returns whether there are any."""
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # KaTeX's fonts bear no date, which it finds worth a line
     with TTFont(font) as whole:
         characters = characters & set(whole.getBestCmap())
         if characters:
@@ -118,6 +121,26 @@ def cut_icons(app, error):
         script.unlink()
 
 
+def cut_formula_fonts(app, error):
+    """Leave in the fonts of the formulas what the book's formulas and its scripts may need."""
+    static = Path(app.outdir, "_static")
+    sheet = static / "katex" / "katex.css"
+    if error is not None or app.builder.format != "html" or not sheet.is_file():
+        return
+    texts = [page.read_text(encoding="utf8") for page in Path(app.outdir).rglob("*.html")]
+    texts += [script.read_text(encoding="utf8") for script in (static / "cards").rglob("*.js")]
+    characters = {ord(sign) for text in texts for sign in set(unescape(text))}
+    fonts = sheet.parent / "fonts"
+    for font in sorted(fonts.glob("*.woff2")):
+        if cut_font(app.ddpm_typeset.katex / "fonts" / f"{font.stem}.ttf", characters, fonts / f"{font.stem}.woff"):
+            font.unlink()
+    style = sheet.read_text(encoding="utf8")
+    cut = {font.stem for font in fonts.glob("*.woff")}
+    source = re.compile(r"url\(fonts/([\w-]+)\.woff2\) format\(\"woff2\"\)")
+    style = source.sub(lambda at: f'url(fonts/{at[1]}.woff) format("woff")' if at[1] in cut else at[0], style)
+    sheet.write_text(style, encoding="utf8")
+
+
 def shrink(png):
     """A PNG with 256 colours, or as it is where that could be seen or would not help."""
     if len(png) < LARGE:
@@ -151,3 +174,4 @@ def setup(app):
     app.connect("html-page-context", leave_out, priority=900)
     app.connect("build-finished", cut_icons)
     app.connect("build-finished", shrink_pictures)
+    app.connect("build-finished", cut_formula_fonts)
