@@ -47,6 +47,7 @@ const kit = await shared();
 const made = {
   "page/host.js": await bundle({ entryPoints: [join(SOURCES, "page/host.js")], format: "iife" }),
   "page/press.js": await bundle({ entryPoints: [join(SOURCES, "page/press.js")], format: "iife", plugins: [kit] }),
+  "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
 };
 for (const folder of ["", "live/"]) {
   for (const file of scripts(folder)) {

@@ -12,11 +12,29 @@ search.py     puts equation numbers, synonyms and Chinese words into the search 
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
+front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
+reach.py      describes each page to those who share or search it, and makes the page for wrong links
 addresses.py  takes the project's addresses from pyproject.toml
 assets/       the book's own style sheet and script
 """
 
-from . import addresses, api, cards, checks, hygiene, light, look, maths, numbers, quoted, records, search, widgets
+from . import (
+    addresses,
+    api,
+    cards,
+    checks,
+    front,
+    hygiene,
+    light,
+    look,
+    maths,
+    numbers,
+    quoted,
+    reach,
+    records,
+    search,
+    widgets,
+)
 
 
 def setup(app):
@@ -24,6 +42,7 @@ def setup(app):
     api.setup(app)
     cards.setup(app)
     checks.setup(app)
+    front.setup(app)
     maths.setup(app)
     numbers.setup(app)
     quoted.setup(app)
@@ -32,5 +51,6 @@ def setup(app):
     light.setup(app)
     search.setup(app)
     widgets.setup(app)
+    reach.setup(app)
     records.setup(app)
     return {"version": "0.1.0", "parallel_read_safe": True, "parallel_write_safe": True}
