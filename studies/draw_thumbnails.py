@@ -2,8 +2,8 @@
 
     python studies/draw_thumbnails.py     writes book/images/thumbnails/NN_name.svg; seconds
 
-The pictures have no words. Their colours are classes (data, noise, model, exact, ink), which the page's style sheet sets,
-so that they follow the theme. Images are small PNGs inside the SVG.
+The pictures have no words. Their colours are classes (data, noise, model, exact, grid), which the page's style sheet
+sets, so that they follow the theme. Images are small PNGs inside the SVG.
 """
 
 import json
@@ -152,9 +152,8 @@ def training():
     step = np.arange(10, len(losses), 8)
     mean = np.convolve(losses, np.ones(40) / 40, "valid")
     smooth = mean[np.clip(step - 20, 0, len(mean) - 1)]
-    return '<g class="thin">' + curves(step, {"grid": np.log10(losses[step])}, (-1.2, 0)) + "</g>" + curves(
-        step, {"model": np.log10(smooth)}, (-1.2, 0)
-    )  # fmt: skip
+    each = curves(step, {"grid": np.log10(losses[step])}, (-1.2, 0))
+    return f'<g class="thin">{each}</g>' + curves(step, {"model": np.log10(smooth)}, (-1.2, 0))
 
 
 def sampling():
@@ -179,9 +178,8 @@ def fewer_steps():
     t = np.arange(0, 1001, 10)
     bar = schedule.alpha_bar.numpy()[t]
     smooth = np.sqrt(bar) * x_0 + np.sqrt(1 - bar) * -1.1
-    return '<g class="thin">' + curves(t, {"noise": np.array(walk)[t]}, (-2.4, 2.4)) + "</g>" + curves(
-        t, {"model": smooth}, (-2.4, 2.4)
-    )  # fmt: skip
+    chain = curves(t, {"noise": np.array(walk)[t]}, (-2.4, 2.4))
+    return f'<g class="thin">{chain}</g>' + curves(t, {"model": smooth}, (-2.4, 2.4))
 
 
 def evaluation():

@@ -148,13 +148,3 @@ def test_other_chapters_are_called_by_number(path):
     links = re.findall(r"\[([^\]]*)\]\(\d\d_\w+\.ipynb\)", text)
     assert [words for words in links if not re.search(r"\d", words)] == []
     assert re.findall(r"[Cc]hapters? on (?:the )?[\w ]+", text) == []
-
-
-def test_the_route_names_every_chapter_as_it_names_itself():
-    route = "\n".join(cell["source"] for cell in cells(notebooks.chapters()[0]) if cell["cell_type"] == "markdown")
-    named = re.findall(r"^\| \[(\d+)\. ([^\]]+)\]\((\w+)\.ipynb\) \|", route, re.MULTILINE)
-    assert [name for _, _, name in named] == [path.stem for path in CHAPTERS]
-    for (number, title, _), path in zip(named, CHAPTERS, strict=True):
-        own = cells(path)[0]["source"].splitlines()[0].removeprefix("# ")
-        assert int(number) == int(path.stem[:2])
-        assert own == title or own.startswith(f"{title}:")

@@ -154,10 +154,12 @@ class EquationTypos(SphinxDirective):
             '<div class="front-typos"><fieldset><legend>What do you change?</legend>'
             f'{"".join(radios)}</fieldset><div class="front-panels" aria-live="polite">{"".join(panels)}</div></div>'
         )
+        made, every = len(answers) - 1, len(self.env.app.ddpm_checks_by_label)
+        noticed = "all of them" if noticed == made else noticed
         words = (
-            f"This is equation {{eq}}`{label}`. By the rules of the tests, {len(answers) - 1} small typos can be made "
-            f"in it, and its check notices {noticed}. How each of the book's {len(self.env.app.ddpm_checks_by_label)} "
-            "labelled equations is checked is told on the page of {doc}`checks </book/checks>`."
+            f"This is equation {{eq}}`{label}`. By the rules of the tests, {made} small typos can be made in it, and "
+            f"its check notices {noticed}. How each of the book's {every} labelled equations is checked is told on the "
+            "page of {doc}`checks </book/checks>`."
         )
         inline, messages = self.parse_inline(words)
         return [nodes.raw("", html, format="html"), nodes.paragraph("", "", *inline, *messages)]
