@@ -10,4 +10,5 @@ interface Window {
     define: (name: string, widget: any) => void;
     file?: (name: string, sum: number, text: string) => void;
   };
+  ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
 }
