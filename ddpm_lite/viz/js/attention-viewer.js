@@ -26,7 +26,6 @@ export default kit.widget(({ model, el: place }) => {
     model.save_changes();
   };
   const point = (event) => {
-    if (!event.buttons) return;
     const box = pick.getBoundingClientRect();
     set(((event.clientY - box.top) / box.height) * H, ((event.clientX - box.left) / box.width) * W);
   };
@@ -43,7 +42,9 @@ export default kit.widget(({ model, el: place }) => {
   };
   const [pick, here] = framed(seen, {
     tabindex: 0, role: "application", "aria-label": "The query pixel: move it with the arrow keys",
-    "data-lm-suppress-shortcuts": "true", onpointerdown: point, onpointermove: point, onkeydown: press,
+    "data-lm-suppress-shortcuts": "true", onkeydown: press,
+    // A finger chooses with a tap, and scrolls the page.
+    onclick: point, onpointermove: (event) => event.buttons && event.pointerType !== "touch" && point(event),
   });
   const [looked, there] = framed(map, {});
   const left = kit.figure(pick, ""), right = kit.figure(looked, "");

@@ -8,8 +8,7 @@ export default kit.widget(({ model, el: place }) => {
   kit.within(model, "label", 0, labels); // the number after the last label means "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const kinds = [["x", "xₜ", "the noisy image"], ["image", "x̂₀", "the estimated image"], ["z", "ẑ", "the estimated noise"]];
-  const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts();
-  facts.setAttribute("aria-live", "off"); // it changes with every step
+  const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts(true);
   const names = Object.keys(samplers);
   let frames = [], steps = 0, following = false;
   /** @type {number | undefined} */
@@ -81,6 +80,7 @@ export default kit.widget(({ model, el: place }) => {
       following = !calm.matches;
       if (following) play.textContent = "Pause";
     },
+    stopped: halt,
     // x_T first, even if the rest arrives at the same time.
     heard: (made) => {
       const first = !frames.length;
@@ -98,10 +98,13 @@ export default kit.widget(({ model, el: place }) => {
 
   const slider = kit.slider(model, "frame", { label: "progress", min: 0, max: Math.max(...choices), text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
   slider.limit(choices[model.get("steps")]);
-  slider.querySelector("input").addEventListener("input", () => {
+  const progress = slider.querySelector("input");
+  progress.addEventListener("input", () => {
     if (timer || following) halt();
     go(model.get("frame"));
   });
+  progress.addEventListener("pointerdown", halt);
+  const player = kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step forward", step(1)));
   const variance = kit.choice(model, "variance", { label: "variance", options: ["beta-tilde", "beta"] });
   const digits = [...Array.from({ length: labels }, (_, i) => String(i)), "no label"];
   kit.stage(
@@ -117,10 +120,12 @@ export default kit.widget(({ model, el: place }) => {
     ),
     work.controls,
     kit.row(...kinds.map(([, sign, words], i) => kit.figure(pictures[i].canvas, `${sign}, ${words}`))),
-    kit.row(slider, kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step forward", step(1)))),
+    kit.row(slider, player),
     facts,
     work.status,
   );
+  const touched = ({ target }) => timer && !player.contains(target) && halt();
+  for (const event of ["pointerdown", "input"]) place.addEventListener(event, touched);
   calm.addEventListener("change", obey, { signal: model.signal });
   model.signal.addEventListener("abort", () => clearInterval(timer));
   obey();

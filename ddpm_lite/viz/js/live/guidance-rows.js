@@ -7,7 +7,6 @@ export default kit.widget(({ model, el: place }) => {
   const scales = model.get("scales"), choices = model.get("choices"), wide = n * (W + 1) - 1;
   const rows = Array.from({ length: labels }, () => ({ values: new Float64Array(C * H * wide), picture: kit.picture(H, wide, "nothing drawn yet", 4.5 * wide) }));
   const facts = kit.facts();
-  facts.setAttribute("aria-live", "off");
   let ends = [];
 
   // An image into its place in a row.

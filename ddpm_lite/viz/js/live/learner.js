@@ -25,9 +25,8 @@ export default kit.widget(({ model, el: place }) => {
   const dots = path(left, "dw-line dw-dot dw-1"), crosses = path(left, "dw-line dw-2", "stroke-width: 1.4"), aim = path(left, "dw-line dw-4");
   const needles = path(right, "dw-marker dw-3", "fill-opacity: 0.75"), lines = path(right, "dw-line dw-2");
   const [learnt, exact] = ["dw-2", "dw-3 dw-dash"].map(curve.line);
-  const facts = kit.facts(), status = kit.el("p", { role: "status" });
   // The facts change many times a second, so a screen reader reads the status instead, at the beginning and the end.
-  facts.setAttribute("aria-live", "off");
+  const facts = kit.facts(true), status = kit.el("p", { role: "status" });
   const say = (text) => {
     status.textContent = text;
   };

@@ -3,6 +3,7 @@
 import * as kit from "../shared/kit.js";
 
 const files = {}, loaded = {};
+let failures = 0;
 const folder = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(/press\.js.*/, "");
 
 // A data file is a script that passes its name, the checksum of a text, and the text.
@@ -10,15 +11,12 @@ window.ddpmWidgets.file = (name, sum, text) => {
   files[name] = { sum, text };
 };
 
-// Load a script once; after a failure it may be tried again. It is a classic script, because a page opened as a file may
+// Load a script once; after a failure it may be tried again, by another address, as the browser may have kept what came. It is a classic script, because a page opened as a file may
 // not use fetch.
 const load = (name) =>
   (loaded[name] ??= new Promise((done, failed) => {
-    const onerror = () => {
-      delete loaded[name];
-      failed(new Error(`${name}.js could not be loaded.`));
-    };
-    document.head.append(kit.el("script", { src: `${folder}${name}.js`, onload: done, onerror }));
+    const onerror = () => failed(new Error(`${name}.js could not be loaded.`));
+    document.head.append(kit.el("script", { src: `${folder}${name}.js${failures ? `?${failures}` : ""}`, onload: done, onerror }));
   }));
 
 // A button for a heavy widget, until host.js can `start` it.
@@ -34,14 +32,18 @@ const offer = ({ place, model, start, complain, widgets }) => {
     busy = true;
     place.querySelector("[role=alert]")?.remove();
     said.textContent = "Loading, then starting.";
+    const names = place.dataset.live.split(" ");
     try {
-      for (const name of place.dataset.live.split(" ")) await load(name);
+      for (const name of names) await load(name);
       if (!widgets[place.dataset.widget]) throw new Error("Its script is damaged.");
       const live = await start(place, model);
       if (box.contains(document.activeElement)) live.querySelector("button, input, select")?.focus();
       box.remove();
     } catch (error) {
       said.textContent = "";
+      // Part of a download is a download too: what came is not trusted again.
+      for (const name of names) delete loaded[name];
+      failures++;
       complain(place, error);
     }
     busy = false;

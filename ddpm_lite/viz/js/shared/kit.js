@@ -94,11 +94,19 @@ const bind = (model, name, input, read, show) => {
 export const slider = (model, name, { label, min, max, step = 1, text = number }) => {
   const id = `dw-${name}-${names++}`;
   const input = el("input", { type: "range", id, min, max, step });
-  const output = el("output", { for: id }, "");
+  // A screen reader reads the slider's own words, and not its output as well.
+  const output = el("output", { for: id, "aria-live": "off" }, "");
   bind(model, name, input, () => Number(input.value), () => {
     input.value = within(model, name, min, max, step === 1);
     output.firstChild.data = text(Number(input.value));
     input.setAttribute("aria-valuetext", output.firstChild.data);
+  });
+  // A finger that only scrolls the page may begin on a slider, which jumps there: it goes back to its value.
+  let before;
+  input.addEventListener("pointerdown", () => (before = input.value));
+  input.addEventListener("pointercancel", () => {
+    input.value = before;
+    input.dispatchEvent(new Event("input"));
   });
   const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
   made.limit = (last) => {
@@ -129,8 +137,11 @@ export const toggle = (model, name, { label }) => {
   return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
 };
 
-// Play, pause and single steps for a whole-number trait, from `first` to `last`, at `pace` steps a second. With reduced
-// motion there are only the single steps.
+// While a widget is busy, playing or drawing, its facts are not read out.
+export const busy = (part, now) => part.closest(".ddpm-widget")?.toggleAttribute("data-busy", now);
+
+// Play, pause and single steps for a whole-number trait, from `first` to `last`, at `pace` steps a second. What the reader
+// touches in the widget stops it. With reduced motion there are only the single steps.
 export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const forward = Math.sign(last - first) * by;
@@ -144,6 +155,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   const stop = () => {
     clearInterval(timer);
     timer = undefined;
+    busy(play, false);
     play.textContent = "Play";
   };
   const onward = () => {
@@ -154,6 +166,8 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
     if (timer) return stop();
     if (model.get(name) === last) move(first - last);
     timer = setInterval(onward, 1000 / pace);
+    busy(play, true);
+    for (const event of ["pointerdown", "input"]) made.closest(".ddpm-widget").addEventListener(event, touched);
     play.textContent = "Pause";
   };
   const play = el("button", { type: "button", onclick: toggled }, "Play");
@@ -167,7 +181,9 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   still.addEventListener("change", obey, { signal: model.signal });
   model.signal.addEventListener("abort", stop);
   obey();
-  return el("div", { class: "dw-control" }, play, ...steps);
+  const made = el("div", { class: "dw-control" }, play, ...steps);
+  const touched = ({ target }) => made.contains(target) || stop();
+  return made;
 };
 
 // The numbers of a trait that is sent as bytes, multiplied by `scale`; a wrong count is an error.
@@ -274,13 +290,30 @@ export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", {
 
 export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
 
-// A list of words and numbers that screen readers read out when it changes; `write` takes pairs.
-export const facts = () => {
-  const list = el("dl", { class: "dw-facts", "aria-live": "polite" });
+// A list of words and numbers; `write` takes pairs. When they have settled, a screen reader reads once what changed, unless
+// the list is `silent`.
+export const facts = (silent = false) => {
+  const list = el("dl", { class: "dw-facts" }), said = el("p", { class: "dw-said", role: "status" });
+  let told, now, timer;
+  const tell = () => {
+    if (list.closest("[data-busy]")) return wait();
+    said.textContent = now.filter((line) => !told.includes(line)).join("; ");
+    told = now;
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(tell, 700);
+  };
   list.write = (pairs) => {
+    now = pairs.map((pair) => pair.join(" "));
+    if (told && !silent) {
+      if (!said.isConnected) list.after(said);
+      wait();
+    }
+    told ??= now;
     const cell = (kind) => el(kind, {}, "");
     if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
-    // New text in the old cells, so that the page lays out, and a screen reader reads, only what changed.
+    // New text in the old cells, so that the page lays out only what changed.
     pairs.flat().forEach((text, i) => {
       const node = list.children[i >> 1].children[i & 1].firstChild;
       if (node.data !== text) node.data = text;

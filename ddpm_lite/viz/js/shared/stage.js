@@ -61,16 +61,31 @@ const crew = async (file) => {
   return { draw, leave: () => worker?.terminate() };
 };
 
-// The common part of the sampling widgets: a button, a progress bar, a status that a screen reader reads at the beginning
-// and the end, and the reaction to a changed setting. `plan()` returns the walks and their description, `heard(frames)`
-// gets frames as they arrive, and `ended()` returns the closing words. On a page the first samples are drawn as soon as
+// The common part of the sampling widgets: a button, which stops a drawing while there is one, a progress bar, a status that a
+// screen reader reads at the beginning and the end, and the reaction to a changed setting. `plan()` returns the walks and
+// their description, `heard(frames)` gets frames as they arrive, `ended()` returns the closing words, and `stopped()` is called
+// when the reader stops a drawing. On a page the first samples are drawn as soon as
 // the reader has pressed the button that loads the widget; in Jupyter they wait for the button.
-export const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
+export const atelier = ({ model, traits, begin, next, plan, heard, ended, stopped = () => {} }) => {
   const status = kit.el("p", { role: "status" }), bar = kit.el("progress", { max: 1, value: 0, "aria-label": "drawn" });
   /** @type {ReturnType<typeof crew> | null} */
   let workers = null;
   let started = NaN; // when the drawing began, in milliseconds of the page's clock
+  let turn = 0, drawing = false;
+  const work = (/** @type {boolean} */ now) => {
+    drawing = now;
+    kit.busy(button, now);
+    button.textContent = now ? "Stop" : next;
+  };
+  const stop = async () => {
+    turn++;
+    work(false);
+    stopped();
+    status.textContent = `Stopped after ${bar.value} of ${bar.max} images.`;
+    (await workers)?.draw([], () => {});
+  };
   const redraw = async () => {
+    const mine = ++turn;
     const { walks, words, frames } = plan();
     let count = 0;
     started = performance.now();
@@ -78,21 +93,27 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
     bar.value = 0;
     bar.max = frames;
     begin();
+    work(true);
     try {
       workers ??= crew(await fetched(model));
-      (await workers).draw(walks, (message) => {
+      const { draw } = await workers;
+      if (mine !== turn) return;
+      draw(walks, (message) => {
         count += message.frames.length;
         bar.value = count;
         if (message.frames.length) heard(message.frames);
+        if (message.error || message.done) work(false);
         if (message.error) status.textContent = message.error;
         else if (message.done) status.textContent = `Done: ${words}, in ${kit.number((performance.now() - started) / 1000, 2)} s. ${ended()}`;
       });
     } catch (error) {
       workers = null;
+      work(false);
       status.textContent = /** @type {Error} */ (error).message;
     }
   };
   const pressed = () => {
+    if (drawing) return stop();
     if (Number.isNaN(started)) return redraw();
     model.set("seed", (model.get("seed") + 1) % 100);
     model.save_changes();
@@ -109,8 +130,6 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended }) => {
         await workers;
         redraw();
       }
-      button.textContent = model.file ? next : "Draw";
-      model.on("change:seed", () => (button.textContent = next));
       model.signal.addEventListener("abort", async () => (await workers)?.leave());
     },
   };
