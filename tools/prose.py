@@ -52,6 +52,7 @@ OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ddpm_lite/pretrained/
 
 READ = (".ipynb", ".md", ".py", ".js")
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+WIDEST = 72  # columns of visible code: what fits beside both sidebars
 FORMULA = "X"  # what a formula, a piece of code or a reference counts as: one word
 HEAD = ("\x02", "\x03")  # around bold text: a sentence that is all bold is a heading that runs on, and not counted
 WORD = re.compile(r"\w(?:[\w'’.,-]*\w)?")
@@ -90,6 +91,7 @@ class Page:
     equations: int = 0
     exercises: int = 0
     visible_cells: int = 0
+    wide: list = field(default_factory=list)  # (cell, line) of visible code that a page would have to break
 
     @property
     def is_chapter(self):
@@ -274,7 +276,9 @@ def read_page(path):
         if cell["cell_type"] == "markdown":
             read_markdown(page, source, index)
             continue
-        page.visible_cells += bool(source.strip()) and not FOLDED & set(cell["metadata"].get("tags", []))
+        if source.strip() and not FOLDED & set(cell["metadata"].get("tags", [])):
+            page.visible_cells += 1
+            page.wide += [(index, line) for line in source.splitlines() if len(line) > WIDEST]
         said = cell["metadata"].get("mystnb", {})
         outside = [said.get("figure", {}).get("caption", ""), said.get("image", {}).get("alt", "")]
         page.blocks += [Block(index, text, counted=False) for text in outside + words_of_code(source) if text]
@@ -357,6 +361,7 @@ def judge(page):
     for cell, words, advice in find_phrases(page) + (find_common(page) if page.is_text else []):
         place = f"{name}:{cell}" if notebook else name
         lines.append(f"{place}: {' '.join(words.split())!r} -> {advice}")
+    lines += [f"{name}:{cell}: {line!r} -> at most {WIDEST} columns of visible code" for cell, line in page.wide]
     bounds = settings()["chapters"]
     if page.is_chapter and not bounds["shortest"] <= page.mean <= bounds["longest"]:
         lines.append(f"{name}: {page.mean:.1f} words a sentence -> {bounds['shortest']} to {bounds['longest']}")

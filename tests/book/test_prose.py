@@ -211,3 +211,14 @@ def test_the_words_of_the_code_are_clean():
 @pytest.mark.parametrize("path", prose.pages(), ids=lambda path: path.stem)
 def test_the_book_is_clean(path):
     assert prose.judge(prose.read_page(path)) == []
+
+
+def test_visible_code_that_is_wider_than_a_page_is_found(tmp_path):
+    line = f"x = {'1' * 69}"
+    cell = {"cell_type": "code", "source": [line], "metadata": {}}
+    path = tmp_path / "wide.ipynb"
+    path.write_text(json.dumps({"cells": [cell, cell | {"metadata": {"tags": ["hide-input"]}}]}), encoding="utf8")
+    (found,) = prose.judge(prose.read_page(path))
+    assert line in found
+    path.write_text(json.dumps({"cells": [cell | {"source": [line[:-1]]}]}), encoding="utf8")
+    assert prose.judge(prose.read_page(path)) == []

@@ -9,7 +9,6 @@ import prose
 import pytest
 
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
-WIDEST = 72  # columns of visible code: what a page shows without scrolling
 TYPICAL = 8  # lines of a visible cell
 FIELDS = ("**You need** ", "**Time:** ", "**Afterwards you can** ")
 
@@ -104,7 +103,7 @@ def test_a_reader_guesses_before_a_result(path):
 @pytest.mark.form
 @every_page
 def test_visible_code_fits_the_page(path):
-    wide = [f"cell {i}: {line}" for i, lines in visible(path) for line in lines if len(line) > WIDEST]
+    wide = [f"cell {i}: {line}" for i, lines in visible(path) for line in lines if len(line) > prose.WIDEST]
     assert wide == []
 
 
