@@ -22,8 +22,8 @@ from chromium import ARGUMENTS, find
 STYLE = Path(__file__).with_name("pdf.css")
 HEADINGS = "h1, h2, h3, h4, h5, h6"
 COVER = forms.ROOT / "book" / "images" / "clothes.png"
-# Style sheets of the pages that are made for a screen: the theme's, and those of its buttons.
-OF_THE_THEME = ("styles/", "togglebutton", "copybutton", "mystnb", "exercise.css", "sphinx-design")
+# Style sheets that are left out: those for a screen, of the theme and its buttons, and the one for a chapter on paper.
+OF_THE_THEME = ("styles/", "print.css", "togglebutton", "copybutton", "mystnb", "exercise.css", "sphinx-design")
 
 # Formulas and tables that are wider than the column become smaller, as on a narrow screen.
 FIT = """() => {

@@ -9,8 +9,8 @@ CUT = """() => [...document.querySelectorAll("div.math > .katex-display")]
   .filter((box) => box.clientWidth && box.scrollWidth > box.clientWidth + 1)
   .filter((box) => !box.classList.contains("goes-on") || box.tabIndex !== 0)
   .map((box) => box.closest("div.math").id || box.textContent.slice(0, 60))"""
-SMALL = """() => [...document.querySelectorAll("div.math > .katex-display")]
-  .filter((box) => box.clientWidth && parseFloat(getComputedStyle(box).fontSize) < 11)
+SMALL = """() => [...document.querySelectorAll("div.math > .katex-display > .katex")]
+  .filter((box) => box.clientWidth && parseFloat(getComputedStyle(box).fontSize) < 13)
   .map((box) => box.closest("div.math").id)"""
 SPILLS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -31,12 +31,18 @@ def posterior(open_page):
     return open_page("book/03_posterior")
 
 
-COPY = """(select) => {
+# The script that copies is loaded with the first selection.
+COPY = """async (select) => {
+  const loaded = new Promise((done) => {
+    if (document.querySelector("script[src*='copy.js']")) done();
+    document.addEventListener("load", done, true);
+  });
   const range = document.createRange();
   const where = eval(select)(range);
   const selection = document.getSelection();
   selection.removeAllRanges();
   selection.addRange(range);
+  await loaded;
   const data = new DataTransfer();
   const copied = !document.body.dispatchEvent(
     new ClipboardEvent("copy", { clipboardData: data, bubbles: true, cancelable: true }));

@@ -18,7 +18,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 # As Sphinx writes a labelled display: the number is the first thing inside.
-NUMBER = re.compile(r'(id="equation-(eq-[\w-]+)">\s*<span class="eqno">)')
+NUMBER = re.compile(r'(id="equation-(eq-[\w-]+)">\s*<span class="eqno">)(?=\(([\w.]+)\))')
 
 # For kinds of check other than "read from the source": the mark, its name, and how the page says it.
 SOURCE = ("✓", "Checked by machine, read from its source", "read from its source")
@@ -171,13 +171,13 @@ def mark(app, pagename, templatename, context, doctree):
     pages = getattr(app.env, "ddpm_checks_pages", {})
 
     def with_mark(match):
-        opening, label = match.groups()
+        opening, label, number = match.groups()
         entry = app.ddpm_checks_by_label.get(label)
         if entry is None or entry.file not in pages:
             return opening
         address = f"{app.builder.get_relative_uri(pagename, pages[entry.file])}#check-{label}"
         sign, name, _ = entry.words
-        return f'{opening}<a class="eq-check" href="{address}" title="{name}" aria-label="{name}">{sign}</a> '
+        return f'{opening}<a class="eq-check" href="{address}" title="{name}" aria-label="{number}: {name}">{sign}</a> '
 
     context["body"] = NUMBER.sub(with_mark, context.get("body", ""))
 

@@ -1,15 +1,21 @@
 """Keep the pages free of foreign scripts and of what makes them hard to use."""
 
+import re
 from pathlib import Path
 
 from .widgets import write
 
 ASSETS = Path(__file__).parent / "assets"
+COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
 
 
 def assets():
-    """The book's own style sheets and scripts, by name: some on every page, some loaded when they are asked for."""
-    return {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
+    """The book's own style sheets and scripts, by name: some on every page, some loaded when they are asked for.
+
+    Pages get the scripts without their comments.
+    """
+    made = {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
+    return {name: COMMENT.sub("", text) if name.endswith(".js") else text for name, text in made.items()}
 
 
 def add_assets(app):
@@ -18,6 +24,7 @@ def add_assets(app):
     write(folder, assets())
     app.config.html_static_path.append(str(folder))
     app.add_css_file("book.css")
+    app.add_css_file("print.css", media="print")
     app.add_js_file("book.js", loading_method="defer")
     app.add_js_file("reading.js", loading_method="defer")
 
@@ -33,12 +40,24 @@ def drop_thebe(app):
     app.registry.js_files[:] = [js for js in app.registry.js_files if "thebe" not in (js[0] or "")]
 
 
-# What docutils, MyST-NB and the theme write, and what a screen reader can make sense of.
+# What docutils, MyST-NB and the theme write into a text, and what a screen reader can make sense of.
 MENDED = {
     # A list must hold list items; the entries are no such thing.
     '<div role="list" class="citation-list">': '<div class="citation-list">',
     # The label hides the words on the button: "Show code cell source".
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    # An entry of a list that is none.
+    ' role="doc-biblioentry"': "",
+}
+
+# The same around the text, in the theme's own parts of every page.
+AROUND = {
+    # The button says "Search Ctrl+K", and is called so by those who speak to their computer.
+    re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'): r"\1",
+    # One of three icons is seen, and the button has a name.
+    re.compile(r'(<i class="theme-switch [^>]*?)\s+title="[^"]*"'): r'\1 aria-hidden="true"',
+    # All that is read belongs to a landmark.
+    re.compile(r'(<div id="pst-primary-sidebar")(?= class)'): r'\1 role="region" aria-label="The book"',
 }
 
 
@@ -47,7 +66,21 @@ def mend(app, pagename, templatename, context, doctree):
         context["body"] = context.get("body", "").replace(found, better)
 
 
+def mend_around(app, error):
+    """Mend the theme's parts of the pages, which are made after the text."""
+    if error is not None or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        if "_static" not in path.parts:
+            before = after = path.read_text(encoding="utf8")
+            for found, better in AROUND.items():
+                after = found.sub(better, after)
+            if after != before:
+                path.write_text(after, encoding="utf8")
+
+
 def setup(app):
     drop_thebe(app)
     app.connect("html-page-context", mend)
+    app.connect("build-finished", mend_around)
     app.connect("builder-inited", add_assets)

@@ -1,79 +1,58 @@
-// Equations that fit, boxes that a keyboard can scroll, formulas that can be copied.
+// Equations that fit, boxes that a keyboard can scroll, a chapter that prints as a paper.
 (() => {
-  const SMALLEST = 0.72; // smaller indices cannot be read
-  const equations = document.querySelectorAll("div.math > .katex-display");
-  const boxes = document.querySelectorAll(".pst-scrollable-table-container, .cell_output > .output");
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const formulas = all(".katex-display > .katex");
+  const boxes = all("div.math > .katex-display, .pst-scrollable-table-container, .cell_output > .output, .bd-article pre");
 
-  // What scrolls inside itself must be reachable by keyboard: it has a tab stop while it overflows.
-  const mark = (box) => {
-    if (box.scrollWidth > box.clientWidth + 1) {
-      box.tabIndex = 0;
-    } else {
-      box.removeAttribute("tabindex");
-    }
-  };
-
-  const showsMore = (box) => {
+  // Shows that a box goes on at the right.
+  const fade = (box) => {
     box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
   };
 
-  // All widths are read before any size is written: two layouts of the page, not one for each equation.
-  const fitAll = () => {
-    equations.forEach((box) => box.style.removeProperty("font-size"));
-    const shares = [...equations].map((box) => (0.99 * box.clientWidth) / box.scrollWidth);
-    equations.forEach((box, number) => {
-      if (shares[number] < 0.99) {
-        box.style.fontSize = `${Math.max(SMALLEST, shares[number])}em`;
-      }
+  // The style sheet makes a formula fit by its width in its own ems, on a screen and on paper.
+  // All widths are read before any is written: one layout of the page, not one for each box.
+  const fit = () => {
+    const range = document.createRange();
+    const widths = formulas.map((formula) => {
+      range.selectNodeContents(formula.querySelector(".katex-html"));
+      return range.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize);
     });
-    equations.forEach(showsMore);
-    [...equations, ...boxes].forEach(mark);
+    formulas.forEach((formula, number) => formula.style.setProperty("--wide", widths[number].toFixed(2)));
+    // What scrolls must be reachable by keyboard: it has a tab stop while it overflows.
+    const wide = boxes.map((box) => box.scrollWidth > box.clientWidth + 1);
+    boxes.forEach((box, number) => (wide[number] ? (box.tabIndex = 0) : box.removeAttribute("tabindex")));
+    boxes.forEach(fade);
   };
 
   // Widths are right when the fonts are there; what was folded had none.
-  fitAll();
-  document.fonts.ready.then(fitAll);
-  window.addEventListener("resize", fitAll);
-  document.addEventListener("toggle", fitAll, true);
-  document.addEventListener("click", () => requestAnimationFrame(fitAll));
-  equations.forEach((box) => box.addEventListener("scroll", () => showsMore(box), { passive: true }));
+  fit();
+  document.fonts.ready.then(fit);
+  addEventListener("resize", fit);
+  document.addEventListener("toggle", fit, true);
+  document.addEventListener("click", () => requestAnimationFrame(fit));
+  boxes.forEach((box) => box.addEventListener("scroll", () => fade(box), { passive: true }));
 
-  // A copied formula is its LaTeX, between dollars.
-  document.addEventListener("copy", (event) => {
-    const selection = document.getSelection();
-    if (!event.clipboardData || !selection || selection.isCollapsed) {
-      return;
+  // A paper is light, and has its solutions at the end.
+  const page = document.documentElement, moved = new Map();
+  let theme;
+  addEventListener("beforeprint", () => {
+    theme ??= page.dataset.theme;
+    page.dataset.theme = "light";
+    for (const solution of all(".bd-article .solution")) {
+      moved.set(solution, document.createComment(""));
+      solution.replaceWith(moved.get(solution));
     }
-    const range = selection.getRangeAt(0);
-    const around = (node) => {
-      const element = node instanceof Element ? node : node.parentElement;
-      return element?.closest(".katex-display") ?? element?.closest(".katex");
-    };
-    const [first, last] = [around(range.startContainer), around(range.endContainer)];
-    if (first) {
-      range.setStartBefore(first);
-    }
-    if (last) {
-      range.setEndAfter(last);
-    }
-    const copied = range.cloneContents();
-    if (!copied.querySelector(".katex")) {
-      return;
-    }
-    copied.querySelectorAll(".katex-display, .katex").forEach((formula) => {
-      const source = formula.querySelector("annotation")?.textContent;
-      if (source && copied.contains(formula)) {
-        const dollars = formula.matches(".katex-display") ? "$$" : "$";
-        formula.replaceWith(`${dollars}${source}${dollars}`);
-      }
-    });
-    copied.querySelectorAll(".headerlink, .eq-check").forEach((sign) => sign.remove());
-    // innerText breaks lines as the page does, so the piece is in the page for a moment.
-    const piece = document.createElement("div");
-    piece.append(copied);
-    document.body.append(piece);
-    event.clipboardData.setData("text/plain", piece.innerText.trim());
-    piece.remove();
-    event.preventDefault();
+    document.querySelector(".bd-article")?.append(...moved.keys());
   });
+  addEventListener("afterprint", () => {
+    page.dataset.theme = theme;
+    theme = undefined;
+    moved.forEach((place, solution) => place.replaceWith(solution));
+    moved.clear();
+  });
+
+  // What a reader selects may be copied.
+  const copy = document.createElement("script");
+  copy.src = document.currentScript.src.replace("book.js", "copy.js");
+  document.addEventListener("selectionchange", () => document.head.append(copy), { once: true });
 })();

@@ -1,0 +1,53 @@
+"""Code, tables, captions: what is wide fits, or shows that it goes on; what is read needs no stop of the Tab key."""
+
+import re
+
+import pytest
+from built import DOCUMENTS
+
+pytestmark = pytest.mark.html
+
+# Boxes of code and tables that are wider than their place: all, and those without a sign and a tab stop.
+WIDE = """() => {
+  const boxes = [...document.querySelectorAll(".bd-article pre"), ...[...document.querySelectorAll(".bd-article table")]
+    .map((table) => table.closest(".pst-scrollable-table-container, .output") ?? table.parentElement)];
+  const wide = boxes.filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1);
+  const silent = wide.filter((box) => box.tabIndex !== 0
+    || (!box.classList.contains("goes-on") && !box.closest(".goes-on")));
+  return [wide, silent].map((some) => some.map((box) => `${box.className} ${box.textContent.slice(0, 60)}`));
+}"""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_and_tables_fit_a_desktop_and_scroll_with_a_sign_on_a_phone(open_page, document):
+    page = open_page(document, 1440)
+    for width in (1440, 1280, 768, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        # the page answers to its new width before the next frame is drawn
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        wide, silent = page.evaluate(WIDE)
+        assert silent == [], width
+        assert width < 1280 or wide == [], width
+    page.close()
+
+
+STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")]
+  .filter((stop) => stop.tabIndex >= 0 && !stop.disabled && stop.checkVisibility({ visibilityProperty: true }))"""
+
+
+def test_formulas_that_fit_are_no_stops(open_page):
+    page = open_page("book/03_posterior", 1440)
+    assert page.evaluate(f"({STOPS})().filter((stop) => stop.closest('.katex, .katex-display')).length") == 0
+    assert page.evaluate(f"({STOPS})().length") <= 250  # it was 622 when each formula was one
+
+
+def test_captions_stand_out_in_the_dark(open_page):
+    page = open_page("book/03_posterior", 1440)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    words = page.evaluate("""() => [...document.querySelectorAll(".bd-article figcaption .caption-text")]
+      .map((caption) => getComputedStyle(caption)).map(({ color, fontWeight }) => [color, Number(fontWeight)])""")
+    assert words
+    for colour, weight in words:
+        assert min(int(part) for part in re.findall(r"\d+", colour)[:3]) > 180, colour
+        assert weight >= 400
