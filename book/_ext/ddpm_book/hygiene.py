@@ -56,6 +56,8 @@ AROUND = {
     re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'): r"\1",
     # One of three icons is seen, and the button has a name.
     re.compile(r'(<i class="theme-switch [^>]*?)\s+title="[^"]*"'): r'\1 aria-hidden="true"',
+    # The arrow that opens the pages below a page has a name.
+    re.compile(r'<summary>(?=<span class="toctree-toggle")'): '<summary aria-label="Pages below">',
     # All that is read belongs to a landmark.
     re.compile(r'(<div id="pst-primary-sidebar")(?= class)'): r'\1 role="region" aria-label="The book"',
 }
