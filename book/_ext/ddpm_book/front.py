@@ -215,6 +215,10 @@ def opening_question(app, doctree):
         if isinstance(part, nodes.Text) and "?" in part:
             parts.append(nodes.Text(part.partition("?")[0] + "?"))
             break
+        if isinstance(part, addnodes.pending_xref) and parts:
+            # "..., as in Figure 10.1?": a card has no figure, so its question ends before that clause.
+            parts[-1] = nodes.Text(parts[-1].astext().rpartition(",")[0])
+            continue
         parts.append(part)
     sentences = as_html(app, parts)
     return re.split(r"(?<=[.!])\s+(?=[A-Z])", sentences)[-1]
