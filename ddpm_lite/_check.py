@@ -236,8 +236,9 @@ def to_path(argument: str, value: object) -> Path:
 
 def check_shape(shape: object) -> tuple[int, ...]:
     """Check a shape of at least one axis, with whole numbers >= 1; the first is the number of images."""
-    listed = hasattr(shape, "__iter__") and not isinstance(shape, str) and getattr(shape, "ndim", 1)
-    sizes = tuple(shape) if listed else ()  # type: ignore[call-overload] # seen in the line above
+    sizes: tuple[object, ...] = ()
+    if isinstance(shape, Iterable) and not isinstance(shape, str) and getattr(shape, "ndim", True):
+        sizes = tuple(shape)
     if not sizes:
         fail(TypeError, "shape", "one number for each axis, such as (16, 1, 8, 8)", describe(shape))
     return tuple(check_whole("shape", size, 1) for size in sizes)

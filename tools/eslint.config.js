@@ -16,5 +16,7 @@ export default [
       "no-unused-vars": ["error", { args: "all", argsIgnorePattern: "^_" }],
     },
   },
+  // Sphinx's own, on the page of the search.
+  { files: ["book/_ext/**/search.js"], languageOptions: { globals: { DOCUMENTATION_OPTIONS: "writable", Search: "readonly" } } },
   { files: ["tools/*.js", "book/_ext/**/*.mjs"], languageOptions: { globals: globals.node } },
 ];

@@ -378,7 +378,7 @@ def _make_dots(points: np.ndarray) -> PathPatch:
 
 def _measure(label: str) -> float:
     """Return the width of a label in inches; the words of a page are hardly wider."""
-    canvas = FigureCanvasAgg(Figure(figsize=(1, 1), layout="none"))
+    canvas = FigureCanvasAgg(Figure(figsize=(1, 1)))
     text = canvas.figure.text(0, 0, label, fontsize=FONT)
     return text.get_window_extent(canvas.get_renderer()).width / canvas.figure.dpi
 
@@ -457,8 +457,8 @@ def _show_table(
         y -= head[i] + heights[i]
         middle = (y + heights[i] / 2) / height
         for j, image in enumerate(line):
-            place = (left + j * (side + gap), y + (heights[i] - side) / 2, side, side)
-            axis = figure.add_axes([part / whole for part, whole in zip(place, (width, height) * 2, strict=True)])
+            corner = (left + j * (side + gap)) / width, (y + (heights[i] - side) / 2) / height
+            axis = figure.add_axes((*corner, side / width, side / height))
             _show(axis, image)
             text = titles[i * columns + j if each else j] if head[i] else ""
             if text and (

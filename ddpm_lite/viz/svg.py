@@ -92,11 +92,11 @@ def _pack(found: re.Match) -> str:
     """Write a picture in few bytes: up to 256 colours without loss, a photograph in 5 bits a channel."""
     with Image.open(BytesIO(b64decode(found[0]))) as opened:
         picture = opened.convert("RGBA")
-    if picture.getextrema()[3] != (255, 255):
+    if picture.getchannel("A").getextrema() != (255, 255):
         return found[0]  # what is transparent is left as it is
     picture = picture.convert("RGB")
-    if picture.getcolors(256):
-        picture = picture.quantize(len(picture.getcolors(256)), dither=Image.Dither.NONE)
+    if colours := picture.getcolors(256):
+        picture = picture.quantize(len(colours), dither=Image.Dither.NONE)
     else:
         picture = picture.point([round(round(v / 255 * LEVELS) * 255 / LEVELS) for v in range(256)] * 3)
     packed = BytesIO()

@@ -10,7 +10,7 @@
     const link = at('.bd-article a.internal[href*="#"]'), { type, pointerType } = event;
     if (link && (type !== "click" || pointerType === "touch") && !window.ddpmCards) {
       if (type === "click") event.preventDefault();
-      later("cards").then(() => ddpmCards.meet(link, type), () => type === "click" && link.click());
+      later("cards").then(() => window.ddpmCards.meet(link, type), () => type === "click" && link.click());
     }
     if (at("[data-widget]")) later("state");
   };
