@@ -239,6 +239,7 @@ CHECKS = [
 
 SHIFT = "a shift of either sign changes no variance"
 MIRROR = "independent numbers: a difference has the same variance as the sum"
+ONE_FACTOR = "one factor from its mean is enough: a constant added to the other multiplies a mean of 0"
 
 EQUIVALENT = [
     equivalent("eq-rescale-variance", "- -> +, 1st", SHIFT),
@@ -247,4 +248,6 @@ EQUIVALENT = [
     equivalent("eq-norm-mean", "z_i -> z_{i - 1}, 1st", "every pixel's noise has the same distribution"),
     equivalent("eq-norm-variance", "z_i -> z_{i - 1}, 1st", "every pixel's noise has the same distribution"),
     equivalent("eq-reparameterised-square", "+ -> -, 1st", "z and -z have one distribution"),
+    equivalent("eq-covariance", "- -> +, 1st", ONE_FACTOR),
+    equivalent("eq-covariance", "- -> +, 2nd", ONE_FACTOR),
 ]
