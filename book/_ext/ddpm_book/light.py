@@ -30,7 +30,7 @@ NEEDED_BY = {
     "exercise.css": 'class="exercise',
     "mystnb.": 'class="cell',
 }
-LARGE = 8_000  # bytes of a PNG that is worth the work
+LARGE = 4_000  # bytes of a PNG that is worth the work
 LEVELS = 4  # of 255: a mean error that is seen in no drawing
 NOISE = 0.2  # of the standard deviation: the mean error that is not seen in a picture of noise
 INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
