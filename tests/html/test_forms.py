@@ -1,6 +1,8 @@
 """The PDF and the EPUB, made of two built chapters: what a reader of them would miss or stumble over."""
 
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 import zipfile
 
@@ -32,8 +34,9 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
+    """What the command writes, in a process of its own, because the tests' browser is open in this one."""
     path = tmp_path_factory.mktemp("pdf") / "two.pdf"
-    pdf.make(path, TWO)
+    subprocess.run([sys.executable, pdf.__file__, "--only", *TWO, "--out", path], check=True)
     return PdfReader(path)
 
 
