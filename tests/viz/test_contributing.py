@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 from subprocess import CompletedProcess
 from types import ModuleType
@@ -76,7 +77,18 @@ def test_example_passes_the_checkers(built):
 
 def test_limits_are_those_that_are_held():
     told = [int(number.replace(",", "")) for number in re.findall(r"at most ([\d,]*\d)", SECTION)]
-    assert told == [test_widgets.ALL, test_widgets.PAGE, test_widgets.LATER_ONE]
+    assert told == [bundle.ALL, bundle.PAGE, bundle.LATER_ONE]
+
+
+def test_command_prints_the_weights_of_today():
+    (command,) = re.findall(r"`\.venv/bin/python (tools/bundle\.py --weigh)`", SECTION)
+    done = subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, check=True)
+    sums = re.findall(r": ([\d,]+) of ([\d,]+) bytes$", done.stdout, flags=re.MULTILINE)
+    each = re.findall(r"^  (\S+): ([\d,]+)$", done.stdout, flags=re.MULTILINE)
+    *measured, weights = test_widgets.weigh()
+    limits = (bundle.ALL, bundle.PAGE, bundle.LATER_ONE)
+    assert sums == [(f"{weight:,}", f"{limit:,}") for weight, limit in zip(measured, limits, strict=True)]
+    assert dict(each) == {name: f"{weight:,}" for name, weight in weights.items()}
 
 
 def test_class_computes_no_science():
