@@ -43,6 +43,8 @@ from ddpm_lite.runs.folder import (
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_run, train
 
+ONE_REQUEST = 1.0  # s; `timeout` and job managers signal a process and then its group, which is one request to stop
+
 
 def fit(
     model: nn.Module,
@@ -66,10 +68,10 @@ def fit(
     """Train into a folder; if it has a checkpoint, resume from there (alg-training).
 
     On SIGINT (Ctrl-C, the notebook's stop button) and SIGTERM, the run finishes its step, writes a checkpoint and
-    stops; a second signal stops it at once. With several processes, the first writes the folder, and all of them read
-    it. A resumed run reaches the same weights, bit for bit, so it needs the same images, which are compared by the
-    SHA-256 of all bytes. For a memory map this is stored in the folder, and computed again if the file has another size
-    or time; for a Dataset, 64 images are compared.
+    stops; another signal, more than a second later, stops it at once. With several processes, the first writes the
+    folder, and all of them read it. A resumed run reaches the same weights, bit for bit, so it needs the same images,
+    which are compared by the SHA-256 of all bytes. For a memory map this is stored in the folder, and computed again if
+    the file has another size or time; for a Dataset, 64 images are compared.
 
     Args:
         model, schedule, images, config, labels, none, accelerator, weight, lr: as in `train`.
@@ -184,13 +186,20 @@ def add_over_processes(number: int, accelerator) -> int:
 
 @contextmanager
 def note_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, so that a step is always finished. A second signal acts at once."""
+    """Collect SIGINT and SIGTERM in a list, so that a step is always finished; one after `ONE_REQUEST` acts at once."""
     asked: list[int] = []
     earlier: dict[int, Callable | int | None] = {}
+    first = time.monotonic()
 
     def note(number, frame):
+        nonlocal first
+        now = time.monotonic()
+        first = first if asked else now
         asked.append(number)
-        signal.signal(number, earlier[number])
+        if now - first > ONE_REQUEST:
+            for caught, handler in earlier.items():
+                signal.signal(caught, handler)
+            signal.raise_signal(number)
 
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
