@@ -12,8 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddpm_lite"
 
 # Each module or wing and what of ours it may import; `_check` and `files.pixels` may be used by all.
+CHECKS = {
+    "_check.values": set(),
+    "_check.tensors": {"_check.values"},
+    "_check.models": {"_check.values", "_check.tensors"},
+}
 SCIENCE = {
-    "_check": set(),
     "schedule": set(),
     "process": {"schedule"},
     "bound": {"schedule"},
@@ -51,7 +55,7 @@ WINGS = {
     "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.records", "files.weights"},
     "cli.doctor": {"schedule", "trainer", "data", "runs.presets"},
 }
-MAY_IMPORT = SCIENCE | WINGS
+MAY_IMPORT = CHECKS | SCIENCE | WINGS
 FREE = {"__init__", "__main__", "cli.commands"}  # these may import any but viz
 
 
@@ -66,8 +70,9 @@ def imports_of(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ddpm_lite"):
-            wing = [node.module] if (PACKAGE.parent / (node.module.replace(".", "/") + ".py")).is_file() else []
-            names |= set(wing or (f"{node.module}.{alias.name}" for alias in node.names))
+            file = PACKAGE.parent / (node.module.replace(".", "/") + ".py")
+            whole = file.is_file() or node.module == "ddpm_lite._check"  # whose rooms nobody else enters
+            names |= {node.module} if whole else {f"{node.module}.{alias.name}" for alias in node.names}
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names if alias.name.startswith("ddpm_lite")}
     return {name.removeprefix("ddpm_lite.") for name in names} - {"_check", "files.pixels"}
@@ -85,6 +90,18 @@ def test_imports_run_one_way(path):
         assert found == MAY_IMPORT[name_of(path)]  # and no permission that nobody uses
     if name_of(path) != "cli.commands":
         assert not {name for name in found if name.startswith("viz")}
+
+
+def test_the_border_of_the_checks_has_no_name_that_nobody_uses():
+    """The files of `viz` are outside too."""
+    used = set()
+    for path in (path for path in PACKAGE.rglob("*.py") if path.parent.name != "_check"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ddpm_lite._check"):
+                assert node.module == "ddpm_lite._check", path
+                used |= {alias.name for alias in node.names}
+    border = ast.parse((PACKAGE / "_check" / "__init__.py").read_text(encoding="utf8"))
+    assert {alias.name for node in border.body if isinstance(node, ast.ImportFrom) for alias in node.names} == used
 
 
 def test_no_import_closes_a_circle():
@@ -128,5 +145,5 @@ def code_lines(path):
 
 def test_the_science_stays_small():
     """What the chapters derive; checks of input, data, files and other people's formats are beside it."""
-    files = [PACKAGE / f"{name}.py" for name in SCIENCE if name not in ("_check", "data")]
+    files = [PACKAGE / f"{name}.py" for name in SCIENCE if name != "data"]
     assert sum(code_lines(path) for path in files) < 1200
