@@ -3,7 +3,7 @@
 # make quick   style and science, 90 s    make lint       style of Python, scripts, text
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
-# make bench   speed of the libraries     make gpu-check  the tests and the benchmark on a GPU
+# make bench   speed of the libraries     make on-gpu     what needs a GPU, in 25 minutes
 # make pdf     the book as one PDF        make epub       the book as an EPUB
 # make clean   remove what was built      make distclean  and the environment
 #
@@ -35,7 +35,7 @@ SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.p
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book pdf epub test quick science unit chapters html fulldata lab notebooks lint constraints bench gpu-check clean distclean
+.PHONY: book pdf epub test quick science unit chapters html fulldata lab notebooks lint constraints bench on-gpu clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -102,15 +102,12 @@ bench: $(READY)
 	@PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/bench.py $(BENCH)
 
 # On a machine with a GPU. GPU_PYTHON=python3 uses an interpreter that already has torch and the rest; without a network,
-# copy the folder of the other libraries too.
+# copy the folder of the other libraries too, and name that of the data set: ON_GPU="--data FOLDER".
 GPU_PYTHON ?= $(BIN)/python
-ON_GPU := PYTHONPATH=.:$(PEERS) $(GPU_PYTHON)
-gpu-check: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
+on-gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
 	@test -d $(PEERS)/smalldiffusion || \
 		$(GPU_PYTHON) -m pip install -q --no-deps --target $(PEERS) -r benchmarks/requirements.txt
-	@$(ON_GPU) tools/gpu_check.py
-	@$(ON_GPU) benchmarks/bench.py $(BENCH)
-	@$(ON_GPU) benchmarks/bench.py --network cifar10 --batch 128 $(BENCH)
+	@PYTHONPATH=.:$(PEERS):$$PYTHONPATH $(GPU_PYTHON) tools/on_gpu.py $(ON_GPU)
 
 lab: $(READY)
 	@$(BIN)/python tools/lab.py --notebook-dir=book

@@ -343,6 +343,9 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="the folder of the record; the tables follow the default"
+    )
     parser.add_argument("--peak-of", choices=peers.MAKERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -366,12 +369,13 @@ def main():
         record[part] = globals()[f"measure_{part}"](options, device)
         gc.collect()
     record["seconds"] = round(time.perf_counter() - start, 1)
-    path = RESULTS / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
+    path = options.out / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
     if options.part and path.exists():  # keep the rest of an earlier record
         record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
-    report.main()
-    print(f"\nwrote {path.relative_to(ROOT)} and the tables of benchmarks/README.md")
+    if path.parent == RESULTS:
+        report.main()
+    print(f"\nwrote {path.name}{' and the tables of benchmarks/README.md' * (path.parent == RESULTS)}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Run the tests that need a GPU, and record their outcomes.
 
-    make gpu-check                    this tool, and then the benchmark
-    python tools/gpu_check.py
+    python tools/gpu_check.py         `make on-gpu` begins with it
 
-Writes book/results/gpu-check.json: the card, the versions, and for each test "passed", "failed" or "skipped". Ends with
-1 unless all of them passed. Without a GPU it writes nothing.
+Writes book/results/gpu-check.json, or to the folder --out: the card, the versions, and for each test "passed", "failed"
+or "skipped". Ends with 1 unless all of them passed. Without a GPU it writes nothing.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -61,4 +61,6 @@ def main(tests=TESTS, path=RECORD):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=RECORD.parent, help="the folder of the record")
+    sys.exit(main(path=parser.parse_args().out / RECORD.name))
