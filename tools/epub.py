@@ -5,12 +5,10 @@
 Formulas are the MathML that KaTeX wrote into the pages. There is no script, and nothing is fetched.
 """
 
-import argparse
 import base64
 import hashlib
 import io
 import re
-import shutil
 import sys
 import time
 import zipfile
@@ -246,23 +244,5 @@ notebooks.</p>
             archive.writestr(f"EPUB/{name}", content)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these chapters")
-    parser.add_argument("--out", type=Path, default=forms.ROOT / "_build" / forms.NAMES["epub"])
-    options = parser.parse_args(arguments)
-    start = time.monotonic()
-    try:
-        make(options.out.resolve(), options.only)
-    except FileNotFoundError as error:
-        print(f"epub: {error}", file=sys.stderr)
-        return 1
-    if options.only is None:
-        shutil.copy(options.out, forms.SITE / forms.NAMES["epub"])
-        forms.offer()
-    print(f"epub: {options.out}: {options.out.stat().st_size / 1e6:.1f} MB in {time.monotonic() - start:.0f} s")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(forms.run("epub", __doc__, make))

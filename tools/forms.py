@@ -4,8 +4,12 @@ Formulas, numbers, boxes and figures are therefore the same in every form. A wid
 the checks of exercises stay in the notebooks, and solutions come at the end of their chapter.
 """
 
+import argparse
 import copy
 import re
+import shutil
+import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,3 +170,27 @@ def offer(site=SITE):
         better = OFFER.sub(said, text)
         if better != text:
             path.write_text(better, encoding="utf8")
+
+
+def run(kind, about, make, arguments=None):
+    """The command that makes one form: `make(out, names)` writes it, and the pages then link to it.
+
+    Returns:
+        The exit status: 1 if the pages are not built, or a form that is not whole was made.
+    """
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these chapters")
+    parser.add_argument("--out", type=Path, default=ROOT / "_build" / NAMES[kind])
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    try:
+        make(options.out.resolve(), options.only)
+    except (FileNotFoundError, RuntimeError) as error:
+        print(f"{kind}: {error}", file=sys.stderr)
+        return 1
+    if options.only is None:
+        shutil.copy(options.out, SITE / NAMES[kind])
+        offer()
+    size = options.out.stat().st_size / 1e6
+    print(f"{kind}: {options.out}: {size:.1f} MB in {time.monotonic() - start:.0f} s")
+    return 0

@@ -1,17 +1,14 @@
 """Make one PDF of the built book: `make book` first, then
 
-    python tools/pdf.py                               writes _build/ddpm-lite.pdf
-    python tools/pdf.py --only 03_posterior OUT.pdf   a few chapters, to look at
+    python tools/pdf.py                                     writes _build/ddpm-lite.pdf
+    python tools/pdf.py --only 03_posterior --out OUT.pdf   a few chapters, to look at
 
 Chromium prints one long page that holds every chapter. It prints twice, because only the first print tells on which
 pages the chapters begin, and the contents say so.
 """
 
-import argparse
 import os
-import shutil
 import sys
-import time
 from html import escape
 from pathlib import Path
 
@@ -208,24 +205,5 @@ def make(out, names=None, site=forms.SITE):
     name_all(out, about, headings)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these chapters")
-    parser.add_argument("--out", type=Path, default=forms.ROOT / "_build" / forms.NAMES["pdf"])
-    options = parser.parse_args(arguments)
-    start = time.monotonic()
-    try:
-        make(options.out.resolve(), options.only)
-    except (FileNotFoundError, RuntimeError) as error:
-        print(f"pdf: {error}", file=sys.stderr)
-        return 1
-    if options.only is None:
-        shutil.copy(options.out, forms.SITE / forms.NAMES["pdf"])
-        forms.offer()
-    size = options.out.stat().st_size / 1e6
-    print(f"pdf: {options.out}: {size:.1f} MB in {time.monotonic() - start:.0f} s")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(forms.run("pdf", __doc__, make))
