@@ -34,7 +34,7 @@ from ddpm_lite import (
     velocity,
 )
 from ddpm_lite.evaluate import load_features
-from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.pixels import to_hex
 from ddpm_lite.process import z_from_v
 
 RECORD = train_digits.RESULTS / "digits-ablations.json"
@@ -132,11 +132,6 @@ def made(name: str, seed: int, folder: Path) -> dict:
     return load_file(path)
 
 
-def hexadecimal(x_0) -> str:
-    """Encode the first digits as grey values in hexadecimal, one byte for each pixel."""
-    return to_bytes(x_0[:SHOWN]).numpy().tobytes().hex()
-
-
 def main():
     """Train and sample the missing runs, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -156,7 +151,7 @@ def main():
             row |= {"parameters": int(digits["parameters"])}
             row |= {key: round(value, 5) for key, value in found.items()}
             print(row, flush=True)
-            rows.append(row | {"shown": hexadecimal(x_0)})
+            rows.append(row | {"shown": to_hex(x_0[:SHOWN])})
     record = train_digits.circumstances("study_ablations.py") | {
         "images": COUNT,
         "reference": len(reference),

@@ -18,7 +18,7 @@ import train_digits
 
 from ddpm_lite import ddpm_step, guided, last, load_pretrained, sample
 from ddpm_lite.files import weights
-from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.pixels import to_hex
 
 NAME = "digits-by-label"
 RECORD = train_digits.RESULTS / "guidance.json"
@@ -34,8 +34,7 @@ def draw(model, schedule, measure, scale, count, **options):
     row = {"scale": scale, "images": count, **measure(x_0, asked), "seconds": round(time.perf_counter() - start, 1)}
     row["outside"] = round(float((x_0.abs() > 1.05).double().mean()), 4)
     print(row, flush=True)
-    grey = to_bytes(x_0[:SHOWN])
-    return row | {"shown": grey.numpy().tobytes().hex()}
+    return row | {"shown": to_hex(x_0[:SHOWN])}
 
 
 def never_dropped():

@@ -21,7 +21,7 @@ import train_digits
 from torch import Tensor, nn
 
 from ddpm_lite import Schedule, last, load_digits, respace, sample, train
-from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.pixels import to_hex
 from ddpm_lite.process import ddpm_loss
 
 RECORD = train_digits.RESULTS / "memorisation.json"
@@ -72,7 +72,7 @@ def made(size: int, seed: int) -> dict:
         "losses": points,
         "drawn": [round(float(d), 3) for d in far],
         "held out": [round(float(d), 3) for d in distances(held_out, images)[0]],
-        "shown": to_bytes(x_0[:SHOWN]).numpy().tobytes().hex(),
+        "shown": to_hex(x_0[:SHOWN]),
         "nearest": which[:SHOWN].tolist(),
         "cpu_seconds": round(time.process_time() - start, 1),
     }

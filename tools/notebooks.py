@@ -135,15 +135,9 @@ def is_normal(path):
 
 def write_atomically(path, text):
     """Replace path atomically, so that an interrupted run leaves the old file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    from ddpm_lite.files.weights import write_whole  # here, because it loads PyTorch, and listing the chapters is quick
+
+    write_whole(path, text.encode("utf8"))
 
 
 def check_form(path):

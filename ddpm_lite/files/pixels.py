@@ -18,6 +18,16 @@ def to_bytes(x: Float[Tensor, "..."]) -> UInt8[Tensor, "..."]:
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
+def from_hex(text: str, shape: tuple[int, ...] = (1, 8, 8)) -> Float32[Tensor, "N ..."]:
+    """Convert bytes in hexadecimal, as records have them, to images of this shape in [-1, 1]."""
+    return from_bytes(torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)).reshape(-1, *shape)
+
+
+def to_hex(x: Float[Tensor, "..."]) -> str:
+    """Convert floats of any shape to bytes in hexadecimal, in order."""
+    return to_bytes(x).numpy().tobytes().hex()
+
+
 def to_floats(
     images: Num[Tensor, "N C H W"] | Num[np.ndarray, "N C H W"], argument: str = "training"
 ) -> Float32[Tensor, "N C H W"]:

@@ -84,7 +84,7 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
     encoder = network.encoder if isinstance(network, ConditionalUNet) else None
-    unet = network.unet if isinstance(network, ConditionalUNet) else network  # any network, ours or not
+    unet = get_unet(network)  # or any other network as it is
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddpm_lite.files.pixels import from_bytes, to_bytes
+from ddpm_lite.files.pixels import from_bytes, from_hex, to_bytes, to_hex
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +24,12 @@ def test_what_lies_outside_is_cut_off_and_the_rest_rounded():
     x = torch.tensor([-torch.inf, -9, -1, -1 + 0.49 / 127.5, -1 + 0.51 / 127.5, 0.999, 1, 9, torch.inf])
     assert to_bytes(x).tolist() == [0, 0, 0, 0, 1, 255, 255, 255, 255]
     assert to_bytes(torch.tensor([1.0, -1.0], dtype=torch.bfloat16)).tolist() == [255, 0]
+
+
+def test_images_of_a_record_come_back_in_order():
+    x = torch.tensor([[-1, 1, 0.2], [9, -9, -0.6]]).reshape(2, 1, 1, 3)
+    assert to_hex(x) == "00ff99ff0033"
+    torch.testing.assert_close(from_hex(to_hex(x), (1, 1, 3)), x.clamp(-1, 1))
 
 
 def test_the_scale_is_written_once():
