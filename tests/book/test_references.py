@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pybtex.database import parse_file
 from pybtex.plugin import find_plugin
+from quoted import read
 
 ENTRIES = parse_file(str(Path(__file__).resolve().parents[2] / "book" / "references.bib")).entries
 every_entry = pytest.mark.parametrize("key", ENTRIES)
@@ -13,9 +14,7 @@ every_entry = pytest.mark.parametrize("key", ENTRIES)
 
 def cited(entry):
     """How the text calls a source: Song et al., 2021a."""
-    people = [" ".join(person.last_names) for person in entry.persons["author"]]
-    names = {1: people[0], 2: " and ".join(people)}.get(len(people), f"{people[0]} et al.")
-    return f"{names}, {entry.fields['year']}"
+    return ", ".join(read.name_source(entry))
 
 
 @every_entry

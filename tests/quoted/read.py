@@ -143,3 +143,10 @@ def values(cells):
 def chapters():
     """(name, cells) of every notebook of the table of contents."""
     return [(path.stem, notebooks.read(path)["cells"]) for path in notebooks.chapters(ROOT)]
+
+
+def name_source(entry):
+    """What the text calls an entry of the bibliography: ("Ho et al.", "2020")."""
+    people = [" ".join(person.last_names).strip("{}") for person in entry.persons["author"]]
+    names = {1: people[0], 2: " and ".join(people)}.get(len(people), f"{people[0]} et al.")
+    return names, entry.fields["year"]

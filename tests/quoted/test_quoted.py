@@ -2,11 +2,13 @@
 
 import json
 import math
+import re
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pybtex.database import parse_file
 
 from ddpm_lite import cosine_schedule, linear_schedule
 
@@ -14,6 +16,7 @@ from . import compare, read
 
 LEDGER = json.loads((Path(__file__).parent / "by_hand.json").read_text(encoding="utf8"))
 CHAPTERS = dict(read.chapters())
+BIBLIOGRAPHY = parse_file(str(read.ROOT / "book" / "references.bib")).entries
 KINDS = {"computed", "cited", "given"}
 LINEAR = linear_schedule(T=1000)
 NAMES = {
@@ -64,6 +67,16 @@ def test_what_the_list_computes_is_what_the_sentence_says(name):
         if entry["kind"] == "computed":
             value = read.Fraction(float(eval(entry["why"], {"__builtins__": {}} | NAMES)))
             assert numbers[entry["number"]].agrees(value), f"{entry}: {float(value)}"
+
+
+@every_chapter
+def test_a_number_of_others_comes_from_a_source_that_the_chapter_cites(name):
+    text = "\n".join("".join(cell["source"]) for cell in CHAPTERS[name] if cell["cell_type"] == "markdown")
+    keys = {key for found in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text) for key in found.split(",")}
+    cited = {"{} ({})".format(*read.name_source(BIBLIOGRAPHY[key])) for key in keys}
+    for entry in LEDGER.get(name, []):
+        if entry["kind"] == "cited":
+            assert re.match(r".+? \(\d{4}[a-z]?\)", entry["why"])[0] in cited, entry
 
 
 def test_a_changed_number_is_noticed_more_often_than_not():
