@@ -149,7 +149,11 @@ def test_changelog_opens_with_the_version_of_the_package():
 def test_nothing_is_published_before_both_archives_drew():
     jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text("utf8"))["jobs"]
     build, draw, publish = (jobs[name] for name in ("build", "draw", "publish"))
-    assert (draw["needs"], publish["needs"]) == ("build", ["draw", "chapters"])
+    assert (draw["needs"], publish["needs"], jobs["forms"]["needs"]) == (
+        "build",
+        ["draw", "chapters"],
+        ["draw", "chapters"],
+    )
     assert any(step.get("run", "").startswith("python tools/check_release.py") for step in build["steps"])
     drawn = [step["run"] for step in draw["steps"] if "run" in step]
     assert "ddpm-lite sample fashion --label sneaker --out sneaker.png" in drawn
