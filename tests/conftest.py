@@ -51,7 +51,7 @@ def clothes():
 def bare_machine(request, monkeypatch, tmp_path_factory):
     """No test finds the data sets that this machine happens to have, but those that ask for them by their marker."""
     if not request.node.get_closest_marker("fulldata"):
-        monkeypatch.setattr("ddpm_lite.data.FASHION_PACKAGE", Path("no such package"))
+        monkeypatch.setattr("ddpm_lite.files.published.FASHION_PACKAGE", Path("no such package"))
         monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path_factory.getbasetemp() / "no data"))
 
 

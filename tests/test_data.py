@@ -15,8 +15,9 @@ import pytest
 import torch
 from fashion import cut
 
-from ddpm_lite import data, load_cifar10, load_digits, load_fashion_mnist, load_photo
+from ddpm_lite import load_cifar10, load_digits, load_fashion_mnist, load_photo
 from ddpm_lite.data import FASHION_WORDS
+from ddpm_lite.files import published
 
 
 def test_digits_are_images_in_minus_1_to_1():
@@ -160,12 +161,12 @@ def home(tmp_path, monkeypatch, servers):
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("DDPM_LITE_DATA", str(tmp_path / "数据 home"))
     hashes = {name: (sha256(content), sha256(gzip.decompress(content))) for name, content in FILES.items()}
-    monkeypatch.setattr(data, "FASHION", hashes)
-    monkeypatch.setattr(data, "FASHION_PACKAGE", tmp_path / "package")
-    monkeypatch.setattr(data, "CIFAR10_SHA256", sha256(cifar))
-    monkeypatch.setattr(data, "CIFAR10_EACH", {"train": 1, "test": 1})
+    monkeypatch.setattr(published, "FASHION", hashes)
+    monkeypatch.setattr(published, "FASHION_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(published, "CIFAR10_SHA256", sha256(cifar))
+    monkeypatch.setattr(published, "CIFAR10_EACH", {"train": 1, "test": 1})
     for name in ("FASHION_SERVERS", "CIFAR10_SERVERS"):
-        monkeypatch.setattr(data, name, tuple(server.url for server in servers))
+        monkeypatch.setattr(published, name, tuple(server.url for server in servers))
     servers[0].files |= FILES | {"cifar-10-binary.tar.gz": cifar}
     return tmp_path / "数据 home"
 
@@ -217,7 +218,7 @@ def test_places_are_looked_at_in_order(home, servers, tmp_path, monkeypatch):
     assert servers[0].asked == []
     monkeypatch.delenv("DDPM_LITE_DATA")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert data.data_folder() == tmp_path / "cache" / "ddpm-lite"
+    assert published.find_data_folder() == tmp_path / "cache" / "ddpm-lite"
 
 
 def test_a_folder_of_yours_is_all_there_is(home, servers, tmp_path):
@@ -269,7 +270,7 @@ def test_a_download_that_fails_gets_one_line_and_keeps_what_was_there(answer, re
     for server in servers:
         server.files[name] = answer
     if answer == "off":
-        monkeypatch.setattr(data, "FASHION_SERVERS", ("http://127.0.0.1:9/", "http://127.0.0.1:9/"))
+        monkeypatch.setattr(published, "FASHION_SERVERS", ("http://127.0.0.1:9/", "http://127.0.0.1:9/"))
     with pytest.raises(OSError, match="expected to find or download it") as caught:
         load_fashion_mnist()
     line = str(caught.value)
@@ -302,7 +303,7 @@ def test_without_pooch_it_says_what_to_install(home, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"\0\0\x09\x01", b"\0\0\x08\x01\0\0\0\x02a", b"\0\0\x08\x02\0\0\0\x02"])
 def test_what_is_no_idx_file_is_refused(content):
     with pytest.raises(ValueError, match="an idx file: expected"):
-        data._parse_idx(content)
+        published._parse_idx(content)
 
 
 @pytest.mark.parametrize("load", [load_fashion_mnist, load_cifar10])

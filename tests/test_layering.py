@@ -27,7 +27,7 @@ SCIENCE = {
     "condition": {"schedule", "process", "unet"},
     "sampler": {"schedule"},
     "trainer": {"schedule", "process", "condition", "data"},
-    "data": {"files.pictures"},
+    "data": {"files.pictures", "files.published"},
     "evaluate": {"files.features"},
 }
 WINGS = {
@@ -37,6 +37,7 @@ WINGS = {
     "files.diffusers": {"schedule", "unet", "condition", "sampler", "files.weights", "files.diffusers_settings"},
     "files.diffusers_settings": set(),
     "files.pictures": {"files.weights"},
+    "files.published": set(),
     "files.records": set(),
     "runs.folder": {"schedule", "trainer", "data", "files.weights"},
     "runs.fit": {"schedule", "trainer", "data", "files.weights", "runs.folder"},
@@ -53,7 +54,7 @@ WINGS = {
     "runs.presets": {"unet", "condition", "trainer", "data"},
     "cli.options": {"sampler", "runs.models", "runs.presets", "trainer", "unet"},
     "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.records", "files.weights"},
-    "cli.doctor": {"schedule", "trainer", "data", "runs.presets"},
+    "cli.doctor": {"schedule", "trainer", "files.published", "runs.presets"},
 }
 MAY_IMPORT = CHECKS | SCIENCE | WINGS
 FREE = {"__init__", "__main__", "cli.commands"}  # these may import any but viz

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ddpm_lite.data import CIFAR10, FASHION, FASHION_PACKAGE, data_folder
+from ddpm_lite.files.published import CIFAR10, FASHION, FASHION_PACKAGE, find_data_folder
 from ddpm_lite.runs.presets import PRESETS, Preset, network
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.trainer import train
@@ -156,7 +156,7 @@ def _describe_memory(device: torch.device) -> str:
 
 def _find_data() -> str:
     """Say where each data set is, without downloading anything."""
-    home = data_folder()
+    home = find_data_folder()
     digits = "with scikit-learn" if _find_version("scikit-learn") != "?" else "needs scikit-learn"
     here = [place for place in (home, FASHION_PACKAGE) if all((place / name).is_file() for name in FASHION)]
     fashion = f"in {str(here[0])!r}" if here else "31 MB to download"
