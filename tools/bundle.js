@@ -27,8 +27,8 @@ const workers = {
 };
 
 // On a page host.js has the kit; the other scripts of the page take it from there.
-const shared = async () => {
-  const names = Object.keys(await import(pathToFileURL(join(SOURCES, "shared/kit.js")).href)).join(", ");
+const KIT = join(SOURCES, "shared/kit.js"), names = Object.keys(await import(pathToFileURL(KIT).href)).join(", ");
+const shared = () => {
   /** @type {import("esbuild").Plugin} */
   const plugin = {
     name: "shared kit",
@@ -42,10 +42,17 @@ const shared = async () => {
 
 const scripts = (/** @type {string} */ folder) => readdirSync(join(SOURCES, folder)).filter((name) => name.endsWith(".js")).sort();
 
-const kit = await shared();
+const kit = shared();
 /** @type {Record<string, string>} */
 const made = {
-  "page/host.js": await bundle({ entryPoints: [join(SOURCES, "page/host.js")], format: "iife" }),
+  // A plain object of the kit's functions, because a namespace that is used as a value is longer by a getter for each.
+  "page/host.js": await bundle({
+    stdin: {
+      contents: `import { ${names} } from ${JSON.stringify(KIT)}; import begin from "./page/host.js"; begin({ ${names} });`,
+      resolveDir: SOURCES,
+    },
+    format: "iife",
+  }),
   "page/press.js": await bundle({ entryPoints: [join(SOURCES, "page/press.js")], format: "iife", plugins: [kit] }),
   "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
 };

@@ -21,7 +21,7 @@ RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / 
 
 # What the page makes of a widget's data, and helpers.
 SETUP = """
-const { apart, blobs, energy, gaussians, keyed, learner, respace, schedule, walk } = modules;
+const { apart, blobs, energy, gaussians, keyed, learner, respace, samplers, schedule, walk } = modules;
 const { beta, centres, deviation, seed, steps } = GIVEN;
 const full = schedule(Float64Array.from(beta)), bar = full.alphaBar, data = blobs(centres, deviation, bar);
 const student = learner({ bar, data, seed, steps });
@@ -29,7 +29,8 @@ const student = learner({ bar, data, seed, steps });
 const drawn = (ask, sampler, steps, n, seed) => {
   const uniform = keyed(seed, 2), noise = (i, t) => gaussians(uniform, 2 * n * t + i - (i % 2))[i % 2];
   const start = Float64Array.from({ length: 2 * n }, (_, i) => noise(i, 0));
-  return [...walk(ask, steps < full.T ? respace(full, steps) : full, start, noise, { sampler, clip: false })].at(-1).x;
+  const way = steps < full.T ? respace(full, steps) : full;
+  return [...walk(ask, way, start, noise, samplers[sampler], { clip: false })].at(-1).x;
 };
 """
 

@@ -3,6 +3,7 @@
 The states are those that the chapters store: what a reader meets.
 """
 
+import gzip
 import json
 import re
 from html import escape, unescape
@@ -17,7 +18,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from ddpm_book.hygiene import assets
-from ddpm_book.widgets import live_scripts, scripts
+from ddpm_book.widgets import first_scripts, live_scripts, scripts, shorten
 from stands import ROOT, TWINS, Twin
 
 from ddpm_lite.viz import widgets
@@ -71,26 +72,51 @@ ASKED_FOR = {"cards.js", "copy.js", "progress.js", "search.js", "state.js"}
 
 
 def weigh():
-    """What pages load on opening, a page with the heaviest widget, the heaviest script that is asked for; and each."""
+    """All on opening, a page with the heaviest widget, the first page, all that is asked for (gzipped); and each."""
     made = assets() | scripts()
     weights = {name: len(text.encode()) for name, text in made.items() if name.endswith(".js")}
-    later = {name: weights.pop(name) for name in ASKED_FOR & set(weights)}
-    shared = weights["book.js"] + weights["host.js"]
-    of_widgets = {
-        name: weights[name] for name in weights.keys() - {"reading.js", "front.js", "book.js", "host.js", "press.js"}
-    }
-    return sum(weights.values()), shared + max(of_widgets.values()), max(later.values()), weights | later
+    assert set(weights) >= ASKED_FOR
+    first = {name: weight for name, weight in weights.items() if name not in ASKED_FOR}
+    together, shared = sum(first.values()), sum(first.pop(name) for name in ("book.js", "reading.js", "host.js"))
+    front = shared + first.pop("front.js")
+    first.pop("press.js")
+    later = sum(len(gzip.compress(made[name].encode(), 6)) for name in ASKED_FOR)
+    return together, shared + max(first.values()), front, later, weights
 
 
 def test_scripts_are_light():
-    """All that we add: what every page loads, what pages with widgets load, and the widgets themselves."""
-    together, page, later, weights = weigh()
+    """All that we add: on every page, on the first, on pages with widgets, the widgets, and what is asked for."""
+    together, page, front, later, weights = weigh()
     advice = f"{weights}: CONTRIBUTING.md, Add a widget, tells what counts"
     assert together <= bundle.ALL, advice
     assert page <= bundle.PAGE, advice
-    assert later <= bundle.LATER_ONE, advice
-    assert weights["reading.js"] <= 1_300, "it only loads the others: put what is not needed before into them"
-    assert weights["front.js"] <= 6_000, "the first page has no widget beside it"
+    assert front <= bundle.PAGE, advice
+    assert later <= bundle.ASKED, advice
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        ("a.js", "  // why\n  const a = 1; // here\n\n    b(`//`);\n", "const a = 1; // here\nb(`//`);\n"),
+        ("a.css", "/* why\n * how */\na {\n  b: c; /* d */\n}\n\ne { f: 1 }\n", "a {\nb: c; /* d */\n}\ne { f: 1 }\n"),
+    ],
+)
+def test_pages_get_files_without_comments(name, text, left):
+    assert shorten(name, text) == left
+
+
+def test_what_we_add_to_a_page_is_light():
+    """The heaviest page with all its widgets, as a server sends it."""
+    made = assets() | scripts()
+    sizes = {name: len(gzip.compress(text.encode(), 6)) for name, text in made.items() if name not in ASKED_FOR}
+    sheets = ("cards.css", "progress.css")  # with their scripts
+    everywhere = {"book.js", "reading.js", *(name for name in sizes if name.endswith(".css"))} - {"front.css", *sheets}
+    for chapter in {twin.chapter for twin in TWINS}:
+        page = "".join(twin.html for twin in TWINS if twin.chapter == chapter)
+        used = everywhere | {f"{name}.js" for name in first_scripts(page)}
+        assert sum(sizes[name] for name in used) <= bundle.GZIPPED, (chapter, {name: sizes[name] for name in used})
+    front = everywhere - {"widgets.css"} | {"front.js", "front.css"}
+    assert sum(sizes[name] for name in front) <= bundle.GZIPPED, {name: sizes[name] for name in front}
 
 
 def test_heavy_widgets_are_light_until_they_are_pressed():

@@ -3,19 +3,17 @@
 import re
 from pathlib import Path
 
-from .widgets import write
+from .widgets import shorten, write
 
 ASSETS = Path(__file__).parent / "assets"
-COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
 
 
 def assets():
     """The book's own style sheets and scripts, by name: some on every page, some loaded when they are asked for.
 
-    Pages get the scripts without their comments.
+    Pages get them without their comments and their indentation.
     """
-    made = {path.name: path.read_text(encoding="utf8") for path in sorted(ASSETS.iterdir())}
-    return {name: COMMENT.sub("", text) if name.endswith(".js") else text for name, text in made.items()}
+    return {path.name: shorten(path.name, path.read_text(encoding="utf8")) for path in sorted(ASSETS.iterdir())}
 
 
 def add_assets(app):

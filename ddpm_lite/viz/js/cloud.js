@@ -1,6 +1,6 @@
 // Points of a mixture of isotropic Gaussians: forward by the closed form, back by Algorithm 2 with the exact z.
 import * as kit from "./shared/kit.js";
-import { closed, fresh, mixture, schedule, stream, walk } from "./shared/science.js";
+import { closed, ddpm, fresh, mixture, schedule, stream, walk } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = 2 * model.get("points"), K = model.get("K");
@@ -25,7 +25,7 @@ export default kit.widget(({ model, el: place }) => {
       for (let i = 0; i < n; i += 2) z_hat.set(oracle.z(x[i], x[i + 1], t), i);
       return z_hat;
     };
-    for (const { t, x } of walk(exact, way, jump(T), fresh(uniform, n), { sampler: "ddpm", clip: false })) states.set(x, n * t);
+    for (const { t, x } of walk(exact, way, jump(T), fresh(uniform, n), ddpm, { clip: false })) states.set(x, n * t);
     return states;
   };
 

@@ -1,6 +1,6 @@
 // The mean of a step back, computed from z and through x_0-hat; x_t is fixed.
 import * as kit from "./shared/kit.js";
-import { clipped, closed, samplers, schedule } from "./shared/science.js";
+import { clipped, closed, ddpm, schedule } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), xt = kit.within(model, "x_t", -3, 3, false);
@@ -9,7 +9,7 @@ export default kit.widget(({ model, el: place }) => {
   const noise = (t, x0) => (xt - Math.sqrt(bar[t]) * x0) / Math.sqrt(rest[t]); // eq-z-from-x0
   const direct = (t, z) => (xt - (beta[t] / Math.sqrt(rest[t])) * z) / Math.sqrt(1 - beta[t]); // eq-mean-from-noise
   const through = (t, x0) => {
-    const [weightX, weightImage] = samplers.ddpm(way, t, {});
+    const [weightX, weightImage] = ddpm(way, t);
     return weightX * xt + weightImage * x0;
   };
 

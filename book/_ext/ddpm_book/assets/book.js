@@ -50,9 +50,4 @@
     moved.forEach((place, solution) => place.replaceWith(solution));
     moved.clear();
   });
-
-  // What a reader selects may be copied.
-  const copy = document.createElement("script");
-  copy.src = document.currentScript.src.replace("book.js", "copy.js");
-  document.addEventListener("selectionchange", () => document.head.append(copy), { once: true });
 })();

@@ -1,4 +1,4 @@
-// Copies formulas as LaTeX. book.js loads it when a reader selects something.
+// Copies formulas as LaTeX. reading.js loads it when a reader selects something.
 (() => {
   // A copied formula is its LaTeX, between dollars.
   document.addEventListener("copy", (event) => {

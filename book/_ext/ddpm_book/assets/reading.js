@@ -1,4 +1,4 @@
-// What helps to read is loaded when it is asked for: cards over links, progress, links to a widget's state.
+// What helps to read is loaded when it is asked for: cards over links, progress, copying, links to a widget's state.
 (() => {
   const folder = document.currentScript.src.replace(/reading\.js.*/, ""), loading = {}, on = addEventListener;
   const later = (name) =>
@@ -17,6 +17,7 @@
   for (const type of ["pointerover", "focusin", "click"]) on(type, meet);
   const read = () => later("progress");
   on("scroll", read, { once: true });
+  document.addEventListener("selectionchange", () => later("copy"), { once: true });
   if (location.hash.startsWith("#widget-")) later("state");
   try {
     if (localStorage["ddpm-lite:read"]) read();

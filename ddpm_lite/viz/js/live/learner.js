@@ -1,7 +1,7 @@
 // Train a small network on points in the plane: its loss, its arrows beside the exact ones, and samples from it.
 import * as kit from "../shared/kit.js";
 import { apart, blobs, energy, keyed, learner } from "../shared/mlp.js";
-import { closed, fresh as noises, gaussians, respace, schedule, walk } from "../shared/science.js";
+import { closed, ddim, ddpm, fresh as noises, gaussians, respace, schedule, walk } from "../shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const STEPS = kit.within(model, "steps", 1, 20000), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
@@ -56,7 +56,7 @@ export default kit.widget(({ model, el: place }) => {
     const start = Float64Array.from({ length: 2 * POINTS }, (_, i) => noise(i, 0)), steps = way ? full : respace(full, QUICK);
     /** @type {Float64Array} */
     let points = start;
-    for (const frame of walk(student.ask, steps, start, noise, { sampler: way ? "ddpm" : "ddim", clip: false })) {
+    for (const frame of walk(student.ask, steps, start, noise, way ? ddpm : ddim, { clip: false })) {
       yield;
       points = frame.x;
     }

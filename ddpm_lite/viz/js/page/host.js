@@ -61,11 +61,14 @@ const mount = async (place) => {
 };
 
 // The page's scripts are deferred, so when one defines its widget, all its places exist. The kit is bundled in this script
-// only, and the bundles of the widgets use it from here.
-window.ddpmWidgets = {
-  kit,
-  define: (name, widget) => {
-    widgets[name] = widget;
-    document.querySelectorAll("[data-widget]").forEach(mount);
-  },
+// only, and the bundles of the widgets use it from here: tools/bundle.js passes all its functions.
+/** @param {typeof kit} whole */
+export default (whole) => {
+  window.ddpmWidgets = {
+    kit: whole,
+    define: (name, widget) => {
+      widgets[name] = widget;
+      document.querySelectorAll("[data-widget]").forEach(mount);
+    },
+  };
 };

@@ -172,22 +172,29 @@ export const mixture = (bar, blobs) => {
  * @property {string} [variance] of DDPM, "beta_tilde" or "beta"
  */
 
-// The samplers by their names in the package, in the order of ddpm_lite.viz.widgets.drawing.SAMPLERS. A step is
-// x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1; a sampler returns these three numbers.
-/** @type {Record<string, (way: Schedule, t: number, options: Options) => [number, number, number]>} */
-export const samplers = {
-  // eq-ddim-step, eq-ddim-sigma
-  ddim: ({ alphaBar: bar, rest }, t, { eta = 0 }) => {
-    const s = t - 1, sigma = eta * Math.sqrt((rest[s] / rest[t]) * (1 - bar[t] / bar[s]));
-    const weightX = Math.sqrt(Math.max(rest[s] - sigma ** 2, 0) / rest[t]);
-    return [weightX, Math.sqrt(bar[s]) - weightX * Math.sqrt(bar[t]), sigma];
-  },
-  // eq-posterior-mean, eq-ddpm-step
-  ddpm: ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "beta_tilde" }) => {
-    const s = t - 1, share = variance === "beta" ? (s ? beta[t] : 0) : betaTilde[t];
-    return [(Math.sqrt(1 - beta[t]) * rest[s]) / rest[t], (Math.sqrt(bar[s]) * beta[t]) / rest[t], Math.sqrt(share)];
-  },
+/**
+ * @callback Step x_s = weightX x_t + weightImage x_0_hat + sigma noise with s = t - 1; a step returns these three numbers.
+ * @param {Schedule} way @param {number} t @param {Options} [options] @returns {[number, number, number]}
+ */
+
+// eq-ddim-step, eq-ddim-sigma
+/** @type {Step} */
+export const ddim = ({ alphaBar: bar, rest }, t, { eta = 0 } = {}) => {
+  const s = t - 1, sigma = eta * Math.sqrt((rest[s] / rest[t]) * (1 - bar[t] / bar[s]));
+  const weightX = Math.sqrt(Math.max(rest[s] - sigma ** 2, 0) / rest[t]);
+  return [weightX, Math.sqrt(bar[s]) - weightX * Math.sqrt(bar[t]), sigma];
 };
+
+// eq-posterior-mean, eq-ddpm-step
+/** @type {Step} */
+export const ddpm = ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "beta_tilde" } = {}) => {
+  const s = t - 1, share = variance === "beta" ? (s ? beta[t] : 0) : betaTilde[t];
+  return [(Math.sqrt(1 - beta[t]) * rest[s]) / rest[t], (Math.sqrt(bar[s]) * beta[t]) / rest[t], Math.sqrt(share)];
+};
+
+// The steps by their names in the package, in the order of ddpm_lite.viz.widgets.drawing.SAMPLERS.
+/** @type {Record<string, Step>} */
+export const samplers = { ddim, ddpm };
 
 // From x_T to x_0, one frame for each step (alg-sampling). A frame has x_t at time t, and the estimates z and image of the
 // noise and of x_0; the last one, t = 0, has the image only. Later steps do not change a frame.
@@ -196,14 +203,15 @@ export const samplers = {
  * @param {Schedule} way
  * @param {Float64Array} x x_T
  * @param {(i: number, t: number) => number} noise what is added to x[i] on leaving step t, in order of i
- * @param {Options & { sampler?: string, clip?: boolean }} options
+ * @param {Step} step a function and not a name, so that a widget carries only the steps that it takes
+ * @param {Options & { clip?: boolean }} [options]
  */
-export function* walk(ask, way, x, noise, { sampler = "ddim", clip = true, ...options }) {
+export function* walk(ask, way, x, noise, step, { clip = true, ...options } = {}) {
   for (let t = way.T; t > 0; t--) {
     const z = Float64Array.from(ask(x, way.times[t])), from = x;
     const { image: implied } = closed(way.alphaBar[t], way.rest[t]), image = z.map((v, i) => implied(from[i], v));
     yield { t: way.times[t], x, z, image };
-    const [weightX, weightImage, sigma] = samplers[sampler](way, t, options);
+    const [weightX, weightImage, sigma] = step(way, t, options);
     x = x.map((v, i) => {
       return weightX * v + weightImage * (clip ? clipped(image[i]) : image[i]) + (sigma && sigma * noise(i, t));
     });

@@ -1,7 +1,7 @@
 // Runs a trained network, and samples from it, in plain JavaScript, from a file of `python -m ddpm_lite export-page`. The
 // order of the layers is in the file; the dozen PyTorch functions that it names are here. Tensors are float32 as in
 // PyTorch, and sums are float64. Pages, workers and node run this same module.
-import { fours, multiply, normals, pack, respace, schedule, walk } from "./science.js";
+import { fours, multiply, normals, pack, respace, samplers, schedule, walk } from "./science.js";
 
 // ---- PyTorch's functions. Each maker gets its operands, the array for its result and the settings of the call, and
 // returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
@@ -243,7 +243,7 @@ export const network = ({ sum, text }) => {
  * @param {{ steps: number, seed: number, label?: number, scale?: number, spacing?: string, sampler?: string, eta?: number,
  *   variance?: string, clip?: boolean }} options
  */
-export const drawing = (net, { steps, seed, label, scale = 0, spacing, ...options }) => {
+export const drawing = (net, { steps, seed, label, scale = 0, spacing, sampler = "ddim", ...options }) => {
   const way = steps === net.schedule.T ? net.schedule : respace(net.schedule, steps, spacing), draw = normals(seed);
   const ask = (/** @type {Float64Array} */ x, /** @type {number} */ t) => {
     if (!scale) return net.ask(x, t, label);
@@ -251,5 +251,5 @@ export const drawing = (net, { steps, seed, label, scale = 0, spacing, ...option
     net.ask(x, t).forEach((/** @type {number} */ none, /** @type {number} */ i) => (z[i] += scale * (z[i] - none)));
     return z;
   };
-  return walk(ask, way, Float64Array.from({ length: net.size }, draw), draw, options);
+  return walk(ask, way, Float64Array.from({ length: net.size }, draw), draw, samplers[sampler], options);
 };
