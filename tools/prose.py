@@ -91,11 +91,16 @@ class Page:
     equations: int = 0
     exercises: int = 0
     visible_cells: int = 0
-    wide: list = field(default_factory=list)  # (cell, line) of visible code that a page would have to break
+    wide: list = field(default_factory=list)  # (cell, line) of visible code, in cells and text, that a page would break
 
     @property
     def is_chapter(self):
         return bool(re.match(r"\d\d_", self.path.name))
+
+    @property
+    def is_page(self):
+        """False for what is read beside the book: its lines of code wrap where they are shown."""
+        return self.path.suffix == ".ipynb" or "book" in self.path.parts
 
     @property
     def is_text(self):
@@ -231,7 +236,10 @@ def is_sentence(words, token):
 def read_directive(page, token, cell):
     """What a directive says: its title and content, if they are prose."""
     match = re.match(r"\{([\w-]+)\}\s*(.*)", token.info.strip())
-    if not match or match[1] in ("code", "code-block", "code-cell", "math", "bibliography", "eval-rst", "mermaid"):
+    code = not match or match[1] in ("code", "code-block", "code-cell")
+    if code and page.is_page:
+        page.wide += [(cell, line) for line in token.content.splitlines() if len(line) > WIDEST]
+    if code or match[1] in ("math", "bibliography", "eval-rst", "mermaid"):
         return
     page.exercises += match[1] == "exercise"
     if match[2] and match[1] not in ("solution", "image", "figure"):

@@ -222,3 +222,13 @@ def test_visible_code_that_is_wider_than_a_page_is_found(tmp_path):
     assert line in found
     path.write_text(json.dumps({"cells": [cell | {"source": [line[:-1]]}]}), encoding="utf8")
     assert prose.judge(prose.read_page(path)) == []
+
+
+@pytest.mark.parametrize("fence", ["```python\n{}\n```\n", ":::{{solution}} ex\n:label: sol\n\n```\n{}\n```\n:::\n"])
+def test_code_in_text_is_no_wider_than_a_page(tmp_path, fence):
+    line = f"x = {'1' * 69}"
+    path = tmp_path / "wide.ipynb"
+    for code, wide in [(line, [line]), (line[:-1], [])]:
+        cell = {"cell_type": "markdown", "source": [fence.format(code)], "metadata": {}}
+        path.write_text(json.dumps({"cells": [cell]}), encoding="utf8")
+        assert [said for _, said in prose.read_page(path).wide] == wide
