@@ -5,6 +5,7 @@
 # make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
 # make bench   speed of the libraries     make on-gpu     what needs a GPU, in 25 minutes
 # make pdf     the book as one PDF        make epub       the book as an EPUB
+# make alone   each chapter from the wheel, in an empty folder (25 minutes)
 # make clean   remove what was built      make distclean  and the environment
 #
 # Every target sets up .venv by itself, once. PYTHON=... chooses the interpreter that makes it.
@@ -25,8 +26,8 @@ SOURCES := _config.yml _toc.yml $(wildcard book/*.ipynb book/*.md book/*.rst boo
 # As many processes as the machine has cores, with one thread each, because two threads of one process wait for each other
 # whenever the machine does something else. One process runs a whole file, so that its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --dist loadfile
-test unit chapters html fulldata quick science notebooks: export OMP_NUM_THREADS := 1
-test unit chapters html fulldata quick science notebooks: export OMP_WAIT_POLICY := PASSIVE
+test unit chapters html fulldata alone quick science notebooks: export OMP_NUM_THREADS := 1
+test unit chapters html fulldata alone quick science notebooks: export OMP_WAIT_POLICY := PASSIVE
 
 # What `make quick` runs: the science, the wing-less part of the package.
 SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.py oracle.py unet.py condition.py \
@@ -35,7 +36,7 @@ SCIENCE := $(addprefix tests/test_,schedule.py process.py conversions.py bound.p
 # Sets keep their order from run to run.
 export PYTHONHASHSEED := 0
 
-.PHONY: book pdf epub test quick science unit chapters html fulldata lab notebooks lint constraints bench on-gpu clean distclean
+.PHONY: book pdf epub test quick science unit chapters html fulldata alone lab notebooks lint constraints bench on-gpu clean distclean
 .DELETE_ON_ERROR:
 
 book: $(BUILT)
@@ -94,6 +95,10 @@ html: $(READY) $(BUILT)
 
 fulldata: $(READY)
 	@$(PYTEST) -m fulldata tests
+
+# Before a release: every chapter in an empty folder, with what the wheel installs.
+alone: $(READY)
+	@$(PYTEST) -m alone tests
 
 # The other libraries go into their own folder and not into the environment.
 PEERS := $(VENV)/peers

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(ROOT.glob("book/*.ipynb"))
+SHORT = {"02_forward_process", "07_attention"}  # the others run with `make alone`, and before a release
 READERS = {"read_record", "read_pictures", "find_record", "from_record"}  # these look in the package too
 FILES = {"Path", "open", "read_text", "read_bytes", "load_file", "load"}  # these do not
 
@@ -111,20 +113,35 @@ def test_a_record_in_the_folder_comes_first(tmp_path, monkeypatch):
         read_record("results/none.json")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stem", ["02_forward_process", "07_attention"])
-def test_a_chapter_runs_alone(stem, site, tmp_path):
-    """Its code, cell by cell, as a notebook would; figures are drawn and not shown."""
-    cells = nbformat.read(ROOT / "book" / f"{stem}.ipynb", as_version=4).cells
-    sources = [cell.source for cell in cells if cell.cell_type == "code"]
-    script = f"""
-import matplotlib; matplotlib.use("agg")
-import ddpm_lite, matplotlib.pyplot as plt
-assert ddpm_lite.__file__.startswith(sys.path[0])
-space = {{"__name__": "__main__", "display": lambda *shown: None}}
-for number, source in enumerate({sources!r}):
-    exec(compile(source, f"cell {{number}}", "exec"), space)
-    plt.close("all")
-print("ran to its end")
-"""
-    assert run_alone(site, script, tmp_path).endswith("ran to its end\n")
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_every_file_that_a_chapter_names_is_a_record(path):
+    """A file of the repository that is no record would be missing where there is only the wheel."""
+    named = {node.value for tree in trees(path) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    files = {text for text in named if isinstance(text, str) and is_file_here(text)}
+    assert {text for text in files if not text.startswith("results/")} == set()
+
+
+def is_file_here(text):
+    return len(text) < 200 and text.isprintable() and any((ROOT / top / text).is_file() for top in ("", "book"))
+
+
+def test_files_are_noticed():
+    assert is_file_here("results/steps.json")
+    assert is_file_here("images/clothes.png")
+    assert is_file_here("../README.md")
+    assert not is_file_here("results")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.stem in SHORT else pytest.mark.alone, id=path.stem)
+        for path in CHAPTERS
+    ],
+)
+def test_a_chapter_runs_alone(path, site):
+    """By the script of the release, with the wheel's package in front of the one that is worked on."""
+    command = [sys.executable, str(ROOT / "tools" / "run_alone.py"), str(path)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{path.stem}: ran to its end" in done.stdout
