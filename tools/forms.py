@@ -26,8 +26,12 @@ NAMES = {"pdf": "ddpm-lite.pdf", "epub": "ddpm-lite.epub"}
 # What does nothing on paper or in a reader of books. A figure that is SVG keeps its style.
 DEAD = (
     "script, :not(svg) > style, button, input, select, textarea, label, output, canvas, video, audio, iframe, "
-    "template, noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, .cell > details"
+    "template, noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, .cell > details, "
+    ".front-press, .front-panel details, .citation > .label"
 )
+
+# Pages of names and signatures only: one searches them on a screen.
+LISTINGS = {"api"}
 
 
 @dataclass
@@ -72,19 +76,24 @@ def find_about(root=ROOT):
     }
 
 
+def list_pages(root=ROOT):
+    """The pages of _toc.yml in its order without the listings: (the part that the page opens, or ""; its document)."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
+    listed = [("", toc["root"])]
+    for part in toc["parts"]:
+        files = [entry["file"] for entry in part["chapters"] if Path(entry["file"]).stem not in LISTINGS]
+        listed += zip([part["caption"], *[""] * (len(files) - 1)], files, strict=True)
+    return listed
+
+
 def read_chapters(site=SITE, root=ROOT, names=None):
-    """Every page of _toc.yml in its order, or those that are named.
+    """Every page that the forms hold, or those that are named.
 
     Raises:
         FileNotFoundError: the pages are not built.
     """
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
-    listed = [("", toc["root"])]
-    for part in toc["parts"]:
-        files = [entry["file"] for entry in part["chapters"]]
-        listed += zip([part["caption"], *[""] * (len(files) - 1)], files, strict=True)
     chapters = []
-    for part, document in listed:
+    for part, document in list_pages(root):
         path = site / f"{document}.html"
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: `make book` builds it")
@@ -96,6 +105,7 @@ def read_chapters(site=SITE, root=ROOT, names=None):
 
 def prepare(article, page):
     """Take out of a page what is dead elsewhere, and put its solutions at the end."""
+    name_typos(article, page)
     for tag in article.select(DEAD):
         if not tag.decomposed:
             tag.decompose()
@@ -116,6 +126,17 @@ def prepare(article, page):
         words.name = "p"
     move_solutions(article, page)
     return article
+
+
+def name_typos(article, page):
+    """Put the words of each typo of the first page, which are the labels of its buttons, above what it does."""
+    for box in article.select(".front-typos"):
+        labels = [" ".join(label.get_text().split()) for label in box.select("label")]
+        for words, panel in zip(labels, box.select(".front-panel"), strict=True):
+            name = page.new_tag("p", attrs={"class": "front-typo"})
+            name.string = f"{words}."
+            panel.insert(0, name)
+        box.fieldset.decompose()
 
 
 def move_solutions(article, page):

@@ -17,7 +17,9 @@ from bs4 import BeautifulSoup
 from chromium import ARGUMENTS, find
 
 STYLE = Path(__file__).with_name("pdf.css")
+FONTS = Path(__file__).with_name("fonts").as_uri()
 HEADINGS = "h1, h2, h3, h4, h5, h6"
+IN_EVERY_CHAPTER = {"Summary", "Exercises", "References", "Solutions"}  # the outline has them, the contents do not
 COVER = forms.ROOT / "book" / "images" / "clothes.png"
 # Style sheets that are left out: those for a screen, of the theme and its buttons, and the one for a chapter on paper.
 OF_THE_THEME = ("styles/", "print.css", "togglebutton", "copybutton", "mystnb", "exercise.css", "sphinx-design")
@@ -83,7 +85,8 @@ def write_contents(chapters):
         add("chapter", chapter.name, chapter.article.h1.decode_contents())
         if chapter.name[:2].isdigit():
             for target, heading in chapter.sections():
-                add("section", target, heading.decode_contents())
+                if forms.read_plainly(heading) not in IN_EVERY_CHAPTER:
+                    add("section", target, heading.decode_contents())
     return f'<nav class="contents"><p class="heading">Contents</p><ul>{"".join(lines)}</ul></nav>'
 
 
@@ -112,25 +115,26 @@ def assemble(chapters, about, site):
 <p class="author">{about["author"]}</p>
 <p class="small">Version {about["version"]}, {about["year"]}. {about["licence"]}</p>{where}
 <p class="small">Widgets are still figures here. Code that draws the figures, and the checks of the exercises, are in
-the notebooks.</p></header>"""
+the notebooks; the list of the package's names is on the pages.</p></header>"""
     body = "".join(
         f'<div class="chapter" id="{c.name}" style="page: p{c.name}">'
         f"{f'<p class=part-name>{escape(c.part)}</p>' if c.part else ''}{c.article}</div>"
         for c in chapters
     )
+    style = STYLE.read_text(encoding="utf8").replace("FONTS", FONTS) + "".join(heads)
     return f"""<!doctype html><html lang="{forms.LANGUAGE}" data-theme="light" data-mode="light"><head>
 <meta charset="utf-8">
 <meta name="author" content="{escape(about["author"])}"><title>{escape(about["title"])}</title>{links}
-<style>{STYLE.read_text(encoding="utf8")}{"".join(heads)}</style></head><body class="bd-content">{title}
+<style>{style}</style></head><body class="bd-content">{title}
 {write_contents(chapters)}{body}</body></html>"""
 
 
 def print_twice(page_file, out):
     """Print the page, read where its parts begin, and print it with a contents that says so."""
+    import pikepdf
     from playwright.sync_api import sync_playwright
-    from pypdf import PdfReader
 
-    options = {"prefer_css_page_size": True, "print_background": True, "outline": True, "tagged": True}
+    options = {"prefer_css_page_size": True, "print_background": True}
     asked = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
@@ -141,10 +145,11 @@ def print_twice(page_file, out):
         page.goto(page_file.as_uri(), wait_until="load")
         page.evaluate(FIT)
         page.pdf(path=out, **options)
-        reader = PdfReader(out)
-        pages = {name: reader.get_destination_page_number(to) + 1 for name, to in reader.named_destinations.items()}
-        page.evaluate(FILL, {name.removeprefix("/"): number for name, number in pages.items()})
-        page.pdf(path=out, **options)
+        with pikepdf.open(out) as first:
+            number_of = {one.objgen: number for number, one in enumerate(first.pages, start=1)}
+            pages = {name[1:]: number_of[place[0].objgen] for name, place in first.Root.Dests.items()}
+        page.evaluate(FILL, pages)
+        page.pdf(path=out, outline=True, tagged=True, **options)
         browser.close()
     elsewhere = [url for url in asked if not url.startswith(("file:", "data:"))]
     if elsewhere:
@@ -154,38 +159,35 @@ def print_twice(page_file, out):
 def walk(item):
     """The entries of the outline from this one on, in the order of the book."""
     while item is not None:
-        item = item.get_object()
         yield item
         if "/First" in item:
-            yield from walk(item["/First"])
+            yield from walk(item.First)
         item = item.get("/Next")
 
 
-def name_all(path, about, headings):
-    """Say who wrote it and what it is about, which Chromium leaves out, and mend the outline.
+def finish(path, about, headings):
+    """Say who wrote it and what it is about, which Chromium leaves out, mend the outline, and pack it.
 
-    Chromium writes the words of a heading of several pieces or lines twice.
+    Chromium writes the words of a heading of several pieces or lines twice. It writes the tags, which say to a screen
+    reader what is a heading, a table or a formula, as 135,000 objects of plain text: packed they take a tenth.
 
     Raises:
         RuntimeError: the outline does not hold every heading.
     """
-    from pypdf import PdfReader, PdfWriter
-    from pypdf.generic import NameObject, TextStringObject
+    import pikepdf
 
-    writer = PdfWriter(clone_from=PdfReader(path))
-    entries = list(walk(writer.root_object["/Outlines"]["/First"]))
-    if len(entries) != len(headings):
-        raise RuntimeError(f"the outline has {len(entries)} entries for {len(headings)} headings")
-    for entry, heading in zip(entries, headings, strict=True):
-        entry[NameObject("/Title")] = TextStringObject(heading)
-    writer.add_metadata(
-        {
-            "/Title": f"{about['name']}: {about['title']}",
-            "/Author": about["author"],
-            "/Subject": f"Version {about['version']}. {about['licence']}",
-        }
-    )
-    writer.write(path)
+    with pikepdf.open(path, allow_overwriting_input=True) as book:
+        entries = list(walk(book.Root.Outlines.First))
+        if len(entries) != len(headings):
+            raise RuntimeError(f"the outline has {len(entries)} entries for {len(headings)} headings")
+        for entry, heading in zip(entries, headings, strict=True):
+            entry.Title = pikepdf.String(heading)
+        # Readers show the title of the book and not the name of its file.
+        book.Root.ViewerPreferences = pikepdf.Dictionary(DisplayDocTitle=True)
+        book.docinfo["/Title"] = f"{about['name']}: {about['title']}"
+        book.docinfo["/Author"] = about["author"]
+        book.docinfo["/Subject"] = f"Version {about['version']}. {about['licence']}"
+        book.save(path, object_stream_mode=pikepdf.ObjectStreamMode.generate)
 
 
 def make(out, names=None, site=forms.SITE):
@@ -202,7 +204,7 @@ def make(out, names=None, site=forms.SITE):
         print_twice(page_file, out)
     finally:
         page_file.unlink(missing_ok=True)
-    name_all(out, about, headings)
+    finish(out, about, headings)
 
 
 if __name__ == "__main__":

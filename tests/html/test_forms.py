@@ -1,4 +1,4 @@
-"""The PDF and the EPUB, made of two built chapters: what a reader of them would miss or stumble over."""
+"""The PDF and the EPUB, made of three built pages: what a reader of them would miss or stumble over."""
 
 import re
 import subprocess
@@ -13,21 +13,21 @@ import pytest
 from pypdf import PdfReader
 
 pytestmark = pytest.mark.html
-TWO = ["07_attention", "references"]
+SOME = ["07_attention", "errata", "references"]
 X, OPF = "{http://www.w3.org/1999/xhtml}", "{http://www.idpf.org/2007/opf}"
 MATH = "{http://www.w3.org/1998/Math/MathML}"
 
 
 @pytest.fixture(scope="module")
 def chapters():
-    """The two chapters as the forms take them."""
-    return forms.read_chapters(names=TWO)
+    """The chapters as the forms take them."""
+    return forms.read_chapters(names=SOME)
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    path = tmp_path_factory.mktemp("epub") / "two.epub"
-    epub.make(path, TWO)
+    path = tmp_path_factory.mktemp("epub") / "some.epub"
+    epub.make(path, SOME)
     with zipfile.ZipFile(path) as opened:
         yield opened
 
@@ -35,8 +35,8 @@ def archive(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """What the command writes, in a process of its own, because the tests' browser is open in this one."""
-    path = tmp_path_factory.mktemp("pdf") / "two.pdf"
-    subprocess.run([sys.executable, pdf.__file__, "--only", *TWO, "--out", path], check=True)
+    path = tmp_path_factory.mktemp("pdf") / "some.pdf"
+    subprocess.run([sys.executable, pdf.__file__, "--only", *SOME, "--out", path], check=True)
     return PdfReader(path)
 
 
@@ -51,6 +51,23 @@ def test_nothing_dead_is_left_and_solutions_come_last(chapters):
     assert article.section.find_all("section", recursive=False)[-1]["id"] == "solutions"
 
 
+def test_nothing_is_chosen_on_the_first_page_and_each_typo_has_its_name():
+    (first,) = forms.read_chapters(names=["intro"])
+    assert first.article.select("fieldset, label, .front-press") == []
+    panels = first.article.select(".front-panel")
+    assert len(panels) == 6
+    names = [panel.p.get_text() for panel in panels]
+    assert len(set(names)) == 6
+    assert all(len(name) > 10 for name in names)
+
+
+def test_listings_stay_on_the_pages():
+    pages = {document.rpartition("/")[2]: part for part, document in forms.list_pages()}
+    assert {"intro", "01_images_and_gaussians", "glossary", "checks", "references"} <= set(pages)
+    assert "api" not in pages
+    assert pages["01_images_and_gaussians"] == "From images to noise"
+
+
 def test_epub_begins_with_its_kind_and_lists_every_file(archive):
     first = archive.infolist()[0]
     assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
@@ -63,7 +80,7 @@ def test_epub_begins_with_its_kind_and_lists_every_file(archive):
     assert {item.get("properties") for item in listed.values()} >= {"nav", "cover-image"}
     assert listed["07_attention.xhtml"].get("properties").startswith("mathml")
     ids = {item.get("id") for item in listed.values()}
-    assert [ref.get("idref") in ids for ref in package.iter(f"{OPF}itemref")] == [True] * (len(TWO) + 2)
+    assert [ref.get("idref") in ids for ref in package.iter(f"{OPF}itemref")] == [True] * (len(SOME) + 2)
 
 
 def test_epub_is_xml_with_mathml_and_links_that_lead_somewhere(archive):
@@ -89,7 +106,7 @@ def test_epub_is_xml_with_mathml_and_links_that_lead_somewhere(archive):
 
 def test_pdf_has_outline_numbers_fonts_and_author(reader):
     top = [entry.title for entry in reader.outline if not isinstance(entry, list)]
-    assert top == ["7. Attention", "References"]
+    assert top == ["7. Attention", "Errata of the note", "References"]
     text = "\n".join(page.extract_text() for page in reader.pages)
     numbers = {int(number) for number in re.findall(r"\(7\.(\d+)\)", text)}
     assert numbers >= set(range(1, max(numbers) + 1))
@@ -106,9 +123,24 @@ def test_pdf_has_outline_numbers_fonts_and_author(reader):
             )
 
 
+def test_pdf_has_a_letter_for_every_character(reader):
+    text = "".join(page.extract_text() for page in reader.pages)
+    assert "噪声" in "".join(text.split())
+    assert not re.search("[\0\ufffd]", text)
+
+
+def test_pdf_is_packed_and_says_what_is_what(reader):
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+    assert "/StructTreeRoot" in root
+    assert len(reader.xref_objStm) > len(reader.xref[0])  # objects in packs, beside those by themselves
+
+
 def test_contents_say_where_a_chapter_begins(reader):
     place = reader.get_destination_page_number(reader.named_destinations["/07_attention"]) + 1
     contents = " ".join(reader.pages[1].extract_text().split())
+    assert "Exercises" not in contents
     assert re.search(rf"7\. ?Attention {place}\b", contents), contents[:200]
 
 
