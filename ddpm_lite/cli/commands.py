@@ -342,8 +342,7 @@ def _export_page(asked: ExportPage) -> int:
 
     if asked.out.suffix != ".js":
         fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
-    if not asked.out.parent.is_dir():
-        fail(FileNotFoundError, "--out", "a file in an existing folder", f"{str(asked.out)!r}", "make the folder")
+    _check_place("--out", asked.out)
     model, schedule = open_model(asked.model)
     if isinstance(model, ZModel):
         fail(
@@ -364,8 +363,7 @@ def _evaluate(asked: Evaluate) -> int:
 
     if asked.out is not None and asked.out.suffix != ".json":
         fail(ValueError, "--out", "a name that ends in .json", f"{str(asked.out)!r}")
-    if asked.out is not None and not asked.out.parent.is_dir():
-        fail(FileNotFoundError, "--out", "a file in an existing folder", f"{str(asked.out)!r}", "make the folder")
+    _check_place("--out", asked.out)
     check_real("--scale", asked.scale, -100, 100)
     sampler = asked.sampler or ("ddim" if asked.eta else "ddpm")
     if asked.eta and sampler != "ddim":
