@@ -143,7 +143,8 @@ def write_atomically(path, text):
 def check_form(path):
     """Check format and style with ruff, and the form with the tests that read a chapter's source, before a run."""
     ruff = [sys.executable, "-m", "ruff"]
-    tests = ["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", "tests/book/test_chapters.py", "-m", "form"]
+    files = ["tests/book/test_chapters.py", "tests/book/test_shape.py", "tests/book/test_launch.py"]
+    tests = ["-q", "--no-header", "--tb=line", "-p", "no:cacheprovider", *files, "-m", "form"]
     for command in (
         [*ruff, "format", "--check", path],
         [*ruff, "check", "--quiet", path],

@@ -1,7 +1,7 @@
 """Check equations from the shell, while a chapter is being written.
 
 python -m equations [labels] [--corrupt] [--notebook FILE]     with tests and tools on PYTHONPATH
-python -m equations --answers     write answers.json, which the pages of checks show
+python -m equations [labels] --answers     write into answers.json, which the pages of checks show
 """
 
 import argparse
@@ -15,10 +15,14 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("labels", nargs="*", help="only these (or what begins like them)")
 parser.add_argument("--corrupt", action="store_true", help="also make typos, and name those that are not noticed")
 parser.add_argument("--notebook", help="read the displays of this notebook instead of the whole book")
-parser.add_argument("--answers", action="store_true", help="check the whole book, and write down what was found")
+parser.add_argument(
+    "--answers", action="store_true", help="write down what the checks find, without labels those of the whole book"
+)
 options = parser.parse_args()
 if options.answers:
-    answers.write()
+    if unknown := set(options.labels) - {check.label for check in checks.collected("CHECKS")}:
+        parser.error(f"no check in tests/equations: {', '.join(sorted(unknown))}")
+    answers.write(options.labels)
     parser.exit()
 
 displays = source.in_book()

@@ -18,7 +18,7 @@ from equations.corruptions import corruptions
 DISPLAYS = source.in_book()
 BOOK = {display.label: display.tex for display in DISPLAYS if display.label}
 ANSWERS = answers.read()
-ANEW = "the book shows something else: run `python -m equations --answers`, with tests and tools on PYTHONPATH"
+ANEW = "the book shows something else: run `python -m equations eq-name --answers`, with tests and tools on PYTHONPATH"
 CHECKS = {check.label: check for check in checks.collected("CHECKS")}
 SEEN = Counter()  # for the summary
 START = time.perf_counter()
@@ -37,6 +37,15 @@ def test_every_label_has_one_check_and_every_check_a_label():
     assert sorted(set(labels) - set(entries)) == [], "displays without a check"
     assert sorted(set(entries) - set(labels)) == [], "checks without a display"
     assert list(ANSWERS) == [check.label for check in checks.collected("CHECKS")], ANEW
+
+
+def test_the_answer_of_one_label_is_written_without_the_others(tmp_path, monkeypatch):
+    stored = answers.FILE.read_text(encoding="utf8")
+    monkeypatch.setattr(answers, "FILE", tmp_path / "answers.json")
+    kept = [line for line in stored.splitlines() if '"eq-alpha"' not in line]
+    answers.FILE.write_text("\n".join(kept), encoding="utf8")
+    answers.write(["eq-alpha"])
+    assert answers.FILE.read_text(encoding="utf8") == stored
 
 
 def test_display_without_a_label_says_why():

@@ -116,6 +116,7 @@ export const slider = (model, name, { label, min, max, step = 1, text = number }
 };
 
 // A labelled list of choices; the trait is the number of the choice.
+/** @param {any} model @param {string} name @param {{ label: string, options: string[] }} words */
 export const choice = (model, name, { label, options }) => {
   const id = `dw-${name}-${names++}`;
   const input = el("select", { id }, ...options.map((option, i) => el("option", { value: i }, option)));
@@ -286,6 +287,7 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
 };
 
 // Which colour is which: pairs of a kind and a word.
+/** @param {[string, string][]} pairs */
 export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", { class: `dw-key ${kind}` }, word)));
 
 export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
