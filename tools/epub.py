@@ -19,6 +19,8 @@ from urllib.parse import unquote
 import forms
 from bs4 import NavigableString
 
+from ddpm_lite.viz.palette import PALETTE
+
 STYLE = Path(__file__).with_name("epub.css")
 PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "svg": "image/svg+xml"}
 XHTML = "application/xhtml+xml"
@@ -34,6 +36,7 @@ CAPITALS = {
     pathLength foreignObject stdDeviation feGaussianBlur maskUnits spreadMethod""",
     )
 }
+COLOUR = re.compile(r"var\(--ddpm-(\w+)(?:, *var\([^)]*\)|,[^()]*)?\)")
 ALLOWED_ROLES = {"img", "math", "doc-toc"}
 PAGE = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
@@ -65,17 +68,27 @@ def write_maths(article):
         formula.replace_with(math.extract())
 
 
+def paint(text):
+    """Put the colours for a white ground in place of the palette's names: not every reader of books knows those."""
+    return COLOUR.sub(lambda found: PALETTE[found[1]].light, text)
+
+
 def write_svg(article):
-    """Make drawings XML: their name space, and the capitals of their names."""
+    """Make drawings XML: their name space, the capitals of their names, and colours."""
     for drawing in article.select("svg"):
         drawing["xmlns"] = SVG
         for tag in [drawing, *drawing.find_all(True)]:
             tag.name = CAPITALS.get(tag.name, tag.name)
-            tag.attrs = {CAPITALS.get(name, name): value for name, value in tag.attrs.items()}
+            tag.attrs = {
+                CAPITALS.get(name, name): paint(value) if isinstance(value, str) else value
+                for name, value in tag.attrs.items()
+            }
             if "xlink:href" in tag.attrs:
                 drawing["xmlns:xlink"] = XLINK
         for tag in drawing.select("metadata"):
             tag.decompose()
+        for tag in drawing.select("style"):
+            tag.string = paint(tag.get_text())
 
 
 def take_picture(image, page_folder, files):
@@ -209,6 +222,8 @@ def make(out, names=None, site=forms.SITE):
     nav = write_nav(chapters)
     for chapter in chapters:
         article = chapter.article
+        for picture in article.select(".front-picture"):  # beside the cards of the map, which are a list here
+            picture.decompose()
         write_maths(article)
         make_valid(article)
         write_svg(article)
@@ -230,7 +245,7 @@ notebooks.</p>
         "EPUB/book.opf": write_package(about, chapters, files, with_maths, with_drawings),
         "EPUB/nav.xhtml": PAGE.format(language=forms.LANGUAGE, title="Contents", body=nav),
         "EPUB/front.xhtml": PAGE.format(language=forms.LANGUAGE, title=escape(about["title"]), body=words),
-        "EPUB/book.css": STYLE.read_text(encoding="utf8"),
+        "EPUB/book.css": paint(STYLE.read_text(encoding="utf8")),
     } | {f"EPUB/{name}.xhtml": page for name, page in pages.items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

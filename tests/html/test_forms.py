@@ -12,6 +12,8 @@ import pdf
 import pytest
 from pypdf import PdfReader
 
+from ddpm_lite.viz.palette import PALETTE
+
 pytestmark = pytest.mark.html
 SOME = ["07_attention", "errata", "references"]
 X, OPF = "{http://www.w3.org/1999/xhtml}", "{http://www.idpf.org/2007/opf}"
@@ -102,6 +104,19 @@ def test_epub_is_xml_with_mathml_and_links_that_lead_somewhere(archive):
     words = "".join(pages["EPUB/07_attention.xhtml"].itertext())
     assert "(7.1)" in words
     assert "\\frac" not in words
+
+
+def test_drawings_of_the_epub_have_colours_and_rules(archive):
+    style = archive.read("EPUB/book.css").decode()
+    page = archive.read("EPUB/07_attention.xhtml").decode()
+    assert "<svg" in page
+    assert "var(" not in style + page
+    assert PALETTE["data"].light in page
+    drawn = {name for names in re.findall(r'class="([^"]*\bdw-[^"]*)"', page) for name in names.split()}
+    assert {name for name in drawn if re.fullmatch(r"dw-(\d|line|grid|dash|dots?|bars|marker|exact)", name)} <= set(
+        re.findall(r"\.(dw-\w+)", style)
+    )
+    assert epub.paint("var(--ddpm-paper, var(--else)) var(--ddpm-paper)") == "#ffffff #ffffff"
 
 
 def test_pdf_has_outline_numbers_fonts_and_author(reader):
