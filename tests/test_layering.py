@@ -133,18 +133,37 @@ def test_public_names_exist_and_are_documented():
         assert getattr(ddpm_lite, name).__doc__, name
 
 
-def code_lines(path):
-    """Lines that a reader must follow: neither blank, nor comment, nor docstring."""
+def code_of(path):
+    """Numbers of the lines that a reader must follow: neither blank, nor comment, nor docstring."""
     source = path.read_text(encoding="utf8")
     prose = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             prose |= set(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(source.splitlines(), start=1)
-    return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in prose for n, line in lines)
+    return {n for n, line in lines if line.strip() and not line.strip().startswith("#") and n not in prose}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=name_of)
+def test_functions_are_short(path):
+    """The code of each, without its arguments and its docstring, fits a screen."""
+    code, long = code_of(path), {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.FunctionDef):
+            count = len(code & set(range(node.body[0].lineno, node.end_lineno + 1)))
+            long |= {node.name: count} if count > 60 else {}
+    assert long == {}
+
+
+def test_the_loop_of_training_fits_a_glance():
+    path = PACKAGE / "trainer.py"
+    (train,) = (n for n in ast.parse(path.read_text(encoding="utf8")).body if getattr(n, "name", "") == "train")
+    loop = next(node for node in ast.walk(train) if isinstance(node, ast.For))
+    assert loop.end_lineno - loop.lineno + 1 <= 20
+    assert len((PACKAGE / "process.py").read_text(encoding="utf8").splitlines()) <= 170
 
 
 def test_the_science_stays_small():
     """What the chapters derive; checks of input, data, files and other people's formats are beside it."""
     files = [PACKAGE / f"{name}.py" for name in SCIENCE if name != "data"]
-    assert sum(code_lines(path) for path in files) < 1200
+    assert sum(len(code_of(path)) for path in files) < 1200

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 import torch
 from torch import Tensor
@@ -66,8 +66,12 @@ def save(path: str | Path, model: torch.nn.Module, schedule: Schedule, *, dtype:
         write_tensors(file, tensors | {"schedule.beta": schedule.beta.double()}, header)
 
 
-def get_unet(model: UNet | ConditionalUNet) -> UNet:
-    """Return the U-Net of a network, with or without labels."""
+@overload
+def get_unet(model: UNet | ConditionalUNet) -> UNet: ...
+@overload
+def get_unet(model: object) -> object: ...
+def get_unet(model: object) -> object:
+    """Return the U-Net of a network with labels, and another network as it is."""
     return model.unet if isinstance(model, ConditionalUNet) else model
 
 
@@ -84,7 +88,7 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
     encoder = network.encoder if isinstance(network, ConditionalUNet) else None
-    unet = get_unet(network)  # or any other network as it is
+    unet = get_unet(network)
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}

@@ -95,11 +95,7 @@ def fit(
         checkpoints are not damaged. KeyboardInterrupt, SystemExit: stopped by a signal, after a checkpoint.
     """
     check_run(model, schedule, config, None)
-    if on_step is not None:
-        check_call("on_step", on_step, "(state) -> None")
-    every, log = check_whole("every", every, 1), check_whole("log", log, 1)
-    tensorboard = check_bool("tensorboard", tensorboard)
-    progress = None if progress is None else check_bool("progress", progress)
+    every, log, progress, tensorboard = check_reports(every, log, progress, tensorboard, on_step)
     images = images if isinstance(images, TrainingImages) else TrainingImages(images)
     labels = None if labels is None else check_labels(labels, images.N, none, config.label_dropout)
     folder, main, network = to_path("folder", folder), accelerator is None or accelerator.is_main_process, unwrap(model)
@@ -142,6 +138,16 @@ def fit(
             accelerator.wait_for_everyone()
     assert state is not None  # config.steps >= 1, so one was read or made
     return state
+
+
+def check_reports(
+    every: object, log: object, progress: object, tensorboard: object, on_step: object
+) -> tuple[int, int, bool | None, bool]:
+    """Check when a run writes a checkpoint and a line, and whom it tells; return all but the last."""
+    if on_step is not None:
+        check_call("on_step", on_step, "(state) -> None")
+    shown = None if progress is None else check_bool("progress", progress)
+    return check_whole("every", every, 1), check_whole("log", log, 1), shown, check_bool("tensorboard", tensorboard)
 
 
 def check_steps(config: TrainConfig, step: int) -> None:
