@@ -43,6 +43,10 @@ in_venv -m pip install -qq --disable-pip-version-check -c "$constraints" -e '.[b
 # Without its dependencies: torchvision is not needed for what is compared, and has no build for every torch.
 in_venv -m pip install -qq --disable-pip-version-check --no-deps -c "$constraints" torch-fidelity ||
     fail "pip could not install torch-fidelity; its reason stands above"
+# The libraries that the book compares itself with (studies/rosetta.py), without what they need for other things.
+in_venv -m pip install -qq --disable-pip-version-check --no-deps -c "$constraints" \
+    azula denoising-diffusion-pytorch einops ema-pytorch smalldiffusion ||
+    fail "pip could not install; its reason stands above"
 # Colab has ipywidgets 7.7: a copy in a folder of its own, so that a test can make the widgets with it.
 rm -rf "$venv/ipywidgets7"
 in_venv -m pip install -qq --disable-pip-version-check --no-deps --target "$venv/ipywidgets7" \

@@ -1,0 +1,106 @@
+"""The table of other libraries: every row is computed again with what is installed, and compared with the record."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import rosetta
+import torch
+from equations import source
+from packaging.version import Version
+
+from ddpm_lite.files.records import read_record
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = read_record("results/rosetta.json")
+PINS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf8"), re.M))
+PEERS = ("azula", "denoising-diffusion-pytorch", "einops", "ema-pytorch", "smalldiffusion")
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """All rows, in a process of its own: some libraries want modules that are replaced there by empty ones."""
+    command = [sys.executable, str(ROOT / "studies" / "rosetta.py"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def judge(made):
+    """What a row says: equal at once, equal after its translation, or neither."""
+    if made["difference"] <= made["tolerance"]:
+        return "equal"
+    return "translated" if made["after"] is not None and made["after"] <= made["tolerance"] else "different"
+
+
+@pytest.mark.parametrize("key", RECORD["rows"])
+def test_row_is_as_recorded(key, computed):
+    recorded = RECORD["rows"][key]
+    library = recorded["library"]
+    if Version(computed["versions"][library]) < Version(RECORD["versions"][library]):
+        pytest.skip(f"{library} {computed['versions'][library]} is older than the record's")
+    made = computed["rows"][key]
+    for name in ("equation", "library", "place", "theirs", "why", "translation", "tolerance"):
+        assert made[name] == recorded[name], f"{name}: python studies/rosetta.py --record"
+    assert judge(made) == judge(recorded) == ("translated" if recorded["why"] else "equal")
+    if recorded["why"]:  # a difference that means something is the same everywhere; rounding is not
+        assert made["difference"] == pytest.approx(recorded["difference"], rel=0.05)
+
+
+def test_every_library_is_installed_where_the_tests_run():
+    for name in ("diffusers", *PEERS):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            pytest.fail(f"{name} is missing: run tools/setup.sh")
+
+
+def test_pins_of_the_libraries_are_those_of_the_benchmark_and_of_the_record():
+    wanted = (ROOT / "benchmarks" / "requirements.txt").read_text(encoding="utf8")
+    for name, pin in re.findall(r"^([\w.-]+)==(\S+)$", wanted, re.M):
+        assert PINS[name] == pin
+    assert set(PEERS) <= set(PINS)
+    assert {name: PINS[name] for name in RECORD["versions"]} == RECORD["versions"]
+
+
+def test_setup_installs_the_libraries():
+    text = (ROOT / "tools" / "setup.sh").read_text(encoding="utf8")
+    (line,) = re.findall(r"pip install [^\n]*--no-deps[^\n]*\\\n\s+(azula[^|]*)\|\|", text)
+    assert tuple(line.split()) == PEERS
+
+
+def test_table_is_large_and_names_equations_of_the_book():
+    rows = RECORD["rows"].values()
+    assert len(rows) >= 40
+    assert set(RECORD["rows"]) == set(rosetta.ROWS)
+    assert {made["library"] for made in rows} == set(rosetta.LIBRARIES) == set(RECORD["versions"])
+    assert {made["equation"] for made in rows} <= {display.label for display in source.in_book()}
+    for made in rows:
+        assert re.fullmatch(r"[\w/.]+\.py: \w+(\.\w+)?( \(ema-pytorch\))?", made["place"]), made["place"]
+        assert bool(made["why"]) == bool(made["translation"])
+
+
+def test_places_are_in_the_libraries(computed):
+    """Each file and function that a row names exists in the version of the record."""
+    for made in RECORD["rows"].values():
+        file, _, name = made["place"].partition(": ")
+        package = rosetta.LIBRARIES[made["library"]]
+        if "ema-pytorch" in name:
+            package, name = "ema_pytorch", name.partition(" ")[0]
+        if Version(computed["versions"][made["library"]]) < Version(RECORD["versions"][made["library"]]):
+            continue
+        text = (Path(rosetta.find_spec(package).origin).parent / file).read_text(encoding="utf8")
+        for part in name.split("."):
+            assert re.search(rf"^\s*(def|class) {part}\b", text, re.M), made["place"]
+
+
+def test_a_difference_is_measured_against_the_largest_number():
+    assert rosetta.off(torch.tensor([1.0, 4.0]), torch.tensor([1.0, 5.0])) == pytest.approx(0.2)
+    assert math.isclose(rosetta.off(torch.tensor(2.0), torch.tensor(2.0)), 0)
+    with pytest.raises(ValueError, match="theirs"):
+        rosetta.off(torch.zeros(2), torch.ones(3))
