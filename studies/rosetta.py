@@ -160,7 +160,7 @@ def diffusers_alpha_bar():
     "diffusers",
     DDPM,
     "1 - alphas_cumprod",
-    "they multiply a thousand factors in float32 and then subtract from 1: at t = 1 four of seven digits are left",
+    "they multiply a thousand factors in float32 and then subtract from 1: at t = 1 about half of the digits are left",
     "1 - (1 - beta[1:].float()).cumprod(0)",
     1e-6,
 )
