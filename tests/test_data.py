@@ -231,7 +231,7 @@ def test_a_folder_of_yours_is_all_there_is(home, servers, tmp_path):
     assert str(caught.value) == expected
     for content in (damaged.read_bytes()[:-9], b"", b"text", packed_idx(PICTURES), flipped(damaged.read_bytes())):
         damaged.write_bytes(content)
-        with pytest.raises(ValueError, match=r"folder: expected a whole train-images-idx3-ubyte.gz, got .* is damaged"):
+        with pytest.raises(ValueError, match=r"^folder: .*train-images-idx3-ubyte.gz.* damaged"):
             load_fashion_mnist(folder=tmp_path / "mine")
         assert damaged.read_bytes() == content
     assert servers[0].asked == []

@@ -221,9 +221,7 @@ def test_going_on_from_a_state_is_never_having_stopped():
 
 def test_a_state_of_another_model_is_refused():
     state = run(TrainConfig(steps=1, batch_size=2))[1]
-    with pytest.raises(
-        ValueError, match="start: expected a state of this model, got a state of another model; pass model="
-    ):
+    with pytest.raises(ValueError, match="^start: .* another model"):
         next(train(small_model(), PAPER, images(), TrainConfig(steps=2), start=state))
 
 

@@ -377,9 +377,7 @@ def test_damaged_and_missing_files_are_named(folder, tmp_path):
         with pytest.raises(ValueError, match=r"unet/config\.json: expected a JSON object, got a damaged file"):
             from_pretrained(folder)
     (folder / "unet/config.json").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"source: expected the folder of a diffusers pipeline, with unet/config\.json"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^source: .*unet/config\.json"):
         from_pretrained(folder)
     for source in (tmp_path / "none", "none", str(tmp_path / "none")):
         with pytest.raises(FileNotFoundError, match='source: expected an existing folder or a hub id "owner/name"'):
@@ -433,9 +431,7 @@ def test_a_failed_save_keeps_the_old_folder(broken, folder, monkeypatch):
 @pytest.mark.usefixtures("plain")
 def test_a_folder_with_other_files_is_left_alone(folder):
     (folder / "unet" / "notes.txt").write_text("mine")
-    with pytest.raises(
-        ValueError, match=r"folder: expected a new or empty folder.*got one with 'unet/notes\.txt' in it"
-    ):
+    with pytest.raises(ValueError, match=r"^folder: .*'unet/notes\.txt'"):
         save_pretrained(folder, UNet(TINY), PAPER)
     with pytest.raises(ValueError, match=r"folder: expected a new or empty folder.*got a file; choose another"):
         save_pretrained(folder / "unet" / "notes.txt", UNet(TINY), PAPER)
@@ -445,9 +441,7 @@ def test_a_folder_with_other_files_is_left_alone(folder):
 @pytest.mark.usefixtures("plain")
 def test_what_diffusers_has_no_counterpart_for_is_not_written(tmp_path):
     crossing = UNet(UNetConfig(8, 1, (8, 16), context_dim=4))
-    with pytest.raises(
-        ValueError, match=r"model: expected a UNet without context_dim.*got context_dim=4; use files.weights"
-    ):
+    with pytest.raises(ValueError, match=r"^model: .*context_dim=4"):
         save_pretrained(tmp_path / "a", crossing, PAPER)
     with pytest.raises(ValueError, match=r"model: expected a UNet without context_dim.*got Identity"):
         save_pretrained(tmp_path / "a", torch.nn.Identity(), PAPER)
@@ -579,6 +573,6 @@ def test_the_shipped_digits_draw_the_same_in_their_pipelines(scheduler, kind, tm
 @pytest.mark.parametrize("name", ["digits-by-label", "fashion"])
 def test_a_shipped_model_by_label_is_refused_there(name, tmp_path):
     """UNet2DModel has no cross-attention."""
-    with pytest.raises(ValueError, match=r"^model: expected a UNet without context_dim, like UNet2DModel, got Condi"):
+    with pytest.raises(ValueError, match=r"^model: .*context_dim.*ConditionalUNet"):
         save_pretrained(tmp_path / "a", *load_pretrained(name))
     assert list(tmp_path.iterdir()) == []

@@ -293,9 +293,7 @@ def with_forward(cls, forward, monkeypatch):
 )
 def test_a_network_that_the_page_cannot_play_is_refused_by_name(cls, forward, words, monkeypatch, plain):
     model = with_forward(cls, forward, monkeypatch)
-    with pytest.raises(
-        ValueError, match=rf"model: expected a network of the functions .*, got a call of .*({words})"
-    ) as caught:
+    with pytest.raises(ValueError, match=rf"^model: .*, got .*({words})") as caught:
         export_page("new", model, linear_schedule(10))
     assert "\n" not in str(caught.value)
 

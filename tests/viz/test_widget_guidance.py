@@ -124,9 +124,7 @@ def test_a_model_without_labels_is_refused(plain):
 
 
 def test_missing_record_names_the_command():
-    with pytest.raises(
-        FileNotFoundError, match="no file at 'x.safetensors'; make it with `python studies/record_widgets.py`"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"'x\.safetensors'.*studies/record_widgets\.py"):
         GuidanceDial.from_record("x.safetensors")
 
 
