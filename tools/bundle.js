@@ -55,6 +55,7 @@ const made = {
   }),
   "page/press.js": await bundle({ entryPoints: [join(SOURCES, "page/press.js")], format: "iife", plugins: [kit] }),
   "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
+  "page/book/derive.js": await bundle({ entryPoints: [join(SOURCES, "page/derive.js")], format: "iife" }),
 };
 for (const folder of ["", "live/"]) {
   for (const file of scripts(folder)) {

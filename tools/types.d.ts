@@ -11,4 +11,6 @@ interface Window {
     file?: (name: string, sum: number, text: string) => void;
   };
   ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
+  ddpmDerive: { (event: Event): Promise<void>; add: (lessons: any) => void };
+  katex: { render: (tex: string, element: HTMLElement, options: { throwOnError: boolean }) => void };
 }

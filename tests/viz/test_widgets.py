@@ -18,7 +18,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from ddpm_book.hygiene import assets
-from ddpm_book.widgets import first_scripts, live_scripts, scripts, shorten
+from ddpm_book.widgets import BUNDLES, first_scripts, live_scripts, scripts, shorten
 from stands import ROOT, TWINS, Twin
 
 from ddpm_lite.viz import widgets
@@ -109,7 +109,7 @@ def test_what_we_add_to_a_page_is_light():
     """The heaviest page with all its widgets, as a server sends it."""
     made = assets() | scripts()
     sizes = {name: len(gzip.compress(text.encode(), 6)) for name, text in made.items() if name not in ASKED_FOR}
-    sheets = ("cards.css", "progress.css")  # with their scripts
+    sheets = ("cards.css", "derive.css", "progress.css")  # with their scripts
     everywhere = {"book.js", "reading.js", *(name for name in sizes if name.endswith(".css"))} - {"front.css", *sheets}
     for chapter in {twin.chapter for twin in TWINS}:
         page = "".join(twin.html for twin in TWINS if twin.chapter == chapter)
@@ -128,6 +128,11 @@ def test_heavy_widgets_are_light_until_they_are_pressed():
             weights = {name: len(live_scripts()[f"{name}.js"].encode()) for name in names[0].split()}
             assert sum(weights.values()) < 640_000, weights
             assert weights[f"live/{twin.name}"] < 40_000, weights
+
+
+def test_the_panel_of_derivations_is_light():
+    """The script that a press at a derivation loads, beside the typesetter."""
+    assert len((BUNDLES / "book" / "derive.js").read_bytes()) <= 30_000
 
 
 def test_every_script_is_a_widgets():

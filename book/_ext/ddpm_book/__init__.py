@@ -12,6 +12,7 @@ search.py     puts equation numbers, synonyms and Chinese words into the search 
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
+derive.py     puts a button at each derivation that a reader can do in the page
 front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
 reach.py      describes each page to those who share or search it, and makes the page for wrong links
 addresses.py  takes the project's addresses from pyproject.toml
@@ -23,6 +24,7 @@ from . import (
     api,
     cards,
     checks,
+    derive,
     front,
     hygiene,
     light,
@@ -42,6 +44,7 @@ def setup(app):
     api.setup(app)
     cards.setup(app)
     checks.setup(app)
+    derive.setup(app)
     front.setup(app)
     maths.setup(app)
     numbers.setup(app)

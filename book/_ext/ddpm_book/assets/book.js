@@ -1,6 +1,6 @@
 // Equations that fit, boxes that a keyboard can scroll, a chapter that prints as a paper.
 (() => {
-  const all = (selector) => [...document.querySelectorAll(selector)];
+  const all = (css) => [...document.querySelectorAll(css)];
   const formulas = all(".katex-display > .katex");
   const boxes = all("div.math > .katex-display, .pst-scrollable-table-container, .cell_output > .output, .bd-article pre");
 

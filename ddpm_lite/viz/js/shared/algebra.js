@@ -51,6 +51,15 @@ const PIECES = /\s+|alpha_bar|beta_tilde|mu_tilde|z_hat|\\[a-zA-Z]+|\\.|\d+(?:\.
 // Letters that may be written without a blank between them.
 const LETTERS = "abfstuwxzCT";
 
+const NOISE = "The noise is called z here.";
+const FUNCTIONS = "Neither exp nor log is needed here: a line is a sum, a product, a fraction or a root.";
+
+/** @param {string} word */
+const strange = (word) => {
+  if (/^eps/i.test(word)) return NOISE;
+  return /^(exp|log|ln)$/i.test(word) ? FUNCTIONS : `“${word}” is no word that this page knows.`;
+};
+
 /** @param {string} text @returns {Token[]} */
 const tokenise = (text) => {
   if (text.length > LONGEST) throw new NotUnderstood("This line is too long to be read.", LONGEST);
@@ -60,8 +69,7 @@ const tokenise = (text) => {
     if (SKIPPED.test(piece)) continue;
     if (Object.hasOwn(WORDS, piece)) found.push(...WORDS[piece].map((part) => ({ text: part, at })));
     else if (/^[a-zA-Z]{2,}$/.test(piece)) {
-      const stray = /^(eps|epsilon)$/i.test(piece) ? "The noise is called z here." : `“${piece}” is no word that this page knows.`;
-      if (![...piece].every((letter) => LETTERS.includes(letter))) throw new NotUnderstood(stray, at);
+      if (![...piece].every((letter) => LETTERS.includes(letter))) throw new NotUnderstood(strange(piece), at);
       found.push(...[...piece].map((letter, i) => ({ text: letter, at: at + i })));
     } else found.push({ text: piece, at });
   }
@@ -74,10 +82,12 @@ const INDEX = /^(?:([tsT])((?:[+-]\d+)*)|\d+)$/;
 // These may be followed by what they depend on, which belongs to the name.
 /** @type {Record<string, string[]>} */
 const CALLS = {
-  "z_\\theta": ["x_t,t", "x_t,t,c", "x_t,t,\\varnothing"], "\\mu_\\theta": ["x_t,t"], "\\tilde{\\mu}": ["x_t,x_0"], C: ["x_t,x_0"], f: ["x_t-1"],
+  "z_\\theta": ["x_t,t", "x_t,t,c", "x_t,t,\\varnothing"], "\\mu_\\theta": ["x_t,t"], "\\tilde{\\mu}": ["x_t,x_0"],
+  C: ["x_t,x_0"], f: ["x_t-1"],
 };
 const LABELS = ["\\theta", "c", "\\varnothing", "\\sigma"];
 const HEADS = ["\\alpha", "\\beta", "\\mu", "\\sigma", "x", "z", "s", "a", "b", "u", "w", "f", "C"];
+const INDEXED = ["x", "\\alpha", "\\beta", "\\bar{\\alpha}"];
 const ACCENTS = ["\\bar", "\\tilde", "\\hat"];
 /** @type {Record<string, string>} */
 const ALIASES = { z_c: "z_\\theta(x_t, t, c)", "z_\\varnothing": "z_\\theta(x_t, t, \\varnothing)" };
@@ -276,7 +286,7 @@ export const parse = (text) => {
     if (index && name === "a") name = "\\alpha";
     if (index && name === "b") name = "\\beta";
     if (index && /^z'*$/.test(name)) fail("The noise z has no index here.", place);
-    if (["x", "\\alpha", "\\beta", "\\bar{\\alpha}"].includes(name) && !index) fail(`${spoken(name)} needs an index, as in ${spoken(name)}_t.`, place);
+    if (INDEXED.includes(name) && !index) fail(`${spoken(name)} needs an index, as in ${spoken(name)}_t.`, place);
     if (name === "s") fail("The letter s is an index here, or with an index a score: $s_c$, $s_\\varnothing$.", place);
     return called(symbol(ALIASES[name] ?? name, index));
   };
@@ -286,7 +296,8 @@ export const parse = (text) => {
   const bare = () => {
     const name = peek();
     if (!HEADS.includes(name)) {
-      if (name === "\\epsilon" || name === "\\varepsilon") fail("The noise is called z here.");
+      if (name === "\\epsilon" || name === "\\varepsilon") fail(NOISE);
+      if (/^\\(exp|log|ln)$/.test(name)) fail(FUNCTIONS);
       if (name.startsWith("\\")) fail(`${name} is not known here.`);
       if (/^[a-zA-Z]$/.test(name)) fail(`The letter ${name} is not known here.`);
       missing();
@@ -363,7 +374,9 @@ export const print = (tree) => {
   }
   if (op === "-") return `-${bracketed(args[0], args[0].op === "-" ? POWER : PRODUCT)}`;
   if (op === "+") {
-    return args.map((term, i) => {
+    return args.map((part, i) => {
+      // The sign of a term is outside its box.
+      const term = part.op === "box" && part.args[0].op === "-" ? make("-", make("box", part.args[0].args[0])) : part;
       if (term.op === "-") return `${i ? " - " : "-"}${bracketed(term.args[0], term.args[0].op === "-" ? POWER : PRODUCT)}`;
       return `${i ? " + " : ""}${bracketed(term, PRODUCT)}`;
     }).join("");

@@ -22,9 +22,17 @@ import { evaluate, make, moved, NotUnderstood, number, parse, print, sizeOf, sym
  * @property {string} [upto] terms without this symbol may be left out
  * @property {string[]} [rest] these terms
  * @property {Shape} shape
- * @property {{ line: string }[]} steps
+ * @property {{ line: string, hint: string }[]} steps
+ * @property {{ line: string, words: string }[]} [slips] wrong lines of this derivation, and what is wrong with them
  */
-/** @typedef {{ kind: "index" | "letter" | "sign" | "root" | "square" | "swap" | "one" | "factor" | "term" | "side" | "index in a product", words: string, shown?: string }} Slip */
+/**
+ * @typedef {object} Slip
+ * @property {"braces" | "index" | "letter" | "sign" | "root" | "square" | "swap" | "one" | "two" | "extra" | "lack" | "term"
+ *   | "line" | "side" | "own"} kind
+ * @property {string} words
+ * @property {string} [shown] the line with the place of the slip in a box
+ */
+/** @typedef {{ kind: Slip["kind"], from: Tree, to: Tree, tree: Tree, shown: Tree }} Change a line, one part of it changed */
 /**
  * @typedef {object} Verdict
  * @property {"goal" | "equal" | "again" | "empty" | "different" | "unread"} kind
@@ -41,7 +49,7 @@ const POINTS = 12, TOLERANCE = 1e-9;
 /** @param {Tree} tree */
 const keyOf = ({ name = "", index = "" }) => `${name}_${index}`;
 /** @param {Tree} tree */
-const positive = ({ name = "" }) => ["a", "u", "w", "\\sigma"].includes(name);
+const positive = ({ name = "" }) => ["a", "b", "u", "w", "\\sigma"].includes(name);
 
 // Uniform numbers in (0, 1), the same in every run (mulberry32).
 /** @param {number} seed */
@@ -72,21 +80,21 @@ const schedule = (roll) => {
     const [, letter, by] = /^([tsT]?)(.*)$/.exec(index) ?? [], k = Number(by || 0), own = dice(hash(index) ^ Math.round(first * 1e6));
     /** @type {(k: number) => number} */
     let alphas = (j) => alpha.get(j) ?? NaN;
-    let bars_ = bar;
+    let barAt = bar;
     if (letter === "s" || letter === "T") {
       // Another stretch of the schedule: early for s, late for T.
       const at = letter === "s" ? bars.s : bar(0) * 0.3, step = 0.9 + 0.05 * early;
       alphas = () => step;
-      bars_ = (j) => Math.min(at * step ** j, 0.99);
+      barAt = (j) => Math.min(at * step ** j, 0.99);
     } else if (!letter) {
       const one = between(0.9, 0.97, own());
       alphas = () => (k === 0 ? 1 : one);
-      bars_ = (j) => one ** j;
+      barAt = (j) => one ** j;
     }
     if (name === "\\alpha") return alphas(k);
     if (name === "\\beta") return 1 - alphas(k);
-    if (name === "\\bar{\\alpha}") return bars_(k);
-    return ((1 - bars_(k - 1)) / (1 - bars_(k))) * (1 - alphas(k));
+    if (name === "\\bar{\\alpha}") return barAt(k);
+    return ((1 - barAt(k - 1)) / (1 - barAt(k))) * (1 - alphas(k));
   };
 };
 
@@ -147,20 +155,30 @@ export const prepare = (derivation) => {
   const references = [derivation.start, ...derivation.steps.map(({ line }) => line)].map(parse)
     .map((tree) => (tree.op === "=" ? tree.args[tree.args.length - 1] : tree));
 
+  const slips = (derivation.slips ?? []).map(({ line, words }) => ({ line: parse(line), words }));
+  // What a term may lack: the schedule's letters, and those of this derivation that are numbers.
+  const numbers = letters.filter(positive);
+  const factors = [...FACTORS.slice(3), ...numbers, ...numbers.map((sign) => make("/", number(1), sign))];
+
   /** @param {Tree} line */
   const sidesOf = (line) => (line.op === "=" ? line.args : [left, line]);
 
-  /** @param {Tree} line @param {(symbol: Tree, point: Point) => number} [value] @param {Point[]} [at] */
-  const holds = (line, value = (sign, point) => point.value(sign), at = points) => {
-    const [first, ...others] = sidesOf(line), left_out = others.map(() => subsets.map((_, i) => i));
+  /**
+   * Whether all sides of a line are equal.
+   * @param {Tree} line @param {(symbol: Tree, point: Point) => number} [value] @param {Point[]} [at]
+   * @param {boolean} [whole] whether nothing may be left out
+   */
+  const holds = (line, value = (sign, point) => point.value(sign), at = points, whole = false) => {
+    const [first, ...others] = sidesOf(line), all = subsets.map((_, j) => j).slice(0, whole ? 1 : undefined);
+    const dropped = others.map(() => all);
     return at.every((point, k) => {
       /** @param {Tree} side */
       const worth = (side) => evaluate(side, (sign) => value(sign, point));
-      const goal_ = worth(first);
-      return Number.isFinite(goal_) && others.every((side, i) => {
-        const own = worth(side);
-        left_out[i] = left_out[i].filter((j) => near(own + (sums[points.indexOf(point)] ?? sums[k])[j], goal_, Math.abs(own)));
-        return left_out[i].length > 0;
+      const wanted = worth(first);
+      return Number.isFinite(wanted) && others.every((side, i) => {
+        const found = worth(side), sum = sums[points.indexOf(point)] ?? sums[k];
+        dropped[i] = dropped[i].filter((j) => near(found + sum[j], wanted, Math.abs(found)));
+        return dropped[i].length > 0;
       });
     });
   };
@@ -192,20 +210,26 @@ export const prepare = (derivation) => {
     const [stranger] = strangers(tree);
     if (stranger) {
       const known = letters.find(({ name }) => name === stranger.name);
-      const advice = known ? `write $${print(known)}$` : `its letters are ${list([...new Set(letters.map(print))])}, and the schedule's`;
+      const all = list([...new Set(letters.map(print))]) || "none but the schedule's";
+      const advice = known ? `write $${print(known)}$` : `its letters are ${all}, beside those of the schedule`;
       return { kind: "unread", words: `$${print(stranger)}$ does not occur in this derivation: ${advice}.`, tree };
     }
     if (tree.op !== "=" && derivation.goal && !holds(tree) && holds(make("=", goal, tree))) {
-      const words = `This is $${print(goal)}$ itself, while a line alone stands for $${print(left)}$: begin it with $${print(goal)} =$.`;
+      const words = `This is $${print(goal)}$, while a line without a left side is $${print(left)}$: begin it with $${print(goal)} =$.`;
       return { kind: "different", tree, words, slip: { kind: "side", words } };
     }
     if (!holds(tree)) return { kind: "different", tree, ...explain(tree, before) };
-    if (saysNothing(tree)) return { kind: "empty", tree, words: `This is true whatever $${print(unknown ?? left)}$ is, so it brings you no nearer.` };
+    if (saysNothing(tree)) {
+      return { kind: "empty", tree, words: `True, but it holds whatever $${print(unknown ?? left)}$ is, so it says nothing about it.` };
+    }
     const last = before.at(-1) ?? parse(derivation.start);
-    if (print(sideOf(last)) === print(sideOf(tree)) && last.op === tree.op) return { kind: "again", tree, words: "This is the line before, unchanged." };
-    const lacking = misses(tree);
+    if (print(sideOf(last)) === print(sideOf(tree)) && last.op === tree.op) {
+      return { kind: "again", tree, words: "This is the line before, unchanged." };
+    }
+    const lacking = misses(tree), whole = !upto || holds(tree, undefined, points, true);
     if (lacking === "") return { kind: "goal", tree, words: "Equal, and this is the goal: you have derived it." };
-    return { kind: "equal", tree, words: `${upto ? `Equal to the line before, but perhaps for terms without $${print(upto)}$.` : "Equal to the line before."} ${lacking}` };
+    const equal = whole ? "Equal to the line before." : `Equal, up to terms without $${print(upto ?? left)}$.`;
+    return { kind: "equal", tree, words: `${equal} ${lacking}` };
   };
 
   /** @param {Tree} tree */
@@ -225,54 +249,68 @@ export const prepare = (derivation) => {
       else return `At the goal, $${asked}$ is alone on one side.`;
     } else if (derivation.goal) return `At the goal, $${asked}$ is alone on one side.`;
     const used = symbolsOf(side), names = used.map(print), allowed = only.map((sign) => print(parse(sign)));
-    const left_ = [...new Set(names.filter((name) => !allowed.includes(name)))];
-    if (left_.length) return `${list(left_.map((name) => name))} ${left_.length > 1 ? "do" : "does"} not occur in the goal.`;
+    const others = [...new Set(names.filter((name) => !allowed.includes(name)))];
+    if (others.length) return `${list(others)} ${others.length > 1 ? "do" : "does"} not occur in the goal.`;
     for (const sign of once.map((one) => print(parse(one)))) {
       const count = names.filter((name) => name === sign).length;
-      if (count !== 1) return count ? `In the goal, $${sign}$ occurs only once; here it occurs ${count} times.` : `The goal contains $${sign}$.`;
+      if (count > 1) return `In the goal, $${sign}$ occurs only once; here it occurs ${count} times.`;
+      if (count < 1) return `The goal contains $${sign}$.`;
     }
-    if (collected && !isCollected(side, print(parse(collected)))) return `At the goal, each power of $${collected}$ occurs once, with all that multiplies it in a bracket.`;
-    if (norm && insideNorms(side).some(({ name = "" }) => SCHEDULE.includes(name) || name === "\\sigma")) return "At the goal, no factor is left within the norm.";
-    if (used.filter(({ name = "" }) => SCHEDULE.includes(name)).length > most) return "These are the right letters, but it can be written shorter.";
-    return "";
+    if (collected && !isCollected(side, print(parse(collected)))) {
+      return `In the goal, each power of $${collected}$ occurs once, with all that multiplies it in a bracket.`;
+    }
+    const isNumber = (/** @type {Tree} */ { name = "" }) => SCHEDULE.includes(name) || name === "\\sigma";
+    if (norm && insideNorms(side).some(isNumber)) return "In the goal, no factor is left within the norm.";
+    const long = used.filter(({ name = "" }) => SCHEDULE.includes(name)).length > most;
+    return long ? "These are the right letters, but it can be written shorter." : "";
   };
 
   // ---- Slips
 
   /** @param {Tree} tree @param {Tree[]} before @returns {{ words: string, slip?: Slip, shown?: string }} */
   const explain = (tree, before) => {
-    const slip = repair(tree) ?? compare(tree, before);
-    const words = slip ? slip.words : "This differs from the line before.";
-    return { words: slip ? words : `${words}${where(tree)} ${example(tree)}`, ...(slip ? { slip, shown: slip.shown } : {}) };
+    const slip = known(tree) ?? repair(tree) ?? compare(tree, before)
+      ?? (derivation.goal && tree.op !== "=" ? repair(make("=", goal, tree)) : undefined);
+    if (slip) return { words: slip.words, slip, shown: slip.shown };
+    return { words: `This differs from the line before.${where(tree)} ${example(tree)}` };
+  };
+
+  // A slip that belongs to this derivation.
+  /** @param {Tree} tree @returns {Slip | undefined} */
+  const known = (tree) => {
+    const side = sideOf(tree);
+    const found = slips.find(({ line }) => points.every(({ value }) => near(evaluate(line, value), evaluate(side, value))));
+    return found && { kind: "own", words: found.words };
   };
 
   /** @param {Tree} tree @returns {Slip | undefined} */
   const repair = (tree) => {
     const own = tree.op === "=" && [left, goal].some((side) => print(side) === print(tree.args[0]));
-    /** @type {{ kind: Slip["kind"], from: Tree, to: Tree, tree: Tree, shown: Tree, rank: number } | undefined} */
+    /** @type {(Change & { rank: number }) | undefined} */
     let best;
     const all = [...everywhere(tree, own ? 1 : 0), ...throughout(tree)];
     for (const found of all) {
-      const rank = RANKS.indexOf(found.kind) * 1000 + sizeOf(found.from);
+      // The smallest place that explains it; of a factor the largest, which is a term, and what is missing first.
+      const size = Math.min(sizeOf(found.from), 400);
+      const place = found.kind === "sign" ? 0 : found.kind === "two" ? (found.to.op === "*" ? 400 : 800) - size : size;
+      const rank = RANKS.indexOf(found.kind) * 1000 + place;
       if ((!best || rank < best.rank) && holds(found.tree) && !saysNothing(found.tree)) best = { ...found, rank };
     }
     return best && { kind: best.kind, words: tell(best), shown: print(best.shown) };
   };
 
   // A change of one place, wherever it can be made, but in the first sides that are left as they are.
-  /** @param {Tree} tree @param {number} [first] @returns {Generator<{ kind: Slip["kind"], from: Tree, to: Tree, tree: Tree, shown: Tree }>} */
+  /** @param {Tree} tree @param {number} [first] @returns {Generator<Change>} */
   function* everywhere(tree, first = 0) {
     for (const [kind, to, from = tree, shown = make("box", tree)] of changes(tree)) yield { kind, from, to, tree: to, shown };
     for (const [i, part] of tree.args.entries()) {
       if (i < first) continue;
-      /** @param {Tree} other @returns {Tree} */
-      const put = (other) => ({ ...tree, args: tree.args.map((arg, k) => (k === i ? other : arg)) });
-      for (const found of everywhere(part)) yield { ...found, tree: put(found.tree), shown: put(found.shown) };
+      for (const found of everywhere(part)) yield within(tree, i, found);
     }
   }
 
-  // One symbol for another, in the whole line.
-  /** @param {Tree} tree */
+  // One symbol for another, in a whole part of a line.
+  /** @param {Tree} tree @returns {Generator<Change>} */
   function* throughout(tree) {
     const signs = new Map(symbolsOf(tree).map((sign) => [keyOf(sign), sign]));
     for (const [key, sign] of signs) {
@@ -285,6 +323,10 @@ export const prepare = (derivation) => {
         };
         yield { kind, from: sign, to, tree: put(tree, false), shown: put(tree, true) };
       }
+    }
+    if (tree.op !== "+" && tree.op !== "=") return;
+    for (const [i, part] of tree.args.entries()) {
+      for (const found of throughout(part)) yield within(tree, i, found);
     }
   }
 
@@ -300,10 +342,9 @@ export const prepare = (derivation) => {
     if (SCHEDULE.includes(name)) {
       for (const place of ["t", "t-1", "s"]) if (place !== index) yield ["index", symbol(name, place)];
     }
-    /** @type {Record<string, string[]>} */
-    const others = { "\\alpha": ["\\bar{\\alpha}", "\\beta"], "\\bar{\\alpha}": ["\\alpha"], "\\beta": ["\\tilde{\\beta}", "\\alpha"], "\\tilde{\\beta}": ["\\beta"] };
-    for (const other of others[name] ?? []) yield ["letter", symbol(other, index)];
-    if (!SCHEDULE.includes(name)) for (const { name: other = "", index: place } of letters) if (other !== name) yield ["letter", symbol(other, place)];
+    for (const other of MIXED_UP[name] ?? []) yield ["letter", symbol(other, index)];
+    if (SCHEDULE.includes(name)) return;
+    for (const { name: other = "", index: place } of letters) if (other !== name) yield ["letter", symbol(other, place)];
   }
 
   // What may have been meant by one part of a line: (kind, the better part, what the words call the old one, the mark).
@@ -312,12 +353,18 @@ export const prepare = (derivation) => {
     const { op, args } = tree;
     if (op === "sym") for (const [kind, to] of neighbours(tree)) yield [kind, to];
     if (op === "+") {
-      for (const [i, term] of args.entries()) {
+      // The sign of the first term is looked at last: nobody forgets it.
+      for (const i of [...args.keys()].slice(1).concat(0)) {
+        const term = args[i];
         /** @param {Tree[]} others */
-        const put = (...others) => (args.length === 1 && !others.length ? number(0) : joined(...args.slice(0, i), ...others, ...args.slice(i + 1)));
-        const marked = put(make("box", term)), turned = term.op === "-" ? term.args[0] : make("-", term);
-        yield ["sign", put(turned), term, marked];
+        const put = (...others) => joined(...args.slice(0, i), ...others, ...args.slice(i + 1));
+        const marked = put(make("box", term)), bare = term.op === "-" ? term.args[0] : term;
+        yield ["sign", put(term.op === "-" ? bare : make("-", term)), term, marked];
         if (args.length > 2 || term.op !== "num") yield ["term", put(), term, marked];
+        for (const factor of factors) {
+          const more = make("*", factor, bare);
+          yield ["lack", put(term.op === "-" ? make("-", more) : more), more, marked];
+        }
       }
       const [first, second] = args;
       yield ["one", make("+", number(1), first.op === "-" ? first.args[0] : make("-", first), ...args.slice(1))];
@@ -329,18 +376,25 @@ export const prepare = (derivation) => {
         const last = lastSymbol(a), by = b.args[0].value ?? 0;
         if (!last?.index) continue;
         const to = replaced(a, last, symbol(last.name ?? "", moved(last.index, -by)));
-        yield ["index in a product", joined(...args.slice(0, i), to, ...args.slice(i + 2)), make("+", last, b)];
+        /** @param {Tree} other */
+        const put = (other) => joined(...args.slice(0, i), other, ...args.slice(i + 2));
+        const marked = a.op === "-" ? make("-", make("box", make("+", a.args[0], b))) : make("box", make("+", a, b));
+        yield ["braces", put(to), make("+", last, b), put(marked)];
       }
     }
     if (op === "-") yield ["sign", args[0]];
     if (op === "num" || op === "=") {
-      if (op === "num" && tree.value !== 0) yield ["factor", number((tree.value ?? 1) * 2)];
-      if (op === "num" && tree.value === 2) yield ["factor", number(1)];
+      if (op === "num" && tree.value !== 0) yield ["two", number((tree.value ?? 1) * 2)];
+      if (op === "num" && tree.value === 2) yield ["two", number(1)];
       return;
     }
     yield ["root", make("sqrt", tree)];
     if (op === "sqrt") yield ["root", args[0]];
     if (op === "*") {
+      for (const i of args.keys()) {
+        const rest = args.filter((_, k) => k !== i), [first] = rest;
+        yield ["extra", rest.length > 1 ? make("*", ...rest) : first, args[i], withPart(tree, i, make("box", args[i]))];
+      }
       for (let i = 0; i < args.length; i++) {
         for (let k = i + 2; k <= args.length; k++) {
           if (k - i === args.length) continue;
@@ -353,10 +407,13 @@ export const prepare = (derivation) => {
     }
     yield ["square", make("^", tree, number(2))];
     if (op === "^" && args[1].op === "num" && args[1].value === 2) yield ["square", args[0]];
-    if (op === "/") yield ["swap", make("/", args[1], args[0])];
+    if (op === "/") {
+      yield ["swap", make("/", args[1], args[0])];
+      yield ["extra", args[0], make("/", number(1), args[1]), make("/", args[0], make("box", args[1]))];
+    }
     yield ["one", joined(number(1), make("-", tree))];
-    yield ["factor", make("*", number(2), tree)];
-    yield ["factor", make("/", tree, number(2))];
+    yield ["two", make("*", number(2), tree)];
+    yield ["two", make("/", tree, number(2))];
   }
 
   // Slips that no change of one place explains: a term is missing, or the whole line has a factor too many.
@@ -367,12 +424,13 @@ export const prepare = (derivation) => {
     const seen = new Map([...references, ...before.map(sideOf)].flatMap(termsOf).map((term) => [print(term), term]));
     for (const term of seen.values()) {
       if (holds(make("+", side, term))) {
-        const [sign, bare] = term.op === "-" ? ["−", term.args[0]] : ["+", term];
-        return { kind: "term", words: `A term is missing: with $${sign === "−" ? "-" : "+"} ${print(bare)}$ it would be equal.` };
+        const shown = term.op === "-" ? print(term) : `+ ${print(term)}`;
+        return { kind: "term", words: `A term is missing: with $${shown}$ it would be equal.` };
       }
     }
     for (const factor of FACTORS) {
-      if (holds(make("*", factor, side))) return { kind: "factor", words: `The whole line lacks a factor: multiplied by $${print(factor)}$ it would be equal.` };
+      if (!holds(make("*", factor, side))) continue;
+      return { kind: "line", words: `The whole line lacks a factor: multiplied by $${print(factor)}$ it would be equal.` };
     }
     return undefined;
   };
@@ -381,10 +439,10 @@ export const prepare = (derivation) => {
   /** @param {Tree} tree */
   const where = (tree) => {
     if (tree.op === "=" && print(tree.args[0]) !== print(left)) return "";
-    const own = letters.filter(({ name = "" }) => /^(x|z|s_|\\mu|\\tilde\{\\mu)/.test(name) && !given.has(keyOf(symbol(name))));
-    for (const sign of own) {
-      if (!symbolsOf(tree).some((one) => keyOf(one) === keyOf(sign)) || given.has(keyOf(sign)) || (unknown && keyOf(sign) === keyOf(unknown))) continue;
-      const zero = !derivation.rest && holds(tree, undefined, points.map(({ seed }) => new Point(seed, given, new Map([[keyOf(sign), 0]]))));
+    if (derivation.rest) return "";
+    const names = new Set(symbolsOf(tree).map(keyOf));
+    for (const sign of letters.filter((one) => names.has(keyOf(one)) && !given.has(keyOf(one)) && !positive(one))) {
+      const zero = holds(tree, undefined, points.map(({ seed }) => new Point(seed, given, new Map([[keyOf(sign), 0]]))));
       if (zero) return ` Only what multiplies $${print(sign)}$ is wrong.`;
     }
     return "";
@@ -398,8 +456,9 @@ export const prepare = (derivation) => {
     const shown = [...used.values()].map((sign) => `$${print(sign)} = ${short(point.value(sign))}$`);
     const values = sides.map((side) => evaluate(side, point.value)), wrong = values[values.length - 1];
     if (!Number.isFinite(wrong)) return `It has no value with ${list(shown, false)}: a root of a negative number, or a division by 0.`;
-    const what = tree.op === "=" ? `the sides are ${list(values.map((value) => `${short(value)}`), false)}` : `it is ${short(wrong)}, and should be ${short(values[0])}`;
-    return `For example, with ${list(shown, false)} ${what}.`;
+    const single = `it is ${short(wrong)}, and should be ${short(values[0])}`;
+    const sizes = tree.op === "=" ? `its sides are ${list(values.map(short), false)}` : single;
+    return `For example, with ${list(shown, false)} ${sizes}.`;
   };
 
   return { judge, left, references, start: parse(derivation.start) };
@@ -407,15 +466,25 @@ export const prepare = (derivation) => {
 
 // ---- Small things
 
+// The letters that are taken for each other: a bar or a tilde is lost or put on, alpha is beta.
+/** @type {Record<string, string[]>} */
+const MIXED_UP = {
+  "\\alpha": ["\\bar{\\alpha}", "\\beta"], "\\bar{\\alpha}": ["\\alpha"], "\\beta": ["\\tilde{\\beta}", "\\alpha"],
+  "\\tilde{\\beta}": ["\\beta"],
+};
 // Which explanation comes first, where several are right.
 /** @type {Slip["kind"][]} */
-const RANKS = ["index in a product", "index", "letter", "sign", "root", "square", "swap", "one", "factor", "term"];
+const RANKS = ["braces", "index", "letter", "sign", "root", "square", "swap", "one", "two", "extra", "lack", "term"];
 /** @type {(index: string) => Tree[]} */
 const roots = (index) => ["\\alpha", "\\beta", "\\bar{\\alpha}"].map((name) => symbol(name, index))
   .flatMap((sign) => [sign, make("+", number(1), make("-", sign))]).flatMap((tree) => [tree, make("sqrt", tree)]);
 const FACTORS = [make("-", number(1)), number(2), make("/", number(1), number(2)),
   ...["t", "t-1", "s"].flatMap(roots).flatMap((tree) => [tree, make("/", number(1), tree)])];
 
+/** @param {Tree} tree @param {number} i @param {Tree} other @returns {Tree} */
+const withPart = (tree, i, other) => ({ ...tree, args: tree.args.map((part, k) => (k === i ? other : part)) });
+/** @param {Tree} tree @param {number} i @param {Change} change of its part i @returns {Change} */
+const within = (tree, i, change) => ({ ...change, tree: withPart(tree, i, change.tree), shown: withPart(tree, i, change.shown) });
 /** @param {...Tree} terms */
 const joined = (...terms) => (terms.length === 1 ? terms[0] : make("+", ...terms));
 /** @param {Tree} tree @returns {Tree[]} */
@@ -431,9 +500,13 @@ const termsOf = (tree) => {
   return [tree];
 };
 /** @param {Tree} tree @returns {Tree | undefined} */
-const lastSymbol = (tree) => (tree.op === "sym" ? tree : ["*", "-", "+"].includes(tree.op) ? lastSymbol(tree.args[tree.args.length - 1]) : undefined);
+const lastSymbol = (tree) => {
+  if (tree.op === "sym") return tree;
+  return ["*", "-", "+"].includes(tree.op) ? lastSymbol(tree.args[tree.args.length - 1]) : undefined;
+};
 /** @param {Tree} tree @param {Tree} old @param {Tree} other @returns {Tree} */
-const replaced = (tree, old, other) => (tree === old ? other : { ...tree, args: tree.args.map((part) => replaced(part, old, other)) });
+const replaced = (tree, old, other) =>
+  (tree === old ? other : { ...tree, args: tree.args.map((part) => replaced(part, old, other)) });
 
 // Every term that contains the symbol is a product of a power of it with what does not contain it, one for each power.
 /** @param {Tree} tree @param {string} sign */
@@ -462,19 +535,26 @@ const list = (names, formulas = true) => {
 /** @param {number} value */
 const short = (value) => String(Number(value.toPrecision(3)));
 
-/** @param {{ kind: Slip["kind"], from: Tree, to: Tree }} found */
+/** @param {Change} change @returns {string} what a reader is told of a slip */
 const tell = ({ kind, from, to }) => {
-  const [old, better] = [from, to].map(print), equal = `it would be equal with $${better}$ where you wrote $${old}$`;
-  if (kind === "index in a product") return `An index of several signs needs braces: it would be equal with the index inside, instead of $${old}$.`;
+  const [old, better] = [from, to].map(print), grows = sizeOf(to) > sizeOf(from);
+  const equal = `it would be equal with $${better}$ where you wrote $${old}$`, amount = grows ? "is missing" : "is too many";
+  if (kind === "braces") return `An index of several signs needs braces, as in abar_{t-1}: what you wrote is $${old}$.`;
   if (kind === "index") return `Look at an index: ${equal}.`;
   if (kind === "letter") return `Look at a letter: ${equal}.`;
-  if (kind === "sign") return from.op === "-" ? `Look at a sign: it would be equal with $+ ${print(from.args[0])}$ instead of $${old}$.` : `Look at a sign: it would be equal with $- ${level2(from)}$ instead of $+ ${old}$.`;
-  if (kind === "root") return from.op === "sqrt" && print(from.args[0]) === better ? `A root is too many: ${equal}.` : `A root is missing: it would be equal with $\\sqrt{${old}}$ where you wrote $${old}$.`;
-  if (kind === "square") return to.op === "^" && sizeOf(to) > sizeOf(from) ? `A square is missing: ${equal}.` : `A square is too many: ${equal}.`;
+  if (kind === "sign" && from.op === "-") return `Look at a sign: it would be equal with $+ ${print(from.args[0])}$ instead of $${old}$.`;
+  if (kind === "sign") return `Look at a sign: it would be equal with $- ${grouped(from)}$ instead of $+ ${old}$.`;
+  if (kind === "root" && from.op === "sqrt" && !grows) return `A root is too many: ${equal}.`;
+  if (kind === "root") return `A root is missing: it would be equal with $\\sqrt{${old}}$ where you wrote $${old}$.`;
+  if (kind === "square") return `A square ${amount}: ${equal}.`;
   if (kind === "swap") return `A fraction is upside down: ${equal}.`;
-  if (kind === "one") return sizeOf(to) > sizeOf(from) ? `“1 −” is missing: ${equal}.` : `“1 −” is too many: ${equal}.`;
+  if (kind === "one") return `“1 −” ${amount}: ${equal}.`;
+  if (kind === "lack") return `A factor is missing: it would be equal with $${old}$ where you wrote $${print(from.args[1])}$.`;
+  if (kind === "extra") return `A factor is too many: it would be equal without $${old}$.`;
   if (kind === "term") return `A term is too many: it would be equal without $${old}$.`;
-  return `A factor 2 is missing or too many: ${equal}.`;
+  if (to.op === "*") return `A factor 2 is missing: it would be equal if $${old}$ were twice as large.`;
+  if (to.op === "/") return `A factor 2 is too many: it would be equal if $${old}$ were half as large.`;
+  return `Look at a number: ${equal}.`;
 };
 /** @param {Tree} tree */
-const level2 = (tree) => (tree.op === "+" ? `\\left(${print(tree)}\\right)` : print(tree));
+const grouped = (tree) => (tree.op === "+" ? `\\left(${print(tree)}\\right)` : print(tree));

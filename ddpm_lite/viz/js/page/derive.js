@@ -1,0 +1,304 @@
+// Derive it yourself: a panel beside a derivation, in which the reader types its lines and each is judged at once. A page
+// of the book loads this file on the first press of such a button; the typesetter and the derivations follow.
+import { NotUnderstood, parse, print, symbolsOf } from "../shared/algebra.js";
+import { prepare } from "../shared/judge.js";
+
+/** @typedef {{ title: string, shown?: string, reach: string, rules: string[], next?: string }} Words */
+/** @typedef {import("../shared/judge.js").Derivation & Words} Lesson */
+/** @typedef {{ lines: string[], hints: number }} Kept */
+
+const HELP = "LaTeX, or plain text such as sqrt(abar_{t-1}) x_0 for $\\sqrt{\\bar{\\alpha}_{t-1}} x_0$; a_t and b_t are $\\alpha_t$ and "
+  + "$\\beta_t$. Press Enter to check.";
+const STORE = "ddpm-lite:derive";
+const script = /** @type {HTMLScriptElement} */ (document.currentScript);
+const root = script.src.replace(/derive\.js.*/, "");
+
+/** @type {Record<string, Lesson>} */
+let lessons = {};
+/** @type {Map<HTMLElement, HTMLElement>} */
+const panels = new Map();
+
+/** @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node | string)} children @returns {any} the element */
+const make = (tag, attributes = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), attributes);
+  made.append(...children);
+  return made;
+};
+
+/** @param {string} name @returns {Promise<void>} */
+const load = (name) => new Promise((done, failed) => {
+  const onerror = () => failed(new Error(`${name} could not be loaded. Press again to try once more.`));
+  document.head.append(make("script", { src: `${root}${name}`, onload: () => done(), onerror }));
+});
+/** @type {Promise<unknown> | undefined} */
+let loading;
+
+// ---- What is kept, on this machine only. A browser may refuse to store, or hold what somebody else wrote.
+
+/** @returns {Record<string, Kept>} */
+const readAll = () => {
+  try {
+    return Object(JSON.parse(localStorage[STORE] ?? "{}"));
+  } catch {
+    return {};
+  }
+};
+/** @param {string} name @returns {Kept} */
+const read = (name) => {
+  const { lines, hints } = Object(readAll()[name]);
+  return {
+    lines: Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : [],
+    hints: Number.isInteger(hints) && hints > 0 ? hints : 0,
+  };
+};
+/** @param {string} name @param {Kept} kept */
+const keep = (name, kept) => {
+  const all = readAll();
+  if (kept.lines.length || kept.hints) all[name] = kept;
+  else delete all[name];
+  try {
+    if (Object.keys(all).length) localStorage[STORE] = JSON.stringify(all);
+    else localStorage.removeItem(STORE);
+  } catch {
+    // Then nothing is remembered.
+  }
+};
+
+// ---- Formulas and sentences
+
+/** @param {string} tex @param {boolean} [large] */
+const formula = (tex, large = false) => {
+  const place = make("span", { className: large ? "ddpm-derive-formula" : "" });
+  window.katex.render(large ? `\\displaystyle ${tex}` : tex, place, { throwOnError: false });
+  return place;
+};
+
+// A sentence with formulas between dollars.
+/** @param {string} text */
+const sentence = (text) => text.split("$").map((part, i) => (i % 2 ? formula(part) : part));
+
+// What scrolls must be reachable by keyboard.
+/** @param {HTMLElement} box */
+const fit = (box) => {
+  if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+  else box.removeAttribute("tabindex");
+};
+
+// ---- One panel
+
+/** @param {string} name @param {number} number @returns {HTMLElement} */
+const build = (name, number) => {
+  const lesson = lessons[name], engine = prepare(lesson), kept = read(name), id = `ddpm-derive-${number}`;
+  const left = print(engine.left), start = lesson.shown ?? (engine.start.op === "=" ? lesson.start : `${left} = ${lesson.start}`);
+
+  /** @type {HTMLOListElement} */
+  const lines = make("ol", { className: "ddpm-derive-lines" });
+  /** @type {HTMLInputElement} */
+  const input = make("input", { type: "text", id: `${id}-line`, autocomplete: "off", spellcheck: false, enterKeyHint: "done" });
+  input.setAttribute("autocapitalize", "off");
+  input.setAttribute("autocorrect", "off");
+  input.setAttribute("aria-describedby", `${id}-help`);
+  const help = make("p", { id: `${id}-help`, className: "ddpm-derive-help" }, ...sentence(HELP));
+  const preview = make("div", { className: "ddpm-derive-preview" });
+  const verdict = make("div", { className: "ddpm-derive-verdict" });
+  verdict.setAttribute("role", "status");
+  const hints = make("ol", { className: "ddpm-derive-hints" });
+  hints.setAttribute("aria-live", "polite");
+  const copied = make("div", { className: "ddpm-derive-copied" });
+  const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { type: "button", onclick }, text);
+
+  /** @param {string} kind @param {string} words @param {string} [shown] */
+  const say = (kind, words, shown) => {
+    const mark = { goal: "✓", equal: "✓", different: "✗" }[kind] ?? "";
+    verdict.className = `ddpm-derive-verdict ${kind}`;
+    verdict.replaceChildren(make("p", {}, ...(mark ? [make("b", {}, `${mark} `)] : []), ...sentence(words)));
+    if (shown) {
+      const place = make("div", { className: "ddpm-derive-place" }, formula(shown, true));
+      verdict.append(place);
+      fit(place);
+    }
+  };
+
+  /** @param {string} text a line as it was typed */
+  const shownLine = (text) => {
+    const tree = parse(text);
+    return tree.op === "=" ? print(tree) : `=\\nobreak ${print(tree)}`;
+  };
+
+  const draw = () => {
+    lines.replaceChildren(...[start, ...kept.lines.map(shownLine)].map((tex) => make("li", {}, formula(tex, true))));
+    lines.querySelectorAll("li").forEach(fit);
+    const facts = steps(), given = facts.slice(0, kept.hints);
+    hints.replaceChildren(...given.map((text) => make("li", {}, ...sentence(text))));
+    hint.textContent = kept.hints < lesson.steps.length ? "Hint" : "Show a line of the book";
+    hint.disabled = kept.hints >= facts.length;
+    back.disabled = again.disabled = !kept.lines.length;
+    again.disabled &&= !kept.hints;
+    keep(name, kept);
+  };
+
+  // One rule at a time; after the last, the book's own lines.
+  const steps = () => [
+    ...lesson.steps.map((step) => step.hint),
+    ...lesson.steps.map((step) => `A line of the book: $${parse(step.line).op === "=" ? "" : `${left} = `}${step.line.trim()}$`),
+  ];
+
+  const check = () => {
+    const found = engine.judge(input.value, kept.lines.map((line) => parse(line)));
+    if (found.kind === "unread" && found.at !== undefined) {
+      const at = input.value.slice(found.at, found.at + 12);
+      say("unread", `Not understood${at ? ` at “${at.replaceAll("$", "")}”` : ""}: ${found.words}`);
+      input.setSelectionRange(found.at, found.at + 1);
+    } else say(found.kind, found.words, found.shown);
+    input.setAttribute("aria-invalid", String(!["equal", "goal"].includes(found.kind)));
+    if (found.kind !== "equal" && found.kind !== "goal") return;
+    kept.lines.push(input.value.trim());
+    input.value = "";
+    preview.replaceChildren();
+    draw();
+    const following = found.kind === "goal" && lesson.next && document.querySelector(`[data-derive="${lesson.next}"]`);
+    if (following instanceof HTMLElement) {
+      const go = button(`Go on: ${lessons[lesson.next ?? ""].title}`, () => {
+        following.scrollIntoView({ block: "center" });
+        if (following.getAttribute("aria-expanded") !== "true") following.click();
+      });
+      verdict.append(go);
+    }
+  };
+
+  const show = () => {
+    input.removeAttribute("aria-invalid");
+    try {
+      preview.replaceChildren(...(input.value.trim() ? [formula(print(parse(input.value)), true)] : []));
+      fit(preview);
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error;
+      preview.replaceChildren(make("span", { className: "ddpm-derive-unread" }, ...sentence(error.message)));
+    }
+  };
+
+  // What is not on every keyboard. The mark | is where the cursor goes.
+  /** @param {string} tex @param {string} text @param {string} label */
+  const key = (tex, text, label) => {
+    const made = make("button", { type: "button", onclick: () => {
+      const [before, after = ""] = text.split("|"), { selectionStart, selectionEnd, value } = input;
+      const [from, to] = [selectionStart ?? value.length, selectionEnd ?? value.length];
+      input.setRangeText(`${before}${value.slice(from, to)}${after}`, from, to, "end");
+      if (after) input.setSelectionRange(from + before.length + to - from, from + before.length + to - from);
+      input.focus();
+      show();
+    } });
+    made.append(formula(tex));
+    made.setAttribute("aria-label", label);
+    return made;
+  };
+  const used = [...engine.references, engine.start, parse(lesson.given[0] ?? lesson.start)].flatMap(symbolsOf).map(print);
+  const signs = [...new Set(used)].sort();
+  const keys = make("div", { className: "ddpm-derive-keys" },
+    key("\\sqrt{\\;}", "\\sqrt{|}", "root"), key("\\frac{a}{b}", "\\frac{|}{}", "fraction"), key("x^2", "^2", "square"),
+    ...signs.filter((tex) => !/^[a-z]$/.test(tex)).map((tex) => key(tex, `${tex} `, tex.replace(/[\\{}]/g, ""))));
+  keys.setAttribute("role", "group");
+  keys.setAttribute("aria-label", "Insert");
+
+  // Whoever has reached a line of the book needs no hint that leads to it.
+  const hint = button("Hint", () => {
+    const own = kept.lines.map((line) => print(parse(line)));
+    const reached = lesson.steps.findLastIndex(({ line }) => own.includes(print(parse(line)))) + 1;
+    kept.hints = (kept.hints < lesson.steps.length ? Math.max(kept.hints, reached) : kept.hints) + 1;
+    draw();
+  });
+  const back = button("Take back a line", () => {
+    input.value = kept.lines.pop() ?? "";
+    show();
+    draw();
+    say("", kept.lines.length ? "The last line is in the field again." : "You are at the first line again.");
+    input.focus();
+  });
+  const again = button("Start again", () => {
+    kept.lines = [];
+    kept.hints = 0;
+    input.value = "";
+    show();
+    draw();
+    say("", "All lines are gone from this page, and from this browser.");
+    input.focus();
+  });
+  const copy = button("Copy all as LaTeX", async () => {
+    const rows = [start, ...kept.lines.map(shownLine)]
+      .map((tex) => `  ${tex.replace("=\\nobreak ", "= ").replace(/(^| )= /, "$1&= ")}`);
+    const text = `\\begin{aligned}\n${rows.join(" \\\\\n")}\n\\end{aligned}`;
+    copied.replaceChildren();
+    try {
+      await navigator.clipboard.writeText(text);
+      say("", "Copied.");
+    } catch {
+      // Some browsers give no clipboard to a page that was opened as a file.
+      const box = make("textarea", { value: text, readOnly: true, rows: 4 });
+      box.setAttribute("aria-label", "All lines as LaTeX");
+      copied.append(box);
+      box.select();
+      say("", "The browser does not let this page copy: the lines are selected below.");
+    }
+  });
+  const form = make("form", { className: "ddpm-derive-form", noValidate: true, onsubmit: (/** @type {Event} */ event) => {
+    event.preventDefault();
+    check();
+  } },
+  make("label", { htmlFor: input.id }, "Your next line"), input, make("button", { type: "submit" }, "Check"), preview);
+  input.addEventListener("input", show);
+
+  const panel = make("section", { className: "ddpm-derive", id },
+    make("p", { className: "ddpm-derive-title", id: `${id}-title` }, lesson.title),
+    make("p", {}, ...sentence(lesson.reach)),
+    make("p", { className: "ddpm-derive-may" }, "You may use:"),
+    make("ul", {}, ...lesson.rules.map((rule) => make("li", {}, ...sentence(rule)))),
+    lines, form, verdict, keys, help, hints,
+    make("div", { className: "ddpm-derive-actions" }, hint, back, copy, again), copied);
+  panel.setAttribute("aria-labelledby", `${id}-title`);
+  // What was kept may be from another edition of the book.
+  const right = (/** @type {string} */ line) => ["equal", "goal"].includes(engine.judge(line).kind);
+  const wrong = kept.lines.findIndex((line) => !right(line));
+  if (wrong >= 0) kept.lines.length = wrong;
+  draw();
+  return panel;
+};
+
+/** @param {Event} event a press of a button, or of what is in it */
+const toggle = async ({ target }) => {
+  const opener = target instanceof Element && /** @type {HTMLElement | null} */ (target.closest("[data-derive]"));
+  if (!opener) return;
+  loading ??= Promise.all([load("katex/katex.min.js"), load("derivations.js")]);
+  opener.setAttribute("aria-busy", "true");
+  try {
+    await loading;
+  } catch (error) {
+    loading = undefined;
+    const said = opener.parentElement?.querySelector("span") ?? opener.parentElement?.appendChild(make("span", { role: "status" }));
+    said.textContent = ` ${error instanceof Error ? error.message : ""}`;
+    return;
+  } finally {
+    opener.removeAttribute("aria-busy");
+  }
+  let panel = panels.get(opener);
+  if (!panel) {
+    panel = build(opener.dataset.derive ?? "", panels.size + 1);
+    panels.set(opener, panel);
+    panel.hidden = true;
+    opener.parentElement?.after(panel);
+    opener.setAttribute("aria-controls", panel.id);
+  }
+  panel.hidden = !panel.hidden;
+  opener.setAttribute("aria-expanded", String(!panel.hidden));
+  if (!panel.hidden) {
+    // What was hidden had no width.
+    panel.querySelectorAll(".ddpm-derive-lines li").forEach((line) => fit(/** @type {HTMLElement} */ (line)));
+    panel.querySelector("input")?.focus();
+  }
+};
+
+document.head.append(make("link", { rel: "stylesheet", href: `${root}derive.css` }));
+window.ddpmDerive = Object.assign(toggle, {
+  add: (/** @type {Record<string, Lesson>} */ found) => {
+    lessons = found;
+  },
+});
