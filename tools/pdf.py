@@ -39,6 +39,9 @@ FIT = """() => {
   });
   return document.fonts.ready.then(() => true);
 }"""
+# The chapters in which something is wider than the column nevertheless.
+TOO_WIDE = """() => [...document.querySelectorAll(".chapter")]
+  .filter((chapter) => chapter.scrollWidth > chapter.clientWidth + 1).map((chapter) => chapter.id)"""
 FILL = """(pages) => document.querySelectorAll(".contents [data-to]").forEach((place) => {
   place.textContent = pages[place.dataset.to] ?? "";
 })"""
@@ -144,6 +147,8 @@ def print_twice(page_file, out):
         page.emulate_media(media="print", color_scheme="light", reduced_motion="reduce")
         page.goto(page_file.as_uri(), wait_until="load")
         page.evaluate(FIT)
+        for name in page.evaluate(TOO_WIDE):
+            print(f"pdf: {name}: something is wider than the column", file=sys.stderr)
         page.pdf(path=out, **options)
         with pikepdf.open(out) as first:
             number_of = {one.objgen: number for number, one in enumerate(first.pages, start=1)}

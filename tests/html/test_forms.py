@@ -38,7 +38,9 @@ def archive(tmp_path_factory):
 def reader(tmp_path_factory):
     """What the command writes, in a process of its own, because the tests' browser is open in this one."""
     path = tmp_path_factory.mktemp("pdf") / "some.pdf"
-    subprocess.run([sys.executable, pdf.__file__, "--only", *SOME, "--out", path], check=True)
+    command = [sys.executable, pdf.__file__, "--only", *SOME, "--out", path]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""  # nothing is wider than its column
     return PdfReader(path)
 
 
