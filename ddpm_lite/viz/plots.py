@@ -338,9 +338,13 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     with _use_style():
         figure, axis = _make((WIDTH, 1.2 * len(sides)))
         for i, (channels, _) in enumerate(stages):
-            half = 0.22 + 0.18 * channels / widest
+            half = 0.3 + 0.12 * channels / widest
             axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=COLORS["model"]))
-            axis.text(i, row[i], str(channels), rotation=90, ha="center", va="center", color=COLORS["paper"])
+            # Digits reach from the base line up; the middle of their line would put them beside the bar.
+            axis.text(
+                i, row[i], str(channels), rotation=90, rotation_mode="anchor", ha="center", va="center_baseline",
+                color=COLORS["paper"],
+            )  # fmt: skip
         for i, j in links:
             top = row[i] + 0.3 + 0.4 * (j - i) / len(stages)
             axis.plot([i, i, j, j], [row[i] + 0.28, top, top, row[j] + 0.28], color=COLORS["data"], linewidth=1.2)

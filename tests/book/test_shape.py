@@ -9,6 +9,7 @@ import prose
 import pytest
 
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
+WIDE = 78  # characters in a line of output, beside both sidebars of a page of 1280 pixels
 TYPICAL = 8  # lines of a visible cell
 FIELDS = ("**You need** ", "**Time:** ", "**Afterwards you can** ")
 
@@ -105,6 +106,19 @@ def test_a_reader_guesses_before_a_result(path):
 def test_visible_code_fits_the_page(path):
     wide = [f"cell {i}: {line}" for i, lines in visible(path) for line in lines if len(line) > prose.WIDEST]
     assert wide == []
+
+
+@every_page
+def test_no_printed_table_is_wider_than_its_box(path):
+    """A page breaks a longer line, and a table with broken rows cannot be read. A sentence may be as long as it is."""
+    rows = [
+        f"cell {index}: {line}"
+        for index, cell in enumerate(cells(path))
+        for output in cell.get("outputs", [])
+        for line in "".join(output.get("text", "")).splitlines()
+        if len(line.rstrip()) > WIDE and len(re.findall(r"\S {2,}\S", line)) > 1
+    ]
+    assert rows == []
 
 
 @pytest.mark.form

@@ -82,6 +82,26 @@ def test_figures_fit_and_say_what_they_show(dark):
     assert dark.evaluate(PIXELS) == [], "a figure that does not follow the theme"
 
 
+# Pairs of words of a figure that lie on each other by more than half of the smallest, and words beside the screen.
+COLLISIONS = """() => [...document.querySelectorAll('.ddpm-figure')].flatMap((figure) => {
+  const words = [...figure.querySelectorAll('text')]
+    .filter((word) => word.textContent.trim() && word.getClientRects().length)
+    .map((word) => ({ said: word.textContent.trim(), box: word.getBoundingClientRect() }));
+  const beside = words.filter(({ box }) => box.left < 0 || box.right > innerWidth).map(({ said }) => [said]);
+  const least = Math.min(...words.map(({ box }) => Math.min(box.width, box.height))) / 2;
+  const on = words.flatMap((one, i) => words.slice(i + 1).filter((other) => {
+    const wide = Math.min(one.box.right, other.box.right) - Math.max(one.box.left, other.box.left);
+    const high = Math.min(one.box.bottom, other.box.bottom) - Math.max(one.box.top, other.box.top);
+    return Math.min(wide, high) > least;
+  }).map((other) => [one.said, other.said]));
+  return [...beside, ...on];
+})"""
+
+
+def test_no_word_of_a_figure_lies_on_another(dark):
+    assert dark.evaluate(COLLISIONS) == []
+
+
 def test_no_figure_is_a_white_slab_in_the_dark(dark):
     """The corner of a figure is dark like the page beside it."""
     found = {}
