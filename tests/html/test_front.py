@@ -140,6 +140,12 @@ def test_slider_keys_and_buttons_move_it(visit, server):
     assert max(drawn) > 215
     slider.press("Home")
     assert page.evaluate(PIXELS)[::4] != drawn
+    page.locator(".front-back").press("Enter")
+    slider.press("Home")
+    assert page.evaluate(PIXELS) == noise  # of the clothes again
+    assert slider.get_attribute("max") == "100"
+    assert not page.locator(".front-back").is_visible()
+    assert play.evaluate("(button) => button === document.activeElement || button.matches(':focus')") is False
     assert not any(not url.startswith((server, "data:")) for url in asked)
 
 

@@ -27,6 +27,7 @@ PLAYER = """<div class="front-player pst-js-only">
 <input type="range" min="0" max="{last}" value="0" aria-label="Time, from noise to image" aria-valuetext="t = {first}">
 <output>t = {first}</output>
 </div>
+<button type="button" class="front-back" hidden>Back to the clothes</button>
 </div>"""
 DRAW = '<button type="button" class="front-draw pst-js-only">Watch it draw a digit here</button>'
 STATUS = '<p class="front-status" role="status"></p>'

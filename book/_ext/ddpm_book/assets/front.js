@@ -6,13 +6,14 @@
   const root = document.documentElement.dataset.content_root + "_static/";
   const canvas = box.querySelector(".front-canvas"), paper = canvas.getContext("2d");
   const slider = box.querySelector("input"), shown = box.querySelector("output");
-  const play = box.querySelector(".front-play"), draw = box.querySelector(".front-draw"), status = box.querySelector(".front-status");
+  const [play, back, draw, status] = ["play", "back", "draw", "status"].map((name) => box.querySelector(`.front-${name}`));
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const STEPS = 50, PACE = 45; // steps of a digit's walk, and milliseconds that each is shown
   let timer, busy = false;
 
   // What is shown: the times, what the picture is, and a function that paints one of its frames.
-  let walk = { times: recorded, what: "an ankle boot", paint: () => {} };
+  const boot = { times: recorded, what: "an ankle boot", paint: () => {} };
+  let walk = boot;
 
   const show = (frame) => {
     const words = `t = ${walk.times[frame]}`;
@@ -49,6 +50,8 @@
     step();
   };
 
+  const first = () => (calm.matches ? show(recorded.length - 1) : start(0));
+
   slider.addEventListener("input", () => {
     if (busy) return;
     halt();
@@ -63,20 +66,29 @@
   const sheet = new Image();
   sheet.onload = () => {
     const side = sheet.width / 10;
-    canvas.width = canvas.height = side;
-    walk.paint = (frame) => paper.drawImage(sheet, (frame % 10) * side, Math.floor(frame / 10) * side, side, side, 0, 0, side, side);
-    if (calm.matches) show(recorded.length - 1);
-    else start(0);
+    boot.paint = (frame) => {
+      canvas.width = canvas.height = side;
+      paper.drawImage(sheet, (frame % 10) * side, Math.floor(frame / 10) * side, side, side, 0, 0, side, side);
+    };
+    first();
   };
   sheet.src = root + data.sheet;
+  back.addEventListener("click", () => {
+    walk = boot;
+    slider.max = String(recorded.length - 1);
+    back.hidden = true;
+    status.textContent = "";
+    box.classList.remove("drawn");
+    (calm.matches ? draw : play).focus();
+    first();
+  });
 
-  // ---- A digit, sampled here. The network's file passes its name, a checksum and its text to `file`.
-  const files = {}, loaded = {};
-  (window.ddpmWidgets ??= {}).file ??= (name, sum, text) => (files[name] = { sum, text });
+  // A digit, sampled here by digit.js, which a press loads.
+  const loaded = {};
   const load = (name) =>
     (loaded[name] ??= new Promise((done, failed) => {
       const tag = document.createElement("script");
-      tag.src = `${root}widgets/${name}.js`;
+      tag.src = `${root}${name}.js`;
       tag.onload = done;
       tag.onerror = () => {
         delete loaded[name];
@@ -85,50 +97,24 @@
       };
       document.head.append(tag);
     }));
-  let network, seed = Math.floor(Math.random() * 100);
-
-  const paintGrey = (values) => {
-    const side = Math.sqrt(values.length);
-    if (canvas.width !== side) canvas.width = canvas.height = side;
-    const image = paper.createImageData(side, side);
-    values.forEach((value, i) => {
-      const grey = Math.round(((Math.max(-1, Math.min(1, value)) + 1) / 2) * 255);
-      image.data.set([grey, grey, grey, 255], 4 * i);
-    });
-    paper.putImageData(image, 0, 0);
-  };
-
-  const digit = async () => {
+  draw.addEventListener("click", async () => {
     if (busy) return;
-    busy = true;
+    busy = back.hidden = true;
     halt();
     status.textContent = "Loading the network.";
     try {
-      await load("live/draw");
-      await load("networks/digits-by-label");
-      network ??= window.ddpmDraw.network(files["digits-by-label"]);
-      seed = (seed + 1) % 100;
-      const label = Math.floor(Math.random() * 10), frames = [];
-      walk = { times: [], what: `a ${label}`, paint: (frame) => paintGrey(frames[frame]) };
-      slider.max = String(STEPS);
-      box.classList.add("drawn");
-      status.textContent = `Drawing a ${label}.`;
-      // One evaluation of the network for each picture that is shown.
-      for (const { t, x } of window.ddpmDraw.drawing(network, { steps: STEPS, seed, label, sampler: "ddim", clip: true })) {
-        frames.push(Float64Array.from(x));
-        walk.times.push(t);
-        if (!calm.matches) {
-          show(frames.length - 1);
-          await new Promise((done) => setTimeout(done, PACE));
-        }
-      }
-      show(frames.length - 1);
-      status.textContent = `A ${label}, drawn by this page in ${STEPS} steps.`;
+      await load("digit");
+      const begin = (next) => {
+        walk = next;
+        slider.max = String(STEPS);
+        box.classList.add("drawn");
+      };
+      await window.ddpmDigit({ begin, calm, canvas, load, PACE, paper, show, status, STEPS });
       draw.textContent = "Draw another digit";
     } catch (error) {
       status.textContent = error.message;
     }
     busy = false;
-  };
-  draw.addEventListener("click", digit);
+    back.hidden = walk === boot;
+  });
 })();
