@@ -34,7 +34,7 @@ def visit(browser, served):
 
     def open_page(path, origin=served, **options):
         if not contexts or options:
-            contexts.append(browser.new_context(viewport={"width": 1280, "height": 900}, **options))
+            contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options)))
             contexts[-1].set_default_timeout(PATIENCE)
             contexts[-1].route("**/*", route)
         page = contexts[-1].new_page()
@@ -145,6 +145,61 @@ def test_first_tap_shows_the_card_and_its_link_goes_there(visit):
     assert page.url.endswith(f"{CHAPTER}.html")
     page.locator(".ddpm-card-go").tap()
     page.wait_for_url("**/02_forward_process.html#equation-*")
+
+
+def test_a_card_stays_on_a_phone_and_is_closed_by_hand(visit):
+    page = visit(f"{CHAPTER}.html", has_touch=True, viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    kinds = ("02_forward_process.html#equation-", "#fig-", "references.html#id")
+    for kind in kinds:
+        link = page.locator(f".bd-article p:not(.admonition-title) a.internal[href*='{kind}']:visible").last
+        link.evaluate("(link) => link.scrollIntoView({ block: 'center' })")
+        link.tap()
+        page.wait_for_selector(f"{CARD} .ddpm-card-go")
+        box = page.locator(CARD).bounding_box()
+        assert box["x"] >= 0, kind
+        assert box["y"] >= 0, kind
+        assert box["x"] + box["width"] <= 390, kind
+        assert box["y"] + box["height"] <= 844, kind
+        assert page.locator(CARD).evaluate("(card) => getComputedStyle(card).animationName") == "none"
+        page.touchscreen.tap(150, 20)  # the bar over the text, between its buttons
+        page.wait_for_selector(CARD, state="detached")
+        link.tap()
+        page.wait_for_selector(CARD)
+        page.keyboard.press("Escape")
+        assert page.locator(CARD).count() == 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    # In the title of a solution the exercise's name is a part of the button that opens it.
+    solution = page.locator(".solution.dropdown:not(.solution .solution)").first
+    assert "toggle-hidden" in solution.get_attribute("class")
+    solution.scroll_into_view_if_needed()
+    name = solution.locator(".admonition-title a").bounding_box()
+    page.touchscreen.tap(name["x"] + name["width"] / 2, name["y"] + name["height"] / 4)
+    page.wait_for_function("() => !document.querySelector('.solution.dropdown').matches('.toggle-hidden')")
+
+
+REFUSED = """Object.defineProperty(window, 'localStorage', {
+  configurable: true, get() { throw new DOMException('refused', 'SecurityError'); } });"""
+
+
+def test_pages_work_where_nothing_may_be_stored(visit):
+    """As in a window that keeps no cookies: what asks for the storage gets an error. `visit` hears of each error."""
+    page = visit(f"{CHAPTER}.html")
+    page.context.add_init_script(REFUSED)
+    page.reload()
+    page.wait_for_function(READY)
+    mode = "() => document.documentElement.dataset.mode"
+    assert page.evaluate(mode) == "auto"
+    page.locator(".theme-switch-button").first.click()
+    page.wait_for_function("() => document.documentElement.dataset.mode !== 'auto'")
+    page.evaluate("() => document.querySelectorAll('.bd-article h2')[4].scrollIntoView()")
+    page.wait_for_selector(".ddpm-progress")
+    slider = page.locator(f"{WIDGET} input[type=range]").first
+    before = slider.input_value()
+    slider.press("ArrowRight")
+    assert slider.input_value() != before
+    page.keyboard.press("Shift")
+    page.locator(".bd-article p a.internal[href^='#equation-']").first.focus()
+    page.wait_for_selector(CARD)
 
 
 def test_a_chapter_remembers_where_its_reader_was(visit):
