@@ -5,6 +5,7 @@
 folders of your own pictures.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -164,6 +165,7 @@ class TrainingImages:
             points (N, d), in any range. A tensor; a NumPy array, which may be a memory map (`np.load(file,
             mmap_mode="r")`); a list of images; a torch Dataset whose items are images, or tuples that begin with one.
             Of a TensorDataset, the first tensor is used. Of a Dataset, 16 items are checked here, the first among them.
+            A warning tells that float images seem to be scaled to [0, 1].
 
     Attributes:
         values: a tensor, an array, or a Dataset. shape and dtype: those of one stored image.
@@ -194,14 +196,21 @@ class TrainingImages:
         if array is not None and array.ndim == 0 or len(images) == 0:
             fail(ValueError, "images", "a non-empty tensor, array, list or Dataset", describe(images))
         self.values: Tensor | np.ndarray | Items = images
+        if isinstance(images, Tensor):
+            self.values = array = images.detach()
         first = self._read_item(0) if array is None else array[0]
         self.N, self.shape, self.dtype = len(images), tuple(first.shape), str(first.dtype).removeprefix("torch.")
-        floats = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+        floats, low, high = isinstance(array, np.ndarray) and array.dtype.kind == "f", 1.0, -1.0
         for block in [self.read_some(16)] if array is None else cut_into_blocks(array) if floats else [array]:
             if self.dtype != "uint8":
-                check_images("images", _copy_to_tensor(block))
+                lowest, highest = check_images("images", _copy_to_tensor(block))
+                low, high = min(low, lowest), max(high, highest)
             elif len(self.shape) != 3 or 0 in self.shape:
-                fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", describe(block))
+                advice = "give grey images their channel: np.stack(images)[:, None]" if len(self.shape) == 2 else ""
+                fail(ValueError, "images", "non-empty uint8 images of shape (N, C, H, W)", describe(block), advice)
+        if 0 <= low < 0.5 < high:
+            line = f"images: all values are in [{low:.2g}, {high:.2g}], so samples will be pale"
+            warnings.warn(f"{line}; if they were scaled to [0, 1], use 2 * x - 1", stacklevel=3)
 
     def _read_item(self, i: int) -> Tensor:
         """Read one image of a Dataset."""
@@ -257,6 +266,9 @@ def check_labels(labels: object, N: int, none: Whole | None, p: float) -> Int64[
     if low < 0 or (none is not None and high > check_whole("none", none, 1)):
         span = "labels >= 0" if none is None else f"labels in 0..{none - 1}"
         fail(ValueError, "labels", span, f"values in {low}..{high}")
+    if low == 1 and high == none:
+        line = f'labels: they are 1..{none}, but {none} means "no label" and 0 does not occur'
+        warnings.warn(f"{line}; if they count from 1, use labels - 1", stacklevel=3)
     return labels
 
 

@@ -13,7 +13,16 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64, Integer, Num
 from torch import Tensor, nn
 
-from ddpm_lite._check import check_images, check_label_values, check_whole, describe, fail, to_table, to_tensor
+from ddpm_lite._check import (
+    check_dense,
+    check_images,
+    check_label_values,
+    check_whole,
+    describe,
+    fail,
+    to_table,
+    to_tensor,
+)
 from ddpm_lite.files.features import FEATURES as FEATURES
 from ddpm_lite.files.features import FeatureNet as FeatureNet
 from ddpm_lite.files.features import load_features as load_features
@@ -171,6 +180,8 @@ def nearest(images: Float[Tensor, "N C H W"], training: Training) -> tuple[Float
     check_images("images", images)
     if not isinstance(training, Tensor | np.ndarray):
         fail(TypeError, "training", "images as a tensor or an array", describe(training))
+    if isinstance(training, Tensor):
+        check_dense("training", training)
     if tuple(training.shape[1:]) != tuple(images.shape[1:]) or not len(training):
         fail(ValueError, "training", f"images of shape {tuple(images.shape[1:])}", f"{tuple(training.shape)}")
     flat = images.float().cpu().flatten(1)

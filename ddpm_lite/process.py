@@ -150,7 +150,8 @@ def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, we
     """
     weight = check_loss(model, weight, schedule)
     x_t = q_sample(schedule, x_0, t, z)
-    z_hat = check_output(model(x_t, check_t(t, x_t, schedule.T, every=True), context), x_t)
+    t = check_t(t, x_t, schedule.T, every=True)
+    z_hat = check_output(model(x_t, t, context), x_t)
     error = (z.to(z_hat.dtype) - z_hat).square()
     return error.mean() if weight is None else (per_image(weight[t], error) * error).mean()
 

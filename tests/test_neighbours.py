@@ -4,6 +4,8 @@
 type, a container, a number in a tensor, the arguments in another order.
 """
 
+import copy
+import pickle
 from functools import partial
 
 import numpy as np
@@ -246,3 +248,110 @@ def test_what_is_meant_is_done():
         assert small()(X.bfloat16(), 3).shape == X.shape
     assert next(train(small(), PAPER, DIGITS, FEW, lr=lambda step: torch.tensor(1e-3))).step == 1
     assert d.last(d.sample(small(), SHORT, np.array([3, 1, 8, 8]), x_T=np.zeros((3, 1, 8, 8))))[1].shape == (3, 1, 8, 8)
+
+
+# What people ask about other small libraries of diffusion models: each kind once
+
+
+def test_a_seed_of_more_than_32_bits_is_another_seed():
+    """The CPU's generator drops all but 32 bits, so 2**32 would draw the images of seed 0."""
+    drawn = {}
+    for seed in (0, 1, 2**32, 2**32 + 1, 2**63 - 1):
+        drawn[seed] = end_of(small(), seed=seed)
+    assert len({tuple(x.flatten().tolist()) for x in drawn.values()}) == len(drawn)
+    assert torch.equal(drawn[2**32], end_of(small(), seed=2**32))
+    own = end_of(small(), seed=[0, 2**32, 0])
+    assert torch.equal(own[0], own[2])
+    assert not torch.equal(own[0], own[1])
+
+
+def test_labels_that_count_from_1_are_noticed(recwarn):
+    with pytest.warns(UserWarning, match="^labels: .* use labels - 1$"):
+        trained(labelled(), labels=LABELS + 1, none=10)
+    trained(labelled(), labels=LABELS, none=10)
+    trained(labelled(), labels=torch.where(LABELS == 3, 10, LABELS), none=10)  # some have no label
+    assert not recwarn.list
+
+
+def test_words_as_labels_are_numbered_by_the_advice():
+    labels = ["cat", "dog", "cat"] * 10
+    for given in (labels, np.array(labels)):
+        line = one_line(lambda given=given: trained(labelled(), DIGITS[:30], labels=given, none=10), "labels: ")
+    words, numbered = line.split("number them: words = ")[1].split(", [")
+    scope = {"labels": labels, "words": eval(words, {"labels": labels})}
+    assert eval("[" + numbered, scope) == [0, 1, 0] * 10
+
+
+def test_images_that_were_scaled_from_0_to_1_are_noticed(recwarn):
+    halved = (DIGITS + 1) / 2
+    for images in (halved, halved.numpy(), list(halved[:20])):
+        with pytest.warns(UserWarning, match=r"^images: .* use 2 \* x - 1$"):
+            trained(small(), images)
+    for images in (2 * halved - 1, torch.zeros(9, 1, 8, 8), (halved * 255).round().byte()):
+        trained(small(), images)
+    assert not recwarn.list
+
+
+SHAPES = {
+    "channels last": (torch.zeros(9, 8, 8, 1), lambda x: x.permute(0, 3, 1, 2)),
+    "no channel": (torch.zeros(9, 8, 8), lambda x: x[:, None]),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_advice_about_a_shape_fits_the_shape(name):
+    images, follow = SHAPES[name]
+    line = one_line(lambda: trained(small(), images), "x_t: expected shape (B, 1, H, W)")
+    assert "pad" not in line
+    trained(small(), follow(images))
+
+
+def test_channels_and_sizes_get_advice_of_their_own():
+    assert one_line(lambda: trained(small(), torch.zeros(9, 3, 8, 8))).endswith("in_channels=3")
+    assert "pad the images" in one_line(lambda: trained(small(), torch.zeros(9, 1, 9, 9)))
+    assert "channel" in one_line(lambda: trained(small(), [np.zeros((8, 8), np.uint8)] * 9), "images: ")
+
+
+@pytest.mark.parametrize(
+    "whole", [torch.rand(9, 1, 8, 8) > 0.5, torch.full((9, 1, 8, 8), 65535).to(torch.uint16), torch.ones(9, 1, 8, 8)]
+)
+def test_images_of_whole_numbers_are_scaled_by_the_advice(whole):
+    whole = whole.to(torch.int16) * 32767 if whole.is_floating_point() else whole
+    line = one_line(lambda: trained(small(), whole), "images: ")
+    scaled = eval(line.split("images use ")[1], {"x": whole})
+    assert scaled.max() == pytest.approx(1, abs=1e-4)
+    trained(small(), scaled)
+
+
+def test_images_with_a_gradient_train():
+    assert trained(small(), DIGITS.clone().requires_grad_()).loss == trained(small(), DIGITS).loss
+
+
+def test_a_model_that_was_made_in_inference_mode_is_told():
+    with torch.inference_mode():
+        model = small()
+    one_line(lambda: trained(model), "model: ", "copy.deepcopy(model)")
+    trained(copy.deepcopy(model))  # the advice
+
+
+def test_a_home_is_a_home_and_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    d.fit(small(), PAPER, DIGITS, FEW, "~/run", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert d.open_model("~/run")[1].T == PAPER.T
+
+
+def test_a_path_with_a_null_character_is_told():
+    one_line(lambda: d.fit(small(), PAPER, DIGITS, FEW, "a\0b", progress=False), "folder: ")
+    one_line(lambda: d.open_model("a\0b"), "source: ")
+
+
+def test_schedules_models_and_adapters_can_be_copied_and_pickled():
+    for copied in (copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))):
+        assert torch.equal(copied(SHORT).times, SHORT.times)
+        assert copied(FEW) == FEW
+        for model in (small(), d.guided(labelled(), 2.0, 10), d.z_model(small(), PAPER, "v"), d.in_parts(small(), 2)):
+            context = [1, 2, 3] if "Guided" in type(model).__name__ else None
+            assert torch.equal(end_of(copied(model), context=context), end_of(model, context=context))

@@ -14,6 +14,7 @@ from test_promises import DIGITS, FEW, LABELS, PAPER, SHORT, end_of, labelled, o
 from torch import nn
 
 import ddpm_lite as d
+from ddpm_lite.evaluate import nearest
 
 X, Z = DIGITS[:2], DIGITS[2:4]
 POINTS = torch.zeros(2, 2)
@@ -36,6 +37,7 @@ NO_BOOL = [*WORDS, *ARRAYS, *NUMBERS, 0, 1, torch.tensor(1)]
 NO_WHOLE = [*WORDS, *ARRAYS, *NUMBERS, True, -1, np.bool_(True), torch.tensor(0.5)]
 NO_WORD = [*WORDS, *ARRAYS, *NUMBERS, 0, True]
 NO_TENSOR = [*WORDS, *NUMBERS, np.float32(1), X.to_sparse(), torch.tensor(3), torch.zeros(2, dtype=torch.cfloat)]
+NO_PATH = ["a\0b", "\ud800", "x" * 5000, None, 3, [], small, X]
 NO_SCHEDULE = [*NO_TENSOR, d.Schedule, np.zeros(3), 1000]
 
 # argument: what makes a call with it, and what is put there
@@ -225,7 +227,29 @@ ENTRIES = {
         [lambda v: trained(small(), weight=v), lambda v: d.ddpm_loss(small(), PAPER, X, 3, Z, weight=v)],
         ["min_snr", 3, [], {}, small(), lambda: 1, torch.zeros(3)],
     ),
-    "lr": ([lambda v: trained(small(), lr=v)], ["cosine", 1e-3, [], {}, small(), lambda: 1, lambda step: None]),
+    "lr": (
+        [lambda v: trained(small(), lr=v), lambda v: d.fit(small(), PAPER, DIGITS, FEW, "r", lr=v)],
+        ["cosine", 1e-3, [], {}, small(), lambda: 1, lambda step: None],
+    ),
+    "accelerator": (
+        [
+            lambda v: trained(small(), accelerator=v),
+            lambda v: d.fit(small(), PAPER, DIGITS, FEW, "r", accelerator=v),
+        ],
+        [v for v in NO_WORD if v is not None],
+    ),
+    "folder": (
+        [
+            lambda v: d.fit(small(), PAPER, DIGITS, FEW, v),
+            lambda v: d.save_pretrained(v, small(), PAPER),
+            lambda v: d.images_from_folder(v, 8),
+        ],
+        NO_PATH,
+    ),
+    "source": ([d.open_model, d.from_pretrained], NO_PATH),
+    "file": ([d.open_pictures, lambda v: d.images_from_folder(".", 8, file=v)], [v for v in NO_PATH if v is not None]),
+    "training": ([lambda v: nearest(X, v)], [*NO_TENSOR[:-1], X.to("meta"), X[:0]]),
+    "images": ([lambda v: nearest(v, X)], [*NO_TENSOR, X.to("meta"), X[:0], X * 9]),
 }
 
 
@@ -241,6 +265,12 @@ def test_nonsense_is_refused_in_one_line_that_names_the_argument(argument, tmp_p
             line = one_line(lambda call=call, value=value: call(value), kind=(ValueError, TypeError, OSError))
             assert line.startswith(f"{argument}"), (number, value, line)
     assert not list(tmp_path.iterdir())
+
+
+def test_times_in_a_masked_array_are_times():
+    loss = d.ddpm_loss(small(), PAPER, X, [3, 5], Z, weight=d.min_snr_weight)
+    for t in (np.ma.masked_array([3, 5], [0, 1]), (3, 5), np.array([3, 5])):
+        assert torch.equal(d.ddpm_loss(small(), PAPER, X, t, Z, weight=d.min_snr_weight), loss)
 
 
 def test_a_pair_of_shapes_that_do_not_broadcast_is_told():

@@ -151,13 +151,23 @@ def check_input(config, weights: Tensor, x_t: Tensor, t: Tensor, context: Tensor
     C, shrink = config.in_channels, 2 ** (len(config.channels) - 1)
     if x_t.ndim != 4 or x_t.shape[1] != C or x_t.shape[2] % shrink or x_t.shape[3] % shrink:
         expected = f"shape (B, {C}, H, W) with H and W multiples of {shrink}"
-        fail(ValueError, "x_t", expected, describe(x_t), "pad the images or use fewer levels")
+        fail(ValueError, "x_t", expected, describe(x_t), advise_shape(tuple(x_t.shape), C))
     check_span("t", t, "every t >= 1", 1, LARGEST, COUNTED)
     dim = config.context_dim
     if dim is None and context is not None:
         fail(ValueError, "context", "None, as the config has no context_dim", describe(context))
     if dim and (not isinstance(context, Tensor) or context.ndim != 3 or context.shape[0::2] != (x_t.shape[0], dim)):
         fail(ValueError, "context", f"shape ({len(x_t)}, tokens, {dim}), a row for each image", describe(context))
+
+
+def advise_shape(shape: tuple[int, ...], C: int) -> str:
+    """Say how images of a shape become images that a U-Net with C channels takes."""
+    if len(shape) == 3:
+        return "give grey images their channel, x[:, None], and one image its batch, x[None]"
+    if len(shape) == 4 and shape[1] != C:
+        moved = "put the channels first, x.permute(0, 3, 1, 2)"
+        return moved if shape[3] == C else f"make the network with in_channels={shape[1]}"
+    return "pad the images or use fewer levels" if len(shape) == 4 else "this network is for images"
 
 
 def check_encoder(unet, encoder) -> None:
@@ -214,7 +224,12 @@ def check_rate(lr: Callable | None) -> Callable[[int], float] | None:
     if lr is None:
         return None
     check_call("lr", lr, "(step) -> learning rate")
-    return lambda step: check_real("lr", lr(step), 0, math.inf)
+
+    def rate(step: int) -> float:
+        return check_real("lr", lr(step), 0, math.inf)
+
+    rate(1)  # refused at once, before there is a folder
+    return rate
 
 
 def check_trainable(model: object) -> None:
@@ -232,6 +247,9 @@ def check_trainable(model: object) -> None:
             "call a lazy module once; use to_empty for one on the meta device",
         )
         fail(ValueError, "model", "weights that hold numbers", got, advice)
+    if parameters[0].is_inference():
+        advice = "copy the model outside of it, copy.deepcopy(model)"
+        fail(ValueError, "model", "weights that can be trained", "some made in torch.inference_mode()", advice)
     if parameters[0].dtype not in (torch.float32, torch.float64):
         advice = 'use model.float(), with TrainConfig(mixed_precision="bf16") to compute in half precision'
         fail(ValueError, "model", "weights in float32 or float64", f"{parameters[0].dtype}", advice)

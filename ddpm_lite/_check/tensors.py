@@ -19,13 +19,11 @@ def check_float(argument: str, x: Any) -> None:
     if not isinstance(x, Tensor):
         fail(TypeError, argument, "a floating-point tensor", describe(x), "convert an array with torch.as_tensor")
     if not x.is_floating_point():
-        fail(
-            TypeError,
-            argument,
-            "a floating-point tensor with values about [-1, 1]",
-            describe(x),
-            "for uint8 images use x.float() / 127.5 - 1",
-        )
+        kind = str(x.dtype).removeprefix("torch.")
+        scale = {"bool": "x.float() * 2 - 1", "int16": "x.float() / 32768", "uint16": "x.float() / 32767.5 - 1"}
+        kind = kind if kind in scale else "uint8"
+        advice = f"for {kind} images use {scale.get(kind, 'x.float() / 127.5 - 1')}"
+        fail(TypeError, argument, "a floating-point tensor with values about [-1, 1]", describe(x), advice)
     if x.layout != torch.strided:
         check_dense(argument, x, "meta")
 
@@ -76,12 +74,16 @@ def check_alike(argument: str, value: Tensor, other_name: str, other: Tensor) ->
         fail(ValueError, argument, f"{other_name}'s device, {other.device}", f"{value.device}")
 
 
-def check_images(argument: str, x: Tensor) -> None:
+def check_images(argument: str, x: Tensor) -> tuple[float, float]:
     """Check a data set: float images (N, C, H, W) in [-1, 1], or finite floats with another number of axes, >= 2.
 
     This reads every value, so call it once.
+
+    Returns:
+        The smallest and the largest value of images, and 0 for others.
     """
     check_float(argument, x)
+    check_dense(argument, x)
     if x.ndim < 2 or x.numel() == 0:
         fail(ValueError, argument, "a non-empty tensor of images (N, C, H, W) or points (N, d)", describe(x))
     if not torch.isfinite(x).all():
@@ -96,6 +98,7 @@ def check_images(argument: str, x: Tensor) -> None:
             f"values in [{low:g}, {high:g}]",
             "scale them: from [0, 1] by 2 * x - 1, from [0, 255] by x / 127.5 - 1",
         )
+    return low, high
 
 
 def to_table(argument: str, value: object) -> Tensor:
@@ -137,7 +140,10 @@ def to_whole_numbers(argument: str, value: object, device: torch.device | str | 
     except (TypeError, ValueError, RuntimeError):
         tensor = None
     if tensor is None or tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        fail(TypeError, argument, "whole numbers, as an int64 tensor or a sequence", describe(value))
+        items = value.ravel() if isinstance(value, np.ndarray) else value if isinstance(value, list | tuple) else ()
+        advice = "number them: words = sorted(set(labels)), [words.index(word) for word in labels]"
+        advice = advice if argument == "labels" and len(items) and isinstance(items[0], str) else ""
+        fail(TypeError, argument, "whole numbers, as an int64 tensor or a sequence", describe(value), advice)
     return check_dense(argument, tensor).to(device or tensor.device, torch.int64)
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from errno import ENAMETOOLONG
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -107,12 +108,25 @@ def check_pair(argument: str, value: object) -> tuple[float, float]:
 
 
 def to_path(argument: str, value: object) -> Path:
-    """Convert a string or a path-like object to a Path."""
+    """Convert a string or a path-like object to a Path, with a leading ~ expanded."""
     if not isinstance(value, str | os.PathLike):
         fail(TypeError, argument, "a path", describe(value))
-    if not os.fspath(value):
+    name = os.fsdecode(value)
+    if not name:
         fail(ValueError, argument, "a path", "an empty string", 'this folder is "."')
-    return Path(value)
+    try:
+        os.lstat(name)
+    except ValueError as error:  # a null character, or one that no file's name can have
+        fail(ValueError, argument, "a path", f"{describe(name)} ({error})")
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            fail(ValueError, argument, "a path", f"{describe(name)} ({error.strerror})")
+    return expand_home(Path(name))
+
+
+def expand_home(path: Path) -> Path:
+    """Expand a leading ~, which a shell leaves alone inside quotes and after `=`."""
+    return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
 def check_shape(shape: object) -> tuple[int, ...]:
@@ -126,13 +140,21 @@ def check_shape(shape: object) -> tuple[int, ...]:
 
 
 def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
-    """Check a seed: one whole number for a batch, or a sequence with one for each of its images."""
+    """Check a seed: one whole number for a batch, or a sequence with one for each of its images.
+
+    The CPU's generator uses 32 bits of its seed, so larger ones are mixed into that many; smaller ones stay.
+    """
+
+    def fold(own: object) -> int:
+        own = check_whole("seed", own, 0, LARGEST)
+        return own if own < 2**32 else int(np.random.SeedSequence(own).generate_state(1)[0])
+
     if isinstance(seed, list | tuple | range) or isinstance(seed, Tensor | np.ndarray) and seed.ndim:
-        seeds = [check_whole("seed", own, 0, 2**63 - 1) for own in seed]
+        seeds = [fold(own) for own in seed]
         if len(seeds) != count:
             fail(ValueError, "seed", f"one whole number, or {count}, one for each image", f"{len(seeds)} numbers")
         return seeds
-    return check_whole("seed", seed, 0, 2**63 - 1)
+    return fold(seed)
 
 
 def check_place(device: object, dtype: object, *, meta: bool = False) -> torch.device:

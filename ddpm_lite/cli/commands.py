@@ -161,7 +161,10 @@ def _load_pictures(asked: TrainFolder, main: bool) -> tuple[Train, np.ndarray, t
     out = Path("runs") / name if asked.out is None else asked.out
     file = out / "pictures.npy"
     if main:
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(ValueError, "--out", "a folder to write to", f"{str(out)!r} ({error.strerror})")
         images_from_folder(
             asked.folder,
             asked.size,

@@ -7,13 +7,14 @@ import contextlib
 import io
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union, cast
 
 import tyro
 from tyro.conf import Positional, Suppress, subcommand
 
+from ddpm_lite._check import expand_home, fail
 from ddpm_lite.runs.models import SHIPPED
 from ddpm_lite.runs.presets import FOLDER_CONFIG, FOLDER_UNET, PRESETS, TOKENS
 from ddpm_lite.sampler import STEPS
@@ -252,13 +253,17 @@ def parse_arguments(argv: list[str], about: str = "") -> Asked:
     Raises:
         ValueError: the arguments are wrong; the message is the whole output.
     """
-    if argv[:1] == ["train"] and argv[1:] and argv[1] not in PRESETS and Path(argv[1]).is_dir():
+    if argv[:1] == ["train"] and argv[1:] and argv[1] not in (*PRESETS, "folder") and argv[1][:1] != "-":
+        if not expand_home(Path(argv[1])).is_dir():
+            fail(ValueError, "train", f"{', '.join(PRESETS)} or an existing folder of pictures", f"{argv[1]!r}")
         argv = ["train", "folder", *argv[1:]]
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             asked = cast("type[Asked]", build_commands())  # the union is computed
-            return tyro.cli(asked, args=argv, prog=name_program(), description=about)
+            found: Any = tyro.cli(asked, args=argv, prog=name_program(), description=about)
+            values = {each.name: getattr(found, each.name) for each in fields(found)}
+            return replace(found, **{name: expand_home(p) for name, p in values.items() if isinstance(p, Path)})
     except SystemExit as end:
         if not end.code:  # --help
             raise

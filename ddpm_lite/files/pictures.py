@@ -137,6 +137,10 @@ def images_from_folder(
         array.seek(0)
         _write_header(array, (len(names), channels, height, width))
     labels, words = _label_pictures(names)
+    loose = sum("/" not in name for name in names)
+    if loose and len({name.partition("/")[0] for name in names if "/" in name}) > 1:
+        line = f"folder: {loose} of {len(names)} pictures are outside of the subfolders, so there are no labels"
+        warnings.warn(f"{line}; move them into a subfolder", stacklevel=2)
     listed = {"names": names, "labels": labels, "words": words, "skipped": skipped | broken, "squeezed": squeezed}
     write_whole(_name_list(file), (json.dumps(listed, indent=1) + "\n").encode())
     if skipped or broken:

@@ -209,8 +209,13 @@ def _flush(path: Path) -> None:
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that gets its name only when it is complete; see `write_beside`."""
-    with write_beside(path) as beside, open(beside, "w+b") as file:
-        yield file
+    with write_beside(path) as beside:
+        try:
+            file = open(beside, "w+b")  # noqa: SIM115 - closed below
+        except OSError as error:  # names the file that was asked for
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        with file:
+            yield file
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -22,7 +22,17 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from ddpm_lite._check import Whole, check_bool, check_call, check_whole, fail, to_path, unwrap
+from ddpm_lite._check import (
+    Whole,
+    check_bool,
+    check_call,
+    check_processes,
+    check_rate,
+    check_whole,
+    fail,
+    to_path,
+    unwrap,
+)
 from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
@@ -95,6 +105,8 @@ def fit(
         checkpoints are not damaged. KeyboardInterrupt, SystemExit: stopped by a signal, after a checkpoint.
     """
     check_run(model, schedule, config, None)
+    check_processes(config, accelerator)
+    rate = check_rate(lr)
     every, log, progress, tensorboard = check_reports(every, log, progress, tensorboard, on_step)
     images = images if isinstance(images, TrainingImages) else TrainingImages(images)
     labels = None if labels is None else check_labels(labels, images.N, none, config.label_dropout)
@@ -109,7 +121,7 @@ def fit(
         if accelerator is not None:
             network.to(accelerator.device)
         known = read_known(folder, images)
-        about = describe_run(network, schedule, images, config, labels, weight, lr, known) | {"start": start}
+        about = describe_run(network, schedule, images, config, labels, weight, rate, known) | {"start": start}
         state = read_state(folder, step, network, about) if step else None
         if not step and origin is not None:
             state = read_weights(origin, network)[0]

@@ -148,6 +148,7 @@ def describe_run(
     return {
         "config": asdict(config),
         "network": network,
+        "weights": {"type of weights": str(next(model.parameters()).dtype).removeprefix("torch.")},
         # In float32, because the last digits of float64 depend on the processor, and a run may move to another.
         "schedule": {"T": schedule.T, "schedule": _hash(schedule.beta.float())},
         "data": data,

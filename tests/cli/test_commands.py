@@ -392,7 +392,7 @@ WRONG = {
         "tran digits",
         "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, doctor, verify",
     ),
-    "another preset": ("train mnist", "Unrecognized options: mnist; there are: digits, fashion, cifar10"),
+    "another preset": ("train mnist", "train: expected digits, fashion, cifar10 or an existing folder of pictures"),
     "no preset": ("train", "Expected one of {digits, fashion, cifar10, folder}"),
     "another option": ("train digits --config.step 5", "--config.step, 5; perhaps you meant --config.steps"),
     "no number": ("train digits --config.steps many", "--config.steps: expected a whole number, got 'many'"),
@@ -680,3 +680,23 @@ def test_a_program_that_was_given_wrong_words(tmp_path):
     assert done.stderr.startswith("--config.steps: expected a whole number >= 1, got -3")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file_gets_one_line(run, tmp_path):
+    picture = tmp_path / "shapes" / "1.png"
+    picture.parent.mkdir()
+    Image.new("L", (8, 8)).save(picture)
+    for out in (picture, picture / "run"):
+        code, _, err = run("train", "shapes", "--out", out)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert err.startswith("--out: expected a folder to write to, got ")
+
+
+def test_a_home_in_an_option_is_expanded(run, tmp_path, monkeypatch):
+    """A shell leaves --out=~/grid.png alone."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    code, _, err = run("sample", "digits", "--count", "1", "--steps", "1", "--out=~/grid.png")
+    assert code == 0, err
+    assert (tmp_path / "home" / "grid.png").is_file()

@@ -242,6 +242,7 @@ def test_another_run_is_refused_by_the_first_field_that_differs(folder, finished
         (lambda: fit(Tiny(), SCHEDULE, -images(), config(), folder), "images: expected "),
         (lambda: run(folder, labels=labels, none=1), "labels: expected None, as in step-000006, got "),
         (lambda: run(folder, model=Another()), "class: expected 'Tiny', as in step-000006, got 'Another'"),
+        (lambda: run(folder, model=Tiny().double()), "type of weights: expected 'float32', as in step-000006"),
     ):
         with pytest.raises(ValueError, match="^" + line.split(";")[0].replace("(", r"\(")) as caught:
             call()
