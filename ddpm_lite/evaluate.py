@@ -13,16 +13,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64, Integer, Num
 from torch import Tensor, nn
 
-from ddpm_lite._check import (
-    check_dense,
-    check_images,
-    check_label_values,
-    check_whole,
-    describe,
-    fail,
-    to_table,
-    to_tensor,
-)
+from ddpm_lite._check import check_images, check_label_values, check_stored, check_whole, fail, to_table, to_tensor
 from ddpm_lite.files.features import FEATURES as FEATURES
 from ddpm_lite.files.features import FeatureNet as FeatureNet
 from ddpm_lite.files.features import load_features as load_features
@@ -45,7 +36,7 @@ def features_of(net: FeatureNet, images: Float[Tensor, "N 1 S S"], batch: int = 
     """
     check_whole("batch", batch, 1)
     if not isinstance(net, FeatureNet):
-        fail(TypeError, "net", "a FeatureNet, such as load_features returns", describe(net))
+        fail(TypeError, "net", "a FeatureNet, such as load_features returns", type(net).__name__)
     check_images("images", images)
     return torch.cat([net(part.to(net.classifier.weight)).double() for part in images.split(batch)])
 
@@ -178,10 +169,7 @@ def nearest(images: Float[Tensor, "N C H W"], training: Training) -> tuple[Float
         neither tensors nor arrays, or whole numbers other than uint8.
     """
     check_images("images", images)
-    if not isinstance(training, Tensor | np.ndarray):
-        fail(TypeError, "training", "images as a tensor or an array", describe(training))
-    if isinstance(training, Tensor):
-        check_dense("training", training)
+    check_stored("training", training)
     if tuple(training.shape[1:]) != tuple(images.shape[1:]) or not len(training):
         fail(ValueError, "training", f"images of shape {tuple(images.shape[1:])}", f"{tuple(training.shape)}")
     flat = images.float().cpu().flatten(1)

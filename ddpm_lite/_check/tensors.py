@@ -126,11 +126,17 @@ def to_values(**values: object) -> list[Tensor]:
     return [value if isinstance(value, Tensor) else tables[name] for name, value in values.items()]
 
 
-def to_tensor(argument: str, images: object) -> Tensor:
-    """Convert images to a tensor; an array is copied, because it may be a memory map of a file."""
+def check_stored(argument: str, images: object) -> Tensor | np.ndarray:
+    """Check that images are a dense tensor or an array, and return them."""
     if not isinstance(images, Tensor | np.ndarray):
         fail(TypeError, argument, "images as a tensor or an array", describe(images))
-    return torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    return check_dense(argument, images) if isinstance(images, Tensor) else images
+
+
+def to_tensor(argument: str, images: object) -> Tensor:
+    """Convert images to a tensor; an array is copied, because it may be a memory map of a file."""
+    stored = check_stored(argument, images)
+    return torch.from_numpy(np.array(stored)) if isinstance(stored, np.ndarray) else stored
 
 
 def to_whole_numbers(argument: str, value: object, device: torch.device | str | None = None) -> Tensor:
