@@ -9,6 +9,7 @@ import { prepare } from "../shared/judge.js";
 
 const HELP = "LaTeX, or plain text such as sqrt(abar_{t-1}) x_0 for $\\sqrt{\\bar{\\alpha}_{t-1}} x_0$; a_t and b_t are $\\alpha_t$ and "
   + "$\\beta_t$. Press Enter to check.";
+const CLOSING = /^[.,:;]+/, LONG = 60;
 const STORE = "ddpm-lite:derive";
 const script = /** @type {HTMLScriptElement} */ (document.currentScript);
 const root = script.src.replace(/derive\.js.*/, "");
@@ -73,9 +74,17 @@ const formula = (tex, large = false) => {
   return place;
 };
 
-// A sentence with formulas between dollars.
-/** @param {string} text */
-const sentence = (text) => text.split("$").map((part, i) => (i % 2 ? formula(part) : part));
+// A sentence with formulas between dollars. A long one gets a line of its own; a short one keeps the comma after it.
+/** @param {string} text @returns {(Node | string)[]} */
+const sentence = (text) => {
+  const parts = text.split("$");
+  return parts.flatMap((part, i) => {
+    if (i % 2 === 0) return [i ? part.replace(CLOSING, "") : part];
+    const place = formula(part, part.length > LONG);
+    if (part.length > LONG) place.className = "ddpm-derive-long";
+    return [make("span", { className: part.length > LONG ? "" : "together" }, place, CLOSING.exec(parts[i + 1])?.[0] ?? "")];
+  });
+};
 
 // What scrolls must be reachable by keyboard.
 /** @param {HTMLElement} box */
@@ -127,13 +136,13 @@ const build = (name, number) => {
 
   const draw = () => {
     lines.replaceChildren(...[start, ...kept.lines.map(shownLine)].map((tex) => make("li", {}, formula(tex, true))));
-    lines.querySelectorAll("li").forEach(fit);
     const facts = steps(), given = facts.slice(0, kept.hints);
     hints.replaceChildren(...given.map((text) => make("li", {}, ...sentence(text))));
     hint.textContent = kept.hints < lesson.steps.length ? "Hint" : "Show a line of the book";
     hint.disabled = kept.hints >= facts.length;
     back.disabled = again.disabled = !kept.lines.length;
     again.disabled &&= !kept.hints;
+    [...lines.children, ...hints.querySelectorAll(".ddpm-derive-long")].forEach((box) => fit(/** @type {HTMLElement} */ (box)));
     keep(name, kept);
   };
 
@@ -291,7 +300,7 @@ const toggle = async ({ target }) => {
   opener.setAttribute("aria-expanded", String(!panel.hidden));
   if (!panel.hidden) {
     // What was hidden had no width.
-    panel.querySelectorAll(".ddpm-derive-lines li").forEach((line) => fit(/** @type {HTMLElement} */ (line)));
+    panel.querySelectorAll(".ddpm-derive-lines li, .ddpm-derive-long").forEach((box) => fit(/** @type {HTMLElement} */ (box)));
     panel.querySelector("input")?.focus();
   }
 };
