@@ -204,6 +204,15 @@ def scaling_up():
     return curves(operations, {kind: flop / operations for kind, flop in work.items()}, (-1.2, 10.3), log=True)
 
 
+def other_peoples_code():
+    """The digits that other libraries' numbers share with ours, before and after a translation, in steps."""
+    rows = json.loads((train_digits.RESULTS / "rosetta.json").read_text(encoding="utf8"))["rows"].values()
+    pairs = [(row["difference"] if row["after"] is None else row["after"], row["difference"]) for row in rows]
+    agreed = np.clip(np.trunc(-np.log10(np.sort(np.array(pairs) + 1e-16, axis=0)[::-1])), 0, 16)
+    count = np.arange(len(agreed))
+    return curves(count, {"model": agreed[:, 0], "noise": agreed[:, 1]}, (0, 16))
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -218,6 +227,7 @@ PICTURES = {
     "11_fewer_steps": fewer_steps,
     "12_evaluation": evaluation,
     "13_scaling_up": scaling_up,
+    "14_other_peoples_code": other_peoples_code,
 }
 
 

@@ -1,0 +1,50 @@
+"""Wrong and right answers to the exercises of chapter 14."""
+
+import numpy as np
+import torch
+
+
+def padded(table, first=1.0):
+    return torch.cat([torch.full_like(table[:1], first), table])
+
+
+WRONG = {
+    "ex-rosetta-1": {
+        "the last entry at time 0": (lambda a, t: a[t - 1], "this is the last entry"),
+        "nothing left at time 0": (lambda a, t: padded(a, 0.0)[t], "nothing is left of the image"),
+        "their index": (lambda a, t: a[t.clamp(max=len(a) - 1)], "one time later"),
+        "the first entry at time 0": (lambda a, t: a[(t - 1).clamp(min=0)], "this is the first entry"),
+        "the wrong direction": (lambda a, t: a[(t + 1).clamp(max=len(a) - 1)], "the wrong direction"),
+        "the noise": (lambda a, t: 1 - padded(a)[t], "the share of the noise"),
+        "a root": (lambda a, t: padded(a)[t].sqrt(), "the root of alpha_bar"),
+        "a square": (lambda a, t: padded(a)[t] ** 2, "the square of alpha_bar"),
+        "a product of products": (lambda a, t: padded(a).cumprod(0)[t], "is a product already"),
+        "backwards": (lambda a, t: padded(a).flip(0)[t], "backwards in time"),
+        "their table": (lambda a, t: a, "shape"),
+    },
+    "ex-rosetta-2": {
+        "as it is": (lambda x, sigma: x + 0, "has variance 1 + sigma^2"),
+        "the other way": (lambda x, sigma: x * (1 + sigma**2) ** 0.5, "do not divide"),
+        "without the root": (lambda x, sigma: x / (1 + sigma**2), "is the root of alpha_bar"),
+        "a sum of roots": (lambda x, sigma: x / (1 + sigma), "not the sum of the roots"),
+        "a deviation for a variance": (lambda x, sigma: x / (1 + sigma) ** 0.5, "square it"),
+        "the weight of the noise": (lambda x, sigma: x * sigma / (1 + sigma**2) ** 0.5, "the weight of the noise"),
+        "the level alone": (lambda x, sigma: x / sigma, "the noise level alone"),
+        "one minus": (lambda x, sigma: x * abs(1 - sigma**2) ** 0.5, "below 1"),
+        "one number": (lambda x, sigma: 1 / (1 + sigma**2) ** 0.5, "shape"),
+    },
+}
+RIGHT = {
+    "ex-rosetta-1": {
+        "with where": lambda a, t: torch.where(t == 0, torch.ones_like(a[0]), a[(t - 1).clamp(min=0)]),
+        "by lists": lambda a, t: [1.0 if k == 0 else float(a[k - 1]) for k in t.tolist()],
+        "numpy": lambda a, t: np.concatenate([[1.0], a.numpy()])[t.numpy()],
+        "padded": lambda a, t: torch.nn.functional.pad(a, (1, 0), value=1.0)[t],
+    },
+    "ex-rosetta-2": {
+        "by alpha_bar": lambda x, sigma: x * (1 / (1 + sigma**2)) ** 0.5,
+        "by the ratio": lambda x, sigma: x / sigma / (1 + 1 / sigma**2) ** 0.5,
+        "by an angle": lambda x, sigma: x * np.cos(np.arctan(sigma)),
+        "numpy": lambda x, sigma: x.numpy() / np.hypot(1, sigma),
+    },
+}
