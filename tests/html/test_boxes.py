@@ -21,6 +21,8 @@ WIDE = """() => {
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_code_and_tables_fit_a_desktop_and_scroll_with_a_sign_on_a_phone(open_page, document):
     page = open_page(document, 1440)
+    raw = "() => [...document.querySelectorAll('.bd-article p')].filter((p) => /[|] *-{3}/.test(p.textContent)).length"
+    assert page.evaluate(raw) == 0, "Markdown shows as it was written: is it a table?"
     for width in (1440, 1280, 768, 390, 320):
         page.set_viewport_size({"width": width, "height": 900})
         # the page answers to its new width before the next frame is drawn
