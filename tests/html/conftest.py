@@ -2,7 +2,16 @@
 
 import pytest
 from built import READY, SITE
-from stands import PATIENCE
+from stands import PATIENCE, Served
+
+
+@pytest.fixture(scope="session")
+def server():
+    """The site over loopback http: what a reader of the published book sees."""
+    assert (SITE / "index.html").is_file(), "there is no built book: run `make book` first"
+    served = Served(SITE)
+    yield served.origin
+    served.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from built import READY, SITE
 from equations.derivations import DERIVATIONS
-from stands import PATIENCE, Served
+from stands import PATIENCE
 
 pytestmark = pytest.mark.html
 
@@ -68,13 +68,6 @@ WALK = [
         ],
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def served():
-    site = Served(SITE)
-    yield site.origin
-    site.close()
 
 
 @pytest.fixture
@@ -160,8 +153,8 @@ def test_from_bayes_rule_to_the_mean_with_five_slips(visit):
     assert not panel.is_visible()
 
 
-def test_lines_are_taken_back_copied_and_kept_on_this_machine(visit, served):
-    page = visit(served, permissions=["clipboard-read", "clipboard-write"])
+def test_lines_are_taken_back_copied_and_kept_on_this_machine(visit, server):
+    page = visit(server, permissions=["clipboard-read", "clipboard-write"])
     panel = press(page, "variance")
     first = "(a_t (1 - abar_{t-1}) + b_t) / (b_t (1 - abar_{t-1}))"
     assert "Equal" in answer(panel, first)
@@ -187,8 +180,8 @@ def test_lines_are_taken_back_copied_and_kept_on_this_machine(visit, served):
     assert panel.locator(".ddpm-derive-lines li").count() == 1
 
 
-def test_an_open_panel_is_accessible_and_fits(visit, served):
-    page = visit(served)
+def test_an_open_panel_is_accessible_and_fits(visit, server):
+    page = visit(server)
     panel = press(page, "mean")
     answer(panel, "btilde_t (sqrt(a_t) / b_t x_t + sqrt(abar_{t-1}) / (1 - abar_{t-1}) x_0) + ")
     for _ in range(2 * len(DERIVATIONS["mean"]["steps"])):

@@ -44,14 +44,6 @@ def read(name):
 
 
 @pytest.fixture(scope="module")
-def server():
-    """The site over loopback http, where a script may read the pixels of a picture."""
-    served = Served(SITE)
-    yield served.origin
-    served.close()
-
-
-@pytest.fixture(scope="module")
 def visit(browser):
     """`visit(address, **context)` gives a page, and what it asked for."""
     contexts = []

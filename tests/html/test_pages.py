@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from built import DOCUMENTS, READY, ROOT, SITE, TOC
-from stands import PATIENCE, TWINS, Served
+from stands import PATIENCE, TWINS
 
 # The text a reader sees, without code and without formulas, which hold their LaTeX for those who copy it.
 PROSE = """() => {
@@ -40,15 +40,6 @@ pytestmark = pytest.mark.html
 def read_page(path):
     """A built page, without running it."""
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
-
-
-@pytest.fixture(scope="session")
-def server():
-    """The site over loopback http: what a reader of the published book sees."""
-    assert (SITE / "index.html").is_file(), "there is no built book: run `make book` first"
-    served = Served(SITE)
-    yield served.origin
-    served.close()
 
 
 class Visit:

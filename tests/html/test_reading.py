@@ -5,7 +5,7 @@ import re
 
 import pytest
 from built import READY, SITE
-from stands import PATIENCE, Served
+from stands import PATIENCE
 
 pytestmark = pytest.mark.html
 
@@ -13,26 +13,19 @@ CHAPTER = "book/03_posterior"
 RESULTS = "#search-results ul.search li a"
 
 
-@pytest.fixture(scope="module")
-def served():
-    site = Served(SITE)
-    yield site.origin
-    site.close()
-
-
 @pytest.fixture
-def visit(browser, served):
+def visit(browser, server):
     """`visit(path)` opens a page in a browser that remembers nothing, with the network cut; it ends quiet."""
     contexts, said = [], []
 
     def route(request):
-        if request.request.url.startswith((served, SITE.as_uri(), "data:", "blob:")):
+        if request.request.url.startswith((server, SITE.as_uri(), "data:", "blob:")):
             request.continue_()
         else:
             said.append(request.request.url)
             request.abort()
 
-    def open_page(path, origin=served, **options):
+    def open_page(path, origin=server, **options):
         if not contexts or options:
             contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options)))
             contexts[-1].set_default_timeout(PATIENCE)
