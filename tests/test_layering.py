@@ -39,7 +39,7 @@ WINGS = {
     "files.pictures": {"files.weights"},
     "files.published": set(),
     "files.records": set(),
-    "runs.folder": {"schedule", "trainer", "data", "files.weights"},
+    "runs.folder": {"schedule", "trainer", "data", "files.records", "files.weights"},
     "runs.fit": {"schedule", "trainer", "data", "files.weights", "runs.folder"},
     "runs.models": {
         "schedule",
@@ -54,7 +54,7 @@ WINGS = {
     "runs.presets": {"unet", "condition", "trainer", "data"},
     "cli.options": {"sampler", "runs.models", "runs.presets", "trainer", "unet"},
     "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.records", "files.weights"},
-    "cli.doctor": {"schedule", "trainer", "files.published", "runs.presets"},
+    "cli.doctor": {"schedule", "trainer", "files.published", "files.records", "runs.presets"},
 }
 MAY_IMPORT = CHECKS | SCIENCE | WINGS
 FREE = {"__init__", "__main__", "cli.commands"}  # these may import any but viz

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import on_gpu
+import peers
 import pytest
 import torch
 
@@ -15,8 +16,26 @@ def here(tmp_path, monkeypatch):
     return tmp_path / "records"
 
 
+class Begun:
+    """A process that runs beside the tests; it never ends by itself."""
+
+    all: list["Begun"] = []
+
+    def __init__(self, words, **options):
+        self.words, self.ended = words, False
+        Begun.all.append(self)
+
+    def wait(self, timeout):
+        self.ended = True
+
+    def kill(self):
+        self.ended = True
+
+
 @pytest.fixture
 def card(monkeypatch):
+    monkeypatch.setattr(Begun, "all", [])
+    monkeypatch.setattr(subprocess, "Popen", Begun)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A card")
 
@@ -63,6 +82,9 @@ def test_one_failure_does_not_hinder_the_next(here, card, monkeypatch, capsys):
     assert list(outcomes) == ["tests", "speed", "walk"], "in the order of their priority"
     assert outcomes["tests"].startswith("failed: python tools/gpu_check.py")
     assert outcomes["walk"].startswith("failed: stopped when the time was over")
+    prepared = {(one.words[-1], "sampling" in one.words) for one in Begun.all}
+    assert prepared == {(name, walks) for name in peers.MAKERS for walks in (False, True)}
+    assert all(one.ended for one in Begun.all), "none of them is left behind"
 
 
 def test_nothing_begins_that_has_no_time_left(here, card, monkeypatch, capsys):

@@ -17,6 +17,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +32,9 @@ RUNS = ROOT / "runs"
 BENCH = ["benchmarks/bench.py", "--rounds", "5"]
 PAPER = [*BENCH, "--network", "cifar10"]
 TINY = [*BENCH[:1], "--rounds", "1", "--batch", "2"]  # with the network that is meant for a CPU
+STEPS = ["--batch", "128", "--part", "steps"]
+WALKS = ["--batch", "64", "--part", "sampling", "--rounds", "2"]  # a walk takes seconds, and hardly varies
+PEERS = ("ddpm_lite", "diffusers", "smalldiffusion", "denoising-diffusion-pytorch")
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,15 @@ class Job:
     Args:
         what: the commands as lists of words for Python, or a training.
         record: the name of the file that the commands write, if they write their record by themselves.
+        beside: commands that run at the same time, to fill torch's cache of compiled code for later jobs; if one
+            of them fails, the later job takes longer or fails, and says so.
     """
 
     minutes: float
     what: list[list[str]] | Run
     dry: list[list[str]] | Run
     record: str = ""
+    beside: tuple[list[str], ...] = ()
 
 
 FAST = (
@@ -92,18 +100,17 @@ JOBS = {
         [["tools/gpu_check.py"]],
         [["-m", "pytest", "-q", "--collect-only", "-m", "gpu", "tests/test_gpu.py"]],
         "gpu-check.json",
+        tuple([*PAPER, *part, "--prepare", name] for part in (STEPS, WALKS) for name in PEERS),
     ),
     "speed": Job(
         6,
-        [[*PAPER, "--batch", "128", "--part", "steps", "--part", "peak"]],
+        [[*PAPER, *STEPS, "--part", "peak"]],
         [[*TINY, "--part", "samplers"]],
         "bench-cuda-cifar10.json",
     ),
     "clothes": Job(8, Run("fashion", FAST, 300, 300, CLOTHES), DRY),
     "wide": Job(9, Run("fashion", (*FAST, *WIDE), 300, 300, CLOTHES), DRY),
-    "walk": Job(
-        5, [[*PAPER, "--batch", "64", "--part", "sampling"]], [[*TINY, "--part", "samplers"]], "bench-cuda-cifar10.json"
-    ),
+    "walk": Job(5, [[*PAPER, *WALKS]], [[*TINY, "--part", "samplers"]], "bench-cuda-cifar10.json"),
 }
 
 
@@ -115,6 +122,7 @@ class Desk:
     dry: bool
     data: Path | None
     until: float
+    note: str = ""
     commands: list[str] = field(default_factory=list)
 
     def left(self) -> float:
@@ -135,7 +143,8 @@ class Desk:
     def hardware(self) -> dict[str, str]:
         """Describe the machine, as every record does."""
         card = "none (a dry run)" if self.dry else torch.cuda.get_device_name()
-        return {"gpu": card, "hardware": f"{name_processor()}, {os.cpu_count()} cores", "torch": torch.__version__}
+        about = {"gpu": card, "hardware": f"{name_processor()}, {os.cpu_count()} cores", "torch": torch.__version__}
+        return about | ({"note": self.note} if self.note else {})
 
 
 def train_and_evaluate(desk: Desk, name: str, run: Run) -> dict[str, object]:
@@ -189,18 +198,32 @@ def is_done(job: Job, path: Path) -> bool:
     return all(part in found for part in parts)
 
 
+@contextmanager
+def running_beside(desk: Desk, commands: tuple[list[str], ...]) -> Iterator[None]:
+    """Run commands in the background, and wait at the end until they have ended or no time is left."""
+    started = [subprocess.Popen([sys.executable, *words], cwd=ROOT) for words in commands]
+    try:
+        yield
+        for process in started:
+            process.wait(timeout=max(1, desk.left()))
+    finally:
+        for process in started:
+            process.kill()
+
+
 def do(name: str, job: Job, desk: Desk, path: Path) -> None:
     """Do a job and write its record."""
     what, start, desk.commands = job.dry if desk.dry else job.what, time.perf_counter(), []
-    if isinstance(what, Run):
-        found = train_and_evaluate(desk, name, what)
-    else:
-        for words in what:
-            out = ["--out", desk.out] if words[0] in (BENCH[0], "tools/gpu_check.py") else []
-            desk.python(*words, *out)
-        if not desk.dry:
-            return
-        found = {}
+    found: dict[str, object] = {}
+    with running_beside(desk, () if desk.dry else job.beside):
+        if isinstance(what, Run):
+            found = train_and_evaluate(desk, name, what)
+        else:
+            for words in what:
+                out = ["--out", desk.out] if words[0] in (BENCH[0], "tools/gpu_check.py") else []
+                desk.python(*words, *out)
+    if job.record and not desk.dry:
+        return
     record = desk.hardware() | {"commands": desk.commands, "seconds": round(time.perf_counter() - start, 1)} | found
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
@@ -214,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="these jobs alone")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the records")
     parser.add_argument("--data", type=Path, help="the folder of the files of Fashion-MNIST")
+    parser.add_argument("--note", default="", help="what the records should say about the circumstances")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny sizes")
     options = parser.parse_args(arguments)
     if options.dry_run and options.out == RESULTS:
@@ -222,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("this needs a CUDA device, and torch finds none; --dry-run tries the jobs on the CPU")
     options.out.mkdir(parents=True, exist_ok=True)
     data = options.data and options.data.resolve()
-    desk = Desk(options.out.resolve(), options.dry_run, data, time.monotonic() + 60 * options.minutes)
+    desk = Desk(options.out.resolve(), options.dry_run, data, time.monotonic() + 60 * options.minutes, options.note)
     outcomes = {}
     for name in [name for name in JOBS if name in options.only]:
         job = JOBS[name]

@@ -6,12 +6,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
 from ddpm_lite.files.published import CIFAR10, FASHION, FASHION_PACKAGE, find_data_folder
+from ddpm_lite.files.records import find_version
 from ddpm_lite.runs.presets import PRESETS, Preset, network
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.trainer import train
@@ -30,13 +30,13 @@ def examine(device: torch.device, folder: Path) -> Iterator[tuple[bool, str, str
     yield (
         True,
         "versions",
-        ", ".join(f"{name} {_find_version(name)}" for name in ("ddpm-lite", "torch", "numpy", "safetensors")),
+        ", ".join(f"{name} {find_version(name)}" for name in ("ddpm-lite", "torch", "numpy", "safetensors")),
     )
     yield True, "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     for extra, names in OPTIONAL.items():
-        missing = [name for name in names if _find_version(name) == "?"]
+        missing = [name for name in names if find_version(name) == "?"]
         advice = f'no {", ".join(missing)}: pip install "ddpm-lite[{extra}]"' if missing else ""
-        yield True, f"extra {extra}", advice or ", ".join(f"{name} {_find_version(name)}" for name in names)
+        yield True, f"extra {extra}", advice or ", ".join(f"{name} {find_version(name)}" for name in names)
     yield True, "device", _describe_device(device)
     error = measure_parity(device)
     yield (
@@ -124,13 +124,6 @@ def format_duration(seconds: float) -> str:
     return "for ever"
 
 
-def _find_version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "?"
-
-
 def _describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device}: {torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
@@ -157,7 +150,7 @@ def _describe_memory(device: torch.device) -> str:
 def _find_data() -> str:
     """Say where each data set is, without downloading anything."""
     home = find_data_folder()
-    digits = "with scikit-learn" if _find_version("scikit-learn") != "?" else "needs scikit-learn"
+    digits = "with scikit-learn" if find_version("scikit-learn") != "?" else "needs scikit-learn"
     here = [place for place in (home, FASHION_PACKAGE) if all((place / name).is_file() for name in FASHION)]
     fashion = f"in {str(here[0])!r}" if here else "31 MB to download"
     cifar10 = f"in {str(home)!r}" if (home / CIFAR10).is_file() else "170 MB to download"

@@ -5,6 +5,7 @@ They are part of the package, so that a chapter finds its records by name wherev
 
 import json
 import platform
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -86,3 +87,11 @@ def name_processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
+
+
+def find_version(name: str) -> str:
+    """Return the version of an installed package, or "?" for one that runs from its source without an installation."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "?"

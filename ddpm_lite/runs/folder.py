@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ddpm_lite._check import fail, tabulate_weight, to_path
 from ddpm_lite.data import TrainingImages, cut_into_blocks
+from ddpm_lite.files.records import find_version
 from ddpm_lite.files.weights import (
     AVERAGE,
     check_seal,
@@ -310,12 +311,14 @@ def _write_state(path: Path, state: TrainState, schedule: Schedule, about: dict)
 
 
 def _list_versions() -> dict[str, str]:
-    from importlib.metadata import version
-
     import safetensors
 
     python = ".".join(map(str, sys.version_info[:3]))
-    versions = {"torch": torch.__version__, "safetensors": safetensors.__version__, "ddpm_lite": version("ddpm-lite")}
+    versions = {
+        "torch": torch.__version__,
+        "safetensors": safetensors.__version__,
+        "ddpm_lite": find_version("ddpm-lite"),
+    }
     return versions | {"python": python}
 
 

@@ -589,7 +589,7 @@ def test_help_begins_with_examples_that_parse(run):
 def test_doctor_looks_at_everything(run, monkeypatch):
     monkeypatch.setattr(doctor, "PRESETS", dict.fromkeys(PRESETS, PRESETS["digits"]))
     monkeypatch.setattr(doctor, "_time_three_steps", lambda preset, device, part: 0.01 * part)
-    monkeypatch.setattr(doctor, "_find_version", lambda name: "?" if name == "pooch" else "1.2")
+    monkeypatch.setattr(doctor, "find_version", lambda name: "?" if name == "pooch" else "1.2")
     code, out, err = run("doctor", "--device", "cpu")
     assert (code, err) == (0, "")
     rows = {line[:13].strip(): line[13:] for line in out.splitlines()}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ddpm_lite.files.records import COMMANDS, read_pictures, read_record
+from ddpm_lite.files.records import COMMANDS, find_version, read_pictures, read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -95,3 +95,9 @@ ddpm_records = "results/{COMMANDS}"
     broken = build()
     assert broken.returncode != 0
     assert f"{gone} is missing: run {LISTED[gone]}" in broken.stderr
+
+
+def test_a_package_that_runs_from_its_source_has_no_version():
+    """A checkpoint names the versions it was made with; a source tree on the path has none for itself."""
+    assert find_version("no such package") == "?"
+    assert re.match(r"\d+\.\d+", find_version("torch"))
