@@ -103,14 +103,14 @@ JOBS = {
         tuple([*PAPER, *part, "--prepare", name] for part in (STEPS, WALKS) for name in PEERS),
     ),
     "speed": Job(
-        6,
+        5,
         [[*PAPER, *STEPS, "--part", "peak"]],
         [[*TINY, "--part", "samplers"]],
         "bench-cuda-cifar10.json",
     ),
     "clothes": Job(8, Run("fashion", FAST, 300, 300, CLOTHES), DRY),
     "wide": Job(9, Run("fashion", (*FAST, *WIDE), 300, 300, CLOTHES), DRY),
-    "walk": Job(5, [[*PAPER, *WALKS]], [[*TINY, "--part", "samplers"]], "bench-cuda-cifar10.json"),
+    "walk": Job(3, [[*PAPER, *WALKS]], [[*TINY, "--part", "samplers"]], "bench-cuda-cifar10.json"),
 }
 
 
