@@ -362,6 +362,12 @@ def prepare(options, device):
                 walk(models[""].eval(), shape, 2, device, kind[:4])()
 
 
+def name_command(words):
+    """Write the command for the record: where it wrote to says nothing about the numbers."""
+    kept = [w for before, w in zip(["", *words], words, strict=False) if "--out" not in (before, w)]
+    return " ".join(["python benchmarks/bench.py", *kept])
+
+
 def main():
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -390,7 +396,7 @@ def main():
     torch.manual_seed(0)
     start, parts = time.perf_counter(), options.part or PARTS
     record = {
-        "command": "python benchmarks/bench.py " + " ".join(sys.argv[1:]),
+        "command": name_command(sys.argv[1:]),
         "hardware": f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "none",
         "versions": versions,

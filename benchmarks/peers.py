@@ -150,6 +150,9 @@ class Lucidrains(nn.Module):
             flash_attn=True,
             dropout=config.dropout,
         )
+        for module in self.net.modules():
+            if getattr(module, "cuda_config", None) is not None:  # only what half precision has: float32 would fail
+                module.cuda_config = module.cpu_config
 
     def forward(self, x_t, t):
         return self.net(x_t, t)

@@ -91,6 +91,11 @@ def test_without_the_peers_there_is_one_line(monkeypatch):
         bench.main()
 
 
+def test_a_record_does_not_say_where_it_was_written():
+    words = ["--part", "steps", "--out", "/somewhere/else", "--rounds", "5"]
+    assert bench.name_command(words) == "python benchmarks/bench.py --part steps --rounds 5"
+
+
 def test_half_the_bits_are_measured_at_least_five_times(monkeypatch):
     asked = []
 

@@ -136,7 +136,7 @@ class Desk:
             subprocess.CalledProcessError: it failed. subprocess.TimeoutExpired: no time was left for it.
         """
         words = [str(word) for word in words]
-        self.commands.append(shlex.join(["python", *words]))
+        self.commands.append(shlex.join(["python", *words]).replace(f"{ROOT}/", ""))
         print(f"$ {self.commands[-1]}", flush=True)
         subprocess.run([sys.executable, *words], cwd=ROOT, check=True, timeout=max(1, self.left()))
 
