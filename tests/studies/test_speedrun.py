@@ -5,6 +5,8 @@ import math
 
 import pytest
 import speedrun
+import speedrun_ideas
+import speedrun_train
 import torch
 
 from ddpm_lite import linear_schedule, q_sample, velocity
@@ -51,10 +53,10 @@ def right_answer(target, x_0, x_t, t, z):
 def test_a_target_gives_back_the_noise_and_its_own_weight_its_own_error(target, noisy):
     x_0, t, z, x_t = noisy
     right = right_answer(target, x_0, x_t, t, z)
-    z_hat = speedrun.wrap(Told(right), SCHEDULE, target)(x_t, t)
+    z_hat = speedrun_train.wrap(Told(right), SCHEDULE, target)(x_t, t)
     torch.testing.assert_close(z_hat, z)
-    z_hat = speedrun.wrap(Told(right + 0.1), SCHEDULE, target)(x_t, t)
-    weights = speedrun.make_weights(speedrun.Recipe(target=target, weight="own"), SCHEDULE)
+    z_hat = speedrun_train.wrap(Told(right + 0.1), SCHEDULE, target)(x_t, t)
+    weights = speedrun_train.make_weights(speedrun_ideas.Recipe(target=target, weight="own"), SCHEDULE)
     error = weights[t] * (z_hat - z).square().mean((1, 2, 3))
     torch.testing.assert_close(error, torch.full_like(error, 0.01))
 
@@ -63,18 +65,18 @@ def test_edm_scales_the_input_to_unit_variance(generator):
     x_0 = 0.7 * torch.randn(4, 1, 100, 100, generator=generator, dtype=torch.float64)
     t, z = torch.tensor([1, 100, 400, 1000]), torch.randn(x_0.shape, generator=generator, dtype=torch.float64)
     told = Told(x_0)
-    speedrun.wrap(told, SCHEDULE, "edm")(q_sample(SCHEDULE, x_0, t, z), t)
+    speedrun_train.wrap(told, SCHEDULE, "edm")(q_sample(SCHEDULE, x_0, t, z), t)
     torch.testing.assert_close(told.seen.std((1, 2, 3)), torch.ones(4, dtype=torch.float64), atol=0.03, rtol=0)
 
 
 def test_muon_steps_along_nearly_orthogonal_matrices(generator):
     for rows, columns in (16, 40), (40, 16):
         start = torch.randn(3, rows, columns, generator=generator)
-        found = torch.linalg.svdvals(speedrun.orthogonalize(start))
+        found = torch.linalg.svdvals(speedrun_train.orthogonalize(start))
         assert 0.5 < float(found.min()) < float(found.max()) < 1.3
     kernel = torch.nn.Parameter(torch.zeros(8, 2, 3, 3))
     kernel.grad = torch.randn(8, 2, 3, 3, generator=generator)
-    speedrun.Muon([kernel], lr=0.1).step()
+    speedrun_train.Muon([kernel], lr=0.1).step()
     left, _, right = torch.linalg.svd(kernel.grad.flatten(1), full_matrices=False)
     step = -kernel.detach().flatten(1) / 0.1
     assert float((step * (left @ right)).sum() / step.norm() / math.sqrt(8)) > 0.95  # the nearest orthogonal matrix
@@ -85,8 +87,8 @@ def test_batches_are_drawn_as_the_recipe_says():
     labels = torch.zeros(64, dtype=torch.int64)
 
     def draw(**changes):
-        recipe = speedrun.Recipe(**changes)
-        return speedrun.Draws(recipe, recipe.config(5, 0), SCHEDULE, images, labels)(1)
+        recipe = speedrun_ideas.Recipe(**changes)
+        return speedrun_train.Draws(recipe, recipe.config(5, 0), SCHEDULE, images, labels)(1)
 
     _, t, _, _ = draw(times="stratified")
     assert ((t - 1) * 32 // 1000).tolist() == list(range(32))
@@ -95,29 +97,29 @@ def test_batches_are_drawn_as_the_recipe_says():
     assert float(sigma.quantile(0.84) - sigma.median()) == pytest.approx(1.2, abs=0.1)
     lengths = [draw(noises=n)[2].add(1).square().mean() for n in (1, 8)]  # the distance to a black image
     assert lengths[1] < lengths[0]
-    dropped = (draw(batch_size=4000)[3] == speedrun.LABELS).double().mean()
+    dropped = (draw(batch_size=4000)[3] == speedrun_train.LABELS).double().mean()
     assert float(dropped) == pytest.approx(0.1, abs=0.02)
 
 
 def test_every_idea_changes_the_base_and_has_a_time():
-    base = speedrun.Recipe()
+    base = speedrun_ideas.Recipe()
     for name in speedrun.IDEAS:
-        assert (speedrun.make_recipe(name) == base) == (name == "base")
-        assert speedrun.look_up_seconds(speedrun.make_recipe(name)) > 0
-    both = speedrun.make_recipe("decay+v")
+        assert (speedrun_ideas.make_recipe(name) == base) == (name == "base")
+        assert speedrun.look_up_seconds(speedrun_ideas.make_recipe(name)) > 0
+    both = speedrun_ideas.make_recipe("decay+v")
     assert (both.lr_decay, both.target) == ("cosine", "v")
     with pytest.raises(ValueError, match="idea"):
-        speedrun.make_recipe("decay+w")
+        speedrun_ideas.make_recipe("decay+w")
 
 
 def test_a_budget_is_divided_by_the_time_of_all_parts(monkeypatch):
-    recipe = speedrun.Recipe(ema=(0.9, 0.99))
+    recipe = speedrun_ideas.Recipe(ema=(0.9, 0.99))
     seconds = zip(recipe.parts().items(), (0.1, 0.2, 0.3, 0.2), strict=True)
     table = {part: {key: each} for (part, key), each in seconds}
     monkeypatch.setattr(speedrun, "read_speed", lambda: {"seconds": table})
     assert speedrun.count_steps(recipe, 1.5) == 90
     with pytest.raises(ValueError, match="speed"):
-        speedrun.count_steps(speedrun.Recipe(batch_size=7), 1.5)
+        speedrun.count_steps(speedrun_ideas.Recipe(batch_size=7), 1.5)
 
 
 def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, generator):
@@ -128,7 +130,7 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
     monkeypatch.setattr(speedrun, "WALK", 2)
     monkeypatch.setattr(speedrun, "RECORD", tmp_path / "speedrun.json")
     tiny = {"channels": (8, 8), "attention_levels": (), "batch_size": 4, "ema": (0.0, 0.9)}
-    monkeypatch.setitem(speedrun.IDEAS, "tiny", speedrun.Idea("small", tiny))
+    monkeypatch.setitem(speedrun.IDEAS, "tiny", speedrun_ideas.Idea("small", tiny))
     names = ["tiny+decay+edm-full+muon+immiscible", "tiny+bf16+v+guidance+stratified"]
     words = ["--only", *names, "--steps", "2", "--count", "12", "--out", str(tmp_path / "runs"), "--keep"]
     words += ["--sampling-seeds", "0", "1"]
