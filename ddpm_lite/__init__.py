@@ -16,6 +16,7 @@ from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.oracle import GaussianChain, GaussianMixture
 from ddpm_lite.process import (
     ddpm_loss,
+    flow_from_z,
     mean_from_noise,
     posterior,
     predict_x_0,
@@ -25,14 +26,15 @@ from ddpm_lite.process import (
     score_from_z,
     velocity,
     x_0_from_v,
+    z_from_flow,
     z_from_mean,
     z_from_score,
     z_from_v,
 )
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.models import open_model
-from ddpm_lite.sampler import ddim_step, ddpm_step, last, sample
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
+from ddpm_lite.sampler import ddim_step, ddpm_step, heun_step, last, sample
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace, schedule_from_levels
 from ddpm_lite.trainer import TrainConfig, TrainState, train
 from ddpm_lite.unet import UNet, UNetConfig, time_embedding
 
@@ -59,10 +61,12 @@ __all__ = [
     "decoder_nll",
     "drop_labels",
     "fit",
+    "flow_from_z",
     "from_diffusers",
     "from_pretrained",
     "gaussian_kl",
     "guided",
+    "heun_step",
     "images_from_folder",
     "in_parts",
     "last",
@@ -85,11 +89,13 @@ __all__ = [
     "respace",
     "sample",
     "save_pretrained",
+    "schedule_from_levels",
     "score_from_z",
     "time_embedding",
     "train",
     "velocity",
     "x_0_from_v",
+    "z_from_flow",
     "z_from_mean",
     "z_from_score",
     "z_from_v",

@@ -36,7 +36,7 @@ from ddpm_lite._check import (
     to_times,
     to_whole_numbers,
 )
-from ddpm_lite.process import predict_z, z_from_score, z_from_v
+from ddpm_lite.process import predict_z, z_from_flow, z_from_score, z_from_v
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
 
@@ -224,22 +224,24 @@ class _InParts(_Wrapped):
 PREDICTS = {
     "z": lambda schedule, x_t, t, z: z,
     "v": z_from_v,
+    "flow": z_from_flow,
     "x_0": predict_z,
     "score": lambda schedule, x_t, t, score: z_from_score(schedule, score, t),
 }
 
 
 def z_model(model: Callable[..., Tensor], schedule: Schedule, predicts: str) -> Callable[..., Tensor]:
-    """Make a model of z from a network of v, x_0 or the score (eq-z-from-v, eq-z-from-x0, eq-z-from-score).
+    """Make a model of z from a network of v, a flow, x_0 or the score (eq-z-from-v, eq-z-from-flow, eq-z-from-x0).
 
     Args:
-        model: (x_t, t, context) -> v, x_0 or the score, of x_t's shape.
+        model: (x_t, t, context) -> v, u = z - x_0, x_0 or the score, of x_t's shape.
         schedule: the schedule that the network was trained with, not a re-spaced one.
-        predicts: "v", "x_0" or "score"; with "z" the result is `model` itself.
+        predicts: "v", "flow", "x_0" or "score"; with "z" the result is `model` itself.
 
     Returns:
         A model, with the network at `.model`, to be trained or sampled from like any other. Its `ddpm_loss` is the
-        network's own squared error with a weight: alpha_bar_t for v, the signal-to-noise ratio for x_0.
+        network's own squared error with a weight: alpha_bar_t for v, (1 - flow_time_t)^2 for the flow, the
+        signal-to-noise ratio for x_0.
 
     Raises:
         ValueError: any other word, or a re-spaced schedule.

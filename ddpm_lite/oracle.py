@@ -28,7 +28,7 @@ from ddpm_lite._check import (
     describe,
     fail,
 )
-from ddpm_lite.process import per_image
+from ddpm_lite.process import X, per_image, score_from_z
 from ddpm_lite.schedule import Schedule
 
 Moments = tuple[Float64[Tensor, "entries"], Float64[Tensor, "entries"]]
@@ -68,9 +68,7 @@ class GaussianChain:
         signal = self.schedule.alpha_bar * self.std**2
         return signal / (signal + self.schedule.one_minus_alpha_bar)
 
-    def __call__(
-        self, x_t: Float[Tensor, "batch *shape"], t: Time, context: None = None
-    ) -> Float[Tensor, "batch *shape"]:
+    def __call__(self, x_t: X, t: Time, context: None = None) -> X:
         """E[z | x_t], the z_hat that no network can beat (eq-oracle-gaussian)."""
         t = check_t(t, x_t, self.schedule.T)
         slope, offset = (table.to(x_t.device)[t] for table in self.line())
@@ -196,9 +194,7 @@ class GaussianMixture:
         z = torch.randn((n, *self.means.shape[1:]), generator=generator, dtype=torch.float64)
         return (self.means[component] + per_image(self.stds[component], z) * z).to(dtype)
 
-    def __call__(
-        self, x_t: Float[Tensor, "batch *shape"], t: Time, context: None = None
-    ) -> Float[Tensor, "batch *shape"]:
+    def __call__(self, x_t: X, t: Time, context: None = None) -> X:
         """E[z | x_t], the z_hat that no network can beat (eq-oracle-mixture)."""
         t = check_t(t, x_t, self.schedule.T)
         log_joint, from_mean, variance = self._compare_components(x_t, t)
@@ -206,13 +202,11 @@ class GaussianMixture:
         pull = log_joint.softmax(dim=1) * noise / variance  # (batch, K)
         return (pull[..., None] * from_mean).sum(dim=1).reshape(x_t.shape).to(x_t.dtype)
 
-    def score(self, x_t: Float[Tensor, "batch *shape"], t: Time) -> Float[Tensor, "batch *shape"]:
+    def score(self, x_t: X, t: Time) -> X:
         """The gradient of log q(x_t) with respect to x_t (eq-score-from-z)."""
-        t = check_t(t, x_t, self.schedule.T)
-        noise = self.schedule.one_minus_alpha_bar.to(x_t.device)[t].sqrt()
-        return -self(x_t, t) / per_image(noise, x_t)
+        return score_from_z(self.schedule, self(x_t, t), t)
 
-    def log_density(self, x_t: Float[Tensor, "batch *shape"], t: Time) -> Float[Tensor, "batch"]:
+    def log_density(self, x_t: X, t: Time) -> Float[Tensor, "batch"]:
         """log q(x_t), in nats (eq-mixture-density)."""
         return self._compare_components(x_t, t)[0].logsumexp(dim=1).to(x_t.dtype)
 

@@ -34,10 +34,7 @@ def q_step(schedule: Schedule, x_prev: X, t: Time, z: X) -> X:
 
 
 def q_sample(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
-    """Jump to time t, x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z (eq-forward-closed).
-
-    Source: Ho, equation 4.
-    """
+    """Jump to time t, x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) z (eq-forward-closed). Source: Ho (4)."""
     schedule, t = _check(schedule, t, x_0=x_0, z=z)
     signal, noise = _weigh(schedule, t, x_0)
     return signal * x_0 + noise * z
@@ -54,10 +51,7 @@ def predict_x_0(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
 
 
 def predict_z(schedule: Schedule, x_t: X, t: Time, x_0: X) -> X:
-    """The noise that x_t and x_0 imply, (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t) (eq-z-from-x0).
-
-    Source: Ho, equation 4 solved for the noise.
-    """
+    """The noise that x_t and x_0 imply, (x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t) (eq-z-from-x0)."""
     schedule, t = _check(schedule, t, x_t=x_t, x_0=x_0)
     signal, noise = _weigh(schedule, t, x_t)
     return (x_t - signal * x_0) / noise
@@ -88,10 +82,7 @@ def mean_from_noise(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
 
 
 def z_from_mean(schedule: Schedule, x_t: X, t: Time, mean: X) -> X:
-    """The noise that a mean implies, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean).
-
-    Source: Ho, equation 11 solved for the noise.
-    """
+    """The noise that a mean implies, sqrt(1 - alpha_bar_t) / beta_t (x_t - sqrt(alpha_t) mean) (eq-z-from-mean)."""
     schedule, t = _check(schedule, t, x_t=x_t, mean=mean)
     weight = per_image(schedule.one_minus_alpha_bar[t].sqrt() / schedule.beta[t], x_t)
     return weight * (x_t - per_image(schedule.alpha[t].sqrt(), x_t) * mean)
@@ -113,10 +104,7 @@ def z_from_score(schedule: Schedule, score: X, t: Time) -> X:
 
 
 def velocity(schedule: Schedule, x_0: X, t: Time, z: X) -> X:
-    """v = sqrt(alpha_bar_t) z - sqrt(1 - alpha_bar_t) x_0, the derivative of x_t by its angle (eq-v).
-
-    Source: Salimans.
-    """
+    """v = sqrt(alpha_bar_t) z - sqrt(1 - alpha_bar_t) x_0, the slope of x_t by its angle (eq-v). Source: Salimans."""
     schedule, t = _check(schedule, t, x_0=x_0, z=z)
     signal, noise = _weigh(schedule, t, x_0)
     return signal * z - noise * x_0
@@ -133,13 +121,25 @@ def x_0_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
 
 
 def z_from_v(schedule: Schedule, x_t: X, t: Time, v: X) -> X:
-    """The noise that x_t and v imply, sqrt(1 - alpha_bar_t) x_t + sqrt(alpha_bar_t) v (eq-z-from-v).
-
-    Source: Salimans.
-    """
+    """The noise of x_t and v, sqrt(1 - alpha_bar_t) x_t + sqrt(alpha_bar_t) v (eq-z-from-v). Source: Salimans."""
     schedule, t = _check(schedule, t, x_t=x_t, v=v)
     signal, noise = _weigh(schedule, t, x_t)
     return noise * x_t + signal * v
+
+
+def flow_from_z(schedule: Schedule, x_t: X, t: Time, z_hat: X) -> X:
+    """The slope of the straight path from image to noise, u = z_hat - x_0_hat (eq-flow-slope).
+
+    Source: Liu et al. (2023), "Flow straight and fast", equation 1; their time runs from noise to image.
+    """
+    return z_hat - predict_x_0(schedule, x_t, t, z_hat)
+
+
+def z_from_flow(schedule: Schedule, x_t: X, t: Time, u: X) -> X:
+    """The noise that x_t and the slope u of the straight path imply (eq-z-from-flow)."""
+    schedule, t = _check(schedule, t, x_t=x_t, u=u)
+    signal, noise = _weigh(schedule, t, x_t)
+    return (x_t + signal * u) / (signal + noise)
 
 
 def ddpm_loss(model, schedule: Schedule, x_0: X, t: Time, z: X, context=None, weight=None) -> Float[Tensor, ""]:

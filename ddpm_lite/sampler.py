@@ -80,9 +80,7 @@ def ddpm_step(
     rest = table.one_minus_alpha_bar
     weight_x_t = sqrt(table.alpha[t]) * rest[s] / rest[t]  # eq-posterior-mean
     weight_x_0 = sqrt(table.alpha_bar[s]) * table.beta[t] / rest[t]
-    sigma_2 = table.beta_tilde[t]
-    if variance == "beta":
-        sigma_2 = table.beta[t] if s > 0 else 0.0  # the last step adds no noise
+    sigma_2 = (table.beta if variance == "beta" and s > 0 else table.beta_tilde)[t]  # the last step adds no noise
     return _combine(schedule, x_t, t, z_hat, noise, (weight_x_t, weight_x_0, sqrt(sigma_2)), clip)
 
 
@@ -115,6 +113,25 @@ def ddim_step(
     return _combine(schedule, x_t, t, z_hat, noise, (weight_x_t, weight_x_0, sigma), clip)
 
 
+def heun_step(
+    schedule: Schedule, x_t: X, t: int, s: int, z_hat: X, noise: X, *, ask: Callable[[X, int], X], clip: bool = True
+) -> X:
+    """One step back by Heun's method, with the mean of the noises estimated at both ends (eq-heun-step).
+
+    Args:
+        x_t, t, s, z_hat, noise, clip: as in `ddim_step`; the noise is unused.
+        ask: ask(x, s) is the estimate at x and time s. It is not called for s = 0, where a network was not trained, so
+            the last step is DDIM's.
+
+    Raises:
+        ValueError: as `ddim_step`.
+
+    Source: Karras et al. (2022), "Elucidating the design space of diffusion-based generative models", Algorithm 1.
+    """
+    x_s = ddim_step(schedule, x_t, t, s, z_hat, noise, clip=clip)
+    return x_s if s == 0 else ddim_step(schedule, x_t, t, s, (z_hat + ask(x_s, s)) / 2, noise, clip=clip)
+
+
 def _combine(
     schedule: Schedule, x_t: X, t: int, z_hat: X, noise: X, weights: tuple[float, float, float], clip: bool
 ) -> X:
@@ -135,7 +152,7 @@ def _combine(
 
 
 # The names of the steps on the command line, in `evaluate` and in the widgets.
-STEPS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_step, "ddim": ddim_step}
+STEPS: dict[str, Callable[..., Tensor]] = {"ddpm": ddpm_step, "ddim": ddim_step, "heun": heun_step}
 
 
 def sample(

@@ -4,6 +4,8 @@
     alpha_bar_t = alpha_1 alpha_2 ... alpha_t                      (eq-alpha-bar)
     beta_tilde  = beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) (eq-posterior-variance)
     snr_t       = alpha_bar_t / (1 - alpha_bar_t)                  (eq-snr)
+    noise_level = sqrt(1 - alpha_bar_t) / sqrt(alpha_bar_t)        (eq-noise-level), the sigma of EDM
+    flow_time   = noise_level_t / (1 + noise_level_t)              (eq-straight-time), the time of flow matching
 
 The code's t is the book's t: a table has T + 1 entries, entry t belongs to time t, and entry 0 is the clean
 image (beta[0] = 0, alpha_bar[0] = 1). So t - 1 is always a valid index, and neither end needs a special case.
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ddpm_lite._check import (
     Number,
@@ -38,7 +41,7 @@ if TYPE_CHECKING:  # __post_init__ converts whatever is given to tensors
 else:
     Table = Float[Tensor, "entries"] | Several
     Times = Int64[Tensor, "entries"] | None
-TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr")
+TABLES = ("beta", "alpha", "alpha_bar", "one_minus_alpha_bar", "beta_tilde", "snr", "noise_level", "flow_time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +102,22 @@ class Schedule:
     @cached_property
     def beta_tilde(self) -> Float[Tensor, "entries"]:
         """The posterior variance, 0 at t = 1 by the formula itself (eq-posterior-variance)."""
-        table = torch.zeros_like(self.beta)
-        table[1:] = self.beta[1:] * self.one_minus_alpha_bar[:-1] / self.one_minus_alpha_bar[1:]
-        return table
+        return pad(self.beta[1:] * self.one_minus_alpha_bar[:-1] / self.one_minus_alpha_bar[1:], (1, 0))
 
     @cached_property
     def snr(self) -> Float[Tensor, "entries"]:
         """The signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), infinite at t = 0 (eq-snr)."""
         return self.alpha_bar / self.one_minus_alpha_bar
+
+    @cached_property
+    def noise_level(self) -> Float[Tensor, "entries"]:
+        """nu_t, the deviation of the noise in x_t / sqrt(alpha_bar_t), which EDM calls sigma (eq-noise-level)."""
+        return self.snr.rsqrt()
+
+    @cached_property
+    def flow_time(self) -> Float[Tensor, "entries"]:
+        """tau_t, the noise's share of the two factors of x_t: flow matching's time, 0 for images (eq-straight-time)."""
+        return 1 / (1 + self.snr.sqrt())
 
     @cached_property
     def numbers(self) -> SimpleNamespace:
@@ -155,8 +166,7 @@ def linear_schedule(T: Whole = 1000, beta_1: Number = 1e-4, beta_T: Number = 0.0
     """
     T = check_whole("T", T, 1)
     beta_1, beta_T = check_real("beta_1", beta_1, 0, 1, ends="()"), check_real("beta_T", beta_T, 0, 1, ends="()")
-    ramp = torch.linspace(beta_1, beta_T, T, dtype=torch.float64)
-    return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), ramp]))
+    return Schedule(pad(torch.linspace(beta_1, beta_T, T, dtype=torch.float64), (1, 0)))
 
 
 def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999) -> Schedule:
@@ -176,9 +186,26 @@ def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999
     s, beta_max = check_real("s", s, 0, 1, ends="()"), check_real("beta_max", beta_max, 0, 1, ends="()")
     time = torch.arange(T + 1, dtype=torch.float64) / T
     f = torch.cos((time + s) / (1 + s) * torch.pi / 2) ** 2
-    beta = torch.zeros(T + 1, dtype=torch.float64)
-    beta[1:] = (1 - f[1:] / f[:-1]).clamp(max=beta_max)
-    return Schedule(beta)
+    return Schedule(pad((1 - f[1:] / f[:-1]).clamp(max=beta_max), (1, 0)))
+
+
+def schedule_from_levels(levels: Table, times: Times = None) -> Schedule:  # type: ignore[assignment]
+    """The schedule with these noise levels, by beta_t = (nu_t^2 - nu_{t-1}^2) / (1 + nu_t^2) (eq-beta-from-levels).
+
+    Args:
+        levels: nu_0 .. nu_T, increasing from 0: EDM's sigma, or tau / (1 - tau) for flow matching's time tau.
+        times: (T + 1,), the times that the network was trained with; None is 0..T. With `schedule.noise_level[times]`
+            as levels, the walk takes any times of a schedule.
+
+    Raises:
+        ValueError: levels that do not increase from 0 or are not finite.
+
+    Source: eq-noise-level, solved for alpha_bar. No digits are lost at small levels.
+    """
+    table = to_table("levels", levels).double()
+    if table.ndim != 1 or len(table) < 2 or table[0] != 0 or not ((table.diff() > 0) & table[1:].isfinite()).all():
+        fail(ValueError, "levels", "at least 2 finite numbers that increase from 0", describe(levels))
+    return Schedule(pad(table.square().diff() / (1 + table[1:].square()), (1, 0)), times)
 
 
 def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Schedule:
@@ -208,6 +235,4 @@ def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Sche
         chosen = (count - 1) * (schedule.T // steps) + 1
         chosen[0] = 0
     alpha_bar = torch.tensor(schedule.numbers.alpha_bar, dtype=torch.float64)[chosen]  # exact, also for a float32 copy
-    beta = torch.zeros_like(alpha_bar)
-    beta[1:] = 1 - alpha_bar[1:] / alpha_bar[:-1]
-    return Schedule(beta, schedule.times[chosen])
+    return Schedule(pad(1 - alpha_bar[1:] / alpha_bar[:-1], (1, 0)), schedule.times[chosen])

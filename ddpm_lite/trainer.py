@@ -141,9 +141,8 @@ class Diverged(ArithmeticError):
 
 def make_first_state(model: nn.Module) -> TrainState:
     """Make the state of step 0, before any training. The average starts as a copy of the model."""
-    return TrainState(
-        0, torch.tensor(float("nan")), model, AveragedModel(model).eval(), torch.optim.Adam(model.parameters())
-    )
+    loss, optimizer = torch.tensor(math.nan), torch.optim.Adam(model.parameters())
+    return TrainState(0, loss, model, AveragedModel(model).eval(), optimizer)
 
 
 def train(

@@ -1,9 +1,7 @@
 """Inputs from outside the package: other networks, adapters, NumPy's numbers and containers, other precisions."""
 
-import re
 import weakref
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +24,7 @@ from ddpm_lite import (
     ddpm_step,
     from_diffusers,
     guided,
+    heun_step,
     in_parts,
     last,
     linear_schedule,
@@ -117,7 +116,7 @@ def test_the_oracles_take_every_form_of_t(oracle):
 # Adapters
 
 
-@pytest.mark.parametrize("predicts", ["z", "v", "x_0", "score"])
+@pytest.mark.parametrize("predicts", ["z", "v", "flow", "x_0", "score"])
 def test_a_network_that_predicts_something_else_is_a_model_of_z(predicts, generator):
     """The truth in each form, from the oracle: the model's z is the oracle's, on a re-spaced walk too."""
     oracle = GaussianChain(PAPER, 0.3, 0.2)
@@ -126,6 +125,7 @@ def test_a_network_that_predicts_something_else_is_a_model_of_z(predicts, genera
         z = oracle(x_t, t)
         x_0 = equations.predict_x_0(PAPER, x_t, t, z)
         forms = {"v": equations.velocity(PAPER, x_0, t, z), "score": equations.score_from_z(PAPER, z, t)}
+        forms["flow"] = z - x_0
         return ({"z": z, "x_0": x_0} | forms)[predicts]
 
     x = torch.randn(6, 1, 2, 2, generator=generator, dtype=torch.float64)
@@ -271,7 +271,7 @@ def test_labels_in_any_container_are_labels():
         (lambda x: next(sample(unlabelled(), PAPER, x.shape, seed=[1, 2, 3])), "seed: expected one whole number, or 2"),
         (lambda x: next(sample(unlabelled(), PAPER, x.shape, seed="x")), "seed: expected a whole number in 0.."),
         (lambda x: Schedule("linear"), "beta: expected a tensor, an array or a sequence of numbers, got 'linear'"),
-        (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z", "v", "x_0" or "score", got \'w\''),
+        (lambda x: z_model(unlabelled(), PAPER, "w"), 'predicts: expected "z", "v", "flow", "x_0" or "score", got'),
         (lambda x: z_model(unlabelled(), SHORT, "v"), "schedule: expected the schedule that the network was trained w"),
         (lambda x: in_parts(unlabelled(), 0), "at_once: expected a whole number >= 1, got 0"),
         (lambda x: last([]), "states: expected at least one state, as sample yields them, got [] (list)"),
@@ -341,7 +341,7 @@ def test_the_end_of_a_walk_keeps_no_path():
     assert last(iter([3, 1, 2])) == 2
 
 
-@pytest.mark.parametrize("step", [ddpm_step, ddim_step])
+@pytest.mark.parametrize("step", [ddpm_step, ddim_step, heun_step])
 def test_an_image_with_a_seed_of_its_own_is_the_same_in_any_batch(step):
     model = unlabelled()
     _, four = last(sample(model, SHORT, (4, 1, 8, 8), step=step, seed=[5, 6, 7, 8]))
@@ -352,11 +352,6 @@ def test_an_image_with_a_seed_of_its_own_is_the_same_in_any_batch(step):
     assert (four[0] - four[1]).abs().max() > 0.1
 
 
-# The step of CONTRIBUTING, "Add a step of the sampler", as it is written there
-CONTRIBUTING = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf8")
-exec(re.search(r"```python\n(def heun_step.*?)```", CONTRIBUTING, flags=re.DOTALL)[1])
-
-
 def test_a_step_may_ask_again_and_is_then_of_second_order():
     """On Gaussian data the flow ends at mean + std (x_T - sqrt(a_T) mean) / sqrt(a_T std^2 + 1 - a_T): no statistics.
 
@@ -365,7 +360,7 @@ def test_a_step_may_ask_again_and_is_then_of_second_order():
     oracle, errors = GaussianChain(PAPER, 0.3, 0.6), {}
     x_T, a = torch.randn(50, 1, generator=torch.Generator().manual_seed(0)).double(), PAPER.alpha_bar[-1]
     exact = 0.3 + 0.6 * (x_T - a.sqrt() * 0.3) / (a * 0.36 + 1 - a).sqrt()
-    for name, step in (("euler", partial(ddim_step, clip=False)), ("heun", heun_step)):
+    for name, step in (("euler", partial(ddim_step, clip=False)), ("heun", partial(heun_step, clip=False))):
         for steps in (100, 200):
             walk = sample(oracle, respace(PAPER, steps), x_T.shape, step=step, x_T=x_T, dtype=torch.float64)
             errors[name, steps] = (last(walk)[1] - exact).abs().max().item()

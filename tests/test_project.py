@@ -125,7 +125,9 @@ def test_the_step_of_contributing_is_of_second_order():
     from ddpm_lite import GaussianChain, ddim_step, last, linear_schedule, respace, sample
 
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
-    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def heun_step" in block)
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def straight_heun_step" in block
+    )
     names = {}
     exec(code, names)
     schedule = linear_schedule()
@@ -133,7 +135,7 @@ def test_the_step_of_contributing_is_of_second_order():
     x_T = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     exact = 0.3 + 0.6 * (x_T - a.sqrt() * 0.3) / (a * 0.36 + 1 - a).sqrt()
     errors = []
-    for step in (names["heun_step"], partial(ddim_step, clip=False)):
+    for step in (names["straight_heun_step"], partial(ddim_step, clip=False)):
         walk = sample(oracle, respace(schedule, 200), x_T.shape, step=step, x_T=x_T, dtype=torch.float64)
         errors.append((last(walk)[1] - exact).abs().max().item())
     assert errors[0] < 0.1 * errors[1], errors

@@ -118,7 +118,7 @@ class Sample:
             Without it, a model with labels samples without a condition.
         count: the number of images, or of images for each label.
         sampler: ddpm is Algorithm 2, which measured better with 50 steps; ddim is deterministic, and better with few
-            steps.
+            steps; heun is deterministic too, and evaluates the network twice in each step.
         steps: the number of steps, up to the T that the model was trained with.
         scale: guidance weight w: 0 is the conditional model, and larger values strengthen the label. Needs a label.
         seed: determines the noise; the same seed on the same device with the same number of threads gives the same

@@ -1,0 +1,163 @@
+"""Train the same network as DDPM and by flow matching, sample from each in few steps, and record the distances.
+
+    python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw]     (about twenty minutes of one core)
+
+The U-Net, the data and the budget are those of the chapter on training, and the recipes are those of the chapter on
+flows, whose cells a test compares with RECIPES. Each is trained with three seeds. From each averaged network 500 digits
+are drawn for each kind of step, choice of times and number of steps, and compared with the 500 held-out digits: by the
+energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a classifier. Digits that
+already lie in FOLDER are not drawn again; `--only draw` stops there. Writes book/results/flow.json.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ddpm_lite import (
+    UNet,
+    UNetConfig,
+    ddim_step,
+    heun_step,
+    last,
+    linear_schedule,
+    respace,
+    sample,
+    schedule_from_levels,
+    train,
+    z_model,
+)
+from ddpm_lite.evaluate import features_of, frechet_distance, load_features
+from ddpm_lite.files.pixels import from_bytes, to_bytes
+from ddpm_lite.files.records import name_processor
+from ddpm_lite.trainer import TrainConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "book" / "results" / "flow.json"
+SEEDS = (0, 1, 2)
+COUNT = 500  # digits drawn for each row
+WALKS = [("Euler", steps) for steps in (5, 10, 20, 50)] + [("Heun", steps) for steps in (5, 10)]
+STEPS = {"Euler": ddim_step, "Heun": heun_step}
+UNET = UNetConfig(sample_size=8, channels=(16, 32), blocks=1)
+CONFIG = {"steps": 800, "batch_size": 128, "lr": 4e-3, "warmup": 50}
+EVEN = torch.arange(1001, dtype=torch.float64) / 1001
+PAPER, STRAIGHT = linear_schedule(), schedule_from_levels(EVEN / (1 - EVEN))
+RECIPES = {
+    "DDPM": (PAPER, "z", None),
+    "flow's times only": (STRAIGHT, "z", None),
+    "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
+}
+
+
+def training_digits():
+    """The digits of load_digits("train"), from the file that comes with the book."""
+    rows = [row.split() for row in (ROOT / "book" / "digits.txt").read_text("utf8").splitlines() if row[0] != "#"]
+    pixels = [[int(pixel, 17) for pixel in row[1]] for row in rows]
+    return torch.tensor(pixels).float().reshape(-1, 1, 8, 8) / 8 - 1
+
+
+def choose(schedule, levels):
+    """Re-space a schedule to the times whose noise levels are nearest to these."""
+    times = (schedule.noise_level[None] - levels[:, None]).abs().argmin(1)
+    return schedule_from_levels(schedule.noise_level[times], times)
+
+
+def walks_of(schedule, steps):
+    """The walks whose times are even in the paper's t, and even in the flow time."""
+    tau = schedule.flow_time[-1] * torch.arange(steps + 1, dtype=torch.float64) / steps
+    return {
+        "even in t": choose(schedule, respace(PAPER, steps).noise_level),
+        "even in tau": choose(schedule, tau / (1 - tau)),
+    }
+
+
+def draw(job):
+    """Train one network, sample from it, and keep the digits as bytes."""
+    path, recipe, seed = job
+    torch.set_num_threads(1)
+    schedule, predicts, weight = RECIPES[recipe]
+    torch.manual_seed(seed)
+    start, losses = time.process_time(), []
+    network = z_model(UNet(UNET), schedule, predicts)
+    for state in train(network, schedule, training_digits(), TrainConfig(seed=seed, **CONFIG), weight=weight):
+        losses.append(state.loss)
+        if state.step % 100 == 0:
+            print(f"{recipe}, seed {seed}: step {state.step}, loss {sum(losses[-100:]) / 100:.4f}", flush=True)
+    drawn = {}
+    for kind, steps in WALKS:
+        for times, walk in walks_of(schedule, steps).items():
+            walked = sample(state.ema_model, walk, (COUNT, 1, 8, 8), step=STEPS[kind], seed=seed)
+            drawn[f"{kind}, {steps}, {times}"] = to_bytes(last(walked)[1])
+    told = {"recipe": recipe, "seed": seed, "cpu_seconds": round(time.process_time() - start, 1)}
+    told |= {"loss": round(sum(losses[-100:]) / 100, 5), "hardware": name_processor(), "torch": torch.__version__}
+    unfinished = path.with_suffix(".part")
+    save_file(drawn, unfinished, {"run": json.dumps(told)})
+    unfinished.rename(path)
+
+
+def compare(x_0, unseen, distance, net):
+    """The two distances of digits from the held-out ones."""
+    features = [features_of(net, images) for images in (x_0, unseen)]
+    return {"energy": round(distance(x_0, unseen), 5), "frechet": round(frechet_distance(*features), 4)}
+
+
+def measure(path, *how):
+    """Measure every walk of a finished run."""
+    with safe_open(path, framework="pt") as file:
+        run, rows = json.loads(file.metadata()["run"]), []
+        for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+            kind, steps, times = name.split(", ")
+            evaluations = 2 * int(steps) - 1 if kind == "Heun" else int(steps)
+            row = {"step": kind, "steps": int(steps), "evaluations": evaluations, "times": times}
+            rows.append(row | compare(from_bytes(file.get_tensor(name)), *how))
+    return run | {"rows": sorted(rows, key=lambda row: (row["step"], row["times"], row["steps"]))}
+
+
+def main():
+    """Draw what is missing, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "flow", help="a folder for finished runs")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument("--only", choices=["draw"], help="do not measure")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    names = {
+        asked.out / f"{recipe}-{seed}.safetensors".replace(" ", "-"): (recipe, seed)
+        for seed, recipe in product(SEEDS, RECIPES)
+    }
+    jobs = [(path, *job) for path, job in names.items() if not path.exists()]
+    with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(draw, jobs))
+    if asked.only:
+        return
+    import train_digits  # with what it needs, only now: drawing works without
+
+    train_digits.CHAPTERS["steps"] = ROOT / "book" / "11_fewer_steps.ipynb"
+    chapter, net = train_digits.recipe("steps", "measure"), load_features("digits")
+    how = chapter["unseen"], chapter["distance"], net
+    runs = [measure(path, *how) for path in names]
+    real = [compare(chapter["images"][first : first + COUNT], *how) for first in (0, 400, 797)]
+    record = train_digits.circumstances("study_flow.py") | {
+        "hardware": f"{runs[0]['hardware']}, one thread for each training, no GPU",
+        "seeds": list(SEEDS),
+        "training": CONFIG,
+        "images": COUNT,
+        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs), 1),
+        "real": real,
+        "runs": runs,
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    print(f"wrote {RECORD.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
