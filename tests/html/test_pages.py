@@ -221,7 +221,7 @@ def test_widgets_scripts_are_on_their_pages_only():
         used = {place["data-widget"] for place in places if "data-live" not in place.attrs}
         loaded = {Path(tag["src"].split("?")[0]).stem for tag in page.select("script[src*='_static/widgets/']")}
         shared = {"host"} if places else set()
-        shared |= {"press"} if page.select("[data-live]") else set()
+        shared |= {"press"} if page.select("[data-press]") else set()
         assert loaded == used | shared, path.name
 
 

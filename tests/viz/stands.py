@@ -9,6 +9,7 @@ from pathlib import Path
 
 import notebooks
 import numpy as np
+from ddpm_book.guess import offer_guesses
 from ddpm_book.widgets import first_scripts, live_scripts, scripts, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,7 @@ class Stand:
         tags = "".join(f'<script defer src="{name}.js"></script>' for name in first_scripts(twins))
         if damage:
             twins = damage(twins)
+        twins = offer_guesses(twins, "live/draw-guess.js")
         (folder / "page.html").write_text(PAGE.format(theme=theme, tags=tags, twins=twins), encoding="utf8")
         origin = origin or folder.as_uri()
         self.foreign, self.complaints = [], []

@@ -8,6 +8,7 @@ import ipywidgets
 import numpy as np
 import torch
 
+from ddpm_lite import linear_schedule
 from ddpm_lite.files.records import read_pictures
 from ddpm_lite.viz import widgets
 
@@ -49,6 +50,9 @@ def chosen():
     yield recorded(widgets.DrawDigit, "draw-a-digit")
     yield recorded(widgets.GuidanceRows, "guidance-rows")
     yield recorded(widgets.FewerSteps, "fewer-steps")
+    snr = linear_schedule().snr[1:]
+    words = {"xlabel": "t", "ylabel": "SNR", "limits": (1e-5, 1e5), "log": True, "across": "log"}
+    yield widgets.DrawGuess("snr", "How fast does it fall?", range(1, 1001), snr, at=(1, 10, 100, 1000), **words)
 
 
 def observed():

@@ -12,6 +12,7 @@ search.py     puts equation numbers, synonyms and Chinese words into the search 
 widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
+guess.py      puts a button at each guess, and covers the figure with its result
 derive.py     puts a button at each derivation that a reader can do in the page
 front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
 reach.py      describes each page to those who share or search it, and makes the page for wrong links
@@ -26,6 +27,7 @@ from . import (
     checks,
     derive,
     front,
+    guess,
     hygiene,
     light,
     look,
@@ -46,6 +48,7 @@ def setup(app):
     checks.setup(app)
     derive.setup(app)
     front.setup(app)
+    guess.setup(app)
     maths.setup(app)
     numbers.setup(app)
     quoted.setup(app)

@@ -64,7 +64,7 @@ def write_scripts(app):
 
 def first_scripts(page):
     """The scripts that a page loads by itself, in order."""
-    return ["host", *sorted(set(USED.findall(page))), *["press"] * ("data-live=" in page)]
+    return ["host", *sorted(set(USED.findall(page))), *["press"] * ("data-press=" in page)]
 
 
 def add_scripts(app, pagename, templatename, context, doctree):

@@ -8,6 +8,7 @@ from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
 from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
+from ddpm_lite.viz.widgets.guess import DrawGuess
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
 from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.learner import Learner
@@ -20,6 +21,7 @@ __all__ = [
     "AttentionViewer",
     "Cloud",
     "DrawDigit",
+    "DrawGuess",
     "FewerSteps",
     "ForwardExplorer",
     "GuidanceDial",

@@ -39,11 +39,13 @@ class Widget(anywidget.AnyWidget):
     A heavy widget has its module in js/live/ and sets `press`, the label of a button. The book's page then shows the
     still figure and that button. When the reader presses it, the page loads the module, waits for its result, and shows
     the widget instead of the figure; it may run at once, because the reader has asked for it. `files` names the scripts
-    that are loaded with the module. In Jupyter the widget is shown at once.
+    that are loaded with the module. In Jupyter the widget is shown at once. If `own_button` is set, the page writes the
+    button (book/_ext/ddpm_book/guess.py), and one press starts all widgets of this kind.
     """
 
     name = ""
     press = ""
+    own_button = False
     _css = write_css() + STYLE.read_text(encoding="utf8")
 
     def __init_subclass__(cls, **options):
@@ -78,7 +80,9 @@ class Widget(anywidget.AnyWidget):
         text = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))
         still = f'<div class="ddpm-widget ddpm-widget-still">{self.still()}<p>{escape(self.sentence())}</p></div>'
         later = " ".join((f"live/{self.name}", *self.files()))
-        heavy = f' data-live="{later}" data-press="{escape(self.press)}"' if self.press else ""
+        heavy = f' data-live="{later}"' if self.press else ""
+        if heavy and not self.own_button:
+            heavy += f' data-press="{escape(self.press)}"'
         return f'<div data-widget="{self.name}"{heavy} data-state="{text}">{still}</div>'
 
     def __repr__(self) -> str:

@@ -64,11 +64,11 @@ def curves(
     for value in (y[0], middle, y[1]):
         at = upward(value)
         parts.append(f'<line class="dw-grid" x1="{left}" x2="{width - right}" y1="{at:.1f}" y2="{at:.1f}"></line>')
-        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{_format_tick(value)}</text>')
+        parts.append(f'<text x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{format_tick(value)}</text>')
     for value, anchor in ((x[0], "middle"), (x[-1], "end")):
         at = f'x="{across(value):.1f}" y="{height - bottom + 15}"'
         parts.append(
-            f'<text {at} text-anchor="{anchor}">{f"{value:.3g}" if abs(value) < 100 else _format_tick(value)}</text>'
+            f'<text {at} text-anchor="{anchor}">{f"{value:.3g}" if abs(value) < 100 else format_tick(value)}</text>'
         )
     parts.append(f'<text x="{(left + width - right) / 2:.1f}" y="{height - 6}" text-anchor="middle">{xlabel}</text>')
     # Clipped to one height of the axis outside the plot, so that no browser has to draw huge numbers.
@@ -84,7 +84,7 @@ def curves(
     return "".join(parts) + f'</svg><div class="dw-row">{names}</div>'
 
 
-def _format_tick(value: float) -> str:
+def format_tick(value: float) -> str:
     """Format a number for an axis in at most six characters: 4e-5, 0.0012, 32, 3.2e5."""
     size = abs(value)
     spelt = [f"{value:.2g}" if size < 100 else f"{value:.4g}"] if size == 0 or 1e-3 <= size < 1e4 else []

@@ -47,13 +47,13 @@ const complain = (place, error) => {
 };
 
 const mount = async (place) => {
-  const { widget, state, live, mounted } = place.dataset;
-  if (mounted || !widgets[live ? "press" : widget]) return;
+  const { widget, state, press, mounted } = place.dataset;
+  if (mounted || !widgets[press ? "press" : widget]) return;
   place.dataset.mounted = 1;
   try {
     const model = new Model(read(state));
     // A heavy widget waits for the button of press.js.
-    if (live) widgets.press.offer({ place, model, start, complain, widgets });
+    if (press) widgets.press.offer({ place, model, start, complain, widgets });
     else await start(place, model);
   } catch (error) {
     complain(place, error);
