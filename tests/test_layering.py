@@ -50,6 +50,7 @@ WINGS = {
         "runs.folder",
         "runs.presets",
     },
+    "runs.cost": {"unet"},
     "cli.pictures": set(),
     "runs.presets": {"unet", "condition", "trainer", "data"},
     "cli.options": {"sampler", "runs.models", "runs.presets", "trainer", "unet"},

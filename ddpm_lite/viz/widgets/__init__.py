@@ -5,6 +5,7 @@ Every class in this folder that has a `name` is a widget. `tools/bundle.py` writ
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.cloud import Cloud
+from ddpm_lite.viz.widgets.cost import CostCalculator
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
 from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
@@ -20,6 +21,7 @@ from ddpm_lite.viz.widgets.reverse import ReversePath
 __all__ = [
     "AttentionViewer",
     "Cloud",
+    "CostCalculator",
     "DrawDigit",
     "DrawGuess",
     "FewerSteps",
