@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 
 from ddpm_lite import GaussianMixture, linear_schedule, load_digits, posterior, q_sample, score_from_z
 from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.png import png
 from ddpm_lite.viz.noise import normals
-from ddpm_lite.viz.png import png
 
 FOLDER = train_digits.ROOT / "book" / "images" / "thumbnails"
 WIDGETS = train_digits.RESULTS / "widgets"

@@ -22,8 +22,8 @@ import train_digits
 from ddpm_lite import ddim_step, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS
 from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.png import png
 from ddpm_lite.files.weights import PRETRAINED
-from ddpm_lite.viz.png import png
 
 IMAGES, RECORD = train_digits.ROOT / "book" / "images", train_digits.RESULTS / "front.json"
 SEED, LABEL, STEPS = 0, "ankle-boot", 100

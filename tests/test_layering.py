@@ -32,6 +32,7 @@ SCIENCE = {
 }
 WINGS = {
     "files.pixels": set(),
+    "files.png": set(),
     "files.features": {"files.weights"},
     "files.weights": {"schedule", "unet", "condition"},
     "files.diffusers": {"schedule", "unet", "condition", "sampler", "files.weights", "files.diffusers_settings"},
@@ -39,8 +40,9 @@ WINGS = {
     "files.pictures": {"files.weights"},
     "files.published": set(),
     "files.records": set(),
-    "runs.folder": {"schedule", "trainer", "data", "files.records", "files.weights"},
-    "runs.fit": {"schedule", "trainer", "data", "files.weights", "runs.folder"},
+    "runs.identity": {"schedule", "trainer", "data", "files.weights"},
+    "runs.folder": {"schedule", "trainer", "files.records", "files.weights", "runs.identity"},
+    "runs.fit": {"schedule", "trainer", "data", "files.weights", "runs.folder", "runs.identity"},
     "runs.models": {
         "schedule",
         "unet",
@@ -51,8 +53,9 @@ WINGS = {
         "runs.presets",
     },
     "runs.cost": {"unet"},
-    "cli.pictures": set(),
     "runs.presets": {"unet", "condition", "trainer", "data"},
+    "cli.checks": {"condition", "unet", "cli.options"},
+    "cli.pictures": {"cli.options", "files.png", "files.weights"},
     "cli.options": {"sampler", "runs.models", "runs.presets", "trainer", "unet"},
     "cli.report": {"schedule", "unet", "condition", "sampler", "data", "evaluate", "files.records", "files.weights"},
     "cli.doctor": {"schedule", "trainer", "files.published", "files.records", "runs.presets"},

@@ -10,7 +10,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ddpm_lite.viz.png import png  # noqa: E402 - the line before makes it found
+from ddpm_lite.files.png import png  # noqa: E402 - the line before makes it found
 
 FOLDER = ROOT / "book" / "images"
 # Sixteen by sixteen: # is the shoe, + noise, a dot the ground.

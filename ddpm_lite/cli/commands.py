@@ -34,8 +34,8 @@ import torch
 
 from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.cli import pictures
+from ddpm_lite.cli.checks import check_files, check_place, check_seeds, number_labels
 from ddpm_lite.cli.options import (
-    MODULE,
     Doctor,
     Evaluate,
     ExportPage,
@@ -45,6 +45,7 @@ from ddpm_lite.cli.options import (
     Verify,
     name_program,
     parse_arguments,
+    write_command,
 )
 from ddpm_lite.condition import ConditionalUNet, ZModel, guided, in_parts
 from ddpm_lite.data import images_from_folder, open_pictures
@@ -56,8 +57,6 @@ from ddpm_lite.runs.presets import PRESETS, network
 from ddpm_lite.sampler import STEPS, last, sample
 from ddpm_lite.schedule import linear_schedule, respace
 from ddpm_lite.trainer import Diverged, TrainState
-from ddpm_lite.unet import UNet
-from ddpm_lite.viz.png import png
 
 AT_ONCE = 250  # images that a network evaluates at a time
 
@@ -213,16 +212,9 @@ def _choose_device(name: str) -> torch.device:
 
 
 def _sample(asked: Sample) -> int:
-    if asked.out.suffix not in (".png", ".npy"):
-        fail(ValueError, "--out", "a name that ends in .png, or in .npy for an array", f"{str(asked.out)!r}")
-    if asked.animate is not None and asked.animate.suffix != ".gif":
-        fail(ValueError, "--animate", "a name that ends in .gif", f"{str(asked.animate)!r}")
-    for flag, path in (("--out", asked.out), ("--animate", asked.animate), ("--separate", asked.separate)):
-        _check_place(flag, path)
+    check_files(asked)
     check_whole("--count", asked.count, 1, 10_000)
     check_real("--scale", asked.scale, -100, 100)
-    if asked.animate is not None or asked.captions:
-        _check_pillow("--animate" if asked.animate is not None else "--captions")
     device = _choose_device(asked.device)
     model, schedule = open_model(asked.model)
     words = read_words(asked.model)
@@ -231,7 +223,7 @@ def _sample(asked: Sample) -> int:
     if config.in_channels not in (1, 3):
         fail(ValueError, "model", "a model of grey or coloured images", f"{config.in_channels} channels")
     check_whole("--steps", asked.steps, 1, schedule.T)
-    numbers = _number_labels(asked.label, network, words)
+    numbers = number_labels(asked.label, network, words)
     if not numbers and (asked.scale or asked.captions):
         flag = "--scale" if asked.scale else "--captions"
         fail(ValueError, flag, "a --label to guide to" if asked.scale else "a --label to write", "none", "add --label")
@@ -240,7 +232,7 @@ def _sample(asked: Sample) -> int:
     if asked.scale and isinstance(model, ConditionalUNet):
         draw = guided(model, asked.scale, model.none)
     shape = (asked.count * max(1, len(numbers)), config.in_channels, config.sample_size, config.sample_size)
-    seed = _check_seeds("--seed", asked.seed, shape[0])
+    seed = check_seeds("--seed", asked.seed, shape[0])
     draw = in_parts(draw, AT_ONCE) if shape[0] > AT_ONCE else draw  # to save memory
     short = schedule if asked.steps == schedule.T else respace(schedule, asked.steps)
     start, columns = time.perf_counter(), asked.count if numbers else pictures.COLUMNS
@@ -250,85 +242,13 @@ def _sample(asked: Sample) -> int:
     )
     if asked.animate is not None:
         shown = pictures.choose_frames(short.T + 1)
-        states = _keep_pages(states, shown, columns, pages)
+        states = pictures.keep_pages(states, shown, columns, pages)
     _, x_0 = last(states)
     named = [words[n] if n < len(words) else str(n) for n in numbers]
-    _write_images(asked, x_0, columns, pages, named)
+    pictures.write_images(asked, x_0, columns, pages, named)
     seconds = time.perf_counter() - start
     print(f"{asked.out}: {shape[0]} images, {asked.steps} steps of {asked.sampler}, {seconds:.1f} s on {device}")
     return 0
-
-
-def _check_place(flag: str, path: Path | None) -> None:
-    """Check that a path can be written to, before anything is computed."""
-    if path is not None and not path.parent.is_dir():
-        kind = "a folder" if flag == "--separate" else "a file"
-        fail(FileNotFoundError, flag, f"{kind} in an existing folder", f"{str(path)!r}", "make the folder")
-    if flag == "--separate" and path is not None and path.exists() and not path.is_dir():
-        fail(ValueError, flag, "a new or existing folder", f"{str(path)!r}, which is a file")
-
-
-def _check_pillow(flag: str) -> None:
-    try:
-        import PIL  # noqa: F401 - only to check that it is installed
-    except ImportError as error:
-        raise ImportError(f'{flag} needs Pillow: pip install "ddpm-lite[data]"') from error
-
-
-def _check_seeds(flag: str, asked: tuple[int, ...], images: int) -> int | list[int]:
-    """Check the seeds: one for all images, or one for each."""
-    for seed in asked:
-        check_whole(flag, seed, 0, 2**63 - 1)
-    if len(asked) not in (1, images):
-        fail(ValueError, flag, f"one whole number, or {images}, one for each image", f"{len(asked)} numbers")
-    return asked[0] if len(asked) == 1 else list(asked)
-
-
-def _keep_pages(states: Iterator, shown: set[int], columns: int, pages: list[np.ndarray]) -> Iterator:
-    """Pass the states on, and collect those that the animation shows as pages."""
-    for number, (t, x_t) in enumerate(states):
-        if number in shown:
-            pages.append(pictures.make_grid(x_t, columns))
-        yield t, x_t
-
-
-def _write_images(asked: Sample, x_0: torch.Tensor, columns: int, pages: list[np.ndarray], named: list[str]) -> None:
-    """Write all files that were requested, each of them atomically."""
-    if asked.out.suffix == ".npy":
-        content = io.BytesIO()
-        np.save(content, x_0.float().cpu().numpy())
-        weights.write_whole(asked.out, content.getvalue())
-    else:
-        page = pictures.make_grid(x_0, columns)
-        page = pictures.write_captions(page, named) if asked.captions else page
-        weights.write_whole(asked.out, png(page, compress=True))
-    if asked.separate is not None:
-        asked.separate.mkdir(exist_ok=True)
-        for number, picture in enumerate(pictures.enlarge(x_0, zoom=1)):
-            word = f"-{named[number // asked.count]}" if named else ""
-            file = asked.separate / f"{number:0{len(str(len(x_0) - 1))}}{word}.png"
-            weights.write_whole(file, png(picture if picture.shape[2] == 3 else picture[:, :, 0], compress=True))
-    if asked.animate is not None:
-        weights.write_whole(asked.animate, pictures.animate(pages))
-
-
-def _number_labels(asked: tuple[str, ...], model: UNet | ConditionalUNet, words: tuple[str, ...]) -> list[int]:
-    """Convert labels to numbers."""
-    if not asked:
-        return []
-    if not isinstance(model, ConditionalUNet):
-        fail(ValueError, "--label", "none, because this model has no labels", " ".join(asked))
-    count = model.encoder.labels
-    if asked == ("all",):
-        return list(range(count))
-    named = list(enumerate(words[:count]))  # an exact match takes precedence over one in lower case
-    known = {str(number): number for number in range(count)}
-    known |= {word.lower(): i for i, word in named} | {word: i for i, word in named}
-    for label in asked:
-        if not {label, label.lower()} & known.keys():
-            choice = f" or one of {', '.join(words)}" if words and not words[0].isdigit() else ""
-            fail(ValueError, "--label", f"all, a number in 0..{count - 1}{choice}", f"{label!r}")
-    return [known[label if label in known else label.lower()] for label in asked]
 
 
 def _show_progress(states: Iterator, total: int) -> Iterator:
@@ -345,7 +265,7 @@ def _export_page(asked: ExportPage) -> int:
 
     if asked.out.suffix != ".js":
         fail(ValueError, "--out", "a name that ends in .js", f"{str(asked.out)!r}")
-    _check_place("--out", asked.out)
+    check_place("--out", asked.out)
     model, schedule = open_model(asked.model)
     if isinstance(model, ZModel):
         fail(
@@ -366,7 +286,7 @@ def _evaluate(asked: Evaluate) -> int:
 
     if asked.out is not None and asked.out.suffix != ".json":
         fail(ValueError, "--out", "a name that ends in .json", f"{str(asked.out)!r}")
-    _check_place("--out", asked.out)
+    check_place("--out", asked.out)
     check_real("--scale", asked.scale, -100, 100)
     sampler = asked.sampler or ("ddim" if asked.eta else "ddpm")
     if asked.eta and sampler != "ddim":
@@ -383,20 +303,10 @@ def _evaluate(asked: Evaluate) -> int:
     print(write_table(found))
     if asked.out is not None:
         how = {name: getattr(asked, name) for name in ("model", "steps", "eta", "scale")} | {"sampler": sampler}
-        record = {"command": _write_command(asked)} | describe_circumstances(device) | how | found
+        record = {"command": write_command(asked)} | describe_circumstances(device) | how | found
         weights.write_whole(asked.out, (json.dumps(record, indent=1) + "\n").encode())
         print(f"wrote {asked.out}")
     return 0
-
-
-def _write_command(asked: Evaluate) -> str:
-    """Write the command with these options."""
-    words = [asked.model]
-    for field in fields(asked):
-        value = getattr(asked, field.name)
-        if field.name != "model" and value != field.default:
-            words += [f"--{field.name}", *map(str, value if isinstance(value, tuple) else [value])]
-    return f"{MODULE} evaluate {shlex.join(words)}"
 
 
 def _doctor(asked: Doctor) -> int:

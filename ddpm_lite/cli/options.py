@@ -6,6 +6,7 @@
 import contextlib
 import io
 import re
+import shlex
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -295,3 +296,13 @@ def _extract_line(box: str) -> str:
         elif part.startswith("Available subcommands"):
             wrong += f"; there are: {part.partition(': ')[2]}"
     return f"{wrong}; see --help"
+
+
+def write_command(asked: Evaluate) -> str:
+    """Write the command that has these options."""
+    words = [asked.model]
+    for option in fields(asked):
+        value = getattr(asked, option.name)
+        if option.name != "model" and value != option.default:
+            words += [f"--{option.name}", *map(str, value if isinstance(value, tuple) else [value])]
+    return f"{MODULE} evaluate {shlex.join(words)}"

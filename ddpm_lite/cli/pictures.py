@@ -1,12 +1,15 @@
 """The pictures that `sample` writes: a grid, captions beside its rows, and the path from noise as an animation."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
 
+from ddpm_lite.cli.options import Sample
 from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.png import png
+from ddpm_lite.files.weights import write_whole
 
 COLUMNS, GAP, SMALLEST = 8, 2, 64  # images in a row; pixels between two images; the least width of one
 FRAMES, HOLD = 60, 1500  # of an animation: the most frames, and milliseconds that the last one is shown
@@ -73,3 +76,31 @@ def animate(pages: Sequence[np.ndarray]) -> bytes:
     options = {"append_images": others, "duration": [each] * len(others) + [HOLD], "loop": 0}
     first.save(content, format="GIF", save_all=True, **options)
     return content.getvalue()
+
+
+def keep_pages(states: Iterator, shown: set[int], columns: int, pages: list[np.ndarray]) -> Iterator:
+    """Pass the states on, and collect those that the animation shows as pages."""
+    for number, (t, x_t) in enumerate(states):
+        if number in shown:
+            pages.append(make_grid(x_t, columns))
+        yield t, x_t
+
+
+def write_images(asked: Sample, x_0: Tensor, columns: int, pages: list[np.ndarray], named: list[str]) -> None:
+    """Write all files that were requested, each of them atomically."""
+    if asked.out.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, x_0.float().cpu().numpy())
+        write_whole(asked.out, content.getvalue())
+    else:
+        page = make_grid(x_0, columns)
+        page = write_captions(page, named) if asked.captions else page
+        write_whole(asked.out, png(page, compress=True))
+    if asked.separate is not None:
+        asked.separate.mkdir(exist_ok=True)
+        for number, picture in enumerate(enlarge(x_0, zoom=1)):
+            word = f"-{named[number // asked.count]}" if named else ""
+            file = asked.separate / f"{number:0{len(str(len(x_0) - 1))}}{word}.png"
+            write_whole(file, png(picture if picture.shape[2] == 3 else picture[:, :, 0], compress=True))
+    if asked.animate is not None:
+        write_whole(asked.animate, animate(pages))

@@ -37,19 +37,17 @@ from ddpm_lite.data import Images, TrainingImages, check_labels
 from ddpm_lite.files.weights import write_whole
 from ddpm_lite.runs.folder import (
     check_space,
-    describe_run,
     explain_disk,
     find_start,
-    keep_known,
     lock_folder,
     name_step,
     parse_step,
-    read_known,
     read_state,
     read_weights,
     save_state,
     sweep_folder,
 )
+from ddpm_lite.runs.identity import describe_run, keep_known, read_known
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_run, train
 

@@ -1,31 +1,26 @@
 """The folder of a run: checkpoints that are written atomically and belong to one run.
 
     folder/step-000500.safetensors    the weights, their average and Adam's moments; the header describes the run
-    folder/images.json                for a memory map: its file, size, time and SHA-256
 
 A checkpoint is written under a name that begins with a dot, flushed to the disk, and only then renamed. Its header has
 the SHA-256 of the whole file, which is checked before any use. The last two checkpoints are kept; an older one is
 deleted after the newest has been read back. Only safetensors is read, so opening a folder cannot run code.
 """
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite._check import fail, tabulate_weight, to_path
-from ddpm_lite.data import TrainingImages, cut_into_blocks
+from ddpm_lite._check import fail, to_path
 from ddpm_lite.files.records import find_version
 from ddpm_lite.files.weights import (
     AVERAGE,
@@ -34,17 +29,14 @@ from ddpm_lite.files.weights import (
     describe_network,
     open_whole,
     write_tensors,
-    write_whole,
 )
+from ddpm_lite.runs.identity import check_same
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.trainer import TrainConfig, TrainState, make_first_state
+from ddpm_lite.trainer import TrainState, make_first_state
 
 KEEP = 2
-KNOWN = "images.json"
 WEIGHTS, MOMENTS = "weights/", "moments/"  # prefixes of the tensors in a checkpoint, besides AVERAGE
 OF_ADAM = ("step", "exp_avg", "exp_avg_sq")  # Adam's state of each parameter
-# What a resumed run may change: its length, and settings that do not change the loss.
-MAY_CHANGE = {"steps", "accumulation", "compile"}
 
 
 def verify(folder: str | Path) -> Path:
@@ -118,106 +110,12 @@ def _read_run(path: Path) -> dict:
     return run
 
 
-def describe_run(
-    model: nn.Module,
-    schedule: Schedule,
-    images: TrainingImages,
-    config: TrainConfig,
-    labels: Tensor | None,
-    weight: Callable | None,
-    lr: Callable | None,
-    known: dict,
-) -> dict:
-    """Describe what identifies a run; a resumed run is compared with it field by field.
-
-    Functions cannot be stored, so their values are: all weights, and the learning rates of steps 1, 2, 4, 8, ...
-
-    Args:
-        known: the result of `describe_file` when the images of a memory map were last read, with their SHA-256.
-    """
-    header = {key: json.loads(value) for key, value in describe_network(model, schedule).items()}
-    network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
-    data = {
-        "number of images": images.N,
-        "shape of images": list(images.shape),
-        "type of images": images.dtype,
-        "images": known.get("sha256") or hash_images(images),
-        "labels": None if labels is None else _hash(torch.as_tensor(labels)),
-    }
-    table = tabulate_weight(weight, schedule)
-    rates = {} if lr is None else {2**k: float(lr(2**k)) for k in range(config.steps.bit_length())}
-    return {
-        "config": asdict(config),
-        "network": network,
-        "weights": {"type of weights": str(next(model.parameters()).dtype).removeprefix("torch.")},
-        # In float32, because the last digits of float64 depend on the processor, and a run may move to another.
-        "schedule": {"T": schedule.T, "schedule": _hash(schedule.beta.float())},
-        "data": data,
-        "weight": {"weight": None if table is None else _hash(table.float())},
-        "lr": {"lr": None if lr is None else "a function"} | {f"lr of step {step}": r for step, r in rates.items()},
-    }
-
-
-def hash_images(images: TrainingImages) -> str:
-    """Compute the SHA-256 of all images; of a Dataset, which may be slow to read, that of 64 evenly spaced images."""
-    found, values = hashlib.sha256(), images.values
-    for block in cut_into_blocks(values) if isinstance(values, Tensor | np.ndarray) else [images.read_some(64)]:
-        found.update(np.ascontiguousarray(block.cpu().numpy() if isinstance(block, Tensor) else block).data)
-    return found.hexdigest()[:16]
-
-
-def describe_file(images: TrainingImages) -> dict:
-    """Describe the file of a memory map by its size and modification time; {} if the images are not a whole file."""
-    array = images.values
-    if not isinstance(array, np.memmap) or not array.filename or not array.flags.c_contiguous:
-        return {}
-    stat = os.stat(array.filename)
-    if array.offset + array.nbytes != stat.st_size:
-        return {}
-    return {"file": str(array.filename), "size": stat.st_size, "time": stat.st_mtime_ns}
-
-
-def read_known(folder: Path, images: TrainingImages) -> dict:
-    """Read what `keep_known` stored, if the file of the memory map has not changed since."""
-    try:
-        known = json.loads((folder / KNOWN).read_text(encoding="utf8"))
-        return known if known == describe_file(images) | {"sha256": known["sha256"]} else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
-
-
-def keep_known(folder: Path, images: TrainingImages, about: dict) -> None:
-    """Store the SHA-256 of a memory map's images, so that a large file is not read again at each start."""
-    file = describe_file(images)
-    if file and not read_known(folder, images):
-        write_whole(folder / KNOWN, json.dumps(file | {"sha256": about["data"]["images"]}).encode())
-
-
-def _hash(values: Tensor) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values.detach().cpu().numpy()).tobytes()).hexdigest()[:16]
-
-
-def _check_same(name: str, earlier: dict, about: dict) -> None:
-    """Check that this run is the one that wrote the checkpoint; the error names the first difference."""
-    about = json.loads(json.dumps(about))
-    free = (
-        MAY_CHANGE if about["config"]["lr_decay"] == "no" else MAY_CHANGE - {"steps"}
-    )  # a cosine ends at the last step
-    for group, settings in about.items():
-        for key, value in settings.items():
-            then = earlier.get(group, {}).get(key, "no such setting")
-            later = key.startswith("lr of step ") and key not in earlier.get(group, {})  # beyond the steps of that run
-            if then != value and not (group == "config" and key in free) and not later:
-                advice = "use the earlier value, or another folder with start_from this one"
-                fail(ValueError, key, f"{then!r}, as in {name}", f"{value!r}", advice)
-
-
 def read_state(folder: Path, step: int, model: nn.Module, about: dict) -> TrainState:
     """Read the state in a checkpoint, and load its weights into this model."""
     path = name_checkpoint(folder, step)
     run = _read_run(path)
     given = about.pop("start")
-    _check_same(path.stem, run, about)
+    check_same(path.stem, run, about)
     about["start"] = run.get("start", {})  # keep the record of where the weights came from
     if given and given["folder"] != about["start"].get("folder"):
         there = f"{about['start'].get('folder')!r}, as in {path.stem}"

@@ -4,28 +4,33 @@ Labels are written with the names of the code; figures show the symbols of the b
 for its words to be readable on a phone: `WIDTH` inches with words of `FONT` points become 358 pixels with words of 9.
 """
 
-import re
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path
-from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ddpm_lite._check import describe, fail, to_table
-from ddpm_lite.viz.svg import COLORS, FONT, LINES, STYLE, SvgFigure
+from ddpm_lite.viz.axes import (
+    EM,
+    WIDTH,
+    PowerFormatter,
+    choose_dashes,
+    frame_cell,
+    make_axes,
+    make_dots,
+    make_scale,
+    measure_label,
+    use_logs,
+    use_style,
+    write_names,
+)
+from ddpm_lite.viz.svg import COLORS, LINES
 from ddpm_lite.viz.symbols import typeset
-
-WIDTH = 5.8  # inches
-EM = FONT / 72  # inches
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+from ddpm_lite.viz.tables import show_table
 
 
 def image_grid(
@@ -54,8 +59,8 @@ def image_grid(
         fail(ValueError, "titles", f"one per image, {len(images)}", f"{len(titles)}")
     columns = min(columns, len(images))
     lines = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
-    with _use_style():
-        return _show_table(lines, [""] * len(lines), list(titles or ()), size, title, each=True)
+    with use_style():
+        return show_table(lines, [""] * len(lines), list(titles or ()), size, title, each=True)
 
 
 def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, size: float = 0.9) -> Figure:
@@ -75,8 +80,8 @@ def image_rows(rows: dict[str, Tensor], *, titles: Sequence[str] | None = None, 
     columns = count.pop()
     if titles is not None and len(titles) != columns:
         fail(ValueError, "titles", f"one per column, {columns}", f"{len(titles)}")
-    with _use_style():
-        return _show_table([list(images) for images in rows.values()], list(rows), list(titles or ()), size)
+    with use_style():
+        return show_table([list(images) for images in rows.values()], list(rows), list(titles or ()), size)
 
 
 def curves(
@@ -101,15 +106,15 @@ def curves(
         mark: an x to mark with a thin vertical line.
         roles: what each line is, for its colour: names of the palette, repeated as needed.
     """
-    with _use_style():
-        figure, axis = _make(size)
-        for (name, y), dash, role in zip(ys.items(), _choose_dashes(len(ys)), cycle(roles)):
+    with use_style():
+        figure, axis = make_axes(size)
+        for (name, y), dash, role in zip(ys.items(), choose_dashes(len(ys)), cycle(roles)):
             axis.plot(np.asarray(x), np.asarray(y), label=typeset(name), linestyle=dash, color=COLORS[role])
         if mark is not None:
             axis.axvline(mark, color=COLORS["muted"], linewidth=1, linestyle=":")
         axis.set(xlabel=typeset(xlabel), ylabel=typeset(ylabel))
-        _use_logs(axis, log)
-        _name(axis, list(ys) if len(ys) > 1 else [], title)
+        use_logs(axis, log)
+        write_names(axis, list(ys) if len(ys) > 1 else [], title)
     return figure
 
 
@@ -122,13 +127,13 @@ def seed_dots(rows: dict[str, dict[str, Sequence[float]]], *, width: float = 1.9
         digits: decimal places of the means.
     """
     names, measures = list(rows), list(next(iter(rows.values())))
-    with _use_style():
-        left = max(_measure(typeset(name)) for name in names) + EM
+    with use_style():
+        left = max(measure_label(typeset(name)) for name in names) + EM
         columns = max(1, min(len(measures), int((WIDTH - left) / min(width, 1.5))))
         lines = -(-len(measures) // columns)
         columns = -(-len(measures) // lines)
         size = (WIDTH, lines * (0.75 + 0.4 * len(names)))
-        figure, axes = _make(size, lines, columns, sharey=True, squeeze=False)
+        figure, axes = make_axes(size, lines, columns, sharey=True, squeeze=False)
         for axis in axes.flat[len(measures) :]:
             axis.axis("off")
         for axis, measure in zip(axes.flat, measures, strict=False):
@@ -163,22 +168,15 @@ def histogram(
         bins: number of bins.
         roles: what each histogram is, for its colour, as in `curves`.
     """
-    with _use_style():
-        figure, axis = _make((WIDTH, 3.0))
+    with use_style():
+        figure, axis = make_axes((WIDTH, 3.0))
         for (name, values), role in zip(samples.items(), cycle(roles)):
-            axis.hist(
-                np.asarray(values).ravel(),
-                bins=bins,
-                density=True,
-                histtype="step",
-                linewidth=1.8,
-                color=COLORS[role],
-                label=typeset(name),
-            )
+            look = {"histtype": "step", "linewidth": 1.8, "color": COLORS[role], "label": typeset(name)}
+            axis.hist(np.asarray(values).ravel(), bins=bins, density=True, **look)
         if density is not None:
             axis.plot(*map(np.asarray, density), color=COLORS["exact"], linestyle="--", label="exact density")
         axis.set(xlabel=typeset(xlabel), ylabel="density")
-        _name(axis, [*samples, *["exact density"] * (density is not None)], title)
+        write_names(axis, [*samples, *["exact density"] * (density is not None)], title)
     return figure
 
 
@@ -189,8 +187,8 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
         fail(ValueError, "losses", "a loss or more", "none")
     window = min(smooth, len(values))
     mean = np.convolve(values, np.ones(window) / window, mode="valid")
-    with _use_style():
-        figure, axis = _make((WIDTH, 3.2))
+    with use_style():
+        figure, axis = make_axes((WIDTH, 3.2))
         steps = np.arange(1, len(values) + 1)
         names = ["each step", f"mean of the last {window}"]
         axis.plot(steps, values, color=COLORS["model"], alpha=0.35, linewidth=0.8, label=names[0])
@@ -199,8 +197,8 @@ def loss_curve(losses: Sequence[float], *, smooth: int = 50, floor: float | None
             names.append("saying nothing (z_hat = 0)")
             axis.axhline(floor, color=COLORS["noise"], linestyle="--", label=typeset(names[-1]))
         axis.set(xlabel="step", ylabel=typeset("mean squared error of z_hat"))
-        _use_logs(axis, "y")
-        _name(axis, names)
+        use_logs(axis, "y")
+        write_names(axis, names)
     return figure
 
 
@@ -221,12 +219,12 @@ def vector_fields(
     """
     x, y = np.asarray(points).T
     limits = [(low - 0.15, high + 0.15) for low, high in ((x.min(), x.max()), (y.min(), y.max()))]
-    with _use_style():
+    with use_style():
         size = min(size, WIDTH / len(fields))
-        figure, axes = _make((len(fields) * size, size + 0.3), 1, len(fields), squeeze=False, sharey=True)
+        figure, axes = make_axes((len(fields) * size, size + 0.3), 1, len(fields), squeeze=False, sharey=True)
         for axis, (name, field) in zip(axes[0], fields.items(), strict=True):
             if clouds is not None:
-                axis.add_patch(_make_dots(np.asarray(clouds[name], dtype=float)))
+                axis.add_patch(make_dots(np.asarray(clouds[name], dtype=float)))
             axis.quiver(x, y, *np.asarray(field).T, color=COLORS["exact"], width=0.008, pivot="tail")
             axis.set(title=typeset(name), xlim=limits[0], ylim=limits[1], aspect="equal", xticks=[], yticks=[])
     return figure
@@ -242,9 +240,9 @@ def arrows(
         axes: names of the axis to the right and of the axis upwards.
         size: inches per panel.
     """
-    with _use_style():
+    with use_style():
         size = min(size, WIDTH / len(panels))
-        figure, places = _make((len(panels) * size, size * 0.75 + 0.3), 1, len(panels), squeeze=False)
+        figure, places = make_axes((len(panels) * size, size * 0.75 + 0.3), 1, len(panels), squeeze=False)
         for place, (title, named) in zip(places[0], panels.items(), strict=True):
             place.axhline(0, color=COLORS["muted"], linewidth=1)
             place.axvline(0, color=COLORS["muted"], linewidth=1)
@@ -287,18 +285,14 @@ def heatmaps(
         size: inches per panel, width and height; cells are stretched to fill it.
     """
     tables = {name: np.asarray(table, dtype=float) for name, table in panels.items()}
-    shown = np.concatenate([t[t > 0] if log else t.ravel() for t in tables.values()])
-    low, high = limits or (shown.min(), shown.max())
-    if signed and limits is None:
-        low, high = -np.abs(shown).max(), np.abs(shown).max()
-    norm = (LogNorm if log else Normalize)(low, high)
+    norm = make_scale(list(tables.values()), limits, signed=signed, log=log)
     columns = min(columns, len(tables))
     rows = -(-len(tables) // columns)
     beside = 0.9 if colorbar else 0.0
     shrunk = min(1, (WIDTH - beside) / (columns * size[0]))
-    with _use_style():
+    with use_style():
         width = columns * size[0] * shrunk + beside
-        figure, axes = _make((width, rows * (size[1] * shrunk + 0.3)), rows, columns, squeeze=False)
+        figure, axes = make_axes((width, rows * (size[1] * shrunk + 0.3)), rows, columns, squeeze=False)
         for axis in axes.flat[len(tables) :]:
             axis.axis("off")
         for axis, (name, table) in zip(axes.flat, tables.items(), strict=False):
@@ -309,19 +303,13 @@ def heatmaps(
             )
             axis.set(title=typeset(name), xlabel=typeset(xlabel), ylabel=typeset(ylabel))
             axis.grid(visible=False)
-            if not xlabel:
-                axis.set(xticks=[])
-            if not ylabel:
-                axis.set(yticks=[])
+            axis.set(**({} if xlabel else {"xticks": []}) | ({} if ylabel else {"yticks": []}))
             if marks and name in marks:
-                row, column = marks[name]
-                for color, line in (("#010101", 3.5), ("#fefefe", 1.5)):  # visible on dark and on bright, in any theme
-                    frame = plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, color=color, linewidth=line)
-                    axis.add_patch(frame)
+                frame_cell(axis, *marks[name])
         if colorbar:
             bar = figure.colorbar(picture, ax=axes, label=typeset(colorbar), shrink=0.9)
             if log:
-                bar.ax.yaxis.set_major_formatter(_PowerFormatter())
+                bar.ax.yaxis.set_major_formatter(PowerFormatter())
     return figure
 
 
@@ -335,8 +323,8 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
     sides = sorted({side for _, side in stages}, reverse=True)
     row = [-sides.index(side) for _, side in stages]
     widest = max(channels for channels, _ in stages)
-    with _use_style():
-        figure, axis = _make((WIDTH, 1.2 * len(sides)))
+    with use_style():
+        figure, axis = make_axes((WIDTH, 1.2 * len(sides)))
         for i, (channels, _) in enumerate(stages):
             half = 0.3 + 0.12 * channels / widest
             axis.add_patch(plt.Rectangle((i - half, row[i] - 0.28), 2 * half, 0.56, color=COLORS["model"]))
@@ -354,142 +342,3 @@ def feature_maps(stages: Sequence[tuple[int, int]], links: Sequence[tuple[int, i
         axis.tick_params(length=0)
         axis.grid(visible=False)
     return figure
-
-
-def _use_style():
-    """Return a context with the style of our figures.
-
-    Jupyter's backend turns interactive mode on while it loads, and rc_context would turn it off again at its end, so
-    that no later figure would be shown. Therefore the backend is loaded first.
-    """
-    plt.draw_if_interactive()
-    return plt.rc_context(STYLE)
-
-
-def _make(size: tuple[float, float], rows: int = 1, columns: int = 1, **options):
-    """Make a figure that notebooks show as SVG, no wider than the page, and its axes."""
-    width, height = size
-    return plt.subplots(rows, columns, figsize=(min(width, WIDTH), height), FigureClass=SvgFigure, **options)
-
-
-def _make_dots(points: np.ndarray) -> PathPatch:
-    """Make one path of all dots: a line of no length with a round end is a dot, in a tenth of a marker's bytes."""
-    ends = np.repeat(points, 2, axis=0)
-    ends[1::2, 0] += 1e-3
-    codes = np.tile([Path.MOVETO, Path.LINETO], len(points))
-    return PathPatch(Path(ends, codes), fill=False, edgecolor=COLORS["muted"], alpha=0.4, linewidth=2, capstyle="round")
-
-
-def _measure(label: str) -> float:
-    """Return the width of a label in inches; the words of a page are hardly wider."""
-    canvas = FigureCanvasAgg(Figure(figsize=(1, 1)))
-    text = canvas.figure.text(0, 0, label, fontsize=FONT)
-    return text.get_window_extent(canvas.get_renderer()).width / canvas.figure.dpi
-
-
-def _name(axis, names: Sequence[str], title: str = "") -> None:
-    """Put the legend above the axes, where it hides no line, in as many columns as fit, and the title above it."""
-    if names:
-        wide = [_measure(typeset(name)) + 3.2 * EM for name in names]
-        room = axis.figure.get_figwidth() - 5 * EM
-        for columns in range(len(names), 0, -1):
-            split = np.array_split(wide, columns)  # as matplotlib does
-            if sum(part.max() for part in split) <= room:
-                break
-        axis.figure.set_figheight(axis.figure.get_figheight() + 1.4 * EM * (len(split[0]) - 1))
-        axis.legend(
-            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.1,
-            handlelength=1.8, columnspacing=1.2, handletextpad=0.5,
-        )  # fmt: skip
-    if title:
-        axis.figure.suptitle(typeset(title), fontsize=FONT)
-
-
-class _PowerFormatter(LogFormatterSciNotation):
-    """Writes powers of ten as words, 0.01, 10, 10⁻⁴, where matplotlib would write a formula."""
-
-    def __call__(self, x, pos=None):
-        if not super().__call__(x, pos):
-            return ""
-        power = int(np.floor(np.log10(x) + 1e-9))
-        if -3 < power < 4:
-            return f"{x:g}"
-        factor = round(x / 10.0**power, 6)
-        small = f"10{str(power).translate(SUPERSCRIPTS)}"
-        return small if factor == 1 else f"{factor:g}·{small}"
-
-
-def _use_logs(axis, log: str) -> None:
-    for name, scaled in (("x", axis.xaxis), ("y", axis.yaxis)):
-        if name in log:
-            axis.set(**{f"{name}scale": "log"})
-            scaled.set_major_formatter(_PowerFormatter())
-            scaled.set_minor_formatter(_PowerFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.4)))
-
-
-def _show_table(
-    lines: list[list[Tensor]],
-    names: list[str],
-    titles: list[str],
-    size: float,
-    title: str = "",
-    *,
-    each: bool = False,
-) -> Figure:
-    """Show lines of images, each with its name on the left, and titles above the first line or above each."""
-    gap, columns = 0.05, max(map(len, lines))
-    if titles and not each and all(re.fullmatch(r"t = \d+", text) for text in titles):
-        titles, above = [text.removeprefix("t = ") for text in titles], "$t =$"
-    else:
-        above = ""
-    names = ["\n".join(map(typeset, _wrap(name))) for name in names]
-    left = max(map(_measure, [*names, above])) if any(names) or above else 0.0
-    left += 0.8 * EM * bool(left)
-    side = min(size, (WIDTH - left) / columns - gap)
-    head = [1.5 * EM * bool(titles and (each or not i)) for i in range(len(lines))]
-    top = 2 * EM * bool(title)
-    spoken = [
-        1.15 * EM * (name.count("\n") + 1) for name in names
-    ]  # a name of many lines may be higher than its images
-    heights = [max(side, room) if name.strip() else side for room, name in zip(spoken, names, strict=True)]
-    width, height = left + columns * (side + gap) - gap, top + sum(head) + sum(heights) + gap * (len(lines) - 1)
-    figure = plt.figure(figsize=(width, height), layout="none", FigureClass=SvgFigure)
-    y = height - top
-    if title:
-        figure.suptitle(typeset(title), fontsize=FONT, y=1 - 0.3 * EM / height, va="top")
-    for i, (line, name) in enumerate(zip(lines, names, strict=True)):
-        y -= head[i] + heights[i]
-        middle = (y + heights[i] / 2) / height
-        for j, image in enumerate(line):
-            corner = (left + j * (side + gap)) / width, (y + (heights[i] - side) / 2) / height
-            axis = figure.add_axes((*corner, side / width, side / height))
-            _show(axis, image)
-            text = titles[i * columns + j if each else j] if head[i] else ""
-            if text and (
-                each or not j or titles[j - 1] != text
-            ):  # a title of several neighbours stands once, above all
-                run = 1 if each else next((k for k, other in enumerate(titles[j:]) if other != text), len(titles) - j)
-                axis.set_title(typeset(text), pad=0.3 * FONT, x=(run + (run - 1) * gap / side) / 2)
-        for k, words in enumerate(name.split("\n") if name else ()):
-            down = (k - name.count("\n") / 2) * 1.15 * EM / height
-            figure.text(0, middle - down, words, va="center_baseline", ha="left")
-        if above and not i:
-            figure.text(0, (y + heights[i] - (heights[i] - side) / 2 + 0.3 * EM) / height, above, va="baseline")
-        y -= gap
-    return figure
-
-
-def _wrap(name: str, width: int = 13) -> list[str]:
-    """Break a name into short lines, but no formula."""
-    whole = re.sub(r" (=|-|\+) ", "\xa0\\1\xa0", name)
-    return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, width, break_on_hyphens=False)]
-
-
-def _show(axis, image: Tensor) -> None:
-    picture = (image.detach().cpu().float().clamp(-1, 1) + 1) / 2
-    axis.imshow(picture.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="none")
-    axis.axis("off")
-
-
-def _choose_dashes(count: int) -> list[str]:
-    return [["-", "--", "-.", ":"][i % 4] for i in range(count)]

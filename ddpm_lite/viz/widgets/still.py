@@ -10,7 +10,7 @@ from html import escape
 
 import numpy as np
 
-from ddpm_lite.viz.png import png
+from ddpm_lite.files.png import png
 
 
 def image(grey: np.ndarray, alt: str, size: int = 160) -> str:
