@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON = ("ddpm_lite/**/*.py", "studies/*.py", "tools/*.py", "benchmarks/*.py", "book/_ext/**/*.py", "book/*.ipynb")
+PYTHON = ("ddpm_lite/**/*.py", "studies/**/*.py", "tools/*.py", "benchmarks/*.py", "book/_ext/**/*.py", "book/*.ipynb")
 SCRIPTS = ("ddpm_lite/viz/js/**/*.js", "book/_ext/**/*.js")
 SCIENCE = "ddpm_lite/viz/js/shared/science.js"
 # What is known, the words of it, and the file that has them; in Python and the chapters' code, then in JavaScript.

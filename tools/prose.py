@@ -44,7 +44,7 @@ CODE = (
     "ddpm_lite/**/*.py",
     "ddpm_lite/viz/js/**/*.js",
     "book/_ext/**/*.py",
-    "studies/*.py",
+    "studies/**/*.py",
     "tools/*.py",
     "benchmarks/*.py",
 )

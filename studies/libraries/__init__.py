@@ -1,0 +1,1 @@
+"""The rows of `rosetta`, a room for each library."""

@@ -1,0 +1,200 @@
+"""Rows of azula."""
+
+import torch
+from torch import nn
+
+from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite.condition import guided
+from ddpm_lite.process import ddpm_loss, predict_x_0
+from ddpm_lite.schedule import Schedule
+from ddpm_lite.unet import time_embedding
+from libraries.row import EXACT, SEED, TIMES, Network, T, draw, import_peer, noise_like, rows_of
+
+row = rows_of("azula")
+
+
+def azula(name):
+    return import_peer(f"azula.{name}")
+
+
+def schedule_of(azula_alpha):
+    """A Schedule of this package with the alpha_bar that is the square of their alpha."""
+    alpha_bar = azula_alpha.square()
+    return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
+
+
+class AsAzula:
+    """Our schedule under azula's interface: t in [0, 1] gives the weights of image and noise."""
+
+    def __init__(self):
+        self.schedule = linear_schedule()
+
+    def __call__(self, t):
+        place = (torch.as_tensor(t) * T).round().long()
+        return self.schedule.alpha_bar[place].sqrt(), self.schedule.one_minus_alpha_bar[place].sqrt()
+
+
+def azula_denoiser(net):
+    """A network that predicts z, as a denoiser of theirs, which predicts x_0; in float64."""
+
+    class Denoiser(azula("denoise").Denoiser):
+        def __init__(self):
+            super().__init__()
+            self.schedule = AsAzula()
+
+        def forward(self, x_t, t, label=1, **named):
+            places = (torch.as_tensor(t) * T).round().long().expand(len(x_t))
+            x_0_hat = predict_x_0(self.schedule.schedule, x_t, places, net(x_t, places, label))
+            return azula("denoise").DiracPosterior(mean=x_0_hat)
+
+    return Denoiser()
+
+
+def step_of_azula(name, t=500, s=480, **options):
+    x, schedule, net = draw(1, torch.float64)[0], linear_schedule(), Network()
+    sampler = getattr(azula("sample"), name)(azula_denoiser(net), silent=True, **options)
+    place_t, place_s = (torch.tensor(k / T, dtype=torch.float64) for k in (t, s))
+    torch.manual_seed(SEED)
+    theirs = sampler.step(x, place_t, place_s)
+    torch.manual_seed(SEED)
+    return theirs, (schedule, x, t, s, net(x, torch.full((len(x),), t)), torch.randn_like(x))
+
+
+@row(
+    "eq-alpha-bar",
+    "noise.py: VPSchedule",
+    "VPSchedule().alpha(t), t in [0, 1]",
+    "their alpha is the square root of alpha_bar, a smooth function of the time, not a product",
+    "schedule_of(alpha).alpha_bar.sqrt()",
+    EXACT,
+)
+def azula_alpha():
+    alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
+    return alpha, linear_schedule().alpha_bar, schedule_of(alpha).alpha_bar.sqrt()
+
+
+@row(
+    "eq-noise-balance",
+    "noise.py: VPSchedule",
+    "VPSchedule().sigma(t)",
+    "sigma^2 is 1 - alpha^2 + sigma_min^2, so x_t has a little more than variance 1",
+    "(one_minus_alpha_bar + 1e-6).sqrt()",
+    1e-9,
+)
+def azula_sigma():
+    vp, t = azula("noise").VPSchedule(), torch.arange(T + 1, dtype=torch.float64) / T
+    rest = schedule_of(vp.alpha(t)).one_minus_alpha_bar
+    return vp.sigma(t)[1:9] / rest[1:9].sqrt(), torch.ones(8), (rest[1:9] + 1e-6).sqrt() / rest[1:9].sqrt()
+
+
+@row("eq-trailing", "sample.py: Sampler.timesteps", "timesteps of 50 steps", "time runs from 1 to 0", "times / T", 1e-6)
+def azula_times():
+    theirs = azula("sample").DDIMSampler(azula_denoiser(None), steps=50).timesteps
+    ours = respace(linear_schedule(), 50).times.flip(0)
+    return theirs, ours, ours / T
+
+
+@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "step(x_t, t, s), s = t - 1/T", "", "", 1e-9)
+def azula_ddpm():
+    theirs, given = step_of_azula("DDPMSampler", 500, 499)
+    return theirs, ddpm_step(*given, clip=False), None
+
+
+@row(
+    "eq-ddim-step",
+    "sample.py: DDPMSampler.step",
+    "step(x_t, t, s), a longer step",
+    "DDPM may go to any s, which is DDIM with eta = 1",
+    "ddim_step(..., eta=1, clip=False)",
+    1e-9,
+)
+def azula_ddpm_leap():
+    theirs, given = step_of_azula("DDPMSampler")
+    return theirs, ddim_step(*given, clip=False), ddim_step(*given, eta=1, clip=False)
+
+
+@row("eq-ddim-still", "sample.py: DDIMSampler.step", "DDIMSampler(denoiser)", "", "", 1e-9)
+def azula_ddim():
+    theirs, given = step_of_azula("DDIMSampler")
+    return theirs, ddim_step(*given, clip=False), None
+
+
+@row(
+    "eq-ddim-sigma",
+    "sample.py: DDIMSampler.step",
+    "DDIMSampler(denoiser, eta=0.25)",
+    "their eta multiplies the variance and ours the deviation",
+    "ddim_step(..., eta=eta ** 0.5, clip=False)",
+    1e-9,
+)
+def azula_eta():
+    theirs, given = step_of_azula("DDIMSampler", eta=0.25)
+    return theirs, ddim_step(*given, eta=0.25, clip=False), ddim_step(*given, eta=0.5, clip=False)
+
+
+@row("eq-ddim-euler", "sample.py: EulerSampler.step", "EulerSampler(denoiser)", "", "", 1e-9)
+def azula_euler():
+    theirs, given = step_of_azula("EulerSampler")
+    return theirs, ddim_step(*given, clip=False), None
+
+
+@row(
+    "eq-guidance",
+    "guidance/cfg.py: CFGDenoiser",
+    "guidance",
+    "the two estimates that are combined are of x_0, not of z",
+    "predict_x_0 of the guided z_hat",
+    1e-9,
+)
+def azula_guidance():
+    x, schedule, t = draw(1, torch.float64)[0], linear_schedule(), torch.full((len(TIMES),), 500)
+
+    def net(x, t, context):
+        return Network()(x, t) * torch.as_tensor(1.0 + context, dtype=x.dtype).reshape(-1, 1, 1, 1)
+
+    cfg = azula("guidance.cfg").CFGDenoiser(azula_denoiser(net))
+    theirs = cfg(
+        x, torch.tensor(0.5, dtype=torch.float64), positive={"label": 1}, negative={"label": 0}, guidance=3.0
+    ).mean
+    z_hat = guided(net, 3.0, 0)(x, t, torch.ones(len(x), dtype=torch.int64))
+    return theirs, z_hat, predict_x_0(schedule, x, t, z_hat)
+
+
+@row(
+    "eq-weighted-noise-loss",
+    "denoise.py: KarrasDenoiser.loss",
+    "loss(x, t)",
+    "the error of x_0 times snr + 1: that of z times 1 / alpha_bar, which is the error of v",
+    "ddpm_loss(..., weight=1 / alpha_bar)",
+    1e-6,
+)
+def azula_loss():
+    x_0, schedule, net = draw(1, torch.float64)[0], linear_schedule(), Network()
+    model = azula_denoiser(net)
+    torch.manual_seed(SEED)
+    theirs = azula("denoise").KarrasDenoiser.loss(model, x_0, TIMES / T)
+    z = noise_like(x_0)
+    weight = 1 / schedule.alpha_bar
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(net, schedule, x_0, TIMES, z, weight=weight)
+
+
+@row("eq-time-embedding", "nn/layers.py: SineEncoding", "SineEncoding(width)(position)", "", "", 1e-4)
+def azula_embedding():
+    return azula("nn.layers").SineEncoding(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
+
+
+@row(
+    "eq-snr",
+    "denoise.py: SimpleDenoiser.forward",
+    "what the network is told of the time",
+    "the logarithm of sigma / alpha, which is no time but a noise level",
+    "-log(snr) / 2",
+    1e-9,
+)
+def azula_told():
+    told = []
+    net = nn.Linear(1, 1).double()
+    net.forward = lambda x, c: told.append(c) or x
+    schedule = linear_schedule()
+    azula("denoise").SimpleDenoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
+    return told[0], TIMES.double(), -schedule.snr[TIMES].log() / 2

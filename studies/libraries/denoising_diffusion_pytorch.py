@@ -1,0 +1,294 @@
+"""Rows of denoising-diffusion-pytorch."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, last, linear_schedule, respace, sample
+from ddpm_lite.files.pixels import from_bytes
+from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v, z_from_v
+from ddpm_lite.schedule import Schedule
+from ddpm_lite.trainer import ema_decay
+from ddpm_lite.unet import time_embedding
+from libraries.row import EXACT, FROM_0, SEED, TIMES, Network, T, draw, guide, import_peer, rows_of
+
+row = rows_of("denoising-diffusion-pytorch")
+LUCID = "denoising_diffusion_pytorch.py"
+CLASS = f"{LUCID}: GaussianDiffusion"
+
+
+def lucid():
+    return import_peer("denoising_diffusion_pytorch.denoising_diffusion_pytorch")
+
+
+def diffusion(**options):
+    options = {"objective": "pred_noise", "beta_schedule": "linear", **options}
+    return lucid().GaussianDiffusion(Network(0), image_size=4, **options)
+
+
+@row("eq-linear-schedule", f"{LUCID}: linear_beta_schedule", "linear_beta_schedule(1000)", FROM_0, "beta[t + 1]", EXACT)
+def lucid_beta():
+    beta = linear_schedule().beta
+    return lucid().linear_beta_schedule(T)[1:], beta[1:T], beta[2:]
+
+
+@row(
+    "eq-linear-schedule",
+    f"{LUCID}: linear_beta_schedule",
+    "linear_beta_schedule(200)",
+    "both ends are multiplied by 1000 / T, so that a shorter walk adds the same noise in all",
+    "linear_schedule(200, 5e-4, 0.1)",
+    EXACT,
+)
+def lucid_beta_200():
+    return lucid().linear_beta_schedule(200), linear_schedule(200).beta[1:], linear_schedule(200, 5e-4, 0.1).beta[1:]
+
+
+@row("eq-cosine-schedule", f"{LUCID}: cosine_beta_schedule", "cosine_beta_schedule(1000)", FROM_0, "beta[t + 1]", EXACT)
+def lucid_cosine():
+    beta = cosine_schedule().beta
+    return lucid().cosine_beta_schedule(T)[1:], beta[1:T], beta[2:]
+
+
+@row(
+    "eq-linear-schedule",
+    f"{CLASS}.__init__",
+    "the default, sigmoid_beta_schedule(1000)",
+    "a schedule that this book does not have",
+    "Schedule of the same betas",
+    EXACT,
+)
+def lucid_default_schedule():
+    betas = lucid().sigmoid_beta_schedule(T)
+    theirs = (1 - betas).cumprod(0)
+    ours = Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), betas]))
+    return theirs, linear_schedule().alpha_bar[1:], ours.alpha_bar[1:]
+
+
+def at_times(method, function, first, second):
+    """Their method at t, and our function at the same t and at the one after."""
+    t, schedule = TIMES[:-1], linear_schedule()
+    first, second = first[:-1], second[:-1]
+    return method(first, t, second), *(function(schedule, first, time, second) for time in (t, t + 1))
+
+
+@row("eq-forward-closed", f"{CLASS}.q_sample", "q_sample(x_start, t, noise)", FROM_0, "t - 1 for our t")
+def lucid_q_sample():
+    return at_times(diffusion().q_sample, q_sample, *draw(2))
+
+
+@row(
+    "eq-x0-from-z",
+    f"{CLASS}.predict_start_from_noise",
+    "predict_start_from_noise(x_t, t, noise)",
+    FROM_0,
+    "t - 1 for our t",
+)
+def lucid_x_0():
+    return at_times(diffusion().predict_start_from_noise, predict_x_0, *draw(2))
+
+
+@row(
+    "eq-z-from-x0",
+    f"{CLASS}.predict_noise_from_start",
+    "predict_noise_from_start(x_t, t, x0)",
+    FROM_0,
+    "t - 1 for our t",
+    1e-3,
+)
+def lucid_z():
+    return at_times(diffusion().predict_noise_from_start, predict_z, *draw(2))
+
+
+@row("eq-v", f"{CLASS}.predict_v", "predict_v(x_start, t, noise)", FROM_0, "t - 1 for our t")
+def lucid_v():
+    return at_times(diffusion().predict_v, velocity, *draw(2))
+
+
+@row("eq-x0-from-v", f"{CLASS}.predict_start_from_v", "predict_start_from_v(x_t, t, v)", FROM_0, "t - 1 for our t")
+def lucid_x_0_from_v():
+    return at_times(diffusion().predict_start_from_v, x_0_from_v, *draw(2))
+
+
+def posterior_of_lucid(part):
+    x_t, x_0 = draw(2)
+    method = diffusion().q_posterior
+    return at_times(lambda x_t, t, x_0: method(x_0, x_t, t)[part], lambda *given: posterior(*given)[part], x_t, x_0)
+
+
+@row(
+    "eq-posterior-mean",
+    f"{CLASS}.q_posterior",
+    "q_posterior(x_start, x_t, t), the first result",
+    FROM_0,
+    "t - 1 for our t; note the order of the images",
+)
+def lucid_posterior_mean():
+    return posterior_of_lucid(0)
+
+
+@row(
+    "eq-posterior-variance",
+    f"{CLASS}.q_posterior",
+    "q_posterior(x_start, x_t, t), the second result",
+    FROM_0,
+    "t - 1 for our t",
+)
+def lucid_posterior_variance():
+    return posterior_of_lucid(1)
+
+
+@row("eq-ddpm-step", f"{CLASS}.p_sample", "p_sample(x, t)", FROM_0, "p_sample at t - 1 is ddpm_step from t; both clip")
+def lucid_step():
+    x, schedule, model = draw(1)[0], linear_schedule(), Network()
+    torch.manual_seed(SEED)
+    theirs, _ = diffusion().p_sample(x, 499)
+    steps = []
+    for t in (499, 500):
+        torch.manual_seed(SEED)
+        steps.append(ddpm_step(schedule, x, t, t - 1, model(x, torch.full((len(x),), t)), torch.randn_like(x)))
+    return theirs, *steps
+
+
+def walk_of_lucid(steps):
+    """Their DDIM from x_T to x_0 and ours, each with the times at which it asks the network."""
+    other = diffusion(sampling_timesteps=steps, auto_normalize=False)
+    torch.manual_seed(SEED)
+    theirs = other.sample(batch_size=6)
+    torch.manual_seed(SEED)
+    x_T = torch.randn(6, 1, 4, 4)
+
+    def ours(schedule):
+        model = Network()
+        walk = sample(model, schedule, x_T.shape, step=ddim_step, x_T=x_T)
+        return last(walk)[1], torch.tensor(model.asked)
+
+    return theirs, torch.tensor(other.model.asked), ours
+
+
+@row("eq-ddim-still", f"{CLASS}.ddim_sample", "ten steps, from noise to the image", "", "", 1e-3)
+def lucid_ddim():
+    theirs, _, ours = walk_of_lucid(10)
+    return theirs, ours(respace(linear_schedule(), 10))[0], None
+
+
+@row(
+    "eq-trailing",
+    f"{CLASS}.ddim_sample",
+    "times of 30 steps",
+    "where 30 does not divide 1000, they cut the fraction off and we round",
+    "times of floor(i T / 30)",
+    EXACT,
+)
+def lucid_times():
+    _, asked, ours = walk_of_lucid(30)
+    cut = torch.arange(30, 0, -1) * T // 30
+    return asked, ours(respace(linear_schedule(), 30))[1], cut
+
+
+def loss_of_lucid(objective):
+    x_0, z = draw(2)
+    times, other = TIMES - 1, diffusion(objective=objective)
+    theirs = other.p_losses(x_0, times, noise=z)
+    return theirs, x_0, z, other
+
+
+@row("eq-simple-loss", f"{CLASS}.p_losses", 'objective="pred_noise"', "", "", 1e-4)
+def lucid_loss():
+    theirs, x_0, z, _ = loss_of_lucid("pred_noise")
+    return theirs, ddpm_loss(Network(), linear_schedule(), x_0, TIMES, z), None
+
+
+@row(
+    "eq-simple-loss",
+    f"{CLASS}.p_losses",
+    'objective="pred_v", the default',
+    "the network predicts v, whose squared error is that of z divided by alpha_bar; their weight is alpha_bar",
+    "ddpm_loss of the noise that the network's v implies",
+    1e-4,
+)
+def lucid_loss_v():
+    theirs, x_0, z, _ = loss_of_lucid("pred_v")
+    schedule, net = linear_schedule(), Network()
+
+    def z_of(x_t, t, context=None):
+        return z_from_v(schedule, x_t, t, net(x_t, t))
+
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(z_of, schedule, x_0, TIMES, z)
+
+
+@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "SinusoidalPosEmb(width)(t)", "", "", 1e-4)
+def lucid_embedding():
+    return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
+
+
+@row(
+    "eq-forward-closed",
+    f"{CLASS}.forward",
+    "normalize(img)",
+    "images are expected in [0, 1] and scaled inside",
+    "2 img - 1",
+    EXACT,
+)
+def lucid_range():
+    raw = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    img = raw.float() / 255
+    return diffusion().normalize(img), img, from_bytes(raw)
+
+
+@row(
+    "eq-ema-warmup",
+    "ema_pytorch.py: EMA.get_current_decay (ema-pytorch)",
+    "EMA(model, beta=0.9999)",
+    "it copies the weights for 100 steps, then warms up with an exponent of 2/3",
+    "1 - (step - 100) ** (-2 / 3)",
+    1e-6,
+)
+def lucid_ema():
+    average = import_peer("ema_pytorch").EMA(nn.Linear(1, 1), beta=0.9999)
+    steps, theirs = range(102, 300), []
+    for k in steps:
+        average.step.fill_(k)
+        theirs.append(average.get_current_decay())
+    ours = torch.tensor([ema_decay(k, 0.9999) for k in steps], dtype=torch.float64)
+    return torch.tensor(theirs), ours, 1 - (torch.tensor(steps, dtype=torch.float64) - 100) ** (-2 / 3)
+
+
+def guide_by_lucid(**options):
+    module = import_peer("denoising_diffusion_pytorch.classifier_free_guidance")
+    z_c, z_none, _ = draw()
+
+    def forward(cond_drop_prob):
+        return z_none if cond_drop_prob else z_c
+
+    return module.Unet.forward_with_cond_scale(SimpleNamespace(forward=forward), cond_scale=3.0, **options)[0]
+
+
+GUIDES = "classifier_free_guidance.py: Unet.forward_with_cond_scale"
+
+
+@row(
+    "eq-guidance-forms",
+    GUIDES,
+    "cond_scale, remove_parallel_component=False",
+    "their scale is ours + 1",
+    "guided(model, cond_scale - 1, none)",
+)
+def lucid_guidance():
+    return guide_by_lucid(remove_parallel_component=False), guide(3.0), guide(2.0)
+
+
+@row(
+    "eq-guidance",
+    GUIDES,
+    "cond_scale, by default",
+    "by default only the part of the difference counts that is orthogonal to the estimate with the label",
+    "subtract w times the projection of the difference on z_c",
+    1e-4,
+)
+def lucid_guidance_default():
+    z_c, z_none, _ = draw()
+    gap, along = (z_c - z_none).flatten(1).double(), z_c.flatten(1).double()
+    part = (gap * along).sum(1, True) / along.square().sum(1, True) * along
+    return guide_by_lucid(), guide(2.0), guide(2.0) - 2 * part.reshape(z_c.shape)

@@ -1,0 +1,281 @@
+"""Rows of diffusers."""
+
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite.process import predict_x_0, q_sample, velocity
+from ddpm_lite.trainer import ema_decay
+from ddpm_lite.unet import time_embedding
+from libraries.row import EXACT, FROM_0, SEED, TIMES, T, draw, guide, rows_of
+
+row = rows_of("diffusers")
+
+
+def ddpm_scheduler(**options):
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(**options)
+
+
+def ddim_scheduler(**options):
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(**options)
+    scheduler.set_timesteps(T)
+    return scheduler
+
+
+DDPM, DDIM = "schedulers/scheduling_ddpm.py: DDPMScheduler", "schedulers/scheduling_ddim.py: DDIMScheduler"
+
+
+@row("eq-linear-schedule", DDPM, "betas", FROM_0, "beta[t + 1] for their betas[t]")
+def diffusers_beta():
+    beta, theirs = linear_schedule().beta, ddpm_scheduler().betas
+    return theirs[1:], beta[1:T], beta[2:]
+
+
+@row("eq-alpha-bar", DDPM, "alphas_cumprod", FROM_0, "alpha_bar[t + 1] for their alphas_cumprod[t]")
+def diffusers_alpha_bar():
+    alpha_bar, theirs = linear_schedule().alpha_bar, ddpm_scheduler().alphas_cumprod
+    return theirs[:-1], alpha_bar[: T - 1], alpha_bar[1:T]
+
+
+@row(
+    "eq-forward-closed",
+    DDPM,
+    "1 - alphas_cumprod",
+    "they multiply a thousand factors in float32 and then subtract from 1: at t = 1 about half of the digits are left",
+    "1 - (1 - beta[1:].float()).cumprod(0)",
+    1e-6,
+)
+def diffusers_float32():
+    schedule = linear_schedule()
+    theirs, rounded = 1 - ddpm_scheduler().alphas_cumprod, 1 - (1 - schedule.beta[1:].float()).cumprod(0)
+    ours = schedule.one_minus_alpha_bar[1:]
+    return (theirs / ours)[:9], torch.ones(9), (rounded / ours)[:9]
+
+
+@row("eq-cosine-schedule", DDPM, 'betas of "squaredcos_cap_v2"', FROM_0, "beta[t + 1]")
+def diffusers_cosine():
+    beta, theirs = cosine_schedule().beta, ddpm_scheduler(beta_schedule="squaredcos_cap_v2").betas
+    return theirs[1:], beta[1:T], beta[2:]
+
+
+@row("eq-forward-closed", f"{DDPM}.add_noise", "add_noise(x_0, noise, t)", FROM_0, "t - 1 for our t")
+def diffusers_q_sample():
+    x_0, z, _ = draw()
+    times = TIMES[:-1]
+    scheduler, schedule, x_0, z = ddpm_scheduler(), linear_schedule(), x_0[:-1], z[:-1]
+    theirs, ours = scheduler.add_noise(x_0, z, times), q_sample(schedule, x_0, times, z)
+    return theirs, ours, q_sample(schedule, x_0, times + 1, z)
+
+
+def step_of_diffusers(scheduler, call, t=500, noise=False):
+    """Their step at our t, ours with the same noise, and their estimate of x_0."""
+    x_t, z_hat, fresh = draw()
+    fresh = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(SEED)) if noise else fresh
+    extra = {"generator": torch.Generator().manual_seed(SEED)} if noise else {}
+    out = scheduler.step(z_hat, t - 1, x_t, **extra, **call)
+    return out.prev_sample, (linear_schedule(), x_t, t, t - 1, z_hat, fresh), out.pred_original_sample
+
+
+@row(
+    "eq-x0-from-z",
+    f"{DDPM}.step",
+    "pred_original_sample",
+    "clip_sample is on by default, and limits the estimate to [-1, 1]",
+    "predict_x_0(...).clamp(-1, 1)",
+)
+def diffusers_x_0():
+    _, given, theirs = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
+    ours = predict_x_0(given[0], given[1], 500, given[4])
+    return theirs, ours, ours.clamp(-1, 1)
+
+
+@row(
+    "eq-posterior-variance",
+    f"{DDPM}._get_variance",
+    '"fixed_small"',
+    "at t = 1 theirs is 1e-20, not 0, because its logarithm is taken",
+    "beta_tilde.clamp(min=1e-20)",
+    1e-3,
+)
+def diffusers_variance():
+    scheduler, table = ddpm_scheduler(), linear_schedule().beta_tilde
+    theirs = torch.stack([scheduler._get_variance(int(t) - 1) for t in TIMES])
+    ours = table[TIMES]
+    logs = [torch.log(x.double().clamp(min=1e-300)) for x in (theirs, ours, ours.clamp(min=1e-20))]
+    return logs[0], logs[1], logs[2]
+
+
+@row(
+    "eq-posterior-variance",
+    f"{DDPM}._get_variance",
+    '"fixed_small" at t = 4',
+    "float32 tables: the variance is a quotient of two small differences",
+    "beta_tilde from alpha_bar in float32",
+    1e-6,
+)
+def diffusers_variance_4():
+    theirs, schedule = ddpm_scheduler()._get_variance(3), linear_schedule()
+    before, now = (1 - schedule.beta[1:].float()).cumprod(0)[2:4]
+    return theirs, schedule.beta_tilde[4], (1 - before) / (1 - now) * (1 - now / before)
+
+
+@row("eq-ddpm-step", f"{DDPM}.step", "step(model_output, t, sample)", "", "", 1e-4)
+def diffusers_ddpm_step():
+    theirs, given, _ = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
+    return theirs, ddpm_step(*given), None
+
+
+@row(
+    "eq-ddpm-step",
+    f"{DDPM}.step",
+    'variance_type="fixed_large"',
+    "the default of both is the smaller variance",
+    'ddpm_step(..., variance="beta")',
+    1e-4,
+)
+def diffusers_ddpm_step_large():
+    theirs, given, _ = step_of_diffusers(ddpm_scheduler(variance_type="fixed_large"), {}, t=20, noise=True)
+    return theirs, ddpm_step(*given), ddpm_step(*given, variance="beta")
+
+
+@row("eq-ddim-step", f"{DDIM}.step", "step(model_output, t, sample)", "", "", 1e-4)
+def diffusers_ddim_step():
+    theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {})
+    return theirs, ddim_step(*given, clip=False), None
+
+
+@row(
+    "eq-ddim-step",
+    f"{DDIM}.step",
+    "clip_sample=True, the default",
+    "they clip the estimated image and keep the old noise, so the two no longer add up to x_t",
+    "ask theirs with use_clipped_model_output=True",
+    1e-4,
+)
+def diffusers_ddim_clipped():
+    scheduler = ddim_scheduler()
+    theirs, given, _ = step_of_diffusers(scheduler, {})
+    again, _, _ = step_of_diffusers(scheduler, {"use_clipped_model_output": True})
+    ours = ddim_step(*given)
+    return theirs, ours, theirs + ours - again
+
+
+@row("eq-ddim-sigma", f"{DDIM}.step", "eta=1.0", "the default of both is 0", "ddim_step(..., eta=1)", 1e-4)
+def diffusers_ddim_eta():
+    theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {"eta": 1.0}, noise=True)
+    return theirs, ddim_step(*given, clip=False), ddim_step(*given, eta=1, clip=False)
+
+
+@row(
+    "eq-leading",
+    f"{DDIM}.set_timesteps",
+    'timesteps, spaced "leading"',
+    "their default starts at 980 of 0..999 and ours at 1000 of 1..1000",
+    'respace(schedule, 50, "leading").times - 1',
+    EXACT,
+)
+def diffusers_times():
+    scheduler = ddim_scheduler()
+    scheduler.set_timesteps(50)
+    ours, leading = (respace(linear_schedule(), 50, name).times[1:].flip(0) for name in ("trailing", "leading"))
+    return scheduler.timesteps, ours, leading - 1
+
+
+@row("eq-v", f"{DDPM}.get_velocity", "get_velocity(x_0, noise, t)", FROM_0, "t - 1 for our t")
+def diffusers_velocity():
+    x_0, z, _ = (x[:-1] for x in draw())
+    times, schedule = TIMES[:-1], linear_schedule()
+    theirs = ddpm_scheduler().get_velocity(x_0, z, times)
+    return theirs, velocity(schedule, x_0, times, z), velocity(schedule, x_0, times + 1, z)
+
+
+@row("eq-snr", "training_utils.py: compute_snr", "compute_snr(scheduler, t)", FROM_0, "snr[t + 1]", 1e-3)
+def diffusers_snr():
+    snr, times = linear_schedule().snr, TIMES[:-1]
+    theirs = import_module("diffusers.training_utils").compute_snr(ddpm_scheduler(), times)
+    return theirs.log(), snr[times].log(), snr[times + 1].log()
+
+
+EMBEDDING = "models/embeddings.py: get_timestep_embedding"
+
+
+@row("eq-time-embedding", EMBEDDING, "get_timestep_embedding(t, width)", "", "", 1e-4)
+def diffusers_embedding():
+    positions = TIMES - 1
+    theirs = import_module("diffusers.models.embeddings").get_timestep_embedding(positions, 32)
+    return theirs, time_embedding(positions, 32), None
+
+
+@row(
+    "eq-time-frequency",
+    EMBEDDING,
+    "flip_sin_to_cos=True, downscale_freq_shift=0, as UNet2DModel has by default",
+    "cosines come first, and the slowest clock is faster than 1/10000",
+    "time_embedding(positions, 32, freq_shift=0).roll(16, 1)",
+    1e-4,
+)
+def diffusers_embedding_of_unet():
+    positions = TIMES - 1
+    function = import_module("diffusers.models.embeddings").get_timestep_embedding
+    theirs = function(positions, 32, flip_sin_to_cos=True, downscale_freq_shift=0)
+    return theirs, time_embedding(positions, 32), time_embedding(positions, 32, freq_shift=0).roll(16, 1)
+
+
+def diffusers_decays(**options):
+    average = import_module("diffusers.training_utils").EMAModel([nn.Parameter(torch.zeros(1))], **options)
+    return torch.tensor([average.get_decay(k) for k in range(2, 200)], dtype=torch.float64)
+
+
+@row(
+    "eq-ema-warmup",
+    "training_utils.py: EMAModel.get_decay",
+    "get_decay(step)",
+    "their warm-up is one step behind: step 1 copies the weights",
+    "ema_decay(step - 1, 0.9999)",
+    EXACT,
+)
+def diffusers_ema():
+    ours = torch.tensor([ema_decay(k, 0.9999) for k in range(1, 200)], dtype=torch.float64)
+    return diffusers_decays(), ours[1:], ours[:-1]
+
+
+@row(
+    "eq-ema-warmup",
+    "training_utils.py: EMAModel.get_decay",
+    "use_ema_warmup=True",
+    "another warm-up, with an exponent of 2/3",
+    "1 - step ** (-2 / 3)",
+    EXACT,
+)
+def diffusers_ema_power():
+    steps = torch.arange(2, 200, dtype=torch.float64)
+    ours = torch.tensor([ema_decay(k, 0.9999) for k in range(2, 200)], dtype=torch.float64)
+    return diffusers_decays(use_ema_warmup=True), ours, 1 - steps ** (-2 / 3)
+
+
+def guide_by_diffusers(**options):
+    guidance = import_module("diffusers.guiders").ClassifierFreeGuidance(guidance_scale=3.0, **options)
+    z_c, z_none, _ = draw()
+    return guidance.forward(z_c, z_none).pred
+
+
+@row(
+    "eq-guidance-forms",
+    "guiders/classifier_free_guidance.py: ClassifierFreeGuidance",
+    "guidance_scale",
+    "their scale starts from the estimate without a label, so it is ours + 1",
+    "guided(model, guidance_scale - 1, none)",
+)
+def diffusers_guidance():
+    return guide_by_diffusers(), guide(3.0), guide(2.0)
+
+
+@row("eq-guidance", "guiders/classifier_free_guidance.py: ClassifierFreeGuidance", "use_original_formulation=True")
+def diffusers_guidance_original():
+    return guide_by_diffusers(use_original_formulation=True), guide(3.0), None

@@ -1,0 +1,198 @@
+"""Rows of smalldiffusion."""
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
+from ddpm_lite.process import ddpm_loss, q_sample, velocity
+from ddpm_lite.unet import time_embedding
+from libraries.row import FROM_0, SEED, TIMES, Network, T, draw, guide, import_peer, rows_of
+
+row = rows_of("smalldiffusion")
+SCALED = (
+    "it divides x_t by sqrt(alpha_bar_t), so that x = x_0 + sigma z with sigma = sqrt((1 - alpha_bar_t) / alpha_bar_t)"
+)
+
+
+def small():
+    return import_peer("smalldiffusion")
+
+
+def sigma_of(schedule, t):
+    """The noise level: the standard deviation of the noise after x_t is divided by sqrt(alpha_bar_t)."""
+    return (schedule.one_minus_alpha_bar[t] / schedule.alpha_bar[t]).sqrt()
+
+
+@row("eq-noise-level", "diffusion.py: ScheduleDDPM", "ScheduleDDPM().sigmas", FROM_0, "noise level at t + 1", 1e-4)
+def small_sigmas():
+    ours = sigma_of(linear_schedule(), torch.arange(T + 1))
+    return small().ScheduleDDPM().sigmas[1:], ours[1:T], ours[2:]
+
+
+@row(
+    "eq-cosine-schedule",
+    "diffusion.py: ScheduleCosine",
+    "ScheduleCosine().sigmas",
+    FROM_0,
+    "noise level at t + 1",
+    1e-2,
+)
+def small_cosine():
+    ours = sigma_of(cosine_schedule(), torch.arange(T + 1)).log()
+    return small().ScheduleCosine().sigmas.log()[1:], ours[1:T], ours[2:]
+
+
+@row("eq-alpha-bar", "model.py: alpha", "alpha(sigma)", "their alpha is this book's alpha_bar", "alpha_bar[t]")
+def small_alpha():
+    schedule = linear_schedule()
+    theirs = import_peer("smalldiffusion.model").alpha(sigma_of(schedule, TIMES))
+    return theirs, schedule.alpha[TIMES], schedule.alpha_bar[TIMES]
+
+
+def small_model(net, *wrappers):
+    """A network of ours as a model of theirs, which is given sigma instead of the time."""
+    module = import_peer("smalldiffusion.model")
+    levels = sigma_of(linear_schedule(), torch.arange(T + 1))
+
+    class Model(nn.Module, module.ModelMixin):
+        input_dims = (1, 4, 4)
+
+        def forward(self, x, sigma, cond=None):
+            t = (levels - torch.as_tensor(sigma).double().reshape(-1, 1)).abs().argmin(1).expand(len(x))
+            return net(x, t)
+
+    for wrap in wrappers:
+        Model = getattr(module, wrap)(Model)
+    return Model()
+
+
+@row(
+    "eq-simple-loss",
+    "model.py: ModelMixin.get_loss",
+    "get_loss(x0, sigma, eps) of a plain model",
+    SCALED,
+    "the network of Scaled is asked with x_t again",
+    1e-4,
+)
+def small_loss():
+    x_0, z = draw(2)
+    schedule, net = linear_schedule(), Network()
+    sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
+    plain, scaled = (small_model(net, *wraps).get_loss(x_0, sigma, z) for wraps in ((), ("Scaled",)))
+    ours = ddpm_loss(net, schedule, x_0, TIMES, z)
+    return plain, ours, ours + plain - scaled
+
+
+@row(
+    "eq-v",
+    "model.py: PredV",
+    "the loss of PredV, with Scaled",
+    "the network predicts v, and the error is that of v",
+    "the mean of (velocity(...) - net(...))^2",
+    1e-4,
+)
+def small_v():
+    x_0, z = draw(2)
+    schedule, net = linear_schedule(), Network()
+    sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
+    theirs = small_model(net, "Scaled", "PredV").get_loss(x_0, sigma, z)
+    error = velocity(schedule, x_0, TIMES, z) - net(q_sample(schedule, x_0, TIMES, z), TIMES)
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), error.square().mean()
+
+
+@row(
+    "eq-trailing",
+    "diffusion.py: Schedule.sample_sigmas",
+    "sample_sigmas(50)",
+    "the last level is that of t = 1: a walk ends with this little noise in the image",
+    "the times of respace(schedule, 50), with 1 for 0",
+    1e-4,
+)
+def small_times():
+    schedule = linear_schedule()
+    levels, times = sigma_of(schedule, torch.arange(T + 1)), respace(schedule, 50).times.flip(0)
+    theirs = small().ScheduleDDPM().sample_sigmas(50)
+    return theirs[-2:], levels[times][-2:], levels[times.clamp(min=1)][-2:]
+
+
+def step_of_small(mu, t=500, s=480):
+    """One step of theirs from t to s, and what ours needs for the same."""
+    schedule, net = linear_schedule(), Network()
+    x = draw(1)[0]
+    scale_t, scale_s = (schedule.alpha_bar[k].sqrt() for k in (t, s))
+    sigmas = torch.stack([sigma_of(schedule, t), sigma_of(schedule, s)]).float()
+    torch.manual_seed(SEED)
+    place = SimpleNamespace(device=torch.device("cpu"))
+    model, start = small_model(net, "Scaled"), x / scale_t.float()
+    (theirs,) = small().samples(model, sigmas, gam=1, mu=mu, batchsize=len(x), xt=start, accelerator=place)
+    torch.manual_seed(SEED)
+    given = (schedule, x, t, s, net(x, torch.full((len(x),), t)), torch.randn(x.shape))
+    return theirs, given, scale_s
+
+
+@row(
+    "eq-ddim-still",
+    "diffusion.py: samples",
+    "samples(..., gam=1, mu=0)",
+    SCALED,
+    "ddim_step(..., clip=False) / sqrt(alpha_bar_s)",
+    1e-4,
+)
+def small_ddim():
+    theirs, given, scale = step_of_small(0.0)
+    ours = ddim_step(*given, clip=False)
+    return theirs, ours, ours / scale
+
+
+@row(
+    "eq-ddpm-step",
+    "diffusion.py: samples",
+    "samples(..., gam=1, mu=0.5)",
+    SCALED,
+    "ddim_step(..., eta=1, clip=False) / sqrt(alpha_bar_s)",
+    1e-4,
+)
+def small_ddpm():
+    theirs, given, scale = step_of_small(0.5)
+    ours = ddim_step(*given, eta=1, clip=False)
+    return theirs, ours, ours / scale
+
+
+@row("eq-guidance", "model.py: ModelMixin.predict_eps_cfg", "cfg_scale")
+def small_guidance():
+    z_c, z_none, x = draw()
+    mixin = import_peer("smalldiffusion.model").ModelMixin
+    both = torch.cat([z_c, z_none])
+    model = SimpleNamespace(cond_embed=SimpleNamespace(null_cond=0), predict_eps=lambda *_, **__: both)
+    theirs = mixin.predict_eps_cfg(model, x, torch.tensor(1.0), torch.ones(len(x), dtype=torch.int64), 3.0)
+    return theirs, guide(3.0), None
+
+
+@row(
+    "eq-time-embedding",
+    "model.py: get_sigma_embeds",
+    "get_sigma_embeds(batch, sigma)",
+    "one clock, not many: sine and cosine of log(sigma) / 2",
+    "sine and cosine of -log(snr) / 4",
+    1e-4,
+)
+def small_embedding():
+    schedule = linear_schedule()
+    theirs = import_peer("smalldiffusion.model").get_sigma_embeds(len(TIMES), sigma_of(schedule, TIMES))
+    angle = -schedule.snr[TIMES].log() / 4
+    return theirs, time_embedding(TIMES - 1, 4)[:, ::2], torch.stack([angle.sin(), angle.cos()], 1)
+
+
+@row(
+    "eq-time-embedding",
+    "model.py: timestep_embedding",
+    "timestep_embedding(t, width)",
+    "cosines come first, and the slowest clock is faster than 1/10000",
+    "time_embedding(positions, 32, freq_shift=0).roll(16, 1)",
+    1e-4,
+)
+def small_embedding_of_flow():
+    theirs = import_peer("smalldiffusion.model").timestep_embedding(TIMES - 1, 32)
+    return theirs, time_embedding(TIMES - 1, 32), time_embedding(TIMES - 1, 32, freq_shift=0).roll(16, 1)
