@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageCms
 
 from ddpm_lite import TrainConfig, UNet, UNetConfig, images_from_folder, linear_schedule, open_pictures, train
-from ddpm_lite.files.pictures import ENDINGS, flatten
+from ddpm_lite.files.picture import flatten
+from ddpm_lite.files.pictures import ENDINGS
 
 WHITE = (255, 255, 255)
 

@@ -96,6 +96,8 @@ def report(
     tables = [floors(net, held_out, training, count, seed, known) for seed in seeds]
     known_worth = {name: summarise([table[name] for table in tables]) for name in tables[0]}
     mean, spread = summarise(rows)
+    # Unlike the elapsed time, processor time does not depend on what else the machine does.
+    times = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
     found = {
         "data": name,
         "count": count,
@@ -108,8 +110,6 @@ def report(
         "floors": {name: mean for name, (mean, _) in known_worth.items()},
         "floors_spread": {name: spread for name, (_, spread) in known_worth.items()},
     }
-    # Unlike the elapsed time, processor time does not depend on what else the machine does.
-    times = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(time.process_time() - cpu, 1)}
     return round_numbers(found | times)
 
 

@@ -28,7 +28,6 @@ from ddpm_lite._check import (
     Time,
     check_bool,
     check_choice,
-    check_real,
     check_variance,
     check_whole,
     check_whole_schedule,
@@ -41,7 +40,6 @@ from ddpm_lite._check import (
 from ddpm_lite.condition import ConditionalUNet, ZModel
 from ddpm_lite.files.diffusers_settings import (
     ANY,
-    FIELDS,
     FILES,
     INDEX,
     LAYOUT,
@@ -53,11 +51,16 @@ from ddpm_lite.files.diffusers_settings import (
     UNET,
     VARIANCE,
     WEIGHTS,
+    from_config,
+    from_schedule,
+    list_defaults,
+    to_config,
+    to_schedule,
 )
 from ddpm_lite.files.weights import check_tensors, write_beside
 from ddpm_lite.sampler import ddim_step, ddpm_step
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
-from ddpm_lite.unet import UNet, UNetConfig
+from ddpm_lite.schedule import Schedule, respace
+from ddpm_lite.unet import UNet
 
 
 def save_pretrained(
@@ -101,7 +104,7 @@ def save_pretrained(
         fail(ValueError, "folder", "a new or empty folder, or one with only an earlier pipeline", got, "choose another")
 
     name = scheduler.upper()
-    options = _list_defaults(SCHEDULERS[f"{name}Scheduler"]) | _from_schedule(schedule) | {"clip_sample": clip}
+    options = list_defaults(SCHEDULERS[f"{name}Scheduler"]) | from_schedule(schedule) | {"clip_sample": clip}
     if scheduler == "ddpm":
         options["variance_type"] = "fixed_small" if variance == "beta_tilde" else "fixed_large"
     else:
@@ -111,7 +114,7 @@ def save_pretrained(
     contents = (
         _to_json(f"{name}Pipeline", index),
         _to_json(f"{name}Scheduler", options),
-        _to_json("UNet2DModel", _list_defaults(UNET) | _from_config(model.config)),
+        _to_json("UNet2DModel", list_defaults(UNET) | from_config(model.config)),
         to_bytes(tensors, metadata={"format": "pt"}),
     )
     _replace_folder(target, dict(zip(FILES, contents, strict=True)))
@@ -149,7 +152,7 @@ def from_pretrained(
     if pipeline == "DDIMPipeline" and named == "DDPMScheduler":
         fail(ValueError, "model_index.json: scheduler", "a DDIMScheduler in a DDIMPipeline", repr(named))
     kind, options = _read_options(folder, file, {named: SCHEDULERS[named] | OLD})
-    schedule, spacing = _to_schedule(file, options), options["timestep_spacing"]
+    schedule, spacing = to_schedule(file, options), options["timestep_spacing"]
     if steps is not None and check_whole("steps", steps, 1, schedule.T) != schedule.T:
         if spacing == "linspace":
             fail(ValueError, f"{file}: timestep_spacing", "'leading' or 'trailing' with steps", repr(spacing))
@@ -160,7 +163,7 @@ def from_pretrained(
         step = partial(ddpm_step, variance=VARIANCE[options["variance_type"]], clip=options["clip_sample"])
     _, options = _read_options(folder, f"{unet}config.json", {"UNet2DModel": UNET})
     with torch.device("meta"):
-        model = UNet(_to_config(f"{unet}config.json", options))
+        model = UNet(to_config(f"{unet}config.json", options))
     model.load_state_dict(_read_weights(folder, f"{unet}{WEIGHTS}", model, options["flip_sin_to_cos"]), assign=True)
     return model.eval(), schedule, step
 
@@ -199,84 +202,6 @@ class _FromDiffusers(nn.Module):
         return self.model(x_t, to_times(t, x_t) - 1, return_dict=False, **labels)[0]
 
 
-def _from_config(config: UNetConfig) -> dict:
-    """Translate our config to diffusers' settings."""
-    kinds = ["AttnDownBlock2D" if config.attends(level) else "DownBlock2D" for level in range(len(config.channels))]
-    options = {theirs: getattr(config, ours) for theirs, ours in FIELDS.items()}
-    options |= {"out_channels": config.in_channels, "flip_sin_to_cos": False}
-    return options | {"down_block_types": kinds, "up_block_types": _mirror(kinds)}
-
-
-def _to_config(file: str, options: dict) -> UNetConfig:
-    """Translate diffusers' settings to our config."""
-    down = [kind.removeprefix("UNetRes") for kind in options["down_block_types"]]  # "UNetRes": names from 2022
-    up = [kind.removeprefix("UNetRes") for kind in options["up_block_types"]]
-    for kind in down:
-        if kind not in ("DownBlock2D", "AttnDownBlock2D"):
-            fail(ValueError, f"{file}: down_block_types", "'DownBlock2D' or 'AttnDownBlock2D'", repr(kind))
-    width = options["block_out_channels"][0]
-    for key, value, allowed in (
-        ("up_block_types", up, [_mirror(down)]),
-        ("block_out_channels", len(options["block_out_channels"]), [len(down)]),
-        ("out_channels", options["out_channels"], [options["in_channels"]]),
-        ("time_embedding_dim", options["time_embedding_dim"], [None, 4 * width]),
-        ("attn_norm_num_groups", options["attn_norm_num_groups"], [None, options["norm_num_groups"]]),
-    ):
-        if value not in allowed:
-            fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value))
-    fields = {ours: options[theirs] for theirs, ours in FIELDS.items()}
-    fields["channels"] = tuple(fields["channels"])
-    levels = tuple(level for level, kind in enumerate(down) if kind.startswith("Attn"))
-    try:
-        return UNetConfig(**fields, attention_levels="every" if len(levels) == len(down) else levels)
-    except ValueError as error:  # the message begins with our name of the field
-        names = {ours: theirs for theirs, ours in FIELDS.items()}
-        line = re.sub(r"^\w+", lambda name: names.get(name[0], name[0]), str(error))
-        raise ValueError(f"{file}: {line}") from None
-
-
-def _mirror(down: list[str]) -> list[str]:
-    return [kind.replace("Down", "Up") for kind in reversed(down)]
-
-
-def _from_schedule(schedule: Schedule) -> dict:
-    """Translate the schedule to diffusers' name for it, or to the list of its betas if it has none."""
-    beta, T = schedule.beta.double().cpu(), schedule.T
-    first, last = float(beta[1]), float(beta[-1])
-    if torch.allclose(beta, linear_schedule(T, first, last).beta, rtol=1e-12, atol=0):  # processors round differently
-        return {"num_train_timesteps": T, "beta_start": first, "beta_end": last}
-    if torch.allclose(beta, cosine_schedule(T).beta, rtol=1e-12, atol=0):
-        return {"num_train_timesteps": T, "beta_schedule": "squaredcos_cap_v2"}
-    return {"num_train_timesteps": T, "trained_betas": beta[1:].tolist()}
-
-
-def _to_schedule(file: str, options: dict) -> Schedule:
-    """Compute the betas as diffusers does, but in float64."""
-    kind, given, double = options["beta_schedule"], options["trained_betas"], torch.float64
-    try:
-        T = check_whole("num_train_timesteps", options["num_train_timesteps"], 1)
-        first, last = (check_real(key, options[key], 0, 1, ends="()") for key in ("beta_start", "beta_end"))
-        if given is not None:
-            if len(given) != T:
-                fail(ValueError, "trained_betas", f"num_train_timesteps = {T} numbers", f"{len(given)}")
-            beta = torch.tensor(given, dtype=double)
-        elif kind == "linear":
-            return linear_schedule(T, first, last)
-        elif kind == "squaredcos_cap_v2":
-            return cosine_schedule(T)
-        elif kind == "scaled_linear":
-            beta = torch.linspace(first**0.5, last**0.5, T, dtype=double) ** 2
-        else:
-            beta = torch.linspace(-6, 6, T, dtype=double).sigmoid() * (last - first) + first
-        return Schedule(torch.cat([torch.zeros(1, dtype=double), beta]))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: {error}") from None
-
-
-def _list_defaults(table: dict) -> dict:
-    return {key: default for key, (default, _) in table.items()}
-
-
 def _to_json(kind: str, options: dict) -> bytes:
     options = {"_class_name": kind, "_diffusers_version": LAYOUT} | options
     return (json.dumps(options, indent=2, sort_keys=True) + "\n").encode()
@@ -310,7 +235,7 @@ def _read_options(folder: Path, file: str, tables: dict[str, dict]) -> tuple[str
                 fail(ValueError, f"{file}: {key}", " or ".join(map(repr, allowed)), repr(value), "not supported here")
         elif value is not None and not key.startswith("_"):
             fail(ValueError, f"{file}: {key}", "no such setting", repr(value), "not supported here")
-    return found, _list_defaults(table) | {key: value for key, value in given.items() if key in table}
+    return found, list_defaults(table) | {key: value for key, value in given.items() if key in table}
 
 
 def _read_weights(folder: Path, file: str, model: UNet, flipped: bool) -> dict[str, Tensor]:

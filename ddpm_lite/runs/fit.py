@@ -47,7 +47,7 @@ from ddpm_lite.runs.folder import (
     save_state,
     sweep_folder,
 )
-from ddpm_lite.runs.identity import describe_run, keep_known, read_known
+from ddpm_lite.runs.identity import describe_run, keep_known
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.trainer import Diverged, TrainConfig, TrainState, check_run, train
 
@@ -112,18 +112,13 @@ def fit(
     options = {"labels": labels, "none": none, "accelerator": accelerator, "weight": weight, "lr": lr}
     origin, start = find_start(start_from, folder) if start_from is not None else (None, {})
     with ExitStack() as stack:
-        if main:
-            stack.enter_context(lock_folder(folder))
+        stack.enter_context(lock_folder(folder) if main else nullcontext())
         whole = sweep_folder(folder) if main else []
         step = add_over_processes(parse_step(whole[0]) if whole else 0, accelerator)
         if accelerator is not None:
             network.to(accelerator.device)
-        known = read_known(folder, images)
-        about = describe_run(network, schedule, images, config, labels, weight, rate, known) | {"start": start}
-        state = read_state(folder, step, network, about) if step else None
-        if not step and origin is not None:
-            state = read_weights(origin, network)[0]
-        check_steps(config, step)
+        about = describe_run(network, schedule, images, config, labels, weight, rate, folder) | {"start": start}
+        state = choose_start(folder, step, network, about, origin, config)
         if main:
             check_space(folder, network)
             with explain_disk(folder, whole):
@@ -143,7 +138,7 @@ def fit(
             if main and (stop or step % every == 0 or step == config.steps):
                 whole = save_state(folder, state, schedule, about, whole)
             if stop:
-                end_as_asked(asked[0] if asked else signal.SIGTERM, step)
+                end_as_asked(asked, step)
         if accelerator is not None:
             accelerator.wait_for_everyone()
     assert state is not None  # config.steps >= 1, so one was read or made
@@ -160,11 +155,21 @@ def check_reports(
     return check_whole("every", every, 1), check_whole("log", log, 1), shown, check_bool("tensorboard", tensorboard)
 
 
-def check_steps(config: TrainConfig, step: int) -> None:
-    """Check that the config has at least as many steps as the run has already taken."""
+def choose_start(
+    folder: Path, step: int, network: nn.Module, about: dict, origin: Path | None, config: TrainConfig
+) -> TrainState | None:
+    """Read the state of the last step of this run; before its first step, that of another run, if there is one.
+
+    Raises:
+        ValueError: the config has fewer steps than the run has already taken.
+    """
+    if not step:
+        return None if origin is None else read_weights(origin, network)[0]
+    state = read_state(folder, step, network, about)
     if config.steps < step:
         there = f"at least {step}, because the folder has {name_step(step)}"
         fail(ValueError, "steps", there, f"{config.steps}", "choose another folder")
+    return state
 
 
 def call_back(on_step: Callable[[TrainState], None] | None, state: TrainState, asked: list[int]) -> None:
@@ -228,8 +233,9 @@ def note_signals() -> Iterator[list[int]]:
             signal.signal(caught, handler)
 
 
-def end_as_asked(number: int, step: int) -> None:
-    """End the process as the signal would have, after the checkpoint was written."""
+def end_as_asked(asked: list[int], step: int) -> None:
+    """End the process as the first signal would have, after the checkpoint was written; other processes end too."""
+    number = asked[0] if asked else signal.SIGTERM
     if number == signal.SIGINT:
         raise KeyboardInterrupt(f"stopped after step {step}; {name_step(step)} is written, and fit resumes from there")
     raise SystemExit(128 + number)

@@ -33,14 +33,14 @@ def describe_run(
     labels: Tensor | None,
     weight: Callable | None,
     lr: Callable | None,
-    known: dict,
+    folder: Path,
 ) -> dict:
     """Describe what identifies a run; a resumed run is compared with it field by field.
 
     Functions cannot be stored, so their values are: all weights, and the learning rates of steps 1, 2, 4, 8, ...
 
     Args:
-        known: the result of `describe_file` when the images of a memory map were last read, with their SHA-256.
+        folder: where `keep_known` stored the SHA-256 of a memory map's images.
     """
     header = {key: json.loads(value) for key, value in describe_network(model, schedule).items()}
     network = header.pop("unet_config", {}) | header if header else {"class": type(model).__name__}
@@ -48,7 +48,7 @@ def describe_run(
         "number of images": images.N,
         "shape of images": list(images.shape),
         "type of images": images.dtype,
-        "images": known.get("sha256") or hash_images(images),
+        "images": read_known(folder, images).get("sha256") or hash_images(images),
         "labels": None if labels is None else _hash(torch.as_tensor(labels)),
     }
     table = tabulate_weight(weight, schedule)
