@@ -84,9 +84,16 @@ def browser():
         yield playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
 
 
-@pytest.fixture(params=["file", "http"])
+def pytest_generate_tests(metafunc):
+    """Pages of `stand` are opened as files, which may do less than pages of a server; where it can matter, as both."""
+    if "stand" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("transports") is not None
+        metafunc.parametrize("stand", ["file", "http"] if both else ["file"], indirect=True)
+
+
+@pytest.fixture
 def stand(request, browser, tmp_path):
-    """`stand(widget, ...)` shows widgets on a page, opened as a file and over http; it ends quiet."""
+    """`stand(widget, ...)` shows widgets on a page; it ends quiet."""
     from stands import Served, Stand
 
     served = Served(tmp_path) if request.param == "http" else None

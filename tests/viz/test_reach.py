@@ -178,6 +178,7 @@ def test_a_long_drawing_can_be_stopped_and_begun_again(name, stand):
     status.filter(has_text="Stopped after ").wait_for()
 
 
+@pytest.mark.transports
 def test_a_download_that_broke_off_is_made_again(stand, tmp_path):
     one = stand(of("draw-a-digit"))
     (path,) = (tmp_path / "networks").glob("digits-by-label.js")

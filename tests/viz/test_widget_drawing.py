@@ -148,6 +148,7 @@ def shown(one, first, images):
 
 
 @pytest.mark.html
+@pytest.mark.transports
 def test_digit_can_be_walked_step_by_step(stand):
     one = stand(recorded(DrawDigit, steps=10, label=5, seed=1))
     place = press(one)
@@ -226,6 +227,7 @@ def test_the_same_noise_in_few_steps_and_in_many(stand):
 
 @pytest.mark.html
 @pytest.mark.parametrize("how", REFUSE)
+@pytest.mark.transports
 def test_without_workers_the_page_draws_itself(how, stand):
     one = stand(recorded(DrawDigit, steps=10), init=REFUSE[how])
     place = press(one)
@@ -237,6 +239,7 @@ def test_without_workers_the_page_draws_itself(how, stand):
 
 @pytest.mark.html
 @pytest.mark.parametrize("change", [lambda text: text.replace("AAA", "AAB", 1), lambda text: text[:-9000] + "');"])
+@pytest.mark.transports
 def test_damaged_network_is_one_line_and_others_draw(change, stand, tmp_path):
     one = stand(recorded(DrawDigit), recorded(DrawDigit, network="digits", label=None, steps=10))
     path = tmp_path / "networks" / "digits-by-label.js"

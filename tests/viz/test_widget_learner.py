@@ -334,6 +334,7 @@ def test_start_pause_reset_and_seed_by_keyboard(stand):
 
 
 @pytest.mark.html
+@pytest.mark.transports
 def test_the_page_learns_what_node_learns(stand):
     desk = Desk(stand, Learner("mixture", seed=4))
     desk.button("Start").click()

@@ -250,6 +250,7 @@ def test_every_trait_out_of_range_is_one_line(twin, stand):
 
 
 @pytest.mark.html
+@pytest.mark.transports
 def test_all_widgets_share_a_page(stand):
     page = stand(*TWINS).page
     assert page.locator("[data-widget]").count() == len(TWINS)

@@ -44,6 +44,7 @@ def written(tmp_path):
     (tmp_path / "data.js").write_text(DATA)
 
 
+@pytest.mark.transports
 def test_first_press_loads_and_starts(stand, written):
     page = stand(Probe(), Probe(n=5)).page
     asked = []
@@ -65,6 +66,7 @@ def test_first_press_loads_and_starts(stand, written):
     assert page.get_by_role("button").count() == 0
 
 
+@pytest.mark.transports
 def test_missing_script_is_one_line_and_may_come_later(stand, written, tmp_path):
     (tmp_path / "data.js").rename(tmp_path / "away.js")
     one = stand(Probe())
@@ -89,6 +91,7 @@ def test_missing_script_is_one_line_and_may_come_later(stand, written, tmp_path)
         ("live/probe.js", MODULE.replace("< 0", "< 9"), "n: expected 0 or more"),
     ],
 )
+@pytest.mark.transports
 def test_damage_is_one_line_and_the_figure_stays(stand, written, tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     page = stand(Probe()).page
