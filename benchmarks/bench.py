@@ -37,6 +37,7 @@ NETWORKS = {
     "cifar10": UNetConfig(32, 3, (128, 256, 256, 256), blocks=2, attention_levels=(1,), groups=32, dropout=0.1),
 }
 PARTS = ("steps", "samplers", "sampling", "imports", "memory", "peak")
+KINDS = ("fp32", "bf16", "best")
 BEST = "bf16, channels_last, compiled"  # images of each library on a GPU
 
 
@@ -56,16 +57,22 @@ def interleaved(runs, rounds, device, about=0.5):
     """Measure the seconds of one call of each function; all take turns in every round, in a different order each time.
 
     In a round each is called as often as fits into `about` seconds, but at least once. The first round is a warm-up and
-    does not count.
+    does not count. What fails in it is left out, with a word: a compiler that cannot compile one library's network
+    must not cost the times of the others.
     """
-    times, repeats = {name: [] for name in runs}, {}
+    times, repeats = {}, {}
     for name, run in runs.items():
-        run()
+        try:
+            run()
+        except RuntimeError as error:
+            print(f"  {name} is left out: {str(error).splitlines()[0]}", flush=True)
+            continue
+        times[name] = []
         repeats[name] = max(1, min(300, round(about / _seconds(run, 1, device))))
         for _ in range(repeats[name] - 1):
             run()
     for number in range(rounds):
-        names = list(runs)
+        names = list(times)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             times[name].append(_seconds(runs[name], repeats[name], device))
     return times
@@ -145,10 +152,12 @@ def measure_steps(options, device):
     models = {name: make(config).to(device) for name, make in peers.MAKERS.items()}
     counts = {name: peers.parameters(model) for name, model in models.items()}
     found = {"shape": list(shape), "parameters": counts}
-    gain = measure_half(models[peers.OURS], x_0, options, device)
-    found["our step in bf16 over fp32"] = round(1 / gain, 3)
+    gain = 1.0
+    if "bf16" in options.kind:
+        gain = measure_half(models[peers.OURS], x_0, options, device)
+        found["our step in bf16 over fp32"] = round(1 / gain, 3)
     # below a half, the processor emulates bf16, so further measurements are left out
-    for kind, x in kinds(models, x_0, gain > 0.5, device):
+    for kind, x in kinds(models, x_0, gain > 0.5, device, options.kind):
         for what, make in (("train", train_step), ("forward", forward)):
             runs = {name: make(model, x, device, kind[:4]) for name, model in models.items()}
             times = interleaved(runs, options.rounds, device)
@@ -156,15 +165,16 @@ def measure_steps(options, device):
     return found
 
 
-def kinds(models, x_0, half, device):
+def kinds(models, x_0, half, device, only=KINDS):
     """Yield each kind of run with its input; the models are unchanged until the last kind is requested.
 
     `to(memory_format=...)` and `compile` change a model in place, so the plain kinds have to be measured before.
     """
-    yield "fp32", x_0
-    if half:
+    if "fp32" in only:
+        yield "fp32", x_0
+    if half and "bf16" in only:
         yield "bf16", x_0
-    if device.type == "cuda":
+    if device.type == "cuda" and "best" in only:
         for model in models.values():
             at_its_best(model)
         yield BEST, x_0.contiguous(memory_format=torch.channels_last)
@@ -318,7 +328,7 @@ def measure_peak(options, device):
         train_step(model, x_0, device, "fp32")()
     work, width = counter.get_total_flops(), 256 if on_gpu else 128
     print(f"\na training step of {work / 1e9:.1f} GFLOP")
-    for kind, x in kinds({peers.OURS: model}, x_0, on_gpu, device):
+    for kind, x in kinds({peers.OURS: model}, x_0, on_gpu, device, options.kind):
         best = measure_convolution(kind, width, options, device)
         ours = {"step": train_step(model, x, device, kind[:4])}
         step = statistics.median(interleaved(ours, options.rounds, device)["step"])
@@ -353,13 +363,12 @@ def prepare(options, device):
     config, on_gpu = NETWORKS[options.network], device.type == "cuda"
     shape = (options.batch, config.in_channels, config.sample_size, config.sample_size)
     models, x_0 = {"": peers.MAKERS[options.prepare](config).to(device)}, torch.rand(shape, device=device)
-    for kind, x in kinds(models, x_0, on_gpu, device):
-        if kind == BEST or not on_gpu:
-            if "steps" in options.part:
-                train_step(models[""], x, device, kind[:4])()
-                forward(models[""], x, device, kind[:4])()
-            if "sampling" in options.part:
-                walk(models[""].eval(), shape, 2, device, kind[:4])()
+    ((kind, x),) = kinds(models, x_0, on_gpu, device, ("best",) if on_gpu else ("fp32",))
+    if "steps" in options.part:
+        train_step(models[""], x, device, kind[:4])()
+        forward(models[""], x, device, kind[:4])()
+    if "sampling" in options.part:
+        walk(models[""].eval(), shape, 2, device, kind[:4])()
 
 
 def name_command(words):
@@ -372,6 +381,7 @@ def main():
     """Measure, print, record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="only these; default: all")
+    parser.add_argument("--kind", nargs="+", choices=KINDS, default=KINDS, help="of steps and peak; default: all")
     parser.add_argument("--network", choices=NETWORKS, default="small")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
@@ -394,22 +404,24 @@ def main():
     except PackageNotFoundError as error:
         sys.exit(f"the peers are not there ({error}): `make bench` installs them and says where they are")
     torch.manual_seed(0)
-    start, parts = time.perf_counter(), options.part or PARTS
+    start, command = time.perf_counter(), name_command(sys.argv[1:])
     record = {
-        "command": name_command(sys.argv[1:]),
+        "command": command,
         "hardware": f"{name_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "none",
         "versions": versions,
         "rounds": options.rounds,
     }
-    for part in parts:
-        record[part] = globals()[f"measure_{part}"](options, device)
-        gc.collect()
-    record["seconds"] = round(time.perf_counter() - start, 1)
     path = options.out / f"bench-{device.type}{'' if options.network == 'small' else '-' + options.network}.json"
     if options.part and path.exists():  # keep the rest of an earlier record
-        record = json.loads(path.read_text(encoding="utf8")) | {part: record[part] for part in parts}
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+        record = json.loads(path.read_text(encoding="utf8"))
+    for part in options.part or PARTS:
+        record[part] = globals()[f"measure_{part}"](options, device)
+        if record.get("command") != command:  # it was measured later than the rest
+            record["later"] = record.get("later", {}) | {part: command}
+        record["seconds"] = round(time.perf_counter() - start, 1)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")  # a later part may fail
+        gc.collect()
     if path.parent == RESULTS:
         report.main()
     print(f"\nwrote {path.name}{' and the tables of benchmarks/README.md' * (path.parent == RESULTS)}")

@@ -34,8 +34,10 @@ def tables(path: Path) -> str:
 def parts(record: dict) -> Iterator[list[str]]:
     """The lines of each part of a record, in reading order."""
     where = record["hardware"] if record["gpu"] == "none" else f"{record['gpu']}; {record['hardware']}"
+    later = record.get("later", {})  # parts that were measured after the others
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    yield [f"{where}. {versions}. Medians of {record['rounds']} rounds, by `{record['command'].strip()}`."]
+    commands = " and ".join(f"`{words.strip()}`" for words in dict.fromkeys([record["command"], *later.values()]))
+    yield [f"{where}. {versions}. Medians of {record['rounds']} rounds, by {commands}."]
     steps = record.get("steps", {})
     for kind, rows in steps.items():
         if isinstance(rows, list) and kind != "shape":

@@ -37,6 +37,7 @@ def test_models_are_changed_only_when_the_last_kind_is_asked_for(monkeypatch):
         assert compiled == (2 * ["reduce-overhead"] if last else [])
     assert seen == ["fp32", "bf16", bench.BEST]
     assert [kind for kind, _ in bench.kinds(models, x_0, False, CPU)] == ["fp32"]
+    assert [kind for kind, _ in bench.kinds(models, x_0, True, torch.device("cuda"), ["best"])] == [bench.BEST]
 
 
 def test_all_take_turns_and_the_first_round_does_not_count(monkeypatch):
@@ -46,6 +47,17 @@ def test_all_take_turns_and_the_first_round_does_not_count(monkeypatch):
     times = bench.interleaved(runs, 3, CPU, about=0.5)
     assert "".join(called) == "aaabbbccc" + "aabbcc" + "bbccaa" + "ccaabb"
     assert times == {name: 3 * [0.25] for name in "abc"}
+
+
+def test_a_library_that_fails_does_not_cost_the_times_of_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(bench, "_seconds", lambda run, repeats, device: 0.25)
+
+    def broken():
+        raise RuntimeError("no gradient\nand more")
+
+    times = bench.interleaved({"a": lambda: None, "b": broken}, 2, CPU)
+    assert times == {"a": [0.25, 0.25]}
+    assert "b is left out: no gradient\n" in capsys.readouterr().out
 
 
 def test_a_row_says_how_long_we_take_beside_it(capsys):
@@ -81,7 +93,10 @@ def test_a_part_alone_is_put_into_the_record_that_is_there(tmp_path, monkeypatch
     assert json.loads(path.read_text())["samplers"] == "new"
     path.write_text('{"steps": "old", "samplers": "old"}')
     bench.main()
-    assert json.loads(path.read_text()) == {"steps": "old", "samplers": "new"}
+    found = json.loads(path.read_text())
+    assert found.pop("seconds") >= 0
+    command = "python benchmarks/bench.py --part samplers --device cpu"
+    assert found == {"steps": "old", "samplers": "new", "later": {"samplers": command}}
 
 
 def test_without_the_peers_there_is_one_line(monkeypatch):
