@@ -31,6 +31,7 @@ from ddpm_lite.process import (
     z_from_score,
     z_from_v,
 )
+from ddpm_lite.runs.examine.program import examine
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.models import open_model
 from ddpm_lite.sampler import ddim_step, ddpm_step, heun_step, last, sample
@@ -60,6 +61,7 @@ __all__ = [
     "ddpm_step",
     "decoder_nll",
     "drop_labels",
+    "examine",
     "fit",
     "flow_from_z",
     "from_diffusers",

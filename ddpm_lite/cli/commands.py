@@ -1,4 +1,4 @@
-"""Train, sample and evaluate diffusion models, check a machine, and verify checkpoints.
+"""Train, sample, evaluate and examine diffusion models, check a machine, and verify checkpoints.
 
 Examples:
 
@@ -8,6 +8,7 @@ Examples:
     python -m ddpm_lite sample digits-by-label --label 3 --steps 50 --sampler ddim --out grid.png
     python -m ddpm_lite export-page digits --out digits.js
     python -m ddpm_lite evaluate digits-by-label --count 500 --out digits-by-label.json
+    python -m ddpm_lite examine runs/digits
     python -m ddpm_lite doctor
     python -m ddpm_lite verify runs/digits
     accelerate launch -m ddpm_lite train cifar10 --out runs/cifar10
@@ -35,9 +36,11 @@ import torch
 from ddpm_lite._check import check_real, check_whole, fail
 from ddpm_lite.cli import pictures
 from ddpm_lite.cli.checks import check_files, check_place, check_seeds, number_labels
+from ddpm_lite.cli.examine import examine_model
 from ddpm_lite.cli.options import (
     Doctor,
     Evaluate,
+    Examine,
     ExportPage,
     Sample,
     Train,
@@ -331,7 +334,7 @@ def _verify(asked: Verify) -> int:
 
 
 RUN: dict[type, Callable[..., int]] = {Train: _train, TrainFolder: _train, Sample: _sample, Evaluate: _evaluate}
-RUN |= {ExportPage: _export_page, Doctor: _doctor, Verify: _verify}
+RUN |= {ExportPage: _export_page, Examine: examine_model, Doctor: _doctor, Verify: _verify}
 
 
 def start() -> NoReturn:

@@ -206,6 +206,26 @@ class Doctor:
 
 
 @dataclass(frozen=True)
+class Examine:
+    """Check a model and its schedule for the usual mistakes.
+
+    Each check has a known answer: signal left at T, tables, weights that are never called, images of a batch that are
+    mixed, whether the time is told, the loss, and the weights of the sampler's steps. In Python, ddpm_lite.examine
+    checks the parts of your own program. The exit code is 1 if something is wrong.
+
+    Args:
+        images: some of the training images, a file that ends in .npy, an array (N, C, H, W) as the network gets it.
+        sampler: the sampler to check with the model's schedule, as for sample.
+        steps: the number of its steps, up to the T that the model was trained with.
+    """
+
+    model: Model
+    images: Path | None = None
+    sampler: Sampler = "ddpm"
+    steps: int = 50
+
+
+@dataclass(frozen=True)
 class Verify:
     """Compare every byte of a run's checkpoints with its SHA-256.
 
@@ -218,7 +238,7 @@ class Verify:
     folder: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
 
 
-Asked: TypeAlias = Train | TrainFolder | Sample | Evaluate | ExportPage | Doctor | Verify
+Asked: TypeAlias = Train | TrainFolder | Sample | Evaluate | ExportPage | Examine | Doctor | Verify
 
 
 def name_program() -> str:
@@ -237,7 +257,8 @@ def build_commands() -> object:
     )
     about = "A folder of your own pictures; `train FOLDER` is short for `train folder FOLDER`."
     trains += (Annotated[TrainFolder, subcommand("folder", description=about)],)
-    others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage, "doctor": Doctor, "verify": Verify}
+    others = {"sample": Sample, "evaluate": Evaluate, "export-page": ExportPage}
+    others |= {"examine": Examine, "doctor": Doctor, "verify": Verify}
     return Union[
         Annotated[Union[trains], subcommand("train", description="Train a network into a folder.")],  # noqa: UP007
         *(Annotated[one, subcommand(name)] for name, one in others.items()),

@@ -384,13 +384,25 @@ def test_verify_says_what_is_whole(digits_run, run):
     assert run("verify", "empty") == (1, "", "empty: no checkpoint\n")
 
 
+def test_examine_says_what_is_wrong_with_a_model(run):
+    images = load_digits("train")[0][:64].numpy()
+    np.save("right.npy", images)
+    np.save("moved.npy", (images + 1) / 2)
+    code, out, err = run("examine", "digits-by-label", "--images", "right.npy", "--steps", 5)
+    assert (code, err) == (0, "")
+    assert "WRONG" not in out
+    code, out, _ = run("examine", "digits", "--images", "moved.npy", "--steps", 5, "--sampler", "ddim")
+    assert code == 1
+    assert [line.split("  ")[0] for line in out.splitlines() if "WRONG" in line] == ["WRONG: range of the images"]
+
+
 # Wrong words
 
 WRONG = {
-    "nothing": ("", "Expected one of {train, sample, evaluate, export-page, doctor, verify}"),
+    "nothing": ("", "Expected one of {train, sample, evaluate, export-page, examine, doctor, verify}"),
     "another command": (
         "tran digits",
-        "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, doctor, verify",
+        "Unrecognized options: tran, digits; there are: train, sample, evaluate, export-page, examine, doctor, verify",
     ),
     "another preset": ("train mnist", "train: expected digits, fashion, cifar10 or an existing folder of pictures"),
     "no preset": ("train", "Expected one of {digits, fashion, cifar10, folder}"),
@@ -472,6 +484,10 @@ WRONG = {
     "no seeds": ("evaluate digits --seeds", "--seeds: expected a whole number in 0..2147483647, got 'none' (str)"),
     "record": ("evaluate digits --out found.txt", "--out: expected a name that ends in .json, got 'found.txt'"),
     "record nowhere": ("evaluate digits --out no/found.json", "--out: expected a file in an existing folder"),
+    "no images": (
+        "examine digits --images x.png",
+        "--images: expected an existing file that ends in .npy, got 'x.png'",
+    ),
     "doctor": ("doctor --device abacus", "--device: expected auto, or a device that torch can use here"),
 }
 
@@ -537,6 +553,7 @@ HELP = {
     "sample": options_of(cli.Sample),
     "evaluate": options_of(cli.Evaluate),
     "export-page": options_of(cli.ExportPage),
+    "examine": options_of(cli.Examine),
     "doctor": options_of(cli.Doctor),
     "verify": set(),
 }
@@ -572,6 +589,7 @@ def test_help_begins_with_examples_that_parse(run):
         "sample",
         "evaluate",
         "export-page",
+        "examine",
         "doctor",
         "verify",
     }

@@ -30,7 +30,7 @@ def test_help_shows_the_program_as_it_was_called(argv_0, name, monkeypatch, caps
     ("words", "completed"),
     [
         ("ddpm-lite sa", {"sample"}),
-        ("ddpm-lite ", {"train", "sample", "evaluate", "export-page", "doctor", "verify", "-h", "--help"}),
+        ("ddpm-lite ", {"train", "sample", "evaluate", "export-page", "examine", "doctor", "verify", "-h", "--help"}),
         ("ddpm-lite train di", {"digits"}),
         ("ddpm-lite sample digits --samp", {"--sampler"}),
         ("ddpm-lite sample digits --sampler ddp", {"ddpm"}),

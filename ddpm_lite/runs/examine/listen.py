@@ -1,0 +1,127 @@
+"""Read the weights of a sampler's steps: run it with a model of our own, and listen to the noise that it draws.
+
+A step of a DDPM or DDIM sampler is a sum, x_s = weight_x_t x_t + weight_x_0 x_0_hat + sigma noise. Our model answers
+with the z_hat that implies an x_0_hat of our choice, and PyTorch lets us hear which noise was drawn. So everything in
+this sum is known but three numbers, for which there are as many equations as pixels.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ddpm_lite._check import fail
+
+Table = Float64[Tensor, "entries"]
+WEIGHT = 2e-3  # the largest error of a sampler's weight; float32 tables cause 4e-4
+
+
+class Step(NamedTuple):
+    """One step of a sampler, x_s = weight_x_t x_t + weight_x_0 x_0_hat + sigma noise, as `read_steps` found it."""
+
+    t: int
+    s: int
+    weight_x_t: float
+    weight_x_0: float
+    sigma: float
+    doubt: float
+
+
+class _Ear(TorchFunctionMode):
+    """Keeps a copy of the random numbers that PyTorch draws while it is active."""
+
+    DRAWS = (torch.randn, torch.randn_like, torch.rand, torch.rand_like, torch.normal, Tensor.normal_, Tensor.uniform_)
+
+    def __init__(self):
+        super().__init__()
+        self.heard: list[Tensor] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in self.DRAWS:
+            self.heard.append(result.detach().clone())
+        return result
+
+
+class _Call(NamedTuple):
+    """One call of the model: the program's time, x_t, the image that z_hat implied, and how much was drawn before."""
+
+    time: float
+    x_t: Tensor
+    x_0_hat: Tensor
+    heard: int
+
+
+def walk(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, size: float) -> tuple[list, list, Tensor]:
+    """Run the sampler with a model whose z_hat implies images of our choice, of +-size; return calls, draws and x_0."""
+    calls, ear, T = [], _Ear(), len(alpha_bar) - 1
+    chosen = torch.Generator().manual_seed(1)
+
+    def model(x_t: Tensor, t, context=None, **options) -> Tensor:
+        time = float(torch.as_tensor(t).flatten()[0])
+        signal = alpha_bar[min(max(round(time) - first + 1, 1), T)]
+        image = size * (2.0 * torch.randint(2, x_t.shape, generator=chosen).double() - 1)  # the ear hears no randint
+        calls.append(_Call(time, x_t.detach().double().cpu().clone(), image, len(ear.heard)))
+        return ((calls[-1].x_t - signal.sqrt() * image) / (1 - signal).sqrt()).to(x_t)
+
+    with ear:
+        x_0 = sampler(model, shape)
+    if not isinstance(x_0, Tensor) or tuple(x_0.shape) != shape:
+        got = tuple(x_0.shape) if isinstance(x_0, Tensor) else type(x_0).__name__
+        fail(TypeError, "sampler", f"(model, shape) -> a tensor of shape {shape}", f"{got}")
+    times = [call.time for call in calls]
+    if len(times) < 2 or any(a <= b for a, b in zip(times, times[1:], strict=False)):
+        got = f"{len(times)} calls, at times {', '.join(f'{time:g}' for time in times[:4])}"
+        fail(ValueError, "sampler", "one call of the model in each step, from the last time down", f"{got}")
+    return calls, ear.heard, x_0.detach().double().cpu()
+
+
+def read_steps(calls: list, heard: list, x_0: Tensor, first: int) -> list[Step]:
+    """Solve each step for its three weights: as many equations as there are pixels, and no noise that is unknown."""
+    steps, ends = [], [*(call.x_t for call in calls[1:]), x_0]
+    for k, (call, x_s) in enumerate(zip(calls, ends, strict=True)):
+        until = calls[k + 1].heard if k + 1 < len(calls) else len(heard)
+        drawn = [noise for noise in heard[call.heard : until] if noise.shape == x_s.shape][-1:]
+        columns = torch.stack([x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)], dim=1)
+        if not torch.isfinite(columns).all() or not torch.isfinite(x_s).all():
+            break
+        found = torch.linalg.lstsq(columns, x_s.flatten()[:, None]).solution[:, 0]
+        rest = float((x_s.flatten() - columns @ found).square().mean().sqrt())  # noise that we did not hear
+        sigma = math.hypot(float(found[2]) if drawn else 0.0, rest)
+        t = round(call.time) - first + 1
+        s = round(calls[k + 1].time) - first + 1 if k + 1 < len(calls) else 0
+        steps.append(Step(t, s, float(found[0]), float(found[1]), sigma, rest))
+    return steps
+
+
+def name_slip(step: Step, alpha_bar: Table) -> str:
+    """Say which known slip gives these weights of x_t and z_hat; "" if none does (eq-mean-from-noise)."""
+    t = step.t
+    now, rest, before = (float(x) for x in (alpha_bar[t], 1 - alpha_bar[t], alpha_bar[t - 1]))
+    alpha = now / before
+    beta = 1 - alpha
+
+    def weigh(keep: float, beta: float, under: float) -> tuple[float, float]:
+        return 1 / keep**0.5, -beta / (under * keep) ** 0.5
+
+    def weigh_at(t: int) -> tuple[float, float]:
+        alpha = float(alpha_bar[t] / alpha_bar[t - 1])
+        return weigh(alpha, 1 - alpha, float(1 - alpha_bar[t]))
+
+    slips = {
+        "alpha_t stands where alpha_bar_t belongs, under the root": weigh(alpha, beta, beta),
+        "alpha_t stands where alpha_bar_t belongs, in x_0_hat": (1 / alpha**0.5, -beta / rest * (beta / alpha) ** 0.5),
+        "alpha_bar_t stands where alpha_t belongs, in front": weigh(now, beta, rest),
+        "alpha_bar_t stands where alpha_bar_{t-1} belongs": (alpha**0.5 + beta / rest, -beta / rest**0.5),
+    }
+    if t < len(alpha_bar) - 1:
+        slips["the step is that of t + 1, so the model is told one time too early"] = weigh_at(t + 1)
+    if t > 1:
+        slips["the step is that of t - 1, so the model is told one time too late"] = weigh_at(t - 1)
+    got = step.weight_x_t + step.weight_x_0 / now**0.5, -step.weight_x_0 * (rest / now) ** 0.5
+    off = math.dist(got, weigh_at(t))
+    return next((name for name, weights in slips.items() if math.dist(got, weights) < 0.05 * off), "")

@@ -1,0 +1,84 @@
+"""Checks of the sampler, which is run with a model of our own (`listen`)."""
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from ddpm_lite._check import check_call
+from ddpm_lite.runs.examine.finding import Finding, check_gaussian
+from ddpm_lite.runs.examine.listen import WEIGHT, Step, Table, name_slip, read_steps, walk
+from ddpm_lite.runs.examine.tables import SIGNAL
+
+
+def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int) -> Iterator[Finding]:
+    """The sampler should start from noise, tell the right times, and take steps with the right weights."""
+    check_call("sampler", sampler, "(model, shape) -> x_0")
+    calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 0.5)
+    T, times = len(alpha_bar) - 1, [call.time for call in calls]
+    steps = [step for step in read_steps(calls, heard, x_0, first) if 0 <= step.s < step.t <= len(alpha_bar) - 1]
+    start = check_gaussian("start of the walk", calls[0].x_t)
+    t = round(times[0]) - first + 1
+    if start.fine and 1 <= t <= T and alpha_bar[t] > SIGNAL:
+        text = f"pure noise at t = {times[0]:g}, where alpha_bar is {float(alpha_bar[t]):.2g}"
+        start = Finding(False, start.check, f"{text}; start at T = {T}, as in training")
+    yield start
+    fine = first <= times[-1] and times[0] <= first + T - 1
+    text = f"the model is told {times[0]:g}..{times[-1]:g}"
+    yield Finding(fine, "times of sampling", text if fine else f"{text}; training had {first + T - 1}..{first}")
+    weights = check_weights(steps, alpha_bar)
+    yield weights
+    yield check_noise(steps, alpha_bar)
+    yield check_last(steps)
+    if len(shape) == 4 and weights.fine:
+        yield check_clip(walk(sampler, shape, alpha_bar, first, 3.0)[2])
+
+
+def check_weights(steps: list[Step], alpha_bar: Table) -> Finding:
+    """In a step from t to s, the image's weight should become sqrt(alpha_bar_s) (eq-leap-mean)."""
+    if not steps:
+        return Finding(False, "weights of a step", "the first step gives numbers that are infinite or NaN")
+    reached = {step: step.weight_x_t * float(alpha_bar[step.t]) ** 0.5 + step.weight_x_0 for step in steps}
+    off = {step: abs(found - float(alpha_bar[step.s]) ** 0.5) - step.doubt for step, found in reached.items()}
+    step = max(off, key=lambda each: off[each])
+    if off[step] <= WEIGHT:
+        return Finding(True, "weights of a step", f"right to {max(off[step], 1e-6):.0e} in {len(steps)} steps")
+    slip = name_slip(step, alpha_bar) or "compare its tables with those of the training"
+    want = f"{float(alpha_bar[step.s]) ** 0.5:.3g}"
+    text = f"at t = {step.t} the weight of the image becomes {reached[step]:.3g}, expected {want}; {slip}"
+    return Finding(False, "weights of a step", text)
+
+
+def check_noise(steps: list[Step], alpha_bar: Table) -> Finding:
+    """The variance of old and fresh noise should be 1 - alpha_bar_s (eq-leap-variance), or sigma_t^2 up to beta_t."""
+    worst, text = 0.0, ""
+    for step in (step for step in steps if step.s > 0):
+        now, rest = float(alpha_bar[step.t]), float(1 - alpha_bar[step.t])
+        beta, goal = 1 - now / float(alpha_bar[step.s]), float(1 - alpha_bar[step.s])
+        slack = 0.01 * beta + step.doubt
+        found, right = step.weight_x_t**2 * rest + step.sigma**2, (1 - beta) ** 0.5 * goal / rest
+        larger = abs(step.weight_x_t - right) < WEIGHT and goal < found <= goal + beta - beta * goal / rest + slack
+        if (off := (abs(found - goal) - slack) / goal) > worst and not larger:
+            worst = off
+            squared = min(abs(step.sigma - variance) for variance in (beta, beta * goal / rest)) < 0.02 * beta
+            slip = "the variance was taken for the standard deviation" if squared else name_slip(step, alpha_bar)
+            text = f"at t = {step.t} noise of deviation {found**0.5:.3g} results, expected {goal**0.5:.3g}"
+            text += f"; {slip}" if slip else ""
+    return Finding(not text, "noise of a step", text or "old and fresh noise have the right variance")
+
+
+def check_last(steps: list[Step]) -> Finding:
+    """The last step should add no noise (alg-sampling)."""
+    if not steps or steps[-1].s != 0:
+        return Finding(False, "last step", "the states are infinite or NaN before it")
+    last = steps[-1]
+    fine = last.sigma < 1e-3 + last.doubt
+    return Finding(
+        fine, "last step", "adds no noise" if fine else f"adds noise of deviation {last.sigma:.2g} to the image"
+    )
+
+
+def check_clip(x_0: Tensor) -> Finding:
+    """Images should be clipped to [-1, 1] on the way, as in the paper's code; other data should not."""
+    largest = float(x_0.abs().max())
+    text = f"an x_0_hat of 3 ends as {largest:.2g}"
+    return Finding(largest < 1.5, "clip", text if largest < 1.5 else f"{text}; clip x_0_hat to [-1, 1] before the mean")

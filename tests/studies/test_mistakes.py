@@ -1,0 +1,106 @@
+"""The tutorial with its mistakes: `examine` names each, in its own words, and finds nothing in the right program."""
+
+from itertools import pairwise
+
+import mistakes
+import pytest
+import torch
+
+from ddpm_lite import GaussianChain, examine, linear_schedule
+from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
+
+IMAGES = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float()
+# What the line has to say beside the name of its check.
+CAUSES = {
+    "unscaled-betas": "scaled by 1000 / T",
+    "cosine-uncapped": "cap the betas at 0.999",
+    "half-tables": "compute tables in float64",
+    "zero-to-one": "2 x - 1",
+    "uniform-noise": "use randn",
+    "from-zero": "0..199; expected 1..200",
+    "labels-kept": "kept with probability p",
+    "no-warm-up": "needs a warm-up",
+    "buffers-averaged": "copy buffers",
+    "no-time": "not told the time",
+    "time-as-share": "not t / T",
+    "mixed-axes": "along the last axis",
+    "norm-uncalled": "blocks.0.norm.weight",
+    "one-time-early": "199..0; training had 200..1",
+    "another-T": "start at T = 200",
+    "alpha-for-alpha-bar": "alpha_t stands where alpha_bar_t belongs",
+    "index-slip": "alpha_bar_t stands where alpha_bar_{t-1} belongs",
+    "variance-as-deviation": "variance was taken for the standard deviation",
+    "noise-at-the-end": "adds noise",
+    "no-clip": "clip x_0_hat",
+    "guidance-plus-one": "plus 1",
+}
+
+
+def wrong_of(program):
+    torch.manual_seed(0)
+    return [each for each in examine(**mistakes.list_parts(program, IMAGES)) if not each.fine]
+
+
+@pytest.mark.parametrize("key", mistakes.MISTAKES)
+def test_each_mistake_is_named(key):
+    mistake = mistakes.MISTAKES[key]
+    found = wrong_of(mistakes.load_wrong(key))
+    (named,) = [each for each in found if each.check == mistake.found]
+    assert CAUSES[key] in named.text
+    assert "\n" not in str(named)
+
+
+@pytest.mark.parametrize("change", [[], [mistakes.COSINE]], ids=["linear", "cosine"])
+def test_nothing_is_wrong_with_the_right_program(change):
+    assert wrong_of(mistakes.load_program(*change)) == []
+
+
+def test_a_line_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="right: expected one line"):
+        mistakes.load_program(("no such line", ""))
+
+
+def test_the_weights_that_are_read_are_those_of_the_step():
+    """An independent way to the same chain: the moments that the oracle computes."""
+    program = mistakes.load_program()
+    schedule = linear_schedule(200, 5e-4, 0.1)
+    torch.manual_seed(0)
+    steps = read_steps(*walk(program.sample, (4, 1, 8, 8), schedule.alpha_bar, 1, 0.2), first=1)
+    assert [step.t for step in steps] == list(range(200, 0, -1))
+    assert all(a.s == b.t for a, b in pairwise(steps))
+    oracle = GaussianChain(schedule, 0.3, 0.2)
+    slope, offset = oracle.line()
+    mean, variance = 0.0, 1.0
+    for step in steps:
+        signal, rest = schedule.alpha_bar[step.t].sqrt().item(), schedule.one_minus_alpha_bar[step.t].sqrt().item()
+        factor = step.weight_x_t + step.weight_x_0 / signal * (1 - rest * slope[step.t].item())
+        mean = factor * mean - step.weight_x_0 / signal * rest * offset[step.t].item()
+        variance = factor**2 * variance + step.sigma**2
+    means, variances = oracle.reverse_moments()
+    assert mean == pytest.approx(means[0].item(), abs=1e-4)
+    assert variance == pytest.approx(variances[0].item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("line", "slip"),
+    [
+        ("(x - beta / rest.sqrt() * z) / alpha.sqrt()", ""),
+        ("(x - beta / beta.sqrt() * z) / alpha.sqrt()", "alpha_t stands where alpha_bar_t belongs, under the root"),
+        ("(x - beta / rest.sqrt() * z) / (1 - rest).sqrt()", "alpha_bar_t stands where alpha_t belongs, in front"),
+    ],
+    ids=["right", "under the root", "in front"],
+)
+def test_slips_of_the_other_form_of_the_mean_are_named(line, slip):
+    schedule = linear_schedule(20, 5e-3, 0.9)
+
+    def sampler(model, shape):
+        x = torch.randn(shape, dtype=torch.float64)
+        for t in range(20, 0, -1):
+            names = {"beta": schedule.beta[t], "alpha": schedule.alpha[t], "rest": schedule.one_minus_alpha_bar[t]}
+            x = eval(line, names | {"x": x, "z": model(x, t)}) + (t > 1) * schedule.beta_tilde[t].sqrt() * torch.randn(
+                shape, dtype=torch.float64
+            )
+        return x
+
+    steps = read_steps(*walk(sampler, (4, 16), schedule.alpha_bar, 1, 0.5), first=1)
+    assert {name_slip(step, schedule.alpha_bar) for step in steps if 5 < step.t < 16} == {slip}
