@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -237,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), help="these jobs alone")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the records")
     parser.add_argument("--data", type=Path, help="the folder of the files of Fashion-MNIST")
+    parser.add_argument("--seconds", type=float, help="of a training, instead of the job's")
     parser.add_argument("--note", default="", help="what the records should say about the circumstances")
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, with tiny sizes")
     options = parser.parse_args(arguments)
@@ -250,6 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes = {}
     for name in [name for name in JOBS if name in options.only]:
         job = JOBS[name]
+        if options.seconds and isinstance(job.what, Run):
+            job = replace(job, what=replace(job.what, seconds=options.seconds))
         path = desk.out / ((not desk.dry and job.record) or f"gpu-{name}.json")
         if is_done(job, path) and not desk.dry:
             outcomes[name] = "done before"
