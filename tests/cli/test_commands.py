@@ -393,7 +393,7 @@ def test_examine_says_what_is_wrong_with_a_model(run):
     assert "WRONG" not in out
     code, out, _ = run("examine", "digits", "--images", "moved.npy", "--steps", 5, "--sampler", "ddim")
     assert code == 1
-    assert [line.split("  ")[0] for line in out.splitlines() if "WRONG" in line] == ["WRONG: range of the images"]
+    assert [line.split(": ")[1] for line in out.splitlines() if "WRONG" in line] == ["range of the images"]
 
 
 # Wrong words
