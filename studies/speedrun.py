@@ -1,11 +1,11 @@
 """The best small model of clothes for a fixed budget of processor time: one idea at a time, all judged alike.
 
-    python studies/speedrun.py --speed                           measure the seconds of a step, one thread (minutes)
-    python studies/speedrun.py --only decay v --minutes 15       train on this processor, evaluate, write one file each
-    python studies/speedrun.py --device cuda --graph --jobs 12 --seeds 0 1     as many steps as the budget buys on a CPU
-    python studies/speedrun.py --climb --device cuda --graph     add the best idea to the best so far, again and again
-    python studies/speedrun.py --best 2 --minutes 75 --seeds 0 1 2 --keep          train the best of those for longer
-    python studies/speedrun.py --record                          gather the files into book/results/speedrun.json
+    python studies/speedrun.py --speed                        measure the seconds of a step, one thread (minutes)
+    python studies/speedrun.py --only decay v --minutes 15    train on this processor, evaluate, write one file each
+    python studies/speedrun.py --device cuda --graph step --jobs 8    as many steps as the budget buys on a CPU
+    python studies/speedrun.py --climb base                   add the best idea to the best so far, again and again
+    python studies/speedrun.py --best 2 --minutes 75 --keep   train the best of those for longer, keep the weights
+    python studies/speedrun.py --record                       gather the files into book/results/speedrun.json
 
 The meter: Fashion-MNIST, the package's features, COUNT images for each of three sampling seeds, 50 network evaluations
 an image, against the 10,000 held-out images. The budget is processor time of the training alone, on one thread. On a
@@ -155,7 +155,8 @@ def measure_speed(names: list[str], folder: Path | None, rounds: int, steps: int
                 run.net.zero_grad()
                 run.differentiate(*batch)
                 clock.append(time.process_time())
-                run.update(step)
+                run.set_rates(step)
+                run.update()
                 clock.append(time.process_time())
                 run.average(step)
                 clock.append(time.process_time())
@@ -286,21 +287,24 @@ def climb(workers: Workers, start: str, ideas: list[str], seeds) -> None:
 def choose_best(folder: Path, number: int) -> list[str]:
     """Choose the combinations of the least mean distance among the runs of MINUTES in a folder."""
     found: dict[str, list[float]] = {}
-    for run in gather([folder])["runs"]:
+    for run in read_runs(folder):
         if run["minutes"] == MINUTES and "mean" in run:
             found.setdefault(run["idea"], []).append(run["mean"]["frechet"])
-    most = max(map(len, found.values()), default=0)
-    means = {name: sum(each) / most for name, each in found.items() if len(each) == most}
-    return sorted(means, key=lambda name: means[name])[:number]
+    return sorted(found, key=lambda name: sum(found[name]) / len(found[name]))[:number]
 
 
-def gather(folders: list[Path]) -> dict:
-    """Gather the files of all runs, sorted by idea, budget and seed."""
-    runs = [json.loads(path.read_text(encoding="utf8")) for folder in folders for path in sorted(folder.glob("*.json"))]
-    runs.sort(key=lambda run: (run["minutes"] or 0, list_parts(run["idea"]), run["seed"]))
+def read_runs(folder: Path) -> list[dict]:
+    """Read the files of all runs, sorted by budget, idea and seed."""
+    runs = [json.loads(path.read_text(encoding="utf8")) for path in folder.glob("*.json")]
+    return sorted(runs, key=lambda run: (run["minutes"] or 0, list_parts(run["idea"]), run["count"], run["seed"]))
+
+
+def gather(folder: Path) -> dict:
+    """Gather the files of all runs, without what follows from the idea's name and without the single sampling seeds."""
+    runs = [{key: value for key, value in run.items() if key not in ("recipe", "rows")} for run in read_runs(folder)]
     return {
         "command": "python studies/speedrun.py --record",
-        "speed": read_speed(),
+        "speed": {key: value for key, value in read_speed().items() if key != "seconds"},
         "walk": WALK,
         "ideas": {name: idea.about for name, idea in IDEAS.items()},
         "runs": runs,
@@ -323,7 +327,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=COUNT, help="images for each sampling seed")
     parser.add_argument("--sampling-seeds", nargs="+", type=int, default=SAMPLING_SEEDS)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--graph", action="store_true", help="replay the steps as a CUDA graph")
+    parser.add_argument("--graph", default="no", choices=("no", "loss", "step"), help="what is one CUDA graph")
     parser.add_argument("--compile", action="store_true", help="pass the network to torch.compile")
     parser.add_argument("--jobs", type=int, default=1, help="processes that share the device")
     parser.add_argument("--within", type=float, default=math.inf, help="stop after this many seconds")
@@ -351,7 +355,7 @@ def main(words: list[str] | None = None) -> None:
         measure_speed(names, options.data, options.rounds, options.steps or 2)
         return
     if options.record:
-        write_whole(RECORD, (json.dumps(gather([options.out]), indent=1) + "\n").encode())
+        write_whole(RECORD, (json.dumps(gather(options.out), indent=1) + "\n").encode())
         print(f"wrote {RECORD}")
         return
     if options.jobs > 1:

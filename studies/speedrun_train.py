@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
     Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks".
     """
 
-    def __init__(self, params, lr: float, momentum: float = 0.95, rounds: int = 5):
+    def __init__(self, params, lr: float | Tensor, momentum: float = 0.95, rounds: int = 5):
         super().__init__(params, {"lr": lr, "momentum": momentum, "rounds": rounds})
 
     @torch.no_grad()
@@ -92,8 +92,8 @@ class Muon(torch.optim.Optimizer):
                 velocity = self.state[matrices[0]].setdefault("velocity", torch.zeros_like(gradient))
                 velocity.lerp_(gradient, 1 - group["momentum"])
                 directions = orthogonalize(gradient.lerp(velocity, group["momentum"]), group["rounds"])  # Nesterov's
-                for p, direction in zip(matrices, directions, strict=True):
-                    p.sub_(direction.view_as(p), alpha=group["lr"] * max(1.0, rows / columns) ** 0.5)
+                steps = directions * (group["lr"] * max(1.0, rows / columns) ** 0.5)
+                torch._foreach_sub_(matrices, [step.view_as(p) for step, p in zip(steps, matrices, strict=True)])
 
 
 def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
@@ -108,18 +108,24 @@ def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
     return x.mT if tall else x
 
 
-def make_optimizers(recipe: Recipe, model: nn.Module, device: torch.device) -> list[tuple]:
-    """Make the optimisers, each with the factor of the learning rate that it uses."""
-    fused, everything = device.type == "cuda", list(model.parameters())
+def make_optimizers(recipe: Recipe, model: nn.Module, device: torch.device, in_graph: bool) -> list[tuple]:
+    """Make the optimisers, each with the factor of the learning rate that it uses.
+
+    In a CUDA graph the learning rate has to be a tensor, because a number would be recorded with its first value.
+    """
+    everything, rate = list(model.parameters()), partial(torch.zeros, (), device=device)
+    options: dict = {"betas": recipe.betas, "fused": device.type == "cuda"}
+    if in_graph:
+        options |= {"capturable": True, "lr": rate()}
     if recipe.optimizer == "adamw":
-        return [(torch.optim.AdamW(everything, betas=recipe.betas, weight_decay=0.01, fused=fused), 1.0)]
+        return [(torch.optim.AdamW(everything, weight_decay=0.01, **options), 1.0)]
     if recipe.optimizer == "adam":
-        return [(torch.optim.Adam(everything, betas=recipe.betas, fused=fused), 1.0)]
+        return [(torch.optim.Adam(everything, **options), 1.0)]
     outer = ("conv_in", "conv_out", "encoder")  # pixels and labels are no hidden features
     hidden = [p for name, p in model.named_parameters() if p.ndim > 1 and not any(part in name for part in outer)]
     known = set(map(id, hidden))
     rest = [p for p in everything if id(p) not in known]
-    return [(Muon(hidden, lr=0.0), 10.0), (torch.optim.Adam(rest, betas=recipe.betas, fused=fused), 1.0)]
+    return [(Muon(hidden, lr=rate() if in_graph else 0.0), 10.0), (torch.optim.Adam(rest, **options), 1.0)]
 
 
 class Draws:
@@ -157,7 +163,7 @@ class Draws:
 
 
 class Replay:
-    """The loss and its gradient as one CUDA graph, which is launched at once instead of kernel by kernel."""
+    """The work of a step as one CUDA graph, which is launched at once instead of kernel by kernel."""
 
     def __init__(self, work, model: nn.Module, batch):
         self.batch = [x.clone() for x in batch]
@@ -174,7 +180,7 @@ class Replay:
             self.loss = work(*self.batch)
 
     def __call__(self, *batch) -> Tensor:
-        """Compute the loss of the batch; the gradients replace those of the last call."""
+        """Do the work for this batch, and return its loss; the gradients replace those of the last call."""
         for kept, new in zip(self.batch, batch, strict=True):
             kept.copy_(new)
         self.graph.replay()
@@ -188,12 +194,13 @@ class Run:
         recipe, steps, seed: what is trained.
         images, labels: the training set, bytes, on the CPU.
         device: where the network is.
-        graph: replay the steps as a CUDA graph. compile: pass the network to torch.compile.
+        graph: "no"; on a GPU "loss" to replay the loss and its gradient as a CUDA graph, or "step" for the whole step.
+        compile: pass the network to torch.compile.
     """
 
-    def __init__(self, recipe: Recipe, steps: int, seed: int, images, labels, device="cpu", graph=False, compile=False):
+    def __init__(self, recipe: Recipe, steps: int, seed: int, images, labels, device="cpu", graph="no", compile=False):
         torch.manual_seed(seed)
-        self.recipe, self.device, self.graph = recipe, torch.device(device), graph and device != "cpu"
+        self.recipe, self.device, self.graph = recipe, torch.device(device), "no" if device == "cpu" else graph
         self.config = recipe.config(steps, seed)
         self.schedule = {"linear": linear_schedule, "cosine": cosine_schedule}[recipe.schedule]()
         self.net = network(recipe.unet(), LABELS).to(self.device)
@@ -204,8 +211,9 @@ class Run:
         weights = make_weights(recipe, self.schedule)
         self.weights = None if weights is None else weights.to(self.device, torch.float32)
         self.draw = Draws(recipe, self.config, self.schedule, images, labels)
-        self.optimizers = make_optimizers(recipe, self.net, self.device)
+        self.optimizers = make_optimizers(recipe, self.net, self.device, self.graph == "step")
         self.averages = {decay: AveragedModel(self.net).eval() for decay in recipe.ema}
+        self.keeps = {decay: torch.zeros((), device=self.device) for decay in recipe.ema}
         self.replay: Replay | None = None
 
     def differentiate(self, pixels: Tensor, t: Tensor, z: Tensor, labels: Tensor) -> Tensor:
@@ -213,35 +221,67 @@ class Run:
         x_0 = from_bytes(pixels)
         if self.recipe.channels_last:
             x_0 = x_0.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16, cache_enabled=not self.graph):
+        kept = self.graph == "no"  # weights in bf16 are kept between uses, which a graph must not do
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bf16, cache_enabled=kept):
             loss = ddpm_loss(lambda *given: self.work(*given).float(), self.schedule, x_0, t, z, labels, self.weights)
         loss.backward()
         return loss.detach()
 
+    def change(self, *batch: Tensor) -> Tensor:
+        """Do all of a step that can be in a CUDA graph."""
+        loss = self.differentiate(*batch)
+        self.update()
+        for decay, average in self.averages.items():
+            averages, values = ([p.detach() for p in net.parameters()] for net in (average.module, self.net))
+            torch._foreach_mul_(averages, self.keeps[decay])
+            torch._foreach_add_(averages, torch._foreach_mul(values, 1 - self.keeps[decay]))
+        return loss
+
     def step(self, step: int) -> Tensor:
         """Take one step, and return its loss."""
         batch = [x.to(self.device, non_blocking=True) for x in self.draw(step)]
-        if self.graph and self.replay is None:
-            try:
-                self.replay = Replay(self.differentiate, self.net, batch)
-            except RuntimeError as error:  # slower, but the same
-                print(f"no CUDA graph: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-                self.graph = False
+        if self.graph != "no" and self.replay is None:
+            self.record(batch)
+        self.set_rates(step)
+        if self.graph == "step" and self.replay is not None:
+            return self.replay(*batch)
         if self.replay is not None:
             loss = self.replay(*batch)
         else:
             self.net.zero_grad()
             loss = self.differentiate(*batch)
-        self.update(step)
+        self.update()
         self.average(step)
         return loss
 
-    def update(self, step: int) -> None:
-        """Clip the gradient, and change the weights."""
-        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.grad_clip)
+    def record(self, batch: list[Tensor]) -> None:
+        """Record the CUDA graph; if that fails, go on without one, which is slower but the same."""
+        try:
+            # All rates are 0, so the weights stay as they are in the steps that come before the recording.
+            self.replay = Replay(self.change if self.graph == "step" else self.differentiate, self.net, batch)
+        except RuntimeError as error:
+            print(f"no CUDA graph: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
+            self.graph = "no"
+        for state in (state for optimizer, _ in self.optimizers for state in optimizer.state.values()):
+            for value in state.values():
+                value.zero_()
+
+    def set_rates(self, step: int) -> None:
+        """Set the learning rates, and how much the averages keep."""
         for optimizer, factor in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = factor * learning_rate(self.config, step)
+                rate = factor * learning_rate(self.config, step)
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+        for decay, keep in self.keeps.items() if self.graph == "step" else ():
+            keep.fill_(ema_decay(step, decay) if decay else 0.0)
+
+    def update(self) -> None:
+        """Clip the gradient, and change the weights."""
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.config.grad_clip)
+        for optimizer, _ in self.optimizers:
             optimizer.step()
 
     def average(self, step: int) -> None:
@@ -255,7 +295,7 @@ def wrap(net: nn.Module, schedule: Schedule, target: str):
     return Preconditioned(net, schedule) if target == "edm" else z_model(net, schedule, target)
 
 
-def train(recipe: Recipe, steps: int, seed: int, images, labels, device="cpu", graph=False, compile=False) -> tuple:
+def train(recipe: Recipe, steps: int, seed: int, images, labels, device="cpu", graph="no", compile=False) -> tuple:
     """Train; return the run and what it took."""
     run, losses = Run(recipe, steps, seed, images, labels, device, graph, compile), []
     start, cpu = time.perf_counter(), time.process_time()

@@ -101,6 +101,30 @@ def test_batches_are_drawn_as_the_recipe_says():
     assert float(dropped) == pytest.approx(0.1, abs=0.02)
 
 
+def test_what_a_graph_records_is_the_step(generator):
+    images = torch.randint(0, 256, (64, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    small = {"channels": (8, 8), "attention_levels": (), "batch_size": 4, "ema": (0.0, 0.9), "optimizer": "muon"}
+
+    def make():
+        recipe = speedrun_ideas.Recipe(**small, target="edm", weight="own")
+        return speedrun_train.Run(recipe, 3, 0, images, torch.zeros(64, dtype=torch.int64))
+
+    one, other = make(), make()
+    for k in (1, 2, 3):
+        loss = one.step(k)
+        other.graph = "step"  # so that the averages' shares are set
+        other.set_rates(k)
+        other.net.zero_grad()
+        assert torch.equal(other.change(*other.draw(k)), loss)
+    for pair in (
+        (one.net, other.net),
+        (one.averages[0.9], other.averages[0.9]),
+        (one.averages[0.0], other.averages[0.0]),
+    ):
+        for a, b in zip(*(net.parameters() for net in pair), strict=True):
+            torch.testing.assert_close(a, b)
+
+
 def test_every_idea_changes_the_base_and_has_a_time():
     base = speedrun_ideas.Recipe()
     for name in speedrun.IDEAS:
