@@ -1,5 +1,5 @@
 // Writes the widgets' bundles as JSON to stdout, {path: text}; run by bundle.py, which says what they are for.
-import { readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
@@ -27,22 +27,32 @@ const workers = {
 };
 
 // On a page host.js has the kit; the other scripts of the page take it from there.
-const KIT = join(SOURCES, "shared/kit.js"), names = Object.keys(await import(pathToFileURL(KIT).href)).join(", ");
-const shared = () => {
+const KIT = join(SOURCES, "shared/kit.js"), every = Object.keys(await import(pathToFileURL(KIT).href)), names = every.join(", ");
+/** @param {string[]} taken */
+const shared = (taken) => {
   /** @type {import("esbuild").Plugin} */
   const plugin = {
     name: "shared kit",
     setup: ({ onResolve, onLoad }) => {
       onResolve({ filter: /\/kit\.js$/ }, () => ({ path: "kit", namespace: "shared" }));
-      onLoad({ filter: /./, namespace: "shared" }, () => ({ contents: `export const { ${names} } = window.ddpmWidgets.kit;` }));
+      onLoad({ filter: /./, namespace: "shared" }, () => ({ contents: `export const { ${taken.join(", ")} } = window.ddpmWidgets.kit;` }));
     },
   };
   return plugin;
 };
 
+// A script of the page takes only the parts of the kit that its modules name; the first of two builds says which modules.
+/** @param {import("esbuild").BuildOptions} options */
+const lean = async (options) => {
+  const all = { ...OPTIONS, ...options, format: /** @type {const} */ ("iife") };
+  const { metafile } = await build({ ...all, plugins: [shared(every), workers], metafile: true });
+  const text = Object.keys(metafile.inputs).filter((path) => path.startsWith("ddpm_lite/")).map((path) => readFileSync(path, "utf8")).join("");
+  const taken = every.filter((name) => new RegExp(`\\bkit\\.${name}\\b`).test(text));
+  return bundle({ ...all, plugins: [shared(taken), workers] });
+};
+
 const scripts = (/** @type {string} */ folder) => readdirSync(join(SOURCES, folder)).filter((name) => name.endsWith(".js")).sort();
 
-const kit = shared();
 /** @type {Record<string, string>} */
 const made = {
   // A plain object of the kit's functions, because a namespace that is used as a value is longer by a getter for each.
@@ -53,7 +63,7 @@ const made = {
     },
     format: "iife",
   }),
-  "page/press.js": await bundle({ entryPoints: [join(SOURCES, "page/press.js")], format: "iife", plugins: [kit] }),
+  "page/press.js": await lean({ entryPoints: [join(SOURCES, "page/press.js")] }),
   "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
   "page/book/derive.js": await bundle({ entryPoints: [join(SOURCES, "page/derive.js")], format: "iife" }),
 };
@@ -62,7 +72,7 @@ for (const folder of ["", "live/"]) {
     const path = join(SOURCES, folder, file), name = JSON.stringify(basename(file, ".js"));
     const contents = `import widget from ${JSON.stringify(path)}; window.ddpmWidgets.define(${name}, widget);`;
     const entry = { contents, resolveDir: process.cwd() };
-    made[`page/${folder}${file}`] = await bundle({ stdin: entry, format: "iife", plugins: [kit, workers] });
+    made[`page/${folder}${file}`] = await lean({ stdin: entry });
     made[`jupyter/${file}`] = await bundle({ entryPoints: [path], format: "esm", plugins: [workers] });
   }
 }

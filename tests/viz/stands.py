@@ -177,3 +177,10 @@ def plotted(values, x, y, log=False):
         ],
         axis=1,
     )
+
+
+def assert_shown(shown, values, digits):
+    """The numbers shown are the values, rounded to so many digits; one that lies between two may be either."""
+    values = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    unit = 10.0 ** (np.floor(np.log10(np.abs(values).clip(1e-12))) + 1 - digits)
+    assert (np.abs(np.atleast_1d(shown) - values) <= 0.501 * unit).all(), (shown, values)

@@ -171,7 +171,7 @@ def test_keys_of_a_control_are_its_own(notebook):
     assert cloud.locator("input[id^=dw-t]").input_value() == "5"
     notebook.keyboard.press("Space")
     assert cloud.locator("input[id^=dw-t]").input_value() == "10"
-    arrows = cloud.get_by_label("arrows along the score")
+    arrows = cloud.get_by_label("arrows: the score")
     arrows.focus()
     notebook.keyboard.press("Space")
     assert arrows.is_checked()

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from stands import assert_shown
 
 from ddpm_lite import GaussianMixture, linear_schedule
 from ddpm_lite.viz.widgets import Cloud
@@ -95,6 +96,7 @@ def test_any_mixture_of_the_plane():
         ({"points": 5000}, "points: expected a whole number in 10..2000"),
         ({"direction": "up"}, 'direction: expected "forward" or "back"'),
         ({"arrows": 1}, "arrows: expected True or False"),
+        ({"simple": None}, "simple: expected True or False"),
         ({"seed": 0.5}, "seed: expected a whole number"),
         ({"mixture": linear_schedule()}, "mixture: expected a GaussianMixture, got Schedule"),
         (
@@ -151,16 +153,16 @@ def test_points_of_the_page_are_numpys(stand):
             np.testing.assert_allclose(spots(page, "path.dw-dot"), right, atol=1e-3)
             words = page.facts()
             deviation = right.var(axis=0).mean() ** 0.5
-            assert float(words["standard deviation:"]) == pytest.approx(deviation, rel=1e-3)
-            counts = [int(count) for count in words["points by most likely component:"].split(", ")]
+            assert_shown(float(words["standard deviation:"]), deviation, 3)
+            counts = [int(count) for count in words["points by component:"].split(", ")]
             assert counts == np.bincount(likeliest(right, t), minlength=3).tolist()
             share = three_blobs().schedule.alpha_bar[t].item()
-            for name, expected in (
-                ("weights of x₀ and noise:", (share**0.5, (1 - share) ** 0.5)),
-                ("mean of the points:", right.mean(axis=0)),
+            for name, expected, digits in (
+                ("weights of x₀ and noise:", (share**0.5, (1 - share) ** 0.5), 4),
+                ("mean of the points:", right.mean(axis=0), 3),
             ):
                 shown = [float(part.replace("\u2212", "-")) for part in words[name].split(", ")]
-                np.testing.assert_allclose(shown, expected, rtol=1e-3, atol=1e-6)
+                assert_shown(shown, expected, digits)
 
 
 @pytest.mark.html
@@ -175,7 +177,30 @@ def test_needles_of_the_page_are_numpys_scores(stand):
         tip, left, right = spots(page, "path.dw-marker").reshape(121, 3, 2).swapaxes(0, 1)
         np.testing.assert_allclose((left + right) / 2, grid, atol=1e-3)
         np.testing.assert_allclose(tip - grid, 0.58 * score / longest, atol=1e-3)
-        assert float(page.facts()["longest arrow, a score of"]) == pytest.approx(longest, rel=1e-3)
+        assert_shown(float(page.facts()["longest arrow, a score of"]), longest, 3)
+
+
+def marks(page):
+    """The mark of each point, as its path draws it: a dot, a dash or a bar."""
+    text = page.page.evaluate(f"() => document.querySelector('{LIVE} path.dw-dot').getAttribute('d')")
+    return np.array(re.findall(r"M[\d.-]+ [\d.-]+([hm].*?)(?=M|$)", text))
+
+
+@pytest.mark.html
+def test_groups_are_told_apart_at_every_time(stand):
+    """By where a point starts, or, going back, by where it ends; t changes no mark."""
+    widget = Cloud(simple=True)
+    page = stand(widget)
+    for direction, origin in ((0, widget.at(0, 0)), (1, widget.walk()[0])):
+        groups = likeliest(origin, 0)
+        for t in (0, 300, 1000):
+            page.set(direction=direction, t=t)
+            found = marks(page)
+            assert [len(set(found[groups == k])) for k in range(3)] == [1, 1, 1]
+            assert len(set(found)) == 3
+    # Neither the direction nor the score is known where the simple cloud is shown.
+    live = page.page.locator(LIVE)
+    assert (live.locator("select").count(), live.locator("input").count()) == (0, 1)
 
 
 @pytest.mark.html
@@ -239,7 +264,7 @@ def test_touch_on_a_narrow_screen(stand):
     box = page.page.locator("input[id^=dw-t]").bounding_box()
     page.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert 400 < page.get("t") < 600
-    page.page.get_by_label("arrows along the score").tap()
+    page.page.get_by_label("arrows: the score").tap()
     assert page.get("arrows") is True
 
 

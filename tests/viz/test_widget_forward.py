@@ -120,6 +120,9 @@ def test_page_shows_numpys_pixels_and_numbers(stand):
         x, share = widget.x_t(), float(widget.schedule().alpha_bar[t])
         shown = page.pixels().transpose(2, 0, 1).astype(int)
         assert np.abs(shown - grey(x)).max() <= 1
+        z = (read_noise(widget.noise)[64:] if image else read_noise(widget.noise)[:64]).reshape(x.shape)
+        for canvas, part in ((1, widget.x_t(0)), (2, z)):
+            assert np.abs(page.pixels(canvas).transpose(2, 0, 1).astype(int) - grey(part)).max() <= 1
         words = ", ".join(page.facts().values()).split(", ")
         values = dict(zip(("kept", "added", "ratio", "mean", "deviation"), words, strict=True))
         expected = {"kept": share**0.5, "added": (1 - share) ** 0.5, "mean": x.mean(), "deviation": x.std()}
@@ -189,12 +192,13 @@ def test_keyboard_moves_every_control(stand):
 @pytest.mark.html
 def test_words_follow_the_state(stand):
     page = stand(explorer(t=260))
-    labels = [one.get_attribute("aria-label") for one in page.page.locator("[role=img]").all()[-3:]]
+    labels = [one.get_attribute("aria-label") for one in page.page.locator("[role=img]").all()[-5:]]
     assert labels[0].startswith("digit at t = 260: weight 0.7054 of the image")
-    assert labels[1].startswith("Histogram of its 64 values")
-    assert labels[2] == "Signal-to-noise ratio over t, schedule linear: 0.9905 at t = 260."
+    assert labels[1:3] == ["x₀ of digit", "z of digit"]
+    assert labels[3].startswith("Histogram of its 64 values")
+    assert labels[4] == "Signal-to-noise ratio over t, schedule linear: 0.9905 at t = 260."
     page.set(image_number=1, t=0)
-    canvas = page.page.locator("canvas")
+    canvas = page.page.locator("canvas").first
     assert canvas.get_attribute("aria-label") == "photo at t = 0: weight 1 of the image, 0 of the noise."
     assert page.page.get_by_label("time t", exact=True).get_attribute("aria-valuetext") == "0"
 
@@ -224,7 +228,7 @@ def test_two_on_a_page_keep_apart(stand):
     page = stand(explorer(t=10), explorer(t=900, image_number=1))
     page.set(1, t=500)
     assert [page.get("t", i) for i in (0, 1)] == [10, 500]
-    assert [page.pixels(i).shape[0] for i in (0, 1)] == [8, 64]
+    assert [page.pixels(i).shape[0] for i in (0, 3)] == [8, 64]  # with x_0 and z beside each
 
 
 @pytest.mark.html

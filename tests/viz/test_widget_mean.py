@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from stands import plotted
+from stands import assert_shown, plotted
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.process import mean_from_noise, posterior, predict_x_0
@@ -68,9 +68,30 @@ def test_page_shows_numpys_numbers(stand):
             widget.t, widget.z_hat, widget.clip = t, z_hat, clip
             words = page.facts()
             shown = [number(words[name]) for name in ("mean from z:", "x\u0302\u2080:", "mean through x\u0302\u2080:")]
-            np.testing.assert_allclose(shown, widget.values(), rtol=1e-5)
+            assert_shown(shown, widget.values(), 4)
             direct, _, through = widget.values()
             assert (words["the two"] == "are equal") == (abs(direct - through) < 1e-9)
+
+
+@pytest.mark.html
+def test_slopes_are_those_at_this_place(stand):
+    """By differences of the package's values; where the image is clipped, both ways through it are flat."""
+    widget = MeanExplorer(clip=True)
+    page = stand(widget)
+    flat = 0
+    for t, z_hat in ((50, 1.0), (200, 0.3), (900, -2.0), (900, 0.5), (900, 1.0)):
+        page.set(t=t, z_hat=z_hat)
+        widget.t = t
+        steps = np.array([z_hat - 1e-5, z_hat + 1e-5])
+        slopes = [np.diff(values)[0] / 2e-5 for values in widget.values(steps)]
+        words = page.facts()
+        for name, slope in zip(
+            ("slopes here: mean from z", "x\u0302\u2080", "mean through x\u0302\u2080"), slopes, strict=True
+        ):
+            shown = number(words[name])
+            flat += shown == 0
+            assert shown == pytest.approx(slope, rel=6e-3, abs=1e-9), (t, z_hat, name)
+    assert flat == 4  # two at -2 and two at 1 of t = 900
 
 
 @pytest.mark.html

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import traitlets
 from ipywidgets import IntSlider
-from stands import corners, plotted
+from stands import assert_shown, corners, plotted
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.viz.widgets import MergeExplorer
@@ -30,6 +30,25 @@ def test_traits_are_linked_with_widgets_of_jupyter():
     link.unlink()
     slider.value = 10
     assert widget.t == 500
+
+
+def test_the_opening_view_agrees_with_its_text():
+    """A few hundredths, and not more than chance explains."""
+    widget = MergeExplorer()
+    share = float(linear_schedule().alpha_bar[widget.t])
+    for x in widget.walked():
+        off = abs(x.mean() - share**0.5 * widget.x_0)
+        assert off < 2 * (1 - share) ** 0.5 / widget.points**0.5
+        assert off < 0.04
+
+
+@pytest.mark.parametrize("t", [1, 2, 20, 300, 1000])
+def test_bars_are_as_narrow_as_the_curve(t):
+    """The tallest bar is about as tall as the peak, at small t too."""
+    edges, heights = MergeExplorer(t=t, s=t // 2, points=5000).histograms()
+    assert np.diff(edges)[0] == pytest.approx(0.26 * float((1 - linear_schedule().alpha_bar[t]).sqrt()), rel=1e-4)
+    assert (heights.max(axis=1) > 0.9).all()
+    assert (heights.max(axis=1) < 1.15).all()
 
 
 @pytest.mark.parametrize(
@@ -64,18 +83,17 @@ def test_page_shows_numpys_numbers(stand):
         words = page.facts()
         for name, values in expected.items():
             shown = [float(part.split()[1].replace("\u2212", "-")) for part in words[name].split(",")]
-            np.testing.assert_allclose(shown, values, rtol=1e-3, atol=1e-6)
+            assert_shown(shown, values, 3)
 
-        edges = np.linspace(-4, 4, 41)
+        edges = mean + np.arange(-19.5, 20) * 0.26 * deviation
+        peak = 1 / (deviation * (2 * np.pi) ** 0.5)
         for kind, x in (("dw-1", two), ("dw-2", one)):
             outline = corners(page.page.locator(f".dw-bars.{kind}"))[1:-1]  # between two corners on the ground
-            heights = np.histogram(x, edges)[0].repeat(2) * 5 / widget.points
-            right = plotted((edges.repeat(2)[1:-1], heights), (-4, 4), (0, 1))
+            heights = np.histogram(x, edges, density=True)[0].repeat(2) / peak
+            right = plotted((edges.repeat(2)[1:-1], heights), (-4, 4), (0, 1.2))
             np.testing.assert_allclose(outline, right, atol=0.051)
-        grid = np.linspace(-4, 4, 161)
-        bell = np.exp(-(((grid - mean) / deviation) ** 2) / 2) / (deviation * (2 * np.pi) ** 0.5)
-        right = plotted((grid, bell), (-4, 4), (0, 1))
-        right[:, 1] = right[:, 1].clip(-9999)  # at t = 1 the bell is a needle
+        units = np.linspace(-5, 5, 161)
+        right = plotted((mean + units * deviation, np.exp(-(units**2) / 2)), (-4, 4), (0, 1.2))
         np.testing.assert_allclose(page.curve(".dw-line.dw-exact"), right, atol=0.051)
 
 

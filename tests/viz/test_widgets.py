@@ -101,7 +101,12 @@ def test_scripts_are_light():
     ("name", "text", "left"),
     [
         ("a.js", "  // why\n  const a = 1; // here\n\n    b(`//`);\n", "const a = 1; // here\nb(`//`);\n"),
-        ("a.css", "/* why\n * how */\na {\n  b: c; /* d */\n}\n\ne { f: 1 }\n", "a {\nb: c; /* d */\n}\ne { f: 1 }\n"),
+        (
+            "a.css",
+            "/* why\n * how */\na {\n  /* g */\n  b: c; /* d */\n}\n\ne { f: 1 }\n",
+            "a {b: c; /* d */\n}\ne { f: 1 }\n",
+        ),
+        ("a.css", "a,\nb {\n  c: d;\n  e: f;\n}\n", "a,\nb {c: d;e: f;}\n"),
     ],
 )
 def test_pages_get_files_without_comments(name, text, left):

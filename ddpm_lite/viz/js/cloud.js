@@ -17,8 +17,10 @@ export default kit.widget(({ model, el: place }) => {
     const { noised } = closed(bar[t]);
     return x0.map((value, i) => noised(value, z[i]));
   };
+  // A point's mark says in which component it is at time 0, from where it starts or where it ends.
+  const marks = ["h0", "m-2 0h4", "m0-2v4"], group = (x) => x.map((v, i) => oracle.pull(v, x[i + 1], 0)[2] % 3), origins = group(x0);
   // All states of sampling (alg-sampling), computed when they are first needed.
-  let made;
+  let made, ends;
   const walked = () => {
     const states = new Float32Array(n * (T + 1)), z_hat = new Float64Array(n);
     const exact = (x, t) => {
@@ -33,7 +35,7 @@ export default kit.widget(({ model, el: place }) => {
   const path = (kind) => plot.svg.appendChild(kit.el("path", { class: kind }));
   const dots = path("dw-line dw-dot dw-1"), needles = path("dw-marker dw-2");
   const ring = plot.marker("dw-4 dw-ring");
-  const keys = kit.legend([["dw-1", "points"], ["dw-4", "one marked point"], ["dw-2", "score"]]);
+  const keys = kit.legend([["dw-1", "points (mark: group)"], ["dw-4", "one point"], ["dw-2", "score"]]);
   const facts = kit.facts();
   const spot = (x, y) => `${plot.px(x).toFixed(2)} ${plot.py(y).toFixed(2)}`;
 
@@ -54,14 +56,14 @@ export default kit.widget(({ model, el: place }) => {
   };
 
   const draw = () => {
-    const t = model.get("t"), back = model.get("direction");
-    if (back) made ??= walked();
-    const x = back ? made.subarray(n * t, n * (t + 1)) : jump(t);
+    const t = model.get("t"), back = model.get("direction"), arrows = model.get("arrows");
+    if (back) ends ??= group((made = walked()).subarray(0, n));
+    const x = back ? made.subarray(n * t, n * (t + 1)) : jump(t), groups = back ? ends : origins;
     const counts = Array(K).fill(0), sums = [0, 0, 0];
     let text = "";
     for (let i = 0; i < n; i += 2) {
       const a = x[i], b = x[i + 1];
-      text += `M${spot(a, b)}h0`;
+      text += `M${spot(a, b)}${marks[groups[i]]}`;
       counts[oracle.pull(a, b, t)[2]]++;
       [a, b, a * a + b * b].forEach((value, j) => (sums[j] += (2 * value) / n));
     }
@@ -70,28 +72,32 @@ export default kit.widget(({ model, el: place }) => {
     const { signal, spread } = closed(bar[t]), deviation = Math.sqrt((sums[2] - sums[0] ** 2 - sums[1] ** 2) / 2);
     const pairs = [
       ["weights of x₀ and noise:", `${kit.number(signal)}, ${kit.number(spread)}`],
-      ["mean of the points:", `${kit.number(sums[0])}, ${kit.number(sums[1])}`],
-      ["standard deviation:", kit.number(deviation, 5)],
-      ["points by most likely component:", counts.join(", ")],
+      ["mean of the points:", `${kit.number(sums[0], 3)}, ${kit.number(sums[1], 3)}`],
+      ["standard deviation:", kit.number(deviation, 3)],
+      ["points by component:", counts.join(", ")],
     ];
-    keys.lastChild.hidden = !model.get("arrows");
-    if (model.get("arrows")) pairs.push(["longest arrow, a score of", kit.number(field(t), 5)]);
+    keys.lastChild.hidden = !arrows;
+    if (arrows) pairs.push(["longest arrow, a score of", kit.number(field(t), 3)]);
     else needles.setAttribute("d", "");
     facts.write(pairs);
-    plot.say(`Points at time ${t}, ${back ? "back" : "forward"}, by most likely component: ${counts.join(", ")}.`);
+    plot.say(`Points at time ${t}.`);
   };
 
-  const by = Math.max(1, Math.round(T / 200));
+  const by = Math.ceil(T / 200);
   const players = [0, T].map((first) => kit.player(model, "t", { first, last: T - first, by }));
   const hold = kit.el("div");
   kit.stage(
     place,
-    "A cloud of points, forward and back",
+    "A cloud of points",
     kit.row(
       kit.slider(model, "t", { label: "time t", min: 0, max: T }),
-      kit.choice(model, "direction", { label: "direction", options: ["forward: add noise", "back: remove noise"] }),
       hold,
-      kit.toggle(model, "arrows", { label: "arrows along the score" }),
+      ...(model.get("simple")
+        ? []
+        : [
+            kit.choice(model, "direction", { label: "direction", options: ["forward", "back"] }),
+            kit.toggle(model, "arrows", { label: "arrows: the score" }),
+          ]),
     ),
     plot.svg,
     keys,

@@ -16,6 +16,14 @@ export default kit.widget(({ model, el: place }) => {
   // One canvas for each image, because sizes differ.
   const pictures = shapes.map(([, h, w]) => kit.picture(h, w, "", 224));
   const shown = kit.el("div");
+  // What x_t is made of, beside it: the image and its noise, which t does not change.
+  const parts = shapes.map(([c, h, w], i) =>
+    Object.entries({ "x₀": clean, z }).map(([part, values]) => {
+      const { canvas, paint } = kit.picture(h, w, `${part} of ${names[i]}`, 105);
+      paint(values, start(sizes, i), c);
+      return kit.figure(canvas, part);
+    }),
+  );
   const x = new Float64Array(Math.max(...sizes)), counts = new Float64Array(41);
   const edges = Array.from({ length: 42 }, (_, i) => i / 5 - 4.1);
   const near = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "value", ylabel: "density (cut at 1)", label: "" });
@@ -29,7 +37,10 @@ export default kit.widget(({ model, el: place }) => {
   });
   // Without t = 0, where the ratio is infinite.
   const trace = (draw, snr) => draw(snr.subarray(1).map((_, i) => i + 1), snr.subarray(1));
-  snrs.forEach((snr) => trace(fall.line("dw-2 dw-dash"), snr));
+  snrs.forEach((snr, i) => {
+    trace(fall.line("dw-2 dw-dash"), snr);
+    fall.svg.lastChild.style.strokeDasharray = 2 + 5 * i;
+  });
   const chosen = fall.line("dw-2"), point = kit.el("polygon", { class: "dw-marker dw-2" });
   fall.svg.append(point);
 
@@ -53,7 +64,7 @@ export default kit.widget(({ model, el: place }) => {
       return;
     }
     const share = bars[s][t], picture = pictures[i];
-    if (image !== i) shown.replaceChildren(picture.canvas);
+    if (image !== i) shown.replaceChildren(kit.figure(picture.canvas, "xₜ"), kit.row(...parts[i]));
     image = i;
 
     const n = sizes[i], offset = start(sizes, i), { signal, spread, noised } = closed(share);
@@ -94,7 +105,7 @@ export default kit.widget(({ model, el: place }) => {
       ),
     ),
     kit.row(near.svg, fall.svg),
-    kit.legend([["dw-1", "values of the image"], ["dw-exact", "standard Gaussian"], ["dw-2", "SNR (dashed: all schedules)"]]),
+    kit.legend([["dw-1", "values of the image"], ["dw-exact", "standard Gaussian"], ["dw-2", `SNR (dashes, short to long: ${rules.join(", ")})`]]),
   );
   kit.follow(model, ["image_number", "schedule_number", "t"], draw);
 });

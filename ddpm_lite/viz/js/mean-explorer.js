@@ -38,13 +38,16 @@ export default kit.widget(({ model, el: place }) => {
       at[i](z, values[i]);
     });
     const [x0, mean, other] = values, off = Math.abs(mean - other);
+    // The derivative at this z, which is 0 where the clipped image does not move.
+    const steep = kept(image(t, z)) === image(t, z) ? image(t, 1) - image(t, 0) : 0;
     facts.write([
-      ["mean from z:", kit.number(mean, 6)],
-      ["x̂₀:", kit.number(x0, 6) + (Math.abs(x0) > 3 ? " (outside the plot)" : "")],
-      ["mean through x̂₀:", kit.number(other, 6)],
+      ["mean from z:", kit.number(mean)],
+      ["x̂₀:", kit.number(x0) + (Math.abs(x0) > 3 ? " (outside the plot)" : "")],
+      ["mean through x̂₀:", kit.number(other)],
       ["the two", off < 1e-9 ? "are equal" : `differ by ${kit.number(off, 3)}`],
-      ["increasing z by 1 changes the mean by", kit.number(direct(t, 1) - direct(t, 0), 4)],
-      ["and x̂₀ by", kit.number(functions[0](1) - functions[0](0), 4)],
+      ["slopes here: mean from z", kit.number(direct(t, 1) - direct(t, 0), 3)],
+      ["x̂₀", kit.number(steep, 3)],
+      ["mean through x̂₀", kit.number(steep * ddpm(way, t)[1], 3)],
     ]);
     images.say(`The estimate x̂₀ over the estimate of z at time ${t}: now ${kit.number(x0, 3)}.`);
     means.say(`The mean over the estimate of z: from z a dot at ${kit.number(mean)}, through x̂₀ a ring at ${kit.number(other)}.`);

@@ -6,8 +6,7 @@ export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = model.get("points");
   const bar = alphaBar(kit.numbers(model, "beta", Float32Array, T + 1));
   const z = kit.numbers(model, "noise", Int16Array, 3 * n, 1 / 4096);
-  const edges = Array.from({ length: 41 }, (_, i) => -4 + i / 5);
-  const plot = kit.plot({ x: [-4, 4], y: [0, 1], xlabel: "value at time t", ylabel: "density", label: "" });
+  const plot = kit.plot({ x: [-4, 4], y: [0, 1.2], xlabel: "value at time t", ylabel: "density, peak of formula = 1", label: "" });
   const kinds = ["dw-1", "dw-2"].map((kind) => plot.bars(kind));
   const curve = plot.line("dw-exact");
   const facts = kit.facts();
@@ -17,17 +16,18 @@ export default kit.widget(({ model, el: place }) => {
     const mean = x.reduce((a, b) => a + b, 0) / n;
     return [mean, Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / n)];
   };
-  const heights = (x) => {
-    const counts = new Float64Array(40);
-    for (const v of x) if (v >= -4 && v < 4) counts[Math.floor((v + 4) * 5)]++;
-    return counts.map((count) => (count * 5) / n);
+  // Bars 0.26 deviations wide, so that they are as narrow as the curve at small t too, and no noise is on an edge.
+  const heights = (x, mean, width) => {
+    const counts = new Float64Array(39);
+    for (const v of x) counts[Math.floor((v - mean) / width + 19.5)]++;
+    return counts.map((count) => count / (0.26 * n * density(0)));
   };
   // From any earlier time to a later one
   const jump = (x, from, to, draw) => {
     const { noised } = closed(bar[to] / bar[from]);
     return x.map((v, i) => noised(v, z[draw * n + i]));
   };
-  const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 5)}, deviation ${kit.number(deviation, 5)}`;
+  const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 3)}, deviation ${kit.number(deviation, 3)}`;
 
   const draw = () => {
     const t = model.get("t"), s = model.get("s");
@@ -38,10 +38,11 @@ export default kit.widget(({ model, el: place }) => {
     }
     const start = new Float64Array(n).fill(model.get("x_0"));
     const two = jump(jump(start, 0, s, 0), s, t, 1), one = jump(start, 0, t, 2);
-    [two, one].forEach((x, i) => kinds[i](edges, heights(x)));
     const { signal, spread } = closed(bar[t]), mean = signal * model.get("x_0");
-    const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
-    curve(xs, xs.map((v) => density(v, mean, spread ** 2)));
+    const width = 0.26 * spread, edges = Array.from({ length: 40 }, (_, i) => mean + (i - 19.5) * width);
+    [two, one].forEach((x, i) => kinds[i](edges, heights(x, mean, width)));
+    const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5);
+    curve(us.map((u) => mean + u * spread), us.map((u) => density(u) / density(0)));
     facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);
     plot.say(`Histograms of ${n} points at time ${t}: two steps via ${s}, and one jump, around ${kit.number(mean, 3)}.`);
   };

@@ -22,7 +22,8 @@ export default kit.widget(({ model, el: place }) => {
   /** @typedef {[number, number]} Bell mean and variance */
   /** @type {(one: Bell, other: Bell) => Bell} */
   const both = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) / (v + w)];
-  const spelt = ([mean, variance]) => `mean ${kit.number(mean, 5)}, variance ${kit.number(variance, 5)}`;
+  const spelt = ([mean, variance]) => `mean ${kit.number(mean)}, variance ${kit.number(variance)}`;
+  let axis, centre = 0, half = 1;
 
   const draw = () => {
     const t = model.get("t"), x0 = model.get("x_0");
@@ -38,8 +39,13 @@ export default kit.widget(({ model, el: place }) => {
 
     keys.lastChild.hidden = !shown[3];
 
-    const [centre, spread] = model.get("view") ? prior : posterior;
-    const half = (model.get("view") ? 5 : 6) * Math.sqrt(spread);
+    // The axis rests while x_0 and z are moved, so that the posterior is seen to move, until it comes near an end.
+    const all = model.get("view"), [mean, variance] = posterior, asked = `${t} ${all}`;
+    if (axis !== asked || Math.abs(mean - centre) > 0.7 * half) {
+      axis = asked;
+      centre = all ? 0 : mean;
+      half = all ? closed(bar[t]).noised(1, 3) : 6 * Math.sqrt(variance);
+    }
     ticks.forEach((tick, i) => {
       tick.textContent = kit.number(centre + (i - 1) * half, 3);
     });
@@ -48,17 +54,17 @@ export default kit.widget(({ model, el: place }) => {
       line(shown[i] ? window : [], window.map((u) => density(centre + u * half, m, v) / density(0, 0, posterior[1])));
     });
     const pairs = [
-      ["xₜ:", kit.number(xt, 5)],
+      ["xₜ:", kit.number(xt)],
       ["prior:", spelt(prior)],
       ["likelihood:", spelt(likelihood)],
-      ["posterior:", `μ̃ₜ = ${kit.number(posterior[0], 5)}, β̃ₜ = ${kit.number(posterior[1], 5)}`],
+      ["posterior:", `μ̃ₜ = ${kit.number(mean)}, β̃ₜ = ${kit.number(variance)}`],
     ];
     if (shown[3]) {
-      const off = Math.abs(wrong[0] - posterior[0]) / Math.sqrt(posterior[1]);
+      const off = Math.abs(wrong[0] - mean) / Math.sqrt(variance);
       pairs.push(
         ["wrong index:", spelt(wrong)],
-        ["its variance is too large by", `${kit.number(100 * (wrong[1] / posterior[1] - 1), 4)} %`],
-        ["its mean is off by", `${kit.number(off, 4)} standard deviations`],
+        ["its variance is too large by", `${kit.number(100 * (wrong[1] / variance - 1), 3)} %`],
+        ["its mean is off by", `${kit.number(off, 3)} standard deviations`],
       );
     }
     facts.write(pairs);
@@ -72,11 +78,11 @@ export default kit.widget(({ model, el: place }) => {
     place,
     "Prior, likelihood and posterior of one pixel",
     kit.row(
-      kit.slider(model, "x_0", { label: "pixel x₀", min: -1, max: 1, step: 0.05 }),
+      kit.slider(model, "x_0", { label: "pixel x₀", min: -1, max: 1, step: 0.01 }),
       kit.slider(model, "z", { label: "noise z in xₜ", min: -3, max: 3, step: 0.1 }),
       kit.slider(model, "t", { label: "time t", min: 2, max: T }),
       kit.player(model, "t", { first: 2, last: T }),
-      kit.choice(model, "view", { label: "axis", options: ["around the posterior", "around the whole prior"] }),
+      kit.choice(model, "view", { label: "axis", options: ["around the posterior", "all values"] }),
       kit.toggle(model, "wrong_index", { label: "show the wrong index too" }),
     ),
     plot.svg,

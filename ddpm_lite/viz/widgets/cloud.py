@@ -36,6 +36,7 @@ class Cloud(Widget):
         t: the time, 0..T.
         direction: "forward" or "back".
         arrows: draw arrows along the score of q(x_t).
+        simple: leave out the controls of the direction and the arrows, for readers who do not know the terms yet.
         points: the number of points, 10..2000.
         seed: the seed of the points and of all noise.
 
@@ -55,6 +56,7 @@ class Cloud(Widget):
     t = state(traitlets.Int())
     direction = state(traitlets.Int())
     arrows = state(traitlets.Bool())
+    simple = state(traitlets.Bool())
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Cloud(Widget):
         t: int = 0,
         direction: str = "forward",
         arrows: bool = False,
+        simple: bool = False,
         points: int = 300,
         seed: int = 1,
     ):
@@ -73,8 +76,9 @@ class Cloud(Widget):
             fail(ValueError, "mixture", "a mixture in the plane, with means of shape (K, 2)", describe(mixture.means))
         if direction not in WAYS:
             fail(ValueError, "direction", '"forward" or "back"', f"{direction!r}")
-        if not isinstance(arrows, bool):
-            fail(TypeError, "arrows", "True or False", f"{arrows!r}")
+        for name, value in (("arrows", arrows), ("simple", simple)):
+            if not isinstance(value, bool):
+                fail(TypeError, name, "True or False", f"{value!r}")
         rng = np.random.default_rng(check_whole("seed", seed, 0, 10**6))
         check_whole("points", points, 10, 2000)
         table = torch.cat([mixture.means, mixture.stds[:, None], mixture.weights[:, None]], dim=1).cpu().numpy()
@@ -92,6 +96,7 @@ class Cloud(Widget):
             t=check_whole("t", t, 0, mixture.schedule.T),
             direction=WAYS.index(direction),
             arrows=arrows,
+            simple=simple,
         )
 
     def mixture(self) -> GaussianMixture:

@@ -21,7 +21,7 @@ class PosteriorExplorer(Widget):
         x_0: the clean pixel, in [-1, 1].
         z: the noise in x_t, in [-3, 3]; x_t follows from it by eq-forward-closed.
         t: the time, 2..T. At t = 1 prior and posterior are the single point x_0.
-        view: 0 shows six standard deviations of the posterior to both sides, 1 five of the prior.
+        view: 0 shows six standard deviations of the posterior to both sides, 1 all values that x_t may have.
         wrong_index: also show the posterior with alpha_bar_t instead of alpha_bar_{t-1} in the prior's exponent.
 
     Raises:
@@ -90,10 +90,12 @@ class PosteriorExplorer(Widget):
         return float(jump(read_schedule(self.beta), self.x_0, self.t, self.z))
 
     def ends(self) -> tuple[float, float]:
-        """Compute the two ends of the axis."""
-        found = self.gaussians()
-        mean, variance = found["prior" if self.view else "posterior"]
-        half = (5 if self.view else 6) * variance**0.5
+        """Compute the two ends of the axis, as they are when t or the view has changed."""
+        if self.view:
+            half = float(jump(read_schedule(self.beta), 1, self.t, 3))
+            return -half, half
+        mean, variance = self.gaussians()["posterior"]
+        half = 6 * variance**0.5
         return mean - half, mean + half
 
     def still(self) -> str:

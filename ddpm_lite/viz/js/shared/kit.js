@@ -264,9 +264,8 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
     // A polygon, because changing its points, unlike a path's, does not recompute styles.
     bars: (kind) => {
       const shape = add("polygon", `dw-bars ${kind}`), base = py(y[0]).toFixed(1);
-      let known, at;
       return (edges, heights) => {
-        if (edges !== known) at = Array.from((known = edges), (v) => px(v).toFixed(1));
+        const at = Array.from(edges, (v) => px(v).toFixed(1));
         let points = `${at[0]} ${base}`;
         heights.forEach((h, i) => {
           const level = inside(py(h));
