@@ -8,13 +8,24 @@ sets, so that they follow the theme. Images are small PNGs inside the SVG.
 
 import json
 from base64 import b64encode
+from functools import partial
 
 import numpy as np
 import torch
 import train_digits
 from safetensors.numpy import load_file
 
-from ddpm_lite import GaussianMixture, linear_schedule, load_digits, posterior, q_sample, score_from_z
+from ddpm_lite import (
+    GaussianMixture,
+    ddim_step,
+    linear_schedule,
+    load_digits,
+    posterior,
+    q_sample,
+    respace,
+    sample,
+    score_from_z,
+)
 from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.files.png import png
 from ddpm_lite.viz.noise import normals
@@ -213,6 +224,23 @@ def other_peoples_code():
     return curves(count, {"model": agreed[:, 0], "noise": agreed[:, 1]}, (0, 16))
 
 
+def from_ddpm_to_flows():
+    """Particles of the mixture of chapter 11 along the straight path's time, and the straight lines to their ends."""
+    schedule = linear_schedule()
+    blobs = GaussianMixture(
+        schedule, torch.tensor([[-0.6], [0.5]]), torch.tensor([0.15, 0.1]), torch.tensor([0.3, 0.7])
+    )
+    starts = torch.tensor([[-1.6], [-0.85], [-0.4], [0.1], [0.9], [1.6]], dtype=torch.float64)
+    step = partial(ddim_step, clip=False)
+    walk = dict(sample(blobs, respace(schedule, 100), starts.shape, step=step, x_T=starts, dtype=torch.float64))
+    times = sorted(walk)[::4]
+    scale = (schedule.alpha_bar.sqrt() + schedule.one_minus_alpha_bar.sqrt())[times, None]
+    mixes = (torch.stack([walk[t][:, 0] for t in times]) / scale).numpy()
+    tau = schedule.flow_time[times].numpy()
+    ends = "".join(curves([0, 1], {"grid": mixes[[0, -1], i]}, (-1.9, 1.9)) for i in range(len(starts)))
+    return ends + "".join(curves(tau, {"model": mixes[:, i]}, (-1.9, 1.9)) for i in range(len(starts)))
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -228,6 +256,7 @@ PICTURES = {
     "12_evaluation": evaluation,
     "13_scaling_up": scaling_up,
     "14_other_peoples_code": other_peoples_code,
+    "16_from_ddpm_to_flows": from_ddpm_to_flows,
 }
 
 

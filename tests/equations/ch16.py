@@ -1,0 +1,505 @@
+"""Checks of chapter 16, from DDPM to flows."""
+
+import numpy as np
+import sympy
+import torch
+
+from ddpm_lite import (
+    flow_from_z,
+    heun_step,
+    linear_schedule,
+    mean_from_noise,
+    predict_x_0,
+    predict_z,
+    schedule_from_levels,
+    score_from_z,
+    velocity,
+    z_from_flow,
+)
+from equations.ch04 import blobs as images
+from equations.ch04 import mean_image, mean_noise
+from equations.ch11 import earlier
+from equations.checks import by_hand, definition, identity, matches
+
+MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+X, B, TIME, M, S_0 = sympy.symbols("x b t m s_0", positive=True)
+
+
+# ---- one component of a mixture under the SDE with a constant rate b; the equations are linear in the density
+
+
+def component():
+    """The density, the score and the root of alpha_bar at a time, for data N(m, s_0^2)."""
+    root = sympy.exp(-B * TIME / 2)
+    variance = root**2 * S_0**2 + 1 - root**2
+    density = sympy.exp(-((X - root * M) ** 2) / (2 * variance)) / sympy.sqrt(2 * sympy.pi * variance)
+    return density, -(X - root * M) / variance, root
+
+
+def vanishes(expression):
+    assert sympy.simplify(expression) == 0
+
+
+def check_sde():
+    """The chain's mean and variance tend to those of the SDE, exp(-b t / 2) and 1 - exp(-b t), with the step."""
+    errors = []
+    for steps in (100, 200):
+        beta = 3.0 / steps  # b = 3, for the time 1
+        mean = (1 - beta / 2) ** steps
+        variance = beta * sum((1 - beta / 2) ** (2 * k) for k in range(steps))
+        errors.append([abs(mean - np.exp(-1.5)), abs(variance - (1 - np.exp(-3.0)))])
+    ratio = np.divide(*errors)
+    assert ((ratio > 1.8) & (ratio < 2.2)).all(), ratio
+
+
+def bump(x):
+    """A smooth function, its two derivatives."""
+    return np.sin(2 * x) + x**3, 2 * np.cos(2 * x) + 3 * x**2, -4 * np.sin(2 * x) + 6 * x
+
+
+def average(function):
+    """E[function(x)] of the mixture, by quadrature."""
+    x = MEANS[:, None] + STDS[:, None] * NODES
+    return float(SHARES @ (function(x) @ WEIGHTS))
+
+
+def check_test_function():
+    b, h = 1.7, 1e-4
+
+    def moved(sign):
+        """E[phi] after a time +h or, by the same expansion, -h: the noise's variance is b h."""
+
+        def after(x):
+            noise = np.sqrt(b * h) * NODES if sign > 0 else 1j * np.sqrt(b * h) * NODES
+            return np.real(bump(x[..., None] - sign * b / 2 * x[..., None] * h + noise)[0] @ WEIGHTS)
+
+        return average(after)
+
+    rate = (moved(1) - moved(-1)) / (2 * h)
+    expected = average(lambda x: -b / 2 * x * bump(x)[1] + b / 2 * bump(x)[2])
+    assert abs(rate - expected) < 1e-6 * abs(expected), (rate, expected)
+
+
+def check_by_parts():
+    """Both sides, with a phi that is nearly 0 far away."""
+    density, _, _ = component()
+    at = {B: 1.7, TIME: 0.4, M: 0.5, S_0: 0.3}
+    grid = np.linspace(-6, 6, 4001)
+    change = sympy.lambdify(X, sympy.diff(density, TIME).subs(at))(grid)
+    right = -sympy.diff(-B / 2 * X * density, X) + B / 2 * sympy.diff(density, X, 2)
+    phi = np.exp(-((grid - 0.4) ** 2) / 0.1)
+    left, right = (phi @ values for values in (change, sympy.lambdify(X, right.subs(at))(grid)))
+    slope = -B / 2 * X * sympy.exp(-((X - 0.4) ** 2) / 0.1).diff(X) + B / 2 * sympy.exp(-((X - 0.4) ** 2) / 0.1).diff(
+        X, 2
+    )
+    before = sympy.lambdify(X, (slope * density).subs(at))(grid).sum()  # E[f phi' + b / 2 phi'']
+    assert abs(left - right) < 1e-9 * abs(left)
+    assert abs(left - before) < 1e-9 * abs(left)
+
+
+def check_fokker_planck():
+    density, _, _ = component()
+    f = -B / 2 * X
+    vanishes((sympy.diff(density, TIME) + sympy.diff(f * density, X) - B / 2 * sympy.diff(density, X, 2)) / density)
+
+
+def check_score_times_density():
+    density, score, _ = component()
+    vanishes((sympy.diff(density, X) - density * sympy.diff(sympy.log(density), X)) / density)
+    vanishes(sympy.diff(sympy.log(density), X) - score)
+
+
+def check_fokker_planck_score():
+    density, score, _ = component()
+    speed = -B / 2 * X - B / 2 * score
+    vanishes((sympy.diff(density, TIME) + sympy.diff(speed * density, X)) / density)
+
+
+def mixture(y, root):
+    """Density and score of the mixture at places y, where the weight of the image is `root`."""
+    variance = root**2 * STDS**2 + 1 - root**2
+    away = y[:, None] - root * MEANS
+    each = SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+    return each.sum(1), (each * -away / variance).sum(1) / each.sum(1)
+
+
+def quantiles(root, ranks):
+    grid = np.linspace(-5, 5, 400_001)
+    below = np.cumsum(mixture(grid, root)[0]) * (grid[1] - grid[0])
+    return np.interp(ranks, below, grid)
+
+
+def check_flow_of_sde():
+    """Particles at the quantiles of one time, moved by the ODE, are at the quantiles of another, both ways."""
+    b, ranks, steps = 1.0, np.array([0.05, 0.2, 0.31, 0.5, 0.9]), 4000
+    start, end = 1.5, 0.3
+    for first, last in ((start, end), (end, start)):
+        x, times = quantiles(np.exp(-b * first / 2), ranks), np.linspace(first, last, steps + 1)
+        for t, after in zip(times, times[1:], strict=False):
+            x = x + (after - t) * -b / 2 * (x + mixture(x, np.exp(-b * t / 2))[1])
+        assert abs(x - quantiles(np.exp(-b * last / 2), ranks)).max() < 2e-3
+
+
+def check_flow_scaled():
+    _, score, root = component()
+    x = sympy.Function("x")(TIME)
+    y = (x / root).diff(TIME).subs(x.diff(TIME), -B / 2 * (x + score.subs(X, x))).subs(x, X)
+    vanishes(y + B / (2 * root) * score)
+    noise = -sympy.sqrt(1 - root**2) * score  # E[z | x], eq-score-of-density
+    vanishes(y - B / (2 * root * sympy.sqrt(1 - root**2)) * noise)
+
+
+def check_level_rate():
+    _, _, root = component()
+    level = sympy.sqrt(1 - root**2) / root
+    vanishes(level.diff(TIME) - B / (2 * root * sympy.sqrt(1 - root**2)))
+
+
+def check_reverse_step():
+    """A step back of each eta gives the density before it, up to h^2: E[phi] of a mixture, by quadrature."""
+    b, t = 1.0, 0.8
+    for eta in (0.0, 0.5, 1.0, 1.3):
+        errors = []
+        for h in (0.02, 0.01):
+            root, before = np.exp(-b * t / 2), np.exp(-b * (t - h) / 2)
+            grid = np.linspace(-6, 6, 6001)
+            density, score = mixture(grid, root)
+            mean = grid + b * h / 2 * (grid + (1 + eta**2) * score)
+            moved = np.array([bump(mean + eta * np.sqrt(b * h) * z)[0] for z in NODES])
+            found = (density * (WEIGHTS @ moved)).sum() * (grid[1] - grid[0])
+            exact = (mixture(grid, before)[0] * bump(grid)[0]).sum() * (grid[1] - grid[0])
+            errors.append(abs(found - exact))
+        assert 3 < errors[0] / errors[1] < 5, (eta, errors)
+
+
+def check_v_slope():
+    angle, x_0, z = sympy.symbols("lambda x_0 z")
+    path = sympy.cos(angle) * x_0 + sympy.sin(angle) * z
+    slope = -sympy.sin(angle) * x_0 + sympy.cos(angle) * z
+    vanishes(path.diff(angle) - slope)
+    schedule, t = linear_schedule(), 300
+    image, noise = torch.tensor([[[0.7]], [[-0.4]]], dtype=torch.float64)
+    ours = velocity(schedule, image, t, noise)
+    at = {angle: float(schedule.noise_level[t].atan()), x_0: 0.7, z: -0.4}
+    assert abs(float(slope.subs(at)) - float(ours)) < 1e-9
+
+
+# ---- flow matching, for the mixture along the straight path
+
+
+def straight(m, tau):
+    """Density of m = (1 - tau) x_0 + tau z, and the mean of z - x_0 given m, for the mixture."""
+    variance = (1 - tau) ** 2 * STDS**2 + tau**2
+    away = m[:, None] - (1 - tau) * MEANS
+    each = SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+    slope = (tau - (1 - tau) * STDS**2) / variance * away - MEANS  # regression of u on m, within a component
+    return each.sum(1), (each * slope).sum(1) / each.sum(1)
+
+
+def pairs(function, tau):
+    """E[function(m, u)] over all pairs, by quadrature over image and noise."""
+    x_0 = (MEANS[:, None] + STDS[:, None] * NODES)[..., None]
+    values = function((1 - tau) * x_0 + tau * NODES, NODES - x_0)
+    return float(SHARES @ ((values @ WEIGHTS) @ WEIGHTS))
+
+
+def check_flow_test():
+    tau, h = 0.6, 1e-5
+    rate = (pairs(lambda m, u: bump(m)[0], tau + h) - pairs(lambda m, u: bump(m)[0], tau - h)) / (2 * h)
+    by_pairs = pairs(lambda m, u: bump(m)[1] * u, tau)
+    by_mean = pairs(lambda m, u: bump(m)[1] * straight(m.ravel(), tau)[1].reshape(m.shape), tau)
+    assert abs(rate - by_pairs) < 1e-7
+    assert abs(by_pairs - by_mean) < 1e-6
+
+
+def check_flow_continuity():
+    grid, h = np.linspace(-3, 3, 61), 1e-5
+    for tau in (0.2, 0.5, 0.9):
+        change = (straight(grid, tau + h)[0] - straight(grid, tau - h)[0]) / (2 * h)
+        flux = [density * slope for density, slope in (straight(grid + d, tau) for d in (h, -h))]
+        assert abs(change + (flux[0] - flux[1]) / (2 * h)).max() < 1e-6
+
+
+def check_flow_ode():
+    """Particles at the quantiles of one flow time, moved by U, are at the quantiles of another."""
+    ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-6, 6, 400_001)
+
+    def places(tau):
+        return np.interp(ranks, np.cumsum(straight(grid, tau)[0]) * (grid[1] - grid[0]), grid)
+
+    times = np.linspace(1.0, 0.0, 4001)
+    m = places(1.0)
+    for tau, after in zip(times, times[1:], strict=False):
+        m = m + (after - tau) * straight(m, tau)[1]
+    assert abs(m - places(0.0)).max() < 2e-3
+
+
+def check_flow_loss():
+    tau = 0.4
+
+    def wrong(m):
+        return np.tanh(3 * m) - 0.2
+
+    def U(m):
+        return straight(m.ravel(), tau)[1].reshape(m.shape)
+
+    whole = pairs(lambda m, u: (u - wrong(m)) ** 2, tau)
+    parts = pairs(lambda m, u: (u - U(m)) ** 2, tau) + pairs(lambda m, u: (U(m) - wrong(m)) ** 2, tau)
+    assert abs(whole - parts) < 1e-3 * whole  # the quadrature's nodes are not dense where U is steep
+    mixed = pairs(lambda m, u: (u - U(m)) * (U(m) - wrong(m)), tau)
+    assert abs(mixed) < 1e-3 * whole
+
+
+# ---- what is read from the page
+
+
+def z_of_path(s, v):
+    return predict_z(s, v.x_t, v.t, v.x_0)
+
+
+def u_of_path(s, v):
+    return flow_from_z(s, v.x_t, v.t, z_of_path(s, v))
+
+
+def levels(s, v):
+    return (1 / s.snr).sqrt()
+
+
+def flow_times(s, v):
+    signal, noise = s.alpha_bar.sqrt(), s.one_minus_alpha_bar.sqrt()
+    return noise / (signal + noise)
+
+
+def angles(s, v):
+    return torch.atan2(s.one_minus_alpha_bar.sqrt(), s.alpha_bar.sqrt())
+
+
+def betas_of_levels(s, v):
+    return schedule_from_levels(s.noise_level).beta[v.t]
+
+
+def mean_slope(s, v):
+    return flow_from_z(s, v.x_t, v.t, images(s)(v.x_t, v.t))
+
+
+def by_score(s, v):
+    """The mean of the package's step, whose network is read as a score."""
+    return mean_from_noise(s, v.x_t, v.t, v.z_hat)
+
+
+def score_hat(s, v):
+    return score_from_z(s, v.z_hat, v.t)
+
+
+def v_hat(s, v):
+    return velocity(s, predict_x_0(s, v.x_t, v.t, v.z_hat), v.t, v.z_hat)
+
+
+def u_hat(s, v):
+    return flow_from_z(s, v.x_t, v.t, v.z_hat)
+
+
+def ddim(s, v):
+    """x_s of DDIM."""
+    image, to = predict_x_0(s, v.x_t, v.t, v.z_hat), earlier(s, v)
+    return q_sample_from_0(s, image, to, v.z_hat)
+
+
+def q_sample_from_0(s, x_0, t, z):
+    """The closed form, also at t = 0."""
+    return s.alpha_bar[t].sqrt()[:, None] * x_0 + s.one_minus_alpha_bar[t].sqrt()[:, None] * z
+
+
+def second_guess(s, v):
+    """What the network answers where DDIM's step arrives; any function of place and time."""
+    return torch.tanh(ddim(s, v)) + earlier(s, v)[:, None].double() / s.T
+
+
+def heun(s, v):
+    rows = []
+    for i, (t, to) in enumerate(zip(v.t.tolist(), earlier(s, v).tolist(), strict=True)):
+        x, z = v.x_t[i : i + 1], v.z_hat[i : i + 1]
+        rows.append(heun_step(s, x, t, to, z, 0 * x, ask=lambda there, at: torch.tanh(there) + at / s.T, clip=False))
+    return torch.cat(rows)
+
+
+def straight_heun(s, v):
+    """Heun's method for the slope z - x_0 over the flow time, in the mix of image and noise."""
+    to = earlier(s, v)
+    signal, noise = s.alpha_bar.sqrt(), s.one_minus_alpha_bar.sqrt()
+    total, tau = signal + noise, noise / (signal + noise)
+    there, z = ddim(s, v), second_guess(s, v)
+    slope = z - (there - noise[to][:, None] * z) / signal[to][:, None]
+    leap = (tau[to] - tau[v.t])[:, None]
+    return total[to][:, None] * (v.x_t / total[v.t][:, None] + leap * (u_hat(s, v) + slope) / 2)
+
+
+S = {"s": earlier}
+CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
+DDIM = {**S, "x_s": ddim}
+
+CHECKS = [
+    identity("eq-small-root"),
+    identity("eq-step-change", given=["eq-forward-step"]),
+    by_hand(
+        "eq-sde",
+        r"d x = -\frac{b}{2} x \, d t + \sqrt{b} \, d W",
+        check_sde,
+        "a limit of small steps",
+    ),
+    identity("eq-alpha-bar-limit", within=5e-5, last=-930, schedules=["paper"]),
+    by_hand(
+        "eq-test-function",
+        r"\frac{d}{d t} \mathbb{E}[\phi(x)] = \mathbb{E}\left[f \phi'(x) + \frac{b}{2} \phi''(x)\right]",
+        check_test_function,
+        "a derivative by time of an average, by differences of an exact one",
+    ),
+    by_hand(
+        "eq-density-by-parts",
+        r"\int \phi \frac{\partial p}{\partial t} \, d x = \int \phi \left(-\frac{\partial}{\partial x}"
+        r" \left(f p\right) + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}\right) d x",
+        check_by_parts,
+        "integrals over all places, as sums over a fine grid",
+    ),
+    by_hand(
+        "eq-fokker-planck",
+        r"\frac{\partial p}{\partial t} = -\frac{\partial}{\partial x} \left(f p\right)"
+        r" + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}",
+        check_fokker_planck,
+        "a partial differential equation, by SymPy for a component of a mixture",
+    ),
+    by_hand(
+        "eq-score-times-density",
+        r"\frac{\partial p}{\partial x} = p \frac{\partial \log p}{\partial x}",
+        check_score_times_density,
+        "derivatives, taken by SymPy",
+    ),
+    by_hand(
+        "eq-fokker-planck-score",
+        r"\frac{\partial p}{\partial t} = -\frac{\partial}{\partial x}"
+        r" \left(\left(f - \frac{b}{2} \frac{\partial \log p}{\partial x}\right) p\right)",
+        check_fokker_planck_score,
+        "a partial differential equation, by SymPy for a component of a mixture",
+    ),
+    by_hand(
+        "eq-flow-of-sde",
+        r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \frac{\partial \log p}{\partial x}\right)",
+        check_flow_of_sde,
+        "a differential equation, solved for an exact mixture",
+    ),
+    by_hand(
+        "eq-flow-scaled",
+        r"""\begin{aligned}
+        \frac{d y}{d t} &= -\frac{b}{2 \sqrt{\bar{\alpha}}} \frac{\partial \log p}{\partial x} \\[6pt]
+        &= \frac{b}{2 \sqrt{\bar{\alpha}} \sqrt{1 - \bar{\alpha}}} \mathbb{E}[z \mid x]
+        \end{aligned}""",
+        check_flow_scaled,
+        "a derivative by time, taken by SymPy",
+    ),
+    by_hand(
+        "eq-level-rate",
+        r"\frac{d \nu}{d t} = \frac{b}{2 \sqrt{\bar{\alpha}} \sqrt{1 - \bar{\alpha}}}",
+        check_level_rate,
+        "a derivative by time, taken by SymPy",
+    ),
+    by_hand(
+        "eq-reverse-step",
+        r"x_{t-h} \approx x + \frac{b h}{2} \left(x + \left(1 + \eta^2\right) \frac{\partial \log p}{\partial x}\right)"
+        r" + \eta \sqrt{b h} z'",
+        check_reverse_step,
+        "a step whose error is of the second order, measured for an exact mixture",
+    ),
+    matches(
+        "eq-mean-from-score",
+        r"\mu_\theta(x_t, t)",
+        by_score,
+        where={r"s_\theta(x_t, t)": score_hat},
+    ),
+    identity("eq-alpha-bar-from-level", tables=CLOCKS),
+    identity("eq-clocks", tables=CLOCKS),
+    matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
+    by_hand(
+        "eq-v-slope",
+        r"\frac{d x}{d \lambda} = -\sin\left(\lambda\right) x_0 + \cos\left(\lambda\right) z",
+        check_v_slope,
+        "a derivative, taken by SymPy",
+    ),
+    matches("eq-flow-slope", "u", u_of_path, where={"z": z_of_path}),
+    matches(
+        "eq-z-from-flow",
+        "z",
+        lambda s, v: z_from_flow(s, v.x_t, v.t, u_of_path(s, v)),
+        where={"u": u_of_path},
+    ),
+    identity(
+        "eq-flow-error",
+        where={
+            r"\hat{z}": lambda s, v: v.z_hat,
+            r"\hat{u}": u_hat,
+            "z": z_of_path,
+            "u": u_of_path,
+        },
+        tables=CLOCKS,
+    ),
+    definition(
+        "eq-marginal-slope",
+        r"U(m, \tau) = \mathbb{E}[u \mid m]",
+        "names the average slope",
+    ),
+    by_hand(
+        "eq-flow-test",
+        r"""\begin{aligned}
+        \frac{d}{d \tau} \mathbb{E}[\phi(m)] &= \mathbb{E}[\phi'(m) u] \\
+        &= \mathbb{E}[\phi'(m) U]
+        \end{aligned}""",
+        check_flow_test,
+        "averages over all pairs, by quadrature for an exact mixture",
+    ),
+    by_hand(
+        "eq-flow-continuity",
+        r"\frac{\partial p}{\partial \tau} = -\frac{\partial}{\partial m} \left(U p\right)",
+        check_flow_continuity,
+        "a partial differential equation, by differences of an exact mixture",
+    ),
+    by_hand(
+        "eq-flow-ode",
+        r"\frac{d m}{d \tau} = U(m, \tau)",
+        check_flow_ode,
+        "a differential equation, solved for an exact mixture",
+    ),
+    by_hand(
+        "eq-flow-loss",
+        r"\mathbb{E}[(u - \hat{u})^2] = \mathbb{E}[(u - U)^2] + \mathbb{E}[(U - \hat{u})^2]",
+        check_flow_loss,
+        "averages over all pairs, by quadrature for an exact mixture",
+    ),
+    matches(
+        "eq-mean-slope-from-z",
+        "U",
+        mean_slope,
+        where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
+        last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
+    ),
+    identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
+    identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
+    identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
+    matches(
+        "eq-heun-step",
+        "x_s",
+        heun,
+        where={**S, r"z_\theta(\tilde{x}_s, s)": second_guess},
+        tables=CLOCKS,
+        first=3,  # so that s > 0: the last step is DDIM's
+    ),
+    matches(
+        "eq-heun-flow",
+        "x_s",
+        straight_heun,
+        where={**S, r"\tilde{x}_s": ddim, r"z_\theta(\tilde{x}_s, s)": second_guess},
+        tables=CLOCKS,
+    ),
+]
+
+EQUIVALENT = []

@@ -1,0 +1,108 @@
+"""Wrong and right answers to the exercises of chapter 16."""
+
+import numpy as np
+import torch
+
+
+def walk(alpha_bar, x_t, t, s, u, clock="tau", scale_in=True, scale_out="s", sign=1.0):
+    """A step along the straight path, or a wrong one."""
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    total = signal + noise
+    clocks = {"tau": noise / total, "nu": noise / signal, "variance": 1 - alpha_bar, "all": noise / total}
+    leap = clocks[clock][s] - (0 if clock == "all" else clocks[clock][t])
+    m = (x_t / total[t] if scale_in else x_t) + sign * leap * u
+    return m if scale_out is None else m * total[s if scale_out == "s" else t]
+
+
+def noise_instead(alpha_bar, x_t, t, s, u):
+    signal, nu = alpha_bar.sqrt(), (1 / alpha_bar - 1).sqrt()
+    return signal[s] * (x_t / signal[t] + (nu[s] - nu[t]) * u)
+
+
+def image_of(alpha_bar, x_t, t, s, u):
+    total = alpha_bar.sqrt() + (1 - alpha_bar).sqrt()
+    return x_t / total[t] - (1 - alpha_bar).sqrt()[t] / total[t] * u
+
+
+def through_z(alpha_bar, x_t, t, s, u):
+    """By DDIM: the image and the noise that x_t and u imply."""
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    z = (x_t + signal[t] * u) / (signal[t] + noise[t])
+    return signal[s] * (z - u) + noise[s] * z
+
+
+def in_numpy(alpha_bar, x_t, t, s, u):
+    a, b = (np.sqrt(part.numpy()) for part in (alpha_bar, 1 - alpha_bar))
+    return (a + b)[s] * (x_t.numpy() / (a + b)[t] + (b[s] / (a + b)[s] - b[t] / (a + b)[t]) * u.numpy())
+
+
+def by_level(alpha_bar, x_t, t, s, u):
+    nu = (1 / alpha_bar - 1).sqrt()
+    tau = nu / (1 + nu)
+    scale = alpha_bar.sqrt() * (1 + nu)
+    return scale[s] * (x_t / scale[t] + (tau[s] - tau[t]) * u)
+
+
+def image(m, tau, p, width=None, shift=None):
+    """The mean of x_0 given m."""
+    width, shift = tau if width is None else width, 1 - tau if shift is None else shift
+    high, low = (torch.exp(-((m - shift * x) ** 2) / (2 * width**2)) for x in (1, -1))
+    return (p * high - (1 - p) * low) / (p * high + (1 - p) * low)
+
+
+def by_tanh(m, tau, p):
+    return (m - torch.tanh((1 - tau) * m / tau**2 + np.log(p / (1 - p)) / 2)) / tau
+
+
+def by_softmax(m, tau, p):
+    values = torch.tensor([1.0, -1.0], dtype=m.dtype)
+    logs = torch.tensor([p, 1 - p], dtype=m.dtype).log() - (m[:, None] - (1 - tau) * values) ** 2 / (2 * tau**2)
+    slopes = (m[:, None] - (1 - tau) * values) / tau - values  # z - x_0 of each
+    return (logs.softmax(1) * slopes).sum(1)
+
+
+def one_by_one(m, tau, p):
+    found = []
+    for place in m.tolist():
+        high = p * np.exp(-((place - 1 + tau) ** 2) / (2 * tau**2))
+        low = (1 - p) * np.exp(-((place + 1 - tau) ** 2) / (2 * tau**2))
+        found.append((place - (high - low) / (high + low)) / tau)
+    return found
+
+
+WRONG = {
+    "ex-flows-1": {
+        "not divided": (lambda *g: walk(*g, scale_in=False), "divide it first"),
+        "not multiplied": (lambda *g: walk(*g, scale_out=None), "x_s is not"),
+        "the sum at t": (lambda *g: walk(*g, scale_out="t"), "at t, not at s"),
+        "the other sign": (lambda *g: walk(*g, sign=-1.0), "wrong direction"),
+        "noise levels": (lambda *g: walk(*g, clock="nu"), "noise levels as the clock"),
+        "variances": (lambda *g: walk(*g, clock="variance"), "the clock has roots"),
+        "a network of z": (noise_instead, "taken for the noise"),
+        "all of tau": (lambda *g: walk(*g, clock="all"), "difference of two times"),
+        "the image": (image_of, "this is the estimated image"),
+        "no step": (lambda *g: walk(*g, sign=0.0), "only scaled"),
+    },
+    "ex-flows-2": {
+        "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
+        "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
+        "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
+        "no p": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "p is not used"),
+        "p turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
+        "the image": (image, "this is the mean image"),
+        "the noise": (lambda m, tau, p: (m - (1 - tau) * image(m, tau, p)) / tau, "this is the mean noise"),
+        "the other sign": (lambda m, tau, p: (image(m, tau, p) - m) / tau, "mean of x_0 - z"),
+        "not divided": (lambda m, tau, p: m - image(m, tau, p), "divide by it"),
+        "the other time": (lambda m, tau, p: (m - image(m, tau, p)) / (1 - tau), "takes the time tau"),
+        "the nearest": (lambda m, tau, p: (m - m.sign()) / tau, "nearest image"),
+    },
+}
+RIGHT = {
+    "ex-flows-1": {"directly": walk, "by DDIM": through_z, "numpy": in_numpy, "by the noise level": by_level},
+    "ex-flows-2": {
+        "by Bayes' rule": lambda m, tau, p: (m - image(m, tau, p)) / tau,
+        "tanh": by_tanh,
+        "softmax over both": by_softmax,
+        "one by one": one_by_one,
+    },
+}
