@@ -132,10 +132,15 @@ def precision_recall(real: Crowd, generated: OtherCrowd, k: int = 3) -> tuple[fl
 
 def _measure_share(points: Tensor, crowd: Tensor, k: int) -> float:
     """The share of points inside any of the balls around the members of the crowd, up to their k-th neighbours."""
-    # k + 1, because a member of the crowd is its own nearest
-    radius = torch.cat([torch.cdist(part, crowd).kthvalue(k + 1).values for part in crowd.split(ROWS)])
+    radius = ball_radii(crowd, k)
     among = [(torch.cdist(part, crowd) <= radius).any(1) for part in points.split(ROWS)]
     return float(torch.cat(among).double().mean())
+
+
+def ball_radii(crowd: Tensor, k: int) -> Tensor:
+    """The distance of each member of a crowd, (N, d), from its k-th neighbour in it: the r_i of eq-among."""
+    # k + 1, because a member of the crowd is its own nearest
+    return torch.cat([torch.cdist(part, crowd).kthvalue(k + 1).values for part in crowd.split(ROWS)])
 
 
 def _check_crowds(least: int = 2, **crowds: object) -> list[Tensor]:

@@ -4,6 +4,7 @@ Every class in this folder that has a `name` is a widget. `tools/bundle.py` writ
 """
 
 from ddpm_lite.viz.widgets.attention import AttentionViewer
+from ddpm_lite.viz.widgets.balls import PrecisionBalls
 from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.cost import CostCalculator
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
@@ -32,5 +33,6 @@ __all__ = [
     "MeanExplorer",
     "MergeExplorer",
     "PosteriorExplorer",
+    "PrecisionBalls",
     "ReversePath",
 ]
