@@ -211,6 +211,7 @@ def test_samplers_take_the_same_steps(options, shipped):
     ],
     ids=["by label", "no labels"],
 )
+@pytest.mark.usefixtures("plain")  # the same shapes, a thousand times
 def test_a_thousand_steps_end_alike(name, labels, options, shipped):
     worst, _ = both_walk(shipped, name, labels, sampler="ddpm", steps=1000, seed=4, **options)
     assert worst < 1e-4

@@ -60,6 +60,7 @@ def test_record_shows_what_the_chapter_says():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain")  # the same shapes, a thousand times
 def test_a_cell_of_the_record_is_what_the_model_draws():
     """Six images of one label, unguided, by all thousand steps. Other processors may end a few grey levels away."""
     widget, _ = recorded()
