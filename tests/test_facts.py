@@ -25,8 +25,10 @@ FACTS = [
     ("the step of DDIM", SCRIPTS, r"eq-ddim-s", SCIENCE),
     ("the loop of sampling", SCRIPTS, r"t > 0; t--", SCIENCE),
     ("the z of a mixture", SCRIPTS, r"eq-oracle-mixture", SCIENCE),
-    ("the hash", SCRIPTS, r"0x85ebca6b", SCIENCE),
-    ("the generator", SCRIPTS, r"0x243f6a88|c << 21", SCIENCE),
+    ("the hash of a number", SCRIPTS, r"0x85ebca6b", SCIENCE),
+    ("the hash of a text", SCRIPTS, r"(?i)0x01000193|16777619|0x811c9dc5|2166136261", SCIENCE),
+    ("the generator", SCRIPTS, r"(?i)0x243f6a88|c << 21|0x6d2b79f5|1664525", SCIENCE),
+    ("the posterior variance", SCRIPTS, r"eq-posterior-variance|\(1 - \w+\(?\[?k - 1", SCIENCE),
     ("normal numbers from uniform ones", SCRIPTS, r"-2 \* (?:Math\.)?log", SCIENCE),
     ("the closed form", SCRIPTS, r"signal \* \w+ \+ \w+ \* \w+|eq-x0-from-z", SCIENCE),
 ]

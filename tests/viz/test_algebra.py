@@ -36,7 +36,7 @@ def judge(lines):
       const {{ tree, ...verdict }} = made[name].judge(line);
       return {{ ...verdict, printed: tree ? modules.print(tree) : null }};
     }});"""
-    return run_module(["algebra.js", "judge.js"], SETUP, code)
+    return run_module(["algebra.js", "reader.js", "judge.js"], SETUP, code)
 
 
 # ---- Other forms of a line

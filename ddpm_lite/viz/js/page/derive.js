@@ -1,7 +1,8 @@
 // Derive it yourself: a panel beside a derivation, in which the reader types its lines and each is judged at once. A page
 // of the book loads this file on the first press of such a button; the typesetter and the derivations follow.
-import { NotUnderstood, parse, print, symbolsOf } from "../shared/algebra.js";
+import { print, symbolsOf } from "../shared/algebra.js";
 import { prepare } from "../shared/judge.js";
+import { NotUnderstood, parse } from "../shared/reader.js";
 
 /** @typedef {{ title: string, shown?: string, reach: string, rules: string[], next?: string }} Words */
 /** @typedef {import("../shared/judge.js").Derivation & Words} Lesson */

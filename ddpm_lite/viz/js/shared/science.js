@@ -21,6 +21,14 @@ export const mix = (h) => {
   return (h ^ (h >>> 16)) >>> 0;
 };
 
+// A whole number 0..2^32 - 1 for a text, FNV-1a, as in export_page.py
+/** @param {string} text */
+export const checksum = (text) => {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+};
+
 // Number i of a sequence of uniform numbers in (0, 1); it needs none of those before.
 /** @param {number} key which sequence */
 export const stream = (key) => (/** @type {number} */ i) => (mix((i + key) | 0) + 0.5) / 2 ** 32;

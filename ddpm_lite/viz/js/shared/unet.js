@@ -1,7 +1,7 @@
 // Runs a trained network, and samples from it, in plain JavaScript, from a file of `python -m ddpm_lite export-page`. The
 // order of the layers is in the file; the dozen PyTorch functions that it names are here. Tensors are float32 as in
 // PyTorch, and sums are float64. Pages, workers and node run this same module.
-import { fours, multiply, normals, pack, respace, samplers, schedule, walk } from "./science.js";
+import { checksum, fours, multiply, normals, pack, respace, samplers, schedule, walk } from "./science.js";
 
 // ---- PyTorch's functions. Each maker gets its operands, the array for its result and the settings of the call, and
 // returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
@@ -171,13 +171,6 @@ const bytes = (base64) => {
   const text = atob(base64), made = new Uint8Array(text.length);
   for (let i = 0; i < made.length; i++) made[i] = text.charCodeAt(i);
   return made.buffer;
-};
-
-// FNV-1a, 32 bits, as in export_page.py
-export const checksum = (text) => {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  return value >>> 0;
 };
 
 // IEEE float16: a sign, five bits of exponent, ten of fraction
