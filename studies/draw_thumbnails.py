@@ -17,11 +17,13 @@ from safetensors.numpy import load_file
 
 from ddpm_lite import (
     GaussianMixture,
+    bound_weight,
     ddim_step,
     linear_schedule,
     load_digits,
     posterior,
     q_sample,
+    q_step,
     respace,
     sample,
     score_from_z,
@@ -123,9 +125,8 @@ def training_objective():
     """The weights that the bound gives to each time, and those of the simple loss."""
     schedule = linear_schedule()
     t = np.arange(2, 1001)
-    beta, alpha, bar = (values.numpy()[t] for values in (schedule.beta, schedule.alpha, schedule.alpha_bar))
     kept = np.unique(np.geomspace(1, len(t), 60).astype(int) - 1)
-    weights = (beta / (2 * alpha * (1 - bar)))[kept]
+    weights = bound_weight(schedule).numpy()[t][kept]
     return curves(t[kept], {"exact": weights, "noise": np.full(len(kept), 0.1)}, (-2.3, -0.4), log=True)
 
 
@@ -182,14 +183,14 @@ def conditioning_and_guidance():
 
 def fewer_steps():
     """One pixel along a chain of fresh noises, and along the path of one noise."""
-    schedule, x_0, walk = linear_schedule(), 0.8, [0.8]
-    z = normals(3, 1000)
+    schedule, x_0 = linear_schedule(), torch.tensor([[0.8]], dtype=torch.float64)
+    walk, z = [x_0], torch.from_numpy(normals(3, 1000))
     for t in range(1, 1001):
-        walk.append(float(schedule.alpha[t].sqrt()) * walk[-1] + float(schedule.beta[t].sqrt()) * z[t - 1])
-    t = np.arange(0, 1001, 10)
-    bar = schedule.alpha_bar.numpy()[t]
-    smooth = np.sqrt(bar) * x_0 + np.sqrt(1 - bar) * -1.1
-    chain = curves(t, {"noise": np.array(walk)[t]}, (-2.4, 2.4))
+        walk.append(q_step(schedule, walk[-1], t, z[t - 1].reshape(1, 1)))
+    t = np.maximum(1, np.arange(0, 1001, 10))
+    x_0 = x_0.expand(len(t), 1)
+    smooth = q_sample(schedule, x_0, torch.from_numpy(t), torch.full_like(x_0, -1.1))[:, 0].numpy()
+    chain = curves(t, {"noise": torch.cat(walk)[t, 0].numpy()}, (-2.4, 2.4))
     return f'<g class="thin">{chain}</g>' + curves(t, {"model": smooth}, (-2.4, 2.4))
 
 

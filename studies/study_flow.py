@@ -38,6 +38,7 @@ from ddpm_lite import (
 from ddpm_lite.evaluate import features_of, frechet_distance, load_features
 from ddpm_lite.files.pixels import from_bytes, to_bytes
 from ddpm_lite.files.records import name_processor
+from ddpm_lite.files.weights import write_beside
 from ddpm_lite.trainer import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,9 +99,8 @@ def draw(job):
             drawn[f"{kind}, {steps}, {times}"] = to_bytes(last(walked)[1])
     told = {"recipe": recipe, "seed": seed, "cpu_seconds": round(time.process_time() - start, 1)}
     told |= {"loss": round(sum(losses[-100:]) / 100, 5), "hardware": name_processor(), "torch": torch.__version__}
-    unfinished = path.with_suffix(".part")
-    save_file(drawn, unfinished, {"run": json.dumps(told)})
-    unfinished.rename(path)
+    with write_beside(path) as unfinished:
+        save_file(drawn, unfinished, {"run": json.dumps(told)})
 
 
 def compare(x_0, unseen, distance, net):

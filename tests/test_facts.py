@@ -16,7 +16,14 @@ SCIENCE = "ddpm_lite/viz/js/shared/science.js"
 FACTS = [
     ("images in hexadecimal", PYTHON, r"\bbytearray\.fromhex\(|tobytes\(\)\.hex", "ddpm_lite/files/pixels.py"),
     ("the U-Net of a network with labels", PYTHON, r"\.unet if isinstance\(", "ddpm_lite/files/weights.py"),
-    ("write beside, then rename", PYTHON, r"\bos\.(?:replace|rename)\(|mkstemp", "ddpm_lite/files/weights.py"),
+    ("its encoder", PYTHON, r"\.encoder if isinstance\(", "ddpm_lite/files/weights.py"),
+    ("the weight of the bound", PYTHON[:2], r"2 \* alpha \* \(|2 \* getattr", "ddpm_lite/bound.py"),
+    (
+        "write beside, then rename",
+        PYTHON,
+        r"\bos\.(?:replace|rename)\(|\.rename\(|mkstemp",
+        "ddpm_lite/files/weights.py",
+    ),
     ("the processor's name", PYTHON, r"/proc/cpuinfo|platform\.processor", "ddpm_lite/files/records.py"),
     ("the names of the variances", PYTHON, r'"beta", "beta_tilde"', "ddpm_lite/_check/values.py"),
     ("where a record is", PYTHON, r"def read_record\b", "ddpm_lite/files/records.py"),

@@ -97,6 +97,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "viz" not in path.par
 def imports_of(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        assert getattr(node, "level", 0) == 0, f"{path}: no relative imports, which this map does not read"
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ddpm_lite"):
             file = PACKAGE.parent / (node.module.replace(".", "/") + ".py")
             whole = file.is_file() or node.module == "ddpm_lite._check"  # whose rooms nobody else enters

@@ -18,7 +18,6 @@ from chromium import ARGUMENTS, find
 
 STYLE = Path(__file__).with_name("pdf.css")
 FONTS = Path(__file__).with_name("fonts").as_uri()
-HEADINGS = "h1, h2, h3, h4, h5, h6"
 IN_EVERY_CHAPTER = {"Summary", "Exercises", "References", "Solutions"}  # the outline has them, the contents do not
 COVER = forms.ROOT / "book" / "images" / "clothes.png"
 # Style sheets that are left out: those for a screen, of the theme and its buttons, and the one for a chapter on paper.

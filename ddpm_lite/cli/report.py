@@ -17,7 +17,7 @@ from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.evaluate import class_agreement, features_of, floors, load_features, measure
 from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.files.records import name_processor
-from ddpm_lite.files.weights import find_network, get_unet
+from ddpm_lite.files.weights import find_network, get_encoder, get_unet
 from ddpm_lite.sampler import last, sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
@@ -75,7 +75,7 @@ def report(
         ValueError: a model of other images, another count, or a scale for a model without labels.
     """
     start, cpu, network = time.perf_counter(), time.process_time(), find_network(model)
-    encoder = network.encoder if isinstance(network, ConditionalUNet) else None
+    encoder = get_encoder(network)
     config = get_unet(network).config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     name = find_data_set(*shape[:2])

@@ -75,6 +75,11 @@ def get_unet(model: object) -> object:
     return model.unet if isinstance(model, ConditionalUNet) else model
 
 
+def get_encoder(model: object) -> LabelEncoder | None:
+    """Return the label encoder of a network with labels, and None of another."""
+    return model.encoder if isinstance(model, ConditionalUNet) else None
+
+
 def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, str]:
     """Describe how to build the model again, in strings for a safetensors header; {} for other models than ours.
 
@@ -87,8 +92,7 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
             fail(ValueError, "schedule", f"the schedule of the z_model, {model.schedule!r}", f"{schedule!r}")
         if unwrap(network) is not network:
             fail(ValueError, "model", "a z_model of the network itself", describe(network), "wrap the z_model instead")
-    encoder = network.encoder if isinstance(network, ConditionalUNet) else None
-    unet = get_unet(network)
+    encoder, unet = get_encoder(network), get_unet(network)
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
         fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}

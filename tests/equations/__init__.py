@@ -7,7 +7,7 @@ values.py       what the symbols are worth: the tables of a schedule, a random p
 evaluate.py     a SymPy expression in float64, for all t at once
 algebra.py      two expressions compared as formulas, without numbers
 verify.py       whether a link of a chain holds
-checks.py       what a check can say: identity, matches, proportional, definition, ...
+checks.py       what a check can say: identity, matches, definition, ...
 corruptions.py  small typos, made on purpose, that the checks must notice
 ch02.py ...     the checks of each chapter
 """

@@ -6,7 +6,7 @@ r"""What a check can say about an equation. A chapter's file holds a list of the
         definition("eq-noise", r"z \sim \mathcal{N}(0, \mathbf{I})", "names the noise"),
     ]
 
-identity, matches, proportional and gaussian read the LaTeX of the notebook. definition and by_hand do not: they
+identity, matches and gaussian read the LaTeX of the notebook. definition and by_hand do not: they
 hold a second copy of it, so that a typo must be made twice, and say why the first is not enough.
 """
 
@@ -127,11 +127,6 @@ def identity(
 def matches(label: str, left: str, function: Function | str, **more) -> Check:
     """The display says that `left` equals what `function` of the package computes; each member is compared with it."""
     return identity(label, where={left: function, **more.pop("where", {})}, kind="matches", **more)
-
-
-def proportional(label: str, *, of: str, **more) -> Check:
-    r"""Every \propto of the chain leaves out only what does not depend on `of`."""
-    return identity(label, of=of, kind="proportional", **more)
 
 
 def gaussian(label: str, left: str, mean: Function | str, variance: Function | str, **more) -> Check:
