@@ -86,18 +86,18 @@ export default kit.widget(({ model, el: place }) => {
   const by = Math.ceil(T / 200);
   const players = [0, T].map((first) => kit.player(model, "t", { first, last: T - first, by }));
   const hold = kit.el("div");
+  const more = [
+    kit.choice(model, "direction", { label: "direction", options: ["forward", "back"] }),
+    kit.toggle(model, "arrows", { label: "arrows: the score" }),
+  ];
+  if (kit.within(model, "simple", 0, 1)) for (const control of more) control.hidden = true;
   kit.stage(
     place,
     "A cloud of points",
     kit.row(
       kit.slider(model, "t", { label: "time t", min: 0, max: T }),
       hold,
-      ...(model.get("simple")
-        ? []
-        : [
-            kit.choice(model, "direction", { label: "direction", options: ["forward", "back"] }),
-            kit.toggle(model, "arrows", { label: "arrows: the score" }),
-          ]),
+      ...more,
     ),
     plot.svg,
     keys,

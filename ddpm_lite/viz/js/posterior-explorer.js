@@ -1,6 +1,6 @@
 // Bayes' rule for one pixel: what x_0 says about x_{t-1} (prior), what x_t says (likelihood), and both (posterior).
 import * as kit from "./shared/kit.js";
-import { alphaBar, closed, density } from "./shared/science.js";
+import { alphaBar, closed, density, product } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T");
@@ -18,22 +18,19 @@ export default kit.widget(({ model, el: place }) => {
   ]);
   const facts = kit.facts();
 
-  // Precisions add, and the mean is weighted by them (eq-match-square, eq-match-line).
-  /** @typedef {[number, number]} Bell mean and variance */
-  /** @type {(one: Bell, other: Bell) => Bell} */
-  const both = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) / (v + w)];
   const spelt = ([mean, variance]) => `mean ${kit.number(mean)}, variance ${kit.number(variance)}`;
   let axis, centre = 0, half = 1;
 
   const draw = () => {
     const t = model.get("t"), x0 = model.get("x_0");
+    /** @typedef {[number, number]} Bell mean and variance */
     /** @type {(s: number) => Bell} */
     const given = (s) => [closed(bar[s]).signal * x0, 1 - bar[s]]; // q(x_s | x_0)
     const alpha = 1 - beta[t], xt = closed(bar[t]).noised(x0, model.get("z"));
     const prior = given(t - 1);
     /** @type {Bell} */
     const likelihood = [xt / Math.sqrt(alpha), beta[t] / alpha];
-    const posterior = both(likelihood, prior), wrong = both(likelihood, given(t));
+    const posterior = product(likelihood, prior), wrong = product(likelihood, given(t));
     const shown = [prior, likelihood, posterior];
     if (model.get("wrong_index")) shown.push(wrong);
 

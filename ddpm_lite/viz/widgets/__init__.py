@@ -18,6 +18,7 @@ from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.reverse import ReversePath
+from ddpm_lite.viz.widgets.two_humps import TwoHumps
 
 __all__ = [
     "AttentionViewer",
@@ -35,4 +36,5 @@ __all__ = [
     "PosteriorExplorer",
     "PrecisionBalls",
     "ReversePath",
+    "TwoHumps",
 ]

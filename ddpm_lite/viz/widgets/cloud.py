@@ -56,7 +56,7 @@ class Cloud(Widget):
     t = state(traitlets.Int())
     direction = state(traitlets.Int())
     arrows = state(traitlets.Bool())
-    simple = state(traitlets.Bool())
+    simple = state(traitlets.Int())
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Cloud(Widget):
             t=check_whole("t", t, 0, mixture.schedule.T),
             direction=WAYS.index(direction),
             arrows=arrows,
-            simple=simple,
+            simple=int(simple),
         )
 
     def mixture(self) -> GaussianMixture:

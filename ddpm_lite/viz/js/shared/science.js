@@ -136,6 +136,12 @@ export const clipped = (value) => Math.min(1, Math.max(-1, value));
 export const density = (value, mean = 0, variance = 1) =>
   Math.exp(-((value - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
 
+// Mean and variance of the Gaussian that two densities make when they are multiplied: precisions add, and the mean is
+// weighted by them (eq-match-square, eq-match-line).
+/** @typedef {[number, number]} Bell mean and variance */
+/** @param {Bell} one @param {Bell} other @returns {Bell} */
+export const product = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) / (v + w)];
+
 // ---- The exact z of a mixture of isotropic Gaussians in the plane, as in ddpm_lite.oracle
 
 // Two functions of a point and its time t. `pull` gives [u, v, k]: minus the score of q(x_t) there, which is E[z | x_t]
