@@ -66,6 +66,7 @@ const made = {
   "page/press.js": await lean({ entryPoints: [join(SOURCES, "page/press.js")] }),
   "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
   "page/book/derive.js": await bundle({ entryPoints: [join(SOURCES, "page/derive.js")], format: "iife" }),
+  "page/book/quick.js": await bundle({ entryPoints: [join(SOURCES, "page/quick.js")], format: "iife" }),
 };
 for (const folder of ["", "live/"]) {
   for (const file of scripts(folder)) {

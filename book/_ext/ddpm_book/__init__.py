@@ -13,6 +13,7 @@ widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
 guess.py      puts a button at each guess, and covers the figure with its result
+quick.py      puts a field below an exercise, in which the page judges a number
 derive.py     puts a button at each derivation that a reader can do in the page
 front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
 reach.py      describes each page to those who share or search it, and makes the page for wrong links
@@ -33,6 +34,7 @@ from . import (
     look,
     maths,
     numbers,
+    quick,
     quoted,
     reach,
     records,
@@ -51,6 +53,7 @@ def setup(app):
     guess.setup(app)
     maths.setup(app)
     numbers.setup(app)
+    quick.setup(app)
     quoted.setup(app)
     hygiene.setup(app)
     look.setup(app)
