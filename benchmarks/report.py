@@ -42,6 +42,8 @@ def parts(record: dict) -> Iterator[list[str]]:
     for kind, rows in steps.items():
         if isinstance(rows, list) and kind != "shape":
             yield timing(f"{kind}, images {tuple(steps['shape'])}", rows, steps["parameters"])
+    if "note" in steps:
+        yield [f"The rows of the steps are {steps['note']}."]
     if "our step in bf16 over fp32" in steps:
         yield [f"Our training step takes {steps['our step in bf16 over fp32']:.2f} times as long in bf16 as in fp32."]
     if "sampling" in record:
@@ -72,7 +74,7 @@ def timing(title: str, rows: list[dict], weights: dict[str, int] | None = None, 
         share = reference / row["ms"] if base == OURS else row["ms"] / reference
         cells = [f"{weights[row['name']]:,}"] if weights else []
         cells += [f"{row['ms']:,.{places}f}", f"{share:.2f}"]
-        cells += [f"{row['low']:,.{places}f} to {row['high']:,.{places}f}"]
+        cells += [f"{row['low']:,.{places}f} to {row['high']:,.{places}f}" if "low" in row else "not recorded"]
         lines.append(f"| {' | '.join([row['name'], *cells])} |")
     return lines
 

@@ -69,6 +69,12 @@ def test_a_training_is_measured_first_and_judged_last(here, monkeypatch):
     assert json.loads((here / "gpu-clothes.json").read_text())["commands"] == [train, evaluate], "no second measurement"
 
 
+def test_what_is_compiled_does_not_count_as_speed(tmp_path):
+    lines = [{"images_per_second": rate} for rate in (2.0, 100.0, 130.0, 110.0)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert on_gpu.read_rate(tmp_path) == 110
+
+
 def test_one_failure_does_not_hinder_the_next(here, card, monkeypatch, capsys):
     def run(words, **options):
         if "tools/gpu_check.py" in words:

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shlex
+import statistics
 import subprocess
 import sys
 import time
@@ -162,7 +163,7 @@ def train_and_evaluate(desk: Desk, name: str, run: Run) -> dict[str, object]:
     if not plan.is_file():
         warm = RUNS / f"on-gpu-{name}-warm"
         desk.python(*shared, "--config.steps", run.warm, "--out", warm)
-        rate = read_last(warm)["images_per_second"]
+        rate = read_rate(warm)
         plan.write_text(json.dumps({"steps": max(10, round(run.seconds * rate / batch))}), encoding="utf8")
     steps = json.loads(plan.read_text(encoding="utf8"))["steps"]
     folder, start = RUNS / f"on-gpu-{name}", time.perf_counter()
@@ -177,10 +178,17 @@ def train_and_evaluate(desk: Desk, name: str, run: Run) -> dict[str, object]:
         "batch_size": batch,
         "images_seen": steps * batch,
         "train_seconds": round(seconds, 1),  # with the start of the process, and with what was compiled in it
-        "images_per_second": last["images_per_second"],
+        "images_per_second": read_rate(folder),
         "loss": last["loss"],
         "evaluate": {key: found[key] for key in ("sampler", "steps", "count", "mean", "spread")},
     }
+
+
+def read_rate(folder: Path) -> float:
+    """Read the images per second of a run, the median over its lines; the first one has what was compiled in it."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf8").splitlines()
+    rates = [json.loads(line)["images_per_second"] for line in lines]
+    return statistics.median(rates[1:] or rates)
 
 
 def read_last(folder: Path) -> dict[str, float]:
@@ -224,7 +232,8 @@ def do(name: str, job: Job, desk: Desk, path: Path) -> None:
                 desk.python(*words, *out)
     if job.record and not desk.dry:
         return
-    record = desk.hardware() | {"commands": desk.commands, "seconds": round(time.perf_counter() - start, 1)} | found
+    about = {"command": f"python tools/on_gpu.py --only {name}"} | desk.hardware()
+    record = about | {"commands": desk.commands, "seconds": round(time.perf_counter() - start, 1)} | found
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
     beside.replace(path)
