@@ -16,6 +16,7 @@ from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
+from ddpm_lite.viz.widgets.path import PathStepper
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.reverse import ReversePath
 from ddpm_lite.viz.widgets.two_humps import TwoHumps
@@ -33,6 +34,7 @@ __all__ = [
     "Learner",
     "MeanExplorer",
     "MergeExplorer",
+    "PathStepper",
     "PosteriorExplorer",
     "PrecisionBalls",
     "ReversePath",

@@ -1,16 +1,15 @@
 // Train a small network on points in the plane: its loss, its arrows beside the exact ones, and samples from it.
 import * as kit from "../shared/kit.js";
 import { apart, blobs, energy, keyed, learner } from "../shared/mlp.js";
-import { closed, ddim, ddpm, fresh as noises, gaussians, respace, schedule, walk } from "../shared/science.js";
+import { closed, ddim, ddpm, fresh as noises, gaussians, linear, respace, schedule, walk } from "../shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const STEPS = kit.within(model, "steps", 1, 20000), LOOK = 100, QUICK = 50, POINTS = 256, REACH = 3, MOST = 60;
   const counts = model.get("counts"), own = counts.length, deviations = model.get("deviations");
   if (!model.get("points").flat().every((v) => Math.abs(v) <= 2.5)) throw new Error("points: expected pairs of numbers");
   const centres = kit.numbers(model, "centres", Int16Array, 2 * counts.reduce((a, b) => a + b), 1 / 4096);
-  // The paper's schedule: beta_t rises along a line.
-  const T = kit.within(model, "T", 2, 10000), [low, high] = model.get("ends");
-  const full = schedule(Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low)));
+  // The paper's schedule
+  const T = kit.within(model, "T", 2, 10000), full = schedule(linear(T, model.get("ends")));
   const bar = full.alphaBar;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 

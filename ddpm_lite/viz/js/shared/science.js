@@ -88,6 +88,10 @@ export const normals = (seed) => {
 
 // ---- Schedules, as in ddpm_lite.schedule, in float64
 
+// beta_0..beta_T that rise along a line, as in ddpm_lite.schedule.linear_schedule
+/** @param {number} T @param {[number, number]} ends beta_1 and beta_T */
+export const linear = (T, [low, high]) => Float64Array.from({ length: T + 1 }, (_, t) => t && low + ((t - 1) / (T - 1)) * (high - low));
+
 // alpha-bar_0..alpha-bar_T from beta_0..beta_T (eq-alpha-bar)
 /** @param {ArrayLike<number>} beta */
 export const alphaBar = (beta) => {
