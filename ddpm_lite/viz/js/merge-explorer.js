@@ -1,6 +1,6 @@
 // Two noise steps, 0 to s and s to t, compared with one jump from 0 to t: histograms of the same number of points.
 import * as kit from "./shared/kit.js";
-import { alphaBar, closed, density } from "./shared/science.js";
+import { alphaBar, closed, density, histogram, moments } from "./shared/science.js";
 
 export default kit.widget(({ model, el: place }) => {
   const T = model.get("T"), n = model.get("points");
@@ -11,17 +11,6 @@ export default kit.widget(({ model, el: place }) => {
   const curve = plot.line("dw-exact");
   const facts = kit.facts();
 
-  /** @returns {[number, number]} */
-  const moments = (x) => {
-    const mean = x.reduce((a, b) => a + b, 0) / n;
-    return [mean, Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / n)];
-  };
-  // Bars 0.26 deviations wide, so that they are as narrow as the curve at small t too, and no noise is on an edge.
-  const heights = (x, mean, width) => {
-    const counts = new Float64Array(39);
-    for (const v of x) counts[Math.floor((v - mean) / width + 19.5)]++;
-    return counts.map((count) => count / (0.26 * n * density(0)));
-  };
   // From any earlier time to a later one
   const jump = (x, from, to, draw) => {
     const { noised } = closed(bar[to] / bar[from]);
@@ -39,8 +28,7 @@ export default kit.widget(({ model, el: place }) => {
     const start = new Float64Array(n).fill(model.get("x_0"));
     const two = jump(jump(start, 0, s, 0), s, t, 1), one = jump(start, 0, t, 2);
     const { signal, spread } = closed(bar[t]), mean = signal * model.get("x_0");
-    const width = 0.26 * spread, edges = Array.from({ length: 40 }, (_, i) => mean + (i - 19.5) * width);
-    [two, one].forEach((x, i) => kinds[i](edges, heights(x, mean, width)));
+    [two, one].forEach((x, i) => kinds[i](...histogram(x, mean, spread)));
     const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5);
     curve(us.map((u) => mean + u * spread), us.map((u) => density(u) / density(0)));
     facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);

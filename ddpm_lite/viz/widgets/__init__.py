@@ -16,6 +16,7 @@ from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
+from ddpm_lite.viz.widgets.noise_sum import NoiseSum
 from ddpm_lite.viz.widgets.path import PathStepper
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.reverse import ReversePath
@@ -34,6 +35,7 @@ __all__ = [
     "Learner",
     "MeanExplorer",
     "MergeExplorer",
+    "NoiseSum",
     "PathStepper",
     "PosteriorExplorer",
     "PrecisionBalls",

@@ -129,6 +129,16 @@ def read_noise(data: bytes) -> np.ndarray:
     return np.frombuffer(data, "<i2") * NOISE_UNIT
 
 
+def histogram(x: np.ndarray, mean: float, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the edges (40,) and heights (39,) of bars beside the curve of N(mean, spread^2), whose peak is 1.
+
+    They are 0.26 deviations wide, so that no noise that a page gets is on an edge.
+    """
+    units = 0.26 * (np.arange(40) - 19.5)
+    counts = np.histogram((x - mean) / spread, units)[0]
+    return mean + units * spread, counts * (2 * np.pi) ** 0.5 / (0.26 * len(x))
+
+
 def float_bytes(values: np.ndarray | Tensor) -> bytes:
     """Encode a table for the page as float32, which drops the last digits, in which processors differ."""
     return np.asarray(values, dtype=np.float64).astype("<f4").tobytes()

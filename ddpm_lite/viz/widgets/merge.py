@@ -10,6 +10,7 @@ from ddpm_lite.viz.widgets import still
 from ddpm_lite.viz.widgets.base import (
     Widget,
     beta_bytes,
+    histogram,
     jump,
     noise_bytes,
     read_noise,
@@ -79,15 +80,11 @@ class MergeExplorer(Widget):
         return still.curves(middles, names, alt=self.sentence(), xlabel=ylabel, y=(0, 1.2))
 
     def histograms(self) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the edges of the bars and their heights, (2, 39); the peak of the formula's curve is 1.
-
-        A bar is 0.26 of the formula's standard deviations wide, so that no noise of the page is on an edge.
-        """
+        """Compute the edges of the bars and their heights, (2, 39); the peak of the formula's curve is 1."""
         schedule = read_schedule(self.beta)
         mean, spread = (float(jump(schedule, *pair)) for pair in ((self.x_0, self.t, 0), (0, self.t, 1)))
-        units = 0.26 * (np.arange(40) - 19.5)
-        counts = [np.histogram((x - mean) / spread, units)[0] for x in self.walked()]
-        return mean + units * spread, np.array(counts) * (2 * np.pi) ** 0.5 / (0.26 * self.points)
+        (edges, two), (_, one) = (histogram(x, mean, spread) for x in self.walked())
+        return edges, np.array([two, one])
 
     def sentence(self) -> str:
         return (
