@@ -225,6 +225,14 @@ def other_peoples_code():
     return curves(count, {"model": agreed[:, 0], "noise": agreed[:, 1]}, (0, 16))
 
 
+def bug_detective():
+    """A digit of nine programs: the right one, and eight with a mistake."""
+    shown = load_file(train_digits.RESULTS / "mistakes.safetensors")
+    keys = ("half-tables", "index-slip", "no-time", "noise-at-the-end", "right, seed 0", "zero-to-one", "labels-kept")
+    keys += ("variance-as-deviation", "alpha-for-alpha-bar")
+    return mosaic(np.stack([shown[key][3, 0] for key in keys]).reshape(3, 3, 8, 8))
+
+
 def from_ddpm_to_flows():
     """Particles of the mixture of chapter 11 along the straight path's time, and the straight lines to their ends."""
     schedule = linear_schedule()
@@ -257,6 +265,7 @@ PICTURES = {
     "12_evaluation": evaluation,
     "13_scaling_up": scaling_up,
     "14_other_peoples_code": other_peoples_code,
+    "15_bug_detective": bug_detective,
     "16_from_ddpm_to_flows": from_ddpm_to_flows,
 }
 

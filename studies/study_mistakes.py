@@ -136,7 +136,7 @@ def describe(key, folder, images, right):
     return row, stored["samples"][:KEPT]
 
 
-def record(folder, images):
+def record(folder, images, hardware):
     from ddpm_lite.cli.report import describe_circumstances
 
     right, rows, shown = mistakes.load_program(), {}, {}
@@ -146,7 +146,7 @@ def record(folder, images):
     guided = load_file(folder / f"{RIGHT[0]}.safetensors")["guided"]
     rows["right, guided"], shown["right, guided"] = judge(guided) | {"losses": None, "chain": None}, guided[:KEPT]
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
-    table |= describe_circumstances(torch.device("cpu"))
+    table |= describe_circumstances(torch.device("cpu")) | ({"hardware": hardware} if hardware else {})
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     (RESULTS / "mistakes.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     pixels = {key: ((x.nan_to_num(-1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8) for key, x in shown.items()}
@@ -159,6 +159,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--digits", type=Path, help="a file with images and labels, where scikit-learn is missing")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--hardware", help="where the programs were trained, if it was not here")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -169,7 +170,7 @@ def main():
     images = ((data + 1) * 127.5).round()
     start = time.perf_counter()
     if asked.record:
-        return record(asked.out, images)
+        return record(asked.out, images, asked.hardware)
     keys = [*RIGHT, *mistakes.MISTAKES]
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

@@ -4,9 +4,11 @@ from itertools import pairwise
 
 import mistakes
 import pytest
+import study_mistakes
 import torch
 
-from ddpm_lite import GaussianChain, examine, linear_schedule
+from ddpm_lite import GaussianChain, examine, linear_schedule, load_digits
+from ddpm_lite.files.records import read_pictures, read_record
 from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
 
 IMAGES = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float()
@@ -104,3 +106,42 @@ def test_slips_of_the_other_form_of_the_mean_are_named(line, slip):
 
     steps = read_steps(*walk(sampler, (4, 16), schedule.alpha_bar, 1, 0.5), first=1)
     assert {name_slip(step, schedule.alpha_bar) for step in steps if 5 < step.t < 16} == {slip}
+
+
+def test_the_record_is_about_these_lines():
+    record = read_record("results/mistakes.json")
+    assert record["program"] == mistakes.SOURCE
+    rows, pictures = record["rows"], read_pictures("results/mistakes.safetensors")
+    assert set(rows) == {*study_mistakes.RIGHT, *mistakes.MISTAKES, "right, guided"} == set(pictures)
+    for key, mistake in mistakes.MISTAKES.items():
+        row = rows[key]
+        assert {name: row[name] for name in vars(mistake)} == vars(mistake)
+        assert CAUSES[key] in row["says"]
+        assert (row["losses"] is None) != study_mistakes.needs_training(key)
+        assert pictures[key].shape == (8, 1, 8, 8)
+
+
+@pytest.mark.parametrize("key", ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end"])
+def test_the_exact_chain_is_as_recorded(key):
+    program, row = mistakes.load_wrong(key), read_record("results/mistakes.json")["rows"][key]
+    assert study_mistakes.follow(program, mistakes.load_program()) == pytest.approx(row["chain"], rel=2e-3)
+
+
+def test_the_study_trains_what_the_program_says():
+    """Three steps of the right program: the losses of an independent loop over the same draws."""
+    program = mistakes.load_program()
+    data, labels = load_digits("train")
+    network, losses = study_mistakes.train(program, ((data + 1) * 127.5).round(), labels, seed=0, steps=3)
+    torch.manual_seed(0)
+    model = program.Network()
+    for step in range(3):
+        chosen = torch.randint(len(data), (study_mistakes.BATCH,))
+        t = torch.randint(1, 201, (len(chosen),))
+        z = torch.randn(len(chosen), 1, 8, 8)
+        share = linear_schedule(200, 5e-4, 0.1).alpha_bar.float()[t][:, None, None, None]
+        told = torch.where(torch.rand(len(chosen)) < 0.1, 10, labels[chosen])
+        if step == 0:
+            loss = (model(share.sqrt() * data[chosen] + (1 - share).sqrt() * z, t, told) - z).square().mean()
+            assert losses[0].item() == pytest.approx(loss.item(), rel=1e-4)
+    assert not network.training
+    assert len(losses) == 3

@@ -7,6 +7,7 @@ from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.balls import PrecisionBalls
 from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.cost import CostCalculator
+from ddpm_lite.viz.widgets.detective import BugDetective
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
 from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
@@ -24,6 +25,7 @@ from ddpm_lite.viz.widgets.two_humps import TwoHumps
 
 __all__ = [
     "AttentionViewer",
+    "BugDetective",
     "Cloud",
     "CostCalculator",
     "DrawDigit",

@@ -1,0 +1,135 @@
+// Something is wrong with this sampler: eight cases, four instruments, and a judgement (eq-three-weights).
+import * as kit from "../shared/kit.js";
+import { closed, ddpm, density, mixture, normals, schedule, walk } from "../shared/science.js";
+
+const COUNT = 3000, SOLVED = "Solved:";
+const INSTRUMENTS = ["the samples", "mean and deviation", "the weights of its steps", "start, times and last noise"];
+
+// What may be wrong: its name, what it changes, and why it shows where it shows. `step` gets the right weights.
+/** @type {{ name: string, why: string, step?: (right: number[], way: any, t: number) => number[], shift?: number, start?: number, moved?: boolean }[]} */
+const SLIPS = [
+  { name: "nothing is wrong", why: "The weights, the times and the noise are right, and mean and deviation agree with the data within the error of chance." },
+  {
+    name: "noise in the last step",
+    step: ([a, b, sigma], way, t) => [a, b, t > 1 ? sigma : Math.sqrt(way.beta[1])],
+    why: "The last step adds noise of deviation 0.022. In the samples it is hidden by the width of the humps, but the instrument that shows the last noise must show 0.",
+  },
+  {
+    name: "alpha-bar of t for that of t − 1",
+    step: (_, way, t) => {
+      const rest = way.rest[t];
+      return [Math.sqrt(1 - way.beta[t]), (Math.sqrt(way.alphaBar[t]) * way.beta[t]) / rest, t > 1 ? Math.sqrt(way.beta[t]) : 0];
+    },
+    why: "The weight of the image is wrong at small t, above all in the last step, where it should become 1.",
+  },
+  { name: "the network is told t + 1", shift: 1, why: "The weights are right, because the step uses the right t; the times that the network is told end at 2, not at 1." },
+  { name: "the network is told t − 1", shift: -1, why: "The weights are right, because the step uses the right t; the times that the network is told begin at 199 and end at 0." },
+  {
+    name: "variance taken for deviation",
+    step: ([a, b, sigma]) => [a, b, sigma ** 2],
+    why: "The image keeps its weight, but too little noise is added, so old and fresh noise together fall short.",
+  },
+  { name: "no fresh noise", step: ([a, b]) => [a, b, 0], why: "The image keeps its weight, but only the old noise is left, so the noise falls far short." },
+  { name: "it starts from half the noise", start: 0.5, why: "Steps and times are right; the deviation of the start should be 1." },
+  { name: "the network learnt data in [0, 1]", moved: true, why: "Start, times and weights are right, so the sampler is; but the samples lie where the network has learnt that the data are, between 0 and 1." },
+];
+const CASES = [5, 3, 1, 8, 0, 7, 2, 4];
+
+export default kit.widget(({ model, el: place }) => {
+  const way = schedule(kit.numbers(model, "beta", Float32Array, 201)), T = way.T;
+  const blobs = kit.numbers(model, "blobs", Float32Array, 8), moved = blobs.map((v, i) => [(v + 1) / 2, v, v / 2, v][i % 4]);
+  const plot = kit.plot({ x: [-1.5, 1.5], y: [0, 1.8], xlabel: "value of the pixel", ylabel: "density", label: "" });
+  const bars = plot.bars("dw-1"), exact = plot.line("dw-2"), facts = kit.facts(), verdict = kit.el("p", { role: "status" });
+  const keys = kit.legend([["dw-1", "samples"], ["dw-2", "data"]]);
+  const edges = Array.from({ length: 61 }, (_, i) => -1.5 + i / 20), grid = Array.from({ length: 151 }, (_, i) => -1.5 + i / 50);
+  const solved = new Set();
+  /** @type {Map<number, Float64Array>} */
+  const drawn = new Map();
+  const pixel = (x) => blobs[3] * density(x, blobs[0], blobs[2] ** 2) + blobs[7] * density(x, blobs[4], blobs[6] ** 2);
+  const weights = (slip, t) => (slip.step ?? ((right) => right))(ddpm(way, t), way, t);
+  const told = (slip, t) => t + (slip.shift ?? 0);
+
+  // The samples of a case, drawn once, with the exact network of the data that it learnt.
+  const samples = (which) => {
+    const known = drawn.get(which);
+    if (known) return known;
+    const slip = SLIPS[CASES[which]], { z } = mixture(way.alphaBar, slip.moved ? moved : blobs), next = normals(which);
+    const start = Float64Array.from({ length: COUNT }, () => (slip.start ?? 1) * next());
+    const ask = (x, t) => x.map((v) => z(v, 0, Math.min(T, Math.max(1, told(slip, t))))[0]);
+    /** @type {Float64Array} */
+    let x = start;
+    const step = (_, t) => /** @type {[number, number, number]} */ (weights(slip, t));
+    for (const frame of walk(ask, way, start, next, step, { clip: false })) x = frame.x;
+    drawn.set(which, x);
+    return x;
+  };
+
+  const moments = (x) => {
+    const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
+    return [mean, Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length)];
+  };
+  const data = () => {
+    const mean = blobs[3] * blobs[0] + blobs[7] * blobs[4];
+    const square = blobs[3] * (blobs[0] ** 2 + blobs[2] ** 2) + blobs[7] * (blobs[4] ** 2 + blobs[6] ** 2);
+    return [mean, Math.sqrt(square - mean ** 2)];
+  };
+
+  const measure = {
+    0: () => [],
+    1: (_slip, x) => {
+      const [mean, deviation] = moments(x), [right, wide] = data(), chance = deviation / Math.sqrt(COUNT);
+      return [["Mean of the samples:", `${kit.number(mean, 2)} ± ${kit.number(chance, 1)}`], ["of the data:", kit.number(right, 2)], ["Deviation of the samples:", kit.number(deviation, 3)], ["of the data:", kit.number(wide, 3)]];
+    },
+    2: (slip) =>
+      [100, 2, 1].flatMap((t) => {
+        const [a, b, sigma] = weights(slip, t), { signal, spread } = closed(way.alphaBar[t], way.rest[t]), s = closed(way.alphaBar[t - 1], way.rest[t - 1]);
+        const noise = Math.hypot(a * spread, sigma);
+        return [[`t = ${t}, weight of the image:`, `${kit.number(a * signal + b, 3)}, expected ${kit.number(s.signal, 3)}`], ...(t > 1 ? [[`t = ${t}, deviation of the noise:`, `${kit.number(noise, 3)}, expected ${kit.number(s.spread, 3)}`]] : [])];
+      }),
+    3: (slip) => [["Deviation of the start:", kit.number(slip.start ?? 1, 2)], ["Times that the network is told:", `${told(slip, T)}, ${told(slip, T - 1)}, … ${told(slip, 2)}, ${told(slip, 1)}`], ["Deviation of the noise in the last step:", kit.number(weights(slip, 1)[2], 2)]],
+  };
+
+  let shown = -1;
+  const draw = () => {
+    const which = model.get("case"), tool = model.get("instrument"), slip = SLIPS[CASES[which]], x = samples(which);
+    if (which !== shown && shown >= 0 && model.get("answer")) {
+      shown = which;
+      model.set("answer", 0);
+      model.save_changes?.();
+      return;
+    }
+    shown = which;
+    plot.svg.style.display = keys.style.display = tool ? "none" : "";
+    if (!tool) {
+      const counts = new Array(60).fill(0);
+      x.forEach((v) => {
+        const i = Math.floor((v + 1.5) * 20);
+        if (i >= 0 && i < 60) counts[i] += 20 / COUNT;
+      });
+      bars(edges, counts);
+      exact(grid, grid.map(pixel));
+      plot.say(`The samples of case ${which + 1} as bars, beside the density of the data.`);
+    }
+    facts.write(measure[tool](slip, x));
+    const answer = model.get("answer") - 1;
+    if (answer === CASES[which]) solved.add(which);
+    const count = `${SOLVED} ${solved.size} of ${CASES.length}.`;
+    if (answer < 0) verdict.textContent = `Case ${which + 1}: measure, then choose what is wrong. ${count}`;
+    else verdict.textContent = answer === CASES[which] ? `Right. ${slip.why} ${count}` : `Not this: another instrument would show it, or does not agree. ${count}`;
+  };
+
+  kit.stage(
+    place,
+    "Something is wrong with this sampler",
+    kit.row(
+      kit.choice(model, "case", { label: "case", options: CASES.map((_, i) => String(i + 1)) }),
+      kit.choice(model, "instrument", { label: "measure", options: INSTRUMENTS }),
+      kit.choice(model, "answer", { label: "what is wrong?", options: ["not chosen yet", ...SLIPS.map(({ name }) => name)] }),
+    ),
+    plot.svg,
+    keys,
+    facts,
+    verdict,
+  );
+  kit.follow(model, ["case", "instrument", "answer"], draw);
+});
