@@ -7,7 +7,6 @@ import torch
 from ddpm_lite import (
     flow_from_z,
     heun_step,
-    linear_schedule,
     mean_from_noise,
     predict_x_0,
     predict_z,
@@ -42,18 +41,6 @@ def vanishes(expression):
     assert sympy.simplify(expression) == 0
 
 
-def check_sde():
-    """The chain's mean and variance tend to those of the SDE, exp(-b t / 2) and 1 - exp(-b t), with the step."""
-    errors = []
-    for steps in (100, 200):
-        beta = 3.0 / steps  # b = 3, for the time 1
-        mean = (1 - beta / 2) ** steps
-        variance = beta * sum((1 - beta / 2) ** (2 * k) for k in range(steps))
-        errors.append([abs(mean - np.exp(-1.5)), abs(variance - (1 - np.exp(-3.0)))])
-    ratio = np.divide(*errors)
-    assert ((ratio > 1.8) & (ratio < 2.2)).all(), ratio
-
-
 def bump(x):
     """A smooth function, its two derivatives."""
     return np.sin(2 * x) + x**3, 2 * np.cos(2 * x) + 3 * x**2, -4 * np.sin(2 * x) + 6 * x
@@ -80,6 +67,7 @@ def check_test_function():
     rate = (moved(1) - moved(-1)) / (2 * h)
     expected = average(lambda x: -b / 2 * x * bump(x)[1] + b / 2 * bump(x)[2])
     assert abs(rate - expected) < 1e-6 * abs(expected), (rate, expected)
+    check_by_parts()
 
 
 def check_by_parts():
@@ -97,24 +85,6 @@ def check_by_parts():
     before = sympy.lambdify(X, (slope * density).subs(at))(grid).sum()  # E[f phi' + b / 2 phi'']
     assert abs(left - right) < 1e-9 * abs(left)
     assert abs(left - before) < 1e-9 * abs(left)
-
-
-def check_fokker_planck():
-    density, _, _ = component()
-    f = -B / 2 * X
-    vanishes((sympy.diff(density, TIME) + sympy.diff(f * density, X) - B / 2 * sympy.diff(density, X, 2)) / density)
-
-
-def check_score_times_density():
-    density, score, _ = component()
-    vanishes((sympy.diff(density, X) - density * sympy.diff(sympy.log(density), X)) / density)
-    vanishes(sympy.diff(sympy.log(density), X) - score)
-
-
-def check_fokker_planck_score():
-    density, score, _ = component()
-    speed = -B / 2 * X - B / 2 * score
-    vanishes((sympy.diff(density, TIME) + sympy.diff(speed * density, X)) / density)
 
 
 def mixture(y, root):
@@ -151,12 +121,6 @@ def check_flow_scaled():
     vanishes(y - B / (2 * root * sympy.sqrt(1 - root**2)) * noise)
 
 
-def check_level_rate():
-    _, _, root = component()
-    level = sympy.sqrt(1 - root**2) / root
-    vanishes(level.diff(TIME) - B / (2 * root * sympy.sqrt(1 - root**2)))
-
-
 def check_reverse_step():
     """A step back of each eta gives the density before it, up to h^2: E[phi] of a mixture, by quadrature."""
     b, t = 1.0, 0.8
@@ -172,18 +136,6 @@ def check_reverse_step():
             exact = (mixture(grid, before)[0] * bump(grid)[0]).sum() * (grid[1] - grid[0])
             errors.append(abs(found - exact))
         assert 3 < errors[0] / errors[1] < 5, (eta, errors)
-
-
-def check_v_slope():
-    angle, x_0, z = sympy.symbols("lambda x_0 z")
-    path = sympy.cos(angle) * x_0 + sympy.sin(angle) * z
-    slope = -sympy.sin(angle) * x_0 + sympy.cos(angle) * z
-    vanishes(path.diff(angle) - slope)
-    schedule, t = linear_schedule(), 300
-    image, noise = torch.tensor([[[0.7]], [[-0.4]]], dtype=torch.float64)
-    ours = velocity(schedule, image, t, noise)
-    at = {angle: float(schedule.noise_level[t].atan()), x_0: 0.7, z: -0.4}
-    assert abs(float(slope.subs(at)) - float(ours)) < 1e-9
 
 
 # ---- flow matching, for the mixture along the straight path
@@ -214,14 +166,6 @@ def check_flow_test():
     assert abs(by_pairs - by_mean) < 1e-6
 
 
-def check_flow_continuity():
-    grid, h = np.linspace(-3, 3, 61), 1e-5
-    for tau in (0.2, 0.5, 0.9):
-        change = (straight(grid, tau + h)[0] - straight(grid, tau - h)[0]) / (2 * h)
-        flux = [density * slope for density, slope in (straight(grid + d, tau) for d in (h, -h))]
-        assert abs(change + (flux[0] - flux[1]) / (2 * h)).max() < 1e-6
-
-
 def check_flow_ode():
     """Particles at the quantiles of one flow time, moved by U, are at the quantiles of another."""
     ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-6, 6, 400_001)
@@ -234,22 +178,6 @@ def check_flow_ode():
     for tau, after in zip(times, times[1:], strict=False):
         m = m + (after - tau) * straight(m, tau)[1]
     assert abs(m - places(0.0)).max() < 2e-3
-
-
-def check_flow_loss():
-    tau = 0.4
-
-    def wrong(m):
-        return np.tanh(3 * m) - 0.2
-
-    def U(m):
-        return straight(m.ravel(), tau)[1].reshape(m.shape)
-
-    whole = pairs(lambda m, u: (u - wrong(m)) ** 2, tau)
-    parts = pairs(lambda m, u: (u - U(m)) ** 2, tau) + pairs(lambda m, u: (U(m) - wrong(m)) ** 2, tau)
-    assert abs(whole - parts) < 1e-3 * whole  # the quadrature's nodes are not dense where U is steep
-    mixed = pairs(lambda m, u: (u - U(m)) * (U(m) - wrong(m)), tau)
-    assert abs(mixed) < 1e-3 * whole
 
 
 # ---- what is read from the page
@@ -340,49 +268,46 @@ S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
 
+# Two Gaussians with the means -A and A, the density of the SDE's x at the time t, for a constant rate b.
+BELL = r"\frac{%s}{\sqrt{V}} \exp\left(-\frac{\left(%s\right)^2}{2 V}\right)"
+MOVING = {
+    "given": [
+        r"f = -\frac{b}{2} x",
+        f"p = {BELL % ('0.3', 'x + A')} + {BELL % ('0.7', 'x - A')}",
+        "V = A^2 S + 1 - A^2",
+        r"A = \exp\left(-\frac{b t}{2}\right)",
+    ],
+    "scalar": ["x"],
+    "positive": ["b", "t", "S"],
+}
+# The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
+AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
+PLACES = f"p = {BELL % ('0.3', AWAY[-1])} + {BELL % ('0.7', AWAY[1])}"
+REGRESSION = r"\left(\frac{\tau - \left(1 - \tau\right) S}{V} \left(%s\right) %s 1\right)"
+AVERAGE = (
+    rf"U = \frac{{1}}{{p}} \left({BELL % ('0.3', AWAY[-1])} {REGRESSION % (AWAY[-1], '+')}"
+    rf" + {BELL % ('0.7', AWAY[1])} {REGRESSION % (AWAY[1], '-')}\right)"
+)
+SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
+
 CHECKS = [
     identity("eq-small-root"),
     identity("eq-step-change", given=["eq-forward-step"]),
-    by_hand(
-        "eq-sde",
-        r"d x = -\frac{b}{2} x \, d t + \sqrt{b} \, d W",
-        check_sde,
-        "a limit of small steps",
-    ),
+    definition("eq-sde", r"d x = -\frac{b}{2} x \, d t + \sqrt{b} \, d W", "names the limit of eq-step-change"),
     identity("eq-alpha-bar-limit", within=5e-5, last=-930, schedules=["paper"]),
     by_hand(
         "eq-test-function",
-        r"\frac{d}{d t} \mathbb{E}[\phi(x)] = \mathbb{E}\left[f \phi'(x) + \frac{b}{2} \phi''(x)\right]",
+        r"""\begin{aligned}
+        \frac{d}{d t} \mathbb{E}[\phi(x)] &= \mathbb{E}\left[f \phi'(x) + \frac{b}{2} \phi''(x)\right] \\[6pt]
+        &= \int \phi \left(-\frac{\partial}{\partial x} \left(f p\right)
+        + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}\right) d x
+        \end{aligned}""",
         check_test_function,
-        "a derivative by time of an average, by differences of an exact one",
+        "averages of any function, by differences and sums for exact mixtures",
     ),
-    by_hand(
-        "eq-density-by-parts",
-        r"\int \phi \frac{\partial p}{\partial t} \, d x = \int \phi \left(-\frac{\partial}{\partial x}"
-        r" \left(f p\right) + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}\right) d x",
-        check_by_parts,
-        "integrals over all places, as sums over a fine grid",
-    ),
-    by_hand(
-        "eq-fokker-planck",
-        r"\frac{\partial p}{\partial t} = -\frac{\partial}{\partial x} \left(f p\right)"
-        r" + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}",
-        check_fokker_planck,
-        "a partial differential equation, by SymPy for a component of a mixture",
-    ),
-    by_hand(
-        "eq-score-times-density",
-        r"\frac{\partial p}{\partial x} = p \frac{\partial \log p}{\partial x}",
-        check_score_times_density,
-        "derivatives, taken by SymPy",
-    ),
-    by_hand(
-        "eq-fokker-planck-score",
-        r"\frac{\partial p}{\partial t} = -\frac{\partial}{\partial x}"
-        r" \left(\left(f - \frac{b}{2} \frac{\partial \log p}{\partial x}\right) p\right)",
-        check_fokker_planck_score,
-        "a partial differential equation, by SymPy for a component of a mixture",
-    ),
+    identity("eq-fokker-planck", **MOVING),
+    identity("eq-score-times-density", **MOVING),
+    identity("eq-fokker-planck-score", **MOVING),
     by_hand(
         "eq-flow-of-sde",
         r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \frac{\partial \log p}{\partial x}\right)",
@@ -398,11 +323,10 @@ CHECKS = [
         check_flow_scaled,
         "a derivative by time, taken by SymPy",
     ),
-    by_hand(
+    identity(
         "eq-level-rate",
-        r"\frac{d \nu}{d t} = \frac{b}{2 \sqrt{\bar{\alpha}} \sqrt{1 - \bar{\alpha}}}",
-        check_level_rate,
-        "a derivative by time, taken by SymPy",
+        given=[r"\nu = \frac{\sqrt{1 - \bar{\alpha}}}{\sqrt{\bar{\alpha}}}", r"\bar{\alpha} = \exp\left(-b t\right)"],
+        positive=["b", "t"],
     ),
     by_hand(
         "eq-reverse-step",
@@ -420,11 +344,10 @@ CHECKS = [
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
     matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
-    by_hand(
+    identity(
         "eq-v-slope",
-        r"\frac{d x}{d \lambda} = -\sin\left(\lambda\right) x_0 + \cos\left(\lambda\right) z",
-        check_v_slope,
-        "a derivative, taken by SymPy",
+        given=[r"x = \cos\left(\lambda\right) x_0 + \sin\left(\lambda\right) z"],
+        scalar=[r"\lambda"],
     ),
     matches("eq-flow-slope", "u", u_of_path, where={"z": z_of_path}),
     matches(
@@ -457,24 +380,15 @@ CHECKS = [
         check_flow_test,
         "averages over all pairs, by quadrature for an exact mixture",
     ),
-    by_hand(
-        "eq-flow-continuity",
-        r"\frac{\partial p}{\partial \tau} = -\frac{\partial}{\partial m} \left(U p\right)",
-        check_flow_continuity,
-        "a partial differential equation, by differences of an exact mixture",
-    ),
+    identity("eq-flow-continuity", given=[AVERAGE, PLACES, SPREAD], scalar=["m"], positive=["S", r"\tau"]),
     by_hand(
         "eq-flow-ode",
         r"\frac{d m}{d \tau} = U(m, \tau)",
         check_flow_ode,
         "a differential equation, solved for an exact mixture",
     ),
-    by_hand(
-        "eq-flow-loss",
-        r"\mathbb{E}[(u - \hat{u})^2] = \mathbb{E}[(u - U)^2] + \mathbb{E}[(U - \hat{u})^2]",
-        check_flow_loss,
-        "averages over all pairs, by quadrature for an exact mixture",
-    ),
+    # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
+    identity("eq-flow-loss", given=["u = U + a z"], scalar=["U", r"\hat{u}", "a"]),
     matches(
         "eq-mean-slope-from-z",
         "U",

@@ -231,9 +231,23 @@ def _grad(e, scope):
     """The derivative in each pixel, by a complex step: exact to rounding."""
     if not e.args[1].is_Symbol:
         raise Unknown(f"the gradient is by {e.args[1]}: rather give what x_t is not made of, z in terms of x_t")
+    if _derivatives_in(e.args[0]):
+        return evaluate(_differentiate(e), scope)  # a complex step within a complex step would be a wrong one
     name = e.args[1].name
     moved = scope.symbol(name) + 1j * STEP
     return np.imag(evaluate(e.args[0], scope.with_bound({name: moved}, scope.axes))) / STEP
+
+
+def _derivatives_in(e):
+    return [part for part in sympy.preorder_traversal(e) if str(part.func) == "Grad"]
+
+
+def _differentiate(e):
+    """A derivative of derivatives, by SymPy."""
+    inside, by = e.args
+    if not by.is_Symbol:
+        raise Unknown(f"a derivative by {by}")
+    return sympy.diff(inside.xreplace({part: _differentiate(part) for part in _derivatives_in(inside)}), by)
 
 
 def log_of(e: sympy.Basic, scope: Scope) -> np.ndarray:

@@ -12,7 +12,8 @@ SymPy's own parser (sympy.parsing.latex) reads the algebra: +, -, juxtaposition,
     Normal   \mathcal{N}(mean, variance)             Abs      \lvert a \rvert
     Expect   \mathbb{E}[a], \mathbb{E}[a \mid b]     Minimum  \min(a, b)
     Var      \operatorname{Var}(a), also a \mid b    Maximum  \max(a, b)
-    Cov      \operatorname{Cov}(a, b)                Grad     \nabla_{x} a, all of the product that follows
+    Cov      \operatorname{Cov}(a, b)                Grad     \nabla_{x} a, all of the product that follows;
+                                                      \frac{d a}{d x}, \frac{\partial}{\partial x} a
     KL       D_{\mathrm{KL}}(a \,\|\, b)
 
 What is not understood is an error, never a guess. Left out are: the subscript of \mathbb{E}, what stands below
@@ -271,6 +272,27 @@ def _gradient(seq, i, after):
     return function("Grad", read(seq[i:end]), read(variable)), end
 
 
+def _derivative(seq, i, after):
+    r"""\frac{d a}{d x}, \frac{\partial a}{\partial x}, \frac{\partial^2 a}{\partial x^2}; or of what follows."""
+    top, after = argument(seq, after)
+    bottom, end = argument(seq, after)
+    if top[:1] not in (["d"], [r"\partial"]) or bottom[:1] != top[:1]:
+        return _fraction(seq, i, i + 1)
+    top, order = (top[3:], 2) if top[1:3] == ["^", "2"] else (top[1:], 1)
+    if order == 2 and bottom[-2:] != ["^", "2"]:
+        raise NotUnderstood(f"a second derivative is by x^2: {' '.join(seq[i:end])}")
+    variable = read(bottom[1:-2] if order == 2 else bottom[1:])
+    if not top:
+        start = end
+        while end < len(seq) and seq[end] not in "+-":
+            end = closing(seq, end) + 1 if seq[end] in OPENING else end + 1
+        top = seq[start:end]
+    found = read(top)
+    for _ in range(order):
+        found = function("Grad", found, variable)
+    return found, end
+
+
 def _extreme(seq, i, after):
     inner, end = _bracket(seq, after)
     parts = [read(part) for part in split(inner, {","})[0]]
@@ -359,7 +381,7 @@ def _dots(seq, i):
 
 
 READERS = {
-    r"\frac": _fraction, r"\dfrac": _fraction, r"\tfrac": _fraction, r"\sqrt": _root, r"\underbrace": _brace,
+    r"\frac": _derivative, r"\dfrac": _fraction, r"\tfrac": _fraction, r"\sqrt": _root, r"\underbrace": _brace,
     r"\overbrace": _brace, r"\boxed": _brace, r"\mathbf{I}": _identity, r"\lVert": _between_bars,
     r"\lvert": _between_bars, r"\nabla": _gradient, r"\min": _extreme, r"\max": _extreme, r"\mathcal{N}": _gaussian,
     r"\mathbb{E}": _mean, r"\operatorname{Var}": _variance, r"\mathrm{Var}": _variance,

@@ -10,6 +10,7 @@ from ddpm_lite.viz.widgets.cost import CostCalculator
 from ddpm_lite.viz.widgets.detective import BugDetective
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
 from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
+from ddpm_lite.viz.widgets.flow_paths import FlowPaths
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guess import DrawGuess
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
@@ -31,6 +32,7 @@ __all__ = [
     "DrawDigit",
     "DrawGuess",
     "FewerSteps",
+    "FlowPaths",
     "ForwardExplorer",
     "GuidanceDial",
     "GuidanceRows",
