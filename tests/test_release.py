@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import check_release
+import hatch_build
 import pytest
 import yaml
 from PIL import Image
@@ -66,7 +67,16 @@ def test_wheel_holds_the_package_and_its_records_and_nothing_else(wheel):
 
 
 def test_source_distribution_carries_nothing_that_needs_the_repository(unpacked):
-    others = {"README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "LICENSE-TEXT", "pyproject.toml", "PKG-INFO"}
+    others = {
+        "hatch_build.py",
+        "README.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "LICENSE-TEXT",
+        "pyproject.toml",
+        "PKG-INFO",
+    }
     found = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert found - {".gitignore"} == sources() | {f"book/{name}" for name in records()} | others
 
@@ -77,6 +87,28 @@ def test_wheel_from_the_source_distribution_is_the_wheel(unpacked, wheel, tmp_pa
             return {name: archive.read(name) for name in archive.namelist() if not name.endswith("RECORD")}
 
     assert content(build("wheel", unpacked, tmp_path)) == content(wheel)
+
+
+def test_the_packages_page_has_no_broken_picture_and_no_dead_link(wheel):
+    """What shows it knows the README alone, and not the files beside it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        shown = archive.read(name).decode()
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    relative = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
+    there = relative.findall(readme)
+    assert "book/images/preview.png" in there
+    assert "CONTRIBUTING.md" in there
+    assert relative.findall(shown) == []
+    assert "CONTRIBUTING.md explains how" in shown or PROJECT.get("urls")
+    assert len(shown) > 0.9 * len(readme)
+    # Once there is an address.
+    full = hatch_build.describe(readme, "https://github.com/someone/ddpm-lite")
+    assert relative.findall(full) == []
+    for path in there:
+        kind = "raw" if path.endswith(".png") else "blob"
+        assert f"(https://github.com/someone/ddpm-lite/{kind}/main/{path})" in full
+        assert (ROOT / path).is_file()
 
 
 @pytest.mark.slow
