@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import check_release
-import hatch_build
 import pytest
 import yaml
 from PIL import Image
+
+import hatch_build
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
