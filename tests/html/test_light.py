@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 from built import DOCUMENTS, SITE
+from stands import PATIENCE
 
 pytestmark = pytest.mark.html
 
@@ -65,3 +66,88 @@ def test_icons_are_cut_out_of_their_fonts(open_page):
     assert missing == []
     assert sum(weigh(font) for font in (SITE / "_static" / "styles").glob("fa-*.woff")) < 8_000
     assert not (SITE / "_static" / "vendor").exists()
+
+
+OPENED = "() => document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))))"
+# What a browser has styled and laid out: the rest waits in its sections.
+SET = """() => [...document.body.querySelectorAll("*")]
+  .filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length"""
+SETTLED = """async () => {
+  for (let last = NaN; last !== scrollY + document.documentElement.scrollHeight; ) {
+    last = scrollY + document.documentElement.scrollHeight;
+    for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def opened(browser):
+    """`opened(document, width)`: a page as it opens, when nothing was scrolled yet."""
+    contexts = []
+
+    def open_document(document, width=1440, anchor="", **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
+        contexts[-1].set_default_timeout(PATIENCE)
+        contexts[-1].add_init_script(
+            """new MutationObserver((changes, observer) => {
+              if (!document.querySelector("h1")) return;
+              window.first = document.documentElement.dataset.theme;
+              observer.disconnect();
+            }).observe(document, { childList: true, subtree: true });"""
+        )
+        page = contexts[-1].new_page()
+        page.goto((SITE / f"{document}.html").as_uri() + anchor)
+        page.evaluate(OPENED)
+        return page
+
+    yield open_document
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if re.match(r"book/\d\d", one)])
+def test_a_chapter_lays_out_what_is_near_the_window(opened, document):
+    """A formula is some eighty elements: a slow machine would need ten seconds for the 35,000 of chapter 3."""
+    page = opened(document)
+    assert page.evaluate(SET) <= 9_000
+    estimated = page.evaluate("() => document.querySelector('.bd-article').offsetHeight")
+    page.add_style_tag(content=".bd-article section { content-visibility: visible !important; }")
+    assert page.evaluate("() => document.querySelector('.bd-article').offsetHeight") == pytest.approx(
+        estimated, rel=0.3
+    )
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_is_known_before_the_text_is_styled(opened, scheme):
+    """Else all of a page would be styled twice, and a reader in the dark would see white first."""
+    page = opened("book/03_posterior", color_scheme=scheme)
+    assert page.evaluate("() => [window.first, document.documentElement.dataset.theme]") == [scheme, scheme]
+
+
+def test_what_was_put_off_is_there_for_who_goes_to_it(opened):
+    """By an address, by the browser's search, back after a reload, and with the sign of what scrolls."""
+    last = "() => [...document.querySelectorAll('div.math[id]')].at(-1)"
+    for width in (390, 1440):
+        page = opened("book/03_posterior", width)
+        name = page.evaluate(f"({last})().id")
+        assert not page.evaluate(f"({last})().checkVisibility({{contentVisibilityAuto: true}})")
+        assert page.evaluate("() => find('What a wrong index costs')")
+        page = opened("book/03_posterior", width, f"#{name}")
+        page.evaluate(SETTLED)
+        where = f"({last})().getBoundingClientRect().top"
+        there = page.evaluate(where)
+        assert 0 <= there < 300
+        page.reload()
+        page.evaluate(OPENED)
+        page.evaluate(SETTLED)
+        assert page.evaluate(where) == pytest.approx(there, abs=200)
+
+
+def test_an_equation_far_down_shows_that_it_goes_on_when_it_is_near(opened, open_page):
+    cut = "() => [...document.querySelectorAll('div.math[id]:has(.goes-on)')].map((one) => one.id)"
+    far = open_page("book/11_fewer_steps", 320).evaluate(cut)[-1]
+    page = opened("book/11_fewer_steps", 320)
+    assert far not in page.evaluate(cut)
+    page.evaluate("(name) => document.getElementById(name).scrollIntoView()", far)
+    page.wait_for_selector(f"#{far} > .goes-on[tabindex='0']")

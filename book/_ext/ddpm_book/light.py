@@ -3,6 +3,10 @@
 The theme's icons are some 1,900 drawings in a script of 1.5 MB and in fonts. Once the pages are written, the few icons
 that they use are cut out of the fonts into one small font each, and the script, the fonts and the style rules of the
 others are removed from the built book. The templates of this folder leave the search index to the page of results.
+
+A formula is some eighty elements, a chapter 35,000. Browsers style and lay out a section of a chapter when it comes
+near the window (`content-visibility` in book.css); until then it is as tall as is estimated here, so that the scroll
+bar and a place that a reader comes back to are nearly right.
 """
 
 import io
@@ -16,7 +20,9 @@ from pathlib import Path
 from fontTools import subset
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageChops, ImageStat
+from sphinx.util import logging as sphinx_logging
 
+logger = sphinx_logging.getLogger(__name__)
 TEMPLATES = Path(__file__).parent / "templates"
 # What a page must hold to need a file that Sphinx and its extensions put on all pages.
 NEEDED_BY = {
@@ -34,6 +40,13 @@ LARGE = 4_000  # bytes of a PNG that is worth the work
 LEVELS = 4  # of 255: a mean error that is seen in no drawing
 NOISE = 0.2  # of the standard deviation: the mean error that is not seen in a picture of noise
 INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
+# How tall a section is, in rem, fitted to the pages at 1440 and 390 pixels: nine in ten are within a factor of 1.5.
+SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
+TALL = {"<pre": 5.4, '"katex-display"': 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
+FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
+NO_LETTERS = re.compile(r"<(pre|svg|table|script|math)\b.*?</\1>|<[^>]*>", re.DOTALL)
+# The theme measures what scrolls, box by box, with a layout of the page for each; book.js does it.
+MEASURING = re.compile(r"\.forEach\((\w)=>\{\1\.tabIndex=\1\.scrollWidth>[^}]*\}\)")
 # This one stays ahead of the scripts within the page that use it.
 AT_ONCE = "documentation_options.js"
 
@@ -64,6 +77,40 @@ def waiting(script):
     if not name or name.endswith(AT_ONCE) or "async" in script.attributes:
         return script
     return type(script)(name, priority=script.priority, **(script.attributes | {"defer": "defer"}))
+
+
+def estimate(section):
+    """How tall the HTML of a section will be: rem, and letters of running text."""
+    rows = HEADING + sum(tall * section.count(sign) for sign, tall in TALL.items())
+    rows += sum(43 * float(height) / max(418, float(width)) for width, height in FIGURE.findall(section))
+    return round(rows), len(NO_LETTERS.sub("", section))
+
+
+def put_off(app, pagename, templatename, context, doctree):
+    """Let the sections below a page's title wait until they are seen."""
+    body, starts, depth, parts = context.get("body", ""), [], 0, []
+    for mark in SECTION.finditer(body):
+        if mark[1] and depth == 2:
+            starts[-1] += (mark.start(),)
+        depth += -1 if mark[1] else 1
+        if not mark[1] and depth == 2:
+            starts.append((mark.end(),))
+    done = 0
+    for begin, end in starts:
+        rows, letters = estimate(body[begin:end])
+        parts += [body[done:begin], f' style="--rows: {rows}; --letters: {letters}"']
+        done = begin
+    context["body"] = "".join([*parts, body[done:]])
+
+
+def measure_once(app, error):
+    """Take the theme's measuring out of its script."""
+    script = Path(app.outdir, "_static", "scripts", "pydata-sphinx-theme.js")
+    if error is None and app.builder.format == "html" and script.is_file():
+        text, found = MEASURING.subn("", script.read_text(encoding="utf8"))
+        if not found:
+            logger.warning("pydata-sphinx-theme.js: its measuring of boxes is not where it was")
+        script.write_text(text, encoding="utf8")
 
 
 def used_icons(pages, styles):
@@ -172,6 +219,8 @@ def shrink_pictures(app, error):
 def setup(app):
     app.connect("config-inited", lambda app, config: config.templates_path.append(str(TEMPLATES)))
     app.connect("html-page-context", leave_out, priority=900)
+    app.connect("html-page-context", put_off, priority=900)
     app.connect("build-finished", cut_icons)
+    app.connect("build-finished", measure_once)
     app.connect("build-finished", shrink_pictures)
     app.connect("build-finished", cut_formula_fonts)

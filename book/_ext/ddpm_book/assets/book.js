@@ -1,45 +1,50 @@
 // Equations that fit, boxes that a keyboard can scroll, a chapter that prints as a paper.
 (() => {
   const all = (css) => [...document.querySelectorAll(css)];
-  const formulas = all(".katex-display > .katex");
   const boxes = all("div.math > .katex-display, .pst-scrollable-table-container, .cell_output > .output, .bd-article pre");
-
-  // Shows that a box goes on at the right.
-  const fade = (box) => {
-    box.classList.toggle("goes-on", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
-  };
+  const near = new Set(), range = new Range();
 
   // The style sheet makes a formula fit by its width in its own ems, on a screen and on paper.
-  // All widths are read before any is written: one layout of the page, not one for each box.
+  // All widths are read before any is written: one layout, not one for each box.
   const fit = () => {
-    const range = document.createRange();
-    const widths = formulas.map((formula) => {
-      range.selectNodeContents(formula.querySelector(".katex-html"));
+    const widths = [...near].map((box) => {
+      const formula = box.querySelector(":scope > .katex > .katex-html");
+      if (!formula) return 0;
+      range.selectNodeContents(formula);
       return range.getBoundingClientRect().width / parseFloat(getComputedStyle(formula).fontSize);
     });
-    formulas.forEach((formula, number) => formula.style.setProperty("--wide", widths[number].toFixed(2)));
-    // What scrolls must be reachable by keyboard: it has a tab stop while it overflows.
-    const wide = boxes.map((box) => box.scrollWidth > box.clientWidth + 1);
-    boxes.forEach((box, number) => (wide[number] ? (box.tabIndex = 0) : box.removeAttribute("tabindex")));
-    boxes.forEach(fade);
+    [...near].forEach((box, i) => widths[i] && box.firstChild.style.setProperty("--wide", widths[i].toFixed(2)));
+    const ends = [...near].map((box) => box.scrollWidth - box.clientWidth);
+    [...near].forEach((box, i) => {
+      // What scrolls must be reachable by keyboard: it has a tab stop while it overflows. And it shows that it goes on.
+      box.tabIndex = ends[i] > 1 ? 0 : -1;
+      box.classList.toggle("goes-on", box.scrollLeft < ends[i] - 1);
+    });
   };
 
-  // Widths are right when the fonts are there; what was folded had none.
-  fit();
-  document.fonts.ready.then(fit);
-  addEventListener("resize", fit);
-  document.addEventListener("toggle", fit, true);
-  document.addEventListener("click", () => requestAnimationFrame(fit));
-  boxes.forEach((box) => box.addEventListener("scroll", () => fade(box), { passive: true }));
+  // A browser lays out what is near the window; nothing else is measured.
+  const watch = new IntersectionObserver((changes) => {
+    for (const { isIntersecting, target } of changes) near[isIntersecting ? "add" : "delete"](target);
+    fit();
+  }, { rootMargin: "100%" });
+  for (const box of boxes) {
+    watch.observe(box);
+    box.onscroll = fit;
+  }
+  // Widths are right when the fonts are there, which load when the first letter is near.
+  document.fonts.onloadingdone = fit;
+  new ResizeObserver(fit).observe(document.body);
 
   // A paper is light, and has its solutions at the end.
   const page = document.documentElement, moved = new Map();
   let theme;
   addEventListener("beforeprint", () => {
+    boxes.forEach((box) => near.add(box));
+    fit();
     theme ??= page.dataset.theme;
     page.dataset.theme = "light";
     for (const solution of all(".bd-article .solution")) {
-      moved.set(solution, document.createComment(""));
+      moved.set(solution, new Comment());
       solution.replaceWith(moved.get(solution));
     }
     document.querySelector(".bd-article")?.append(...moved.keys());

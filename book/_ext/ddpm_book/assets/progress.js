@@ -32,8 +32,7 @@
   };
 
   document.head.append(make("link", { rel: "stylesheet", href: `${folder}progress.css` }));
-  const bar = make("div", { className: "ddpm-progress" });
-  bar.setAttribute("aria-hidden", "true");
+  const bar = make("div", { className: "ddpm-progress", ariaHidden: "true" });
   document.body.append(bar);
 
   const mark = () => {
@@ -69,7 +68,9 @@
     waiting = 0;
     if (!kept) return;
     const all = load(), now = share();
-    const at = sections.findLast((section) => section.getBoundingClientRect().top < innerHeight / 2)?.id ?? "";
+    // What is not laid out yet is not measured.
+    const seen = (one) => one.checkVisibility({ contentVisibilityAuto: true });
+    const at = sections.findLast((one) => seen(one) && one.getBoundingClientRect().top < innerHeight / 2)?.id ?? "";
     const most = Math.max(all[page]?.most ?? 0, now);
     if (now < WORTH && !all[page]) return;
     save({ ...all, [page]: { at, now, most } });
@@ -93,10 +94,8 @@
     const title = place.querySelector("h1, h2, h3, h4")?.cloneNode(true);
     title?.querySelectorAll(".headerlink, .katex-mathml").forEach((part) => part.remove());
     const go = make("a", { href: `#${last.at}` }, `Go on at “${title?.textContent.trim()}”`);
-    const close = make("button", { type: "button" }, "×");
-    close.setAttribute("aria-label", "Close");
-    const offer = make("div", { className: "ddpm-offer" }, go, close);
-    offer.setAttribute("role", "status");
+    const close = make("button", { type: "button", ariaLabel: "Close" }, "×");
+    const offer = make("div", { className: "ddpm-offer", role: "status" }, go, close);
     offer.addEventListener("click", () => offer.remove());
     document.body.append(offer);
   }
