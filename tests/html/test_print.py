@@ -17,7 +17,8 @@ DEAD = """() => [...document.querySelectorAll("button, input, select, summary, p
 CUT = """() => [...document.querySelectorAll("div.math > .katex-display, .bd-article pre")]
   .filter((box) => box.scrollWidth > box.clientWidth + 1)
   .map((box) => box.closest("[id]").id)"""
-BROKEN = """() => [...document.querySelectorAll(".bd-article div.math, .bd-article pre, .bd-article figure")]
+BROKEN = """() => [...document.querySelectorAll(
+    ".bd-article :is(div.math, pre, figure, .cell_input, [class*=highlight-], tr)")]
   .filter((box) => box.checkVisibility() && getComputedStyle(box).breakInside !== "avoid")
   .map((box) => box.outerHTML.slice(0, 80))"""
 PAINT = """() => {
