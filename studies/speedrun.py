@@ -301,9 +301,13 @@ def read_runs(folder: Path) -> list[dict]:
 
 def gather(folder: Path) -> dict:
     """Gather the files of all runs, without what follows from the idea's name and without the single sampling seeds."""
-    runs = [{key: value for key, value in run.items() if key not in ("recipe", "rows")} for run in read_runs(folder)]
+    left = ("recipe", "rows", "compile")
+    runs = [{key: value for key, value in run.items() if key not in left} for run in read_runs(folder)]
+    for run in runs:  # files of the first version say whether there was a graph, and it was one of the loss
+        run["graph"] = {True: "loss", False: "no"}.get(run["graph"], run["graph"])
     return {
         "command": "python studies/speedrun.py --record",
+        "note": "Runs on a GPU shared it with others, so their seconds say nothing about its speed.",
         "speed": {key: value for key, value in read_speed().items() if key != "seconds"},
         "walk": WALK,
         "ideas": {name: idea.about for name, idea in IDEAS.items()},

@@ -6,6 +6,7 @@ import math
 import pytest
 import speedrun
 import speedrun_ideas
+import speedrun_page
 import speedrun_train
 import torch
 
@@ -189,3 +190,29 @@ def test_a_climb_keeps_what_helps(tmp_path, monkeypatch):
         ["decay+v+bf16", "decay+v+flip"],
         ["decay+v+bf16+flip"],
     ]
+
+
+def test_the_page_shows_the_record():
+    text, record = speedrun_page.PAGE.read_text(encoding="utf8"), json.loads(speedrun_page.RECORD.read_text("utf8"))
+    assert speedrun_page.fill(text, record) == text
+    record["runs"][-1]["mean"]["frechet"] += 1
+    assert speedrun_page.fill(text, record) != text
+
+
+def test_what_the_chapter_says_of_the_ideas():
+    runs = json.loads(speedrun_page.RECORD.read_text("utf8"))["runs"]
+    assert len({run["idea"] for run in runs if run["minutes"] == 15}) >= 20
+    found = {(run["idea"], run["seed"]): run["mean"] for run in runs if run["minutes"] == 15}
+    base = [found["base", seed]["frechet"] for seed in (0, 1)]
+    chance = abs(base[0] - base[1])
+    assert 1.9 < chance < 2.1
+    for idea in ("v", "immiscible", "wide-bottom"):
+        assert found[f"decay+{idea}", 0]["frechet"] - found["decay", 0]["frechet"] > chance
+    assert found["bound", 0]["frechet"] - base[0] > chance
+    assert found["decay+bf16+muon+coarse-attention", 0]["frechet"] == min(each["frechet"] for each in found.values())
+    losses = {}
+    for run in runs:
+        if run["steps"] == 200:
+            losses.setdefault(run["idea"], []).append(run["loss_last_200"])
+    for processor, card in losses.values():
+        assert processor == pytest.approx(card, rel=1e-3)
