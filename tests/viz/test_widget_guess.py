@@ -13,6 +13,7 @@ from ddpm_lite.viz.widgets import DrawGuess
 SCHEDULE = linear_schedule()
 T = list(range(0, 1001, 25))
 FIGURE = '<figure id="fig-result"><svg viewBox="0 0 9 9" width="90"></svg><figcaption>It falls.</figcaption></figure>'
+PRINTED = '<div class="cell_output"><div class="output stream"><pre>at t = 500: 0.28</pre></div></div>'
 KEPT = "JSON.parse(localStorage['ddpm-lite:guess'] ?? '{}')"
 STATUS = "p[role=status]"
 
@@ -121,17 +122,22 @@ def test_one_stroke_draws_the_curve_and_a_right_one_is_praised(stand):
 @pytest.mark.html
 def test_the_result_is_covered_until_it_is_asked_for(stand):
     def with_figure(twins):
-        return twins + FIGURE
+        return PRINTED.replace("500", "100") + twins + PRINTED + FIGURE + PRINTED.replace("500", "900")
 
     page = stand(make_guess(hides="fig-result"), damage=with_figure).page
-    caption, button = page.get_by_text("It falls."), page.get_by_role("button", name="Show this figure")
+    caption, button = page.get_by_text("It falls."), page.get_by_role("button", name="Show this without")
+    number = page.get_by_text("at t = 500: 0.28")
     assert not caption.is_visible()
+    assert not number.is_visible(), "what is printed between the guess and the figure is a part of the result"
+    assert page.get_by_text("at t = 100").is_visible()
+    assert page.get_by_text("at t = 900").is_visible()
     page.emulate_media(media="print")
     assert caption.is_visible()
     page.emulate_media(media="screen")
     open_guess(page)
     page.get_by_role("button", name="Show the answer").click()
     assert caption.is_visible()
+    assert number.is_visible()
     assert button.count() == 0
     page.reload()
     assert caption.is_visible(), "it was shown before"
@@ -143,6 +149,16 @@ def test_the_result_is_covered_until_it_is_asked_for(stand):
     page.evaluate("location.hash = 'fig-result'")
     page.reload()
     assert caption.is_visible(), "a link leads to it"
+
+
+@pytest.mark.html
+def test_without_a_figure_the_next_printed_text_is_covered(stand):
+    page = stand(make_guess(), damage=lambda twins: twins + PRINTED + PRINTED.replace("500", "900")).page
+    number = page.get_by_text("at t = 500: 0.28")
+    assert not number.is_visible()
+    assert page.get_by_text("at t = 900").is_visible()
+    page.get_by_role("button", name="Show this without").click()
+    assert number.is_visible()
 
 
 @pytest.mark.html

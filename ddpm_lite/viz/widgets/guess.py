@@ -20,7 +20,8 @@ SCALES = ("linear", "log", "even")
 class DrawGuess(Widget):
     """Axes on which a reader draws a curve by a few handles, to compare it with the true one.
 
-    A page covers the figure that shows the result until the answer is shown. The guess stays in the reader's browser.
+    A page covers the figure that shows the result, and what is printed before it, until the answer is shown. The guess
+    stays in the reader's browser.
 
     Args:
         key: the name of the guess, one in the whole book, such as "alpha-bar".
@@ -34,7 +35,7 @@ class DrawGuess(Widget):
         log: whether the vertical axis is logarithmic.
         across: "linear", "log", or "even", which places the handles at equal distances whatever their numbers are.
         ticks: names of the handles below the axis; None writes their numbers.
-        hides: the name of the figure with the result.
+        hides: the name of the figure with the result; "" if the next cell prints it.
 
     Raises:
         ValueError: a wrong argument; the message names it.

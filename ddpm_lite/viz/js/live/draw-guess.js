@@ -145,12 +145,12 @@ export default kit.widget(({ model, el: place }) => {
     if (said.textContent !== now) said.textContent = now;
     const before = recall(GUESSES)[key];
     if (here && (drawn || shown || before)) keep(GUESSES, key, { guess: model.get("guess"), shown: shown || before?.shown === true });
-    // The figure with the result, which the page has covered (book/_ext/ddpm_book/guess.py).
-    const figure = shown && document.getElementById(model.get("hides"));
-    if (figure) {
-      figure.classList.remove("dw-covered");
-      figure.querySelector(":scope > button")?.remove();
-    }
+    // What shows the result, which the page has covered (book/_ext/ddpm_book/guess.py).
+    if (shown) document.querySelectorAll(".dw-covered").forEach((covered) => {
+      if (/** @type {HTMLElement} */ (covered).dataset.guess !== key) return;
+      covered.classList.remove("dw-covered");
+      covered.querySelector(":scope > button")?.remove();
+    });
   };
 
   kit.stage(
