@@ -29,6 +29,7 @@ class FlowPaths(Widget):
     """
 
     name = "flow-paths"
+    press = "Move a particle yourself"
     means = state(traitlets.List())
     stds = state(traitlets.List())
     shares = state(traitlets.List())

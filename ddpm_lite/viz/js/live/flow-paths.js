@@ -1,5 +1,5 @@
 // A particle of two blobs: the curve of the flow, and a few straight steps along the average slope.
-import * as kit from "./shared/kit.js";
+import * as kit from "../shared/kit.js";
 
 export default kit.widget(({ model, el: place }) => {
   const [means, stds, shares, first] = ["means", "stds", "shares", "first"].map((name) => model.get(name));
