@@ -29,8 +29,8 @@ CAUSES = {
     "norm-uncalled": "blocks.0.norm.weight",
     "one-time-early": "199..0; training had 200..1",
     "another-T": "start at T = 200",
-    "alpha-for-alpha-bar": "alpha_t stands where alpha_bar_t belongs",
-    "index-slip": "alpha_bar_t stands where alpha_bar_{t-1} belongs",
+    "alpha-for-alpha-bar": "alpha_t is used where alpha_bar_t belongs",
+    "index-slip": "alpha_bar_t is used where alpha_bar_{t-1} belongs",
     "variance-as-deviation": "variance was taken for the standard deviation",
     "noise-at-the-end": "adds noise",
     "no-clip": "clip x_0_hat",
@@ -87,8 +87,8 @@ def test_the_weights_that_are_read_are_those_of_the_step():
     ("line", "slip"),
     [
         ("(x - beta / rest.sqrt() * z) / alpha.sqrt()", ""),
-        ("(x - beta / beta.sqrt() * z) / alpha.sqrt()", "alpha_t stands where alpha_bar_t belongs, under the root"),
-        ("(x - beta / rest.sqrt() * z) / (1 - rest).sqrt()", "alpha_bar_t stands where alpha_t belongs, in front"),
+        ("(x - beta / beta.sqrt() * z) / alpha.sqrt()", "alpha_t is used where alpha_bar_t belongs, under the root"),
+        ("(x - beta / rest.sqrt() * z) / (1 - rest).sqrt()", "alpha_bar_t is used where alpha_t belongs, in front"),
     ],
     ids=["right", "under the root", "in front"],
 )

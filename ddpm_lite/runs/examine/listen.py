@@ -113,10 +113,10 @@ def name_slip(step: Step, alpha_bar: Table) -> str:
         return weigh(alpha, 1 - alpha, float(1 - alpha_bar[t]))
 
     slips = {
-        "alpha_t stands where alpha_bar_t belongs, under the root": weigh(alpha, beta, beta),
-        "alpha_t stands where alpha_bar_t belongs, in x_0_hat": (1 / alpha**0.5, -beta / rest * (beta / alpha) ** 0.5),
-        "alpha_bar_t stands where alpha_t belongs, in front": weigh(now, beta, rest),
-        "alpha_bar_t stands where alpha_bar_{t-1} belongs": (alpha**0.5 + beta / rest, -beta / rest**0.5),
+        "alpha_t is used where alpha_bar_t belongs, under the root": weigh(alpha, beta, beta),
+        "alpha_t is used where alpha_bar_t belongs, in x_0_hat": (1 / alpha**0.5, -beta / rest * (beta / alpha) ** 0.5),
+        "alpha_bar_t is used where alpha_t belongs, in front": weigh(now, beta, rest),
+        "alpha_bar_t is used where alpha_bar_{t-1} belongs": (alpha**0.5 + beta / rest, -beta / rest**0.5),
     }
     if t < len(alpha_bar) - 1:
         slips["the step is that of t + 1, so the model is told one time too early"] = weigh_at(t + 1)
