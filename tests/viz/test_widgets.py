@@ -118,7 +118,8 @@ def test_what_we_add_to_a_page_is_light():
     made = assets() | scripts()
     sizes = {name: len(gzip.compress(text.encode(), 6)) for name, text in made.items() if name not in ASKED_FOR}
     sheets = ("cards.css", "derive.css", "progress.css")  # with their scripts
-    everywhere = {"book.js", "reading.js", *(name for name in sizes if name.endswith(".css"))} - {"front.css", *sheets}
+    elsewhere = {"front.css", "reference.css", *sheets}
+    everywhere = {"book.js", "reading.js", *(name for name in sizes if name.endswith(".css"))} - elsewhere
     for chapter in {twin.chapter for twin in TWINS}:
         page = "".join(twin.html for twin in TWINS if twin.chapter == chapter)
         used = everywhere | {f"{name}.js" for name in first_scripts(page)}

@@ -102,6 +102,8 @@ def add_tags(app, pagename, templatename, context, doctree):
     ]
     if pagename == "404":
         app.add_css_file("front.css")
+    if pagename in ("book/api", "search"):
+        app.add_css_file("reference.css")
     if doctree is not None:
         made += tags(app, pagename, context, describe(doctree))
     elif pagename in ("404", "search", "genindex"):
