@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from ddpm_book.guess import offer_guesses
+from ddpm_book.widgets import first_scripts
 from stands import TWINS, plotted
 
 from ddpm_lite import linear_schedule
@@ -64,6 +66,14 @@ def test_bad_arguments_are_one_line(changes, words):
     with pytest.raises(ValueError, match=re.escape(words)) as caught:
         make_guess(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_a_page_with_a_cover_loads_no_script_before_the_press():
+    """The cover's style sheet and script name the widget; only an element of it would ask for its script."""
+    page = next(twin.html for twin in TWINS if 'data-widget="draw-guess"' in twin.html)
+    offered = offer_guesses(page, "guess.js")
+    assert offered.count("draw-guess") > page.count("draw-guess")
+    assert first_scripts(offered) == first_scripts(page) == ["host"]
 
 
 def test_keys_are_not_used_twice():

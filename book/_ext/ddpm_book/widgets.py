@@ -14,7 +14,8 @@ from sphinx.util import logging
 
 VIZ = Path(__file__).resolve().parents[3] / "ddpm_lite" / "viz"
 BUNDLES = VIZ / "bundles" / "page"
-USED = re.compile(r'data-widget="([\w-]+)"(?! data-live)')  # at once, unlike the heavy ones
+# An element that loads its script at once, unlike the heavy ones; style sheets and scripts in the page name some, too.
+USED = re.compile(r'<div[^<>]* data-widget="([\w-]+)"(?! data-live)')
 PLACE = re.compile(r'(<div[^>]*?) data-widget="([\w-]+)"')
 # Comments, indentation and the ends of lines are a third of a style sheet's bytes, gzipped, and a tenth of a script's.
 # No text of a script may span lines.
