@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from ddpm_lite import GaussianChain, Schedule, load_digits
 from ddpm_lite.evaluate import class_agreement, features_of, frechet_distance
 from ddpm_lite.files.features import load_features
+from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.runs.examine.listen import read_steps, walk
 from ddpm_lite.runs.examine.program import examine
 from ddpm_lite.runs.examine.tables import read_tables
@@ -149,7 +150,7 @@ def record(folder, images, hardware):
     table |= describe_circumstances(torch.device("cpu")) | ({"hardware": hardware} if hardware else {})
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     (RESULTS / "mistakes.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-    pixels = {key: ((x.nan_to_num(-1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8) for key, x in shown.items()}
+    pixels = {key: to_bytes(x.nan_to_num(-1)) for key, x in shown.items()}
     save_file(pixels, str(RESULTS / "mistakes.safetensors"))
 
 
@@ -167,7 +168,7 @@ def main():
         data, labels = stored["images"], stored["labels"]
     else:
         data, labels = load_digits("train")
-    images = ((data + 1) * 127.5).round()
+    images = to_bytes(data).float()  # as a stranger's file has them
     start = time.perf_counter()
     if asked.record:
         return record(asked.out, images, asked.hardware)

@@ -139,3 +139,9 @@ def test_the_step_of_contributing_is_of_second_order():
         walk = sample(oracle, respace(schedule, 200), x_T.shape, step=step, x_T=x_T, dtype=torch.float64)
         errors.append((last(walk)[1] - exact).abs().max().item())
     assert errors[0] < 0.1 * errors[1], errors
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Outside of packages pytest knows a file by its name alone, and collects only the first of two."""
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    assert len({path.name for path in files}) == len(files) > 50
