@@ -313,10 +313,10 @@ def _evaluate(asked: Evaluate) -> int:
 
 
 def _doctor(asked: Doctor) -> int:
-    from ddpm_lite.cli.doctor import examine
+    from ddpm_lite.cli.doctor import check_machine
 
     well = True
-    for fine, what, found in examine(_choose_device(asked.device), Path.cwd()):
+    for fine, what, found in check_machine(_choose_device(asked.device), Path.cwd()):
         print(f"{'' if fine else 'WRONG: '}{what:<13}{found}", flush=True)
         well = well and fine
     return 0 if well else 1

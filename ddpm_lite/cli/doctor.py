@@ -25,7 +25,7 @@ OPTIONAL = {
 PARITY = 5e-3
 
 
-def examine(device: torch.device, folder: Path) -> Iterator[tuple[bool, str, str]]:
+def check_machine(device: torch.device, folder: Path) -> Iterator[tuple[bool, str, str]]:
     """Check the machine; yield for each finding whether it is all right, its name, and a description."""
     yield (
         True,
