@@ -2,7 +2,12 @@
 import * as kit from "../shared/kit.js";
 
 export default kit.widget(({ model, el: place }) => {
-  const [means, stds, shares, first] = ["means", "stds", "shares", "first"].map((name) => model.get(name));
+  const first = kit.within(model, "first", 0, 1, false);
+  const [means, stds, shares] = ["means", "stds", "shares"].map((name) => {
+    const pair = model.get(name);
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(Number.isFinite)) throw new Error(`${name}: expected two numbers`);
+    return pair;
+  });
   // The mean of z - x_0 over all pairs whose line passes through m (eq-marginal-slope): regression within a blob, Bayes' rule.
   const slope = (m, tau) => {
     let sum = 0, total = 0;
