@@ -107,6 +107,8 @@ def test_no_figure_is_a_white_slab_in_the_dark(dark):
     found = {}
     for figure in dark.locator(".ddpm-figure").all():
         if figure.is_visible():
+            figure.evaluate("(one) => one.scrollIntoView({ block: 'center', behavior: 'instant' })")
+            dark.wait_for_timeout(300)  # what is laid out when it comes near moves what is below it
             shot = Image.open(io.BytesIO(figure.screenshot())).convert("RGB")
             # The lower corner: images reach into the others.
             found[figure.get_attribute("aria-label")[:60]] = shot.getpixel((1, shot.height - 2))

@@ -431,7 +431,9 @@ def test_a_finger_reaches_every_control_on_a_phone(twin, stand):
         assert toggle.is_checked() != before
         live.locator(f"label[for={toggle.get_attribute('id')}]").tap()
         assert toggle.is_checked() == before
-    for control in live.locator("button:visible, select:visible:enabled").all():
+    for control in live.locator("button:visible, select:visible").all():
+        if control.is_disabled():  # such as "back" before the first step
+            continue
         control.evaluate("(one) => one.addEventListener('click', () => (one.dataset.tapped = 1))")
         control.tap()
         assert control.get_attribute("data-tapped") == "1"
