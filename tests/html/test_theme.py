@@ -107,11 +107,13 @@ def test_no_figure_is_a_white_slab_in_the_dark(dark):
     found = {}
     for figure in dark.locator(".ddpm-figure").all():
         if figure.is_visible():
-            figure.evaluate("(one) => one.scrollIntoView({ block: 'center', behavior: 'instant' })")
-            dark.wait_for_timeout(300)  # what is laid out when it comes near moves what is below it
-            shot = Image.open(io.BytesIO(figure.screenshot())).convert("RGB")
+            # The window is pictured: what is laid out when it comes near moves an element while that is pictured.
+            figure.evaluate("(one) => one.scrollIntoView({ block: 'end', behavior: 'instant' })")
+            dark.wait_for_timeout(200)
+            box, shot = figure.bounding_box(), Image.open(io.BytesIO(dark.screenshot())).convert("RGB")
+            corner = (round(box["x"]) + 1, min(shot.height, round(box["y"] + box["height"])) - 2)
             # The lower corner: images reach into the others.
-            found[figure.get_attribute("aria-label")[:60]] = shot.getpixel((1, shot.height - 2))
+            found[figure.get_attribute("aria-label")[:60]] = shot.getpixel(corner)
             if len(found) == 4:
                 break
     assert found
