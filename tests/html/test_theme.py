@@ -1,6 +1,7 @@
 """Figures and diagrams are part of the page: in the reader's theme, and readable on a phone."""
 
 import io
+import math
 
 import pytest
 from built import DOCUMENTS, ROOT
@@ -108,10 +109,11 @@ def test_no_figure_is_a_white_slab_in_the_dark(dark):
     for figure in dark.locator(".ddpm-figure").all():
         if figure.is_visible():
             # The window is pictured: what is laid out when it comes near moves an element while that is pictured.
-            figure.evaluate("(one) => one.scrollIntoView({ block: 'end', behavior: 'instant' })")
-            dark.wait_for_timeout(200)
+            for _ in range(2):  # once more, when what is above has been laid out
+                figure.evaluate("(one) => one.scrollIntoView({ block: 'center', behavior: 'instant' })")
+                dark.wait_for_timeout(150)
             box, shot = figure.bounding_box(), Image.open(io.BytesIO(dark.screenshot())).convert("RGB")
-            corner = (round(box["x"]) + 1, min(shot.height, round(box["y"] + box["height"])) - 2)
+            corner = (int(box["x"]) + 1, min(shot.height, math.ceil(box["y"] + box["height"])) - 2)
             # The lower corner: images reach into the others.
             found[figure.get_attribute("aria-label")[:60]] = shot.getpixel(corner)
             if len(found) == 4:
