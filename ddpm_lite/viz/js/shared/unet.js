@@ -8,8 +8,8 @@ import { checksum, fours, multiply, normals, pack, respace, samplers, schedule, 
 
 /** @typedef {{ shape: number[], data: any }} Tensor */
 
-const count = (shape) => shape.reduce((a, b) => a * b, 1);
-const known = (condition, words) => {
+export const count = (shape) => shape.reduce((a, b) => a * b, 1);
+export const known = (condition, words) => {
   if (!condition) throw new Error(`${words}: the network uses a function that this page does not support.`);
 };
 
@@ -26,7 +26,7 @@ const gather = (x, out, from) => () => {
 };
 
 // Where the numbers of a result come from: `place` turns a result's indices into the operand's.
-const sources = (shape, of, place) => {
+export const sources = (shape, of, place) => {
   const from = new Int32Array(count(shape));
   const at = shape.map(() => 0);
   for (let i = 0; i < from.length; i++) {
@@ -179,9 +179,8 @@ const half = (bits) => {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 };
 
-// The network in a file that export_page.py wrote. `ask(x_t, t, label)` is its z_hat, an array that the next call
-// overwrites; the number after the last label means "no label".
-export const network = ({ sum, text }) => {
+// What is in a file that export_page.py wrote, and the numbers that its operations begin with, in their order.
+export const unpack = ({ sum, text }) => {
   if (checksum(text) !== sum) throw new Error("The network's file is damaged.");
   const file = JSON.parse(text);
   if (file.form !== 1) throw new Error("The network's file has another format than this page reads.");
@@ -197,7 +196,13 @@ export const network = ({ sum, text }) => {
   });
   const inputs = file.inputs.map(([, shape]) => ({ shape, data: new Float32Array(count(shape)) }));
   const constants = file.constants.map(([shape, data]) => ({ shape, data: new Float64Array(bytes(data)) }));
-  const values = [...inputs, ...weights, ...constants];
+  return { file, inputs, weights, constants, way: schedule(new Float64Array(bytes(file.beta))) };
+};
+
+// The network in such a file. `ask(x_t, t, label)` is its z_hat, an array that the next call overwrites; the number after
+// the last label means "no label".
+export const network = (whole) => {
+  const { file, inputs, weights, constants, way } = unpack(whole), values = [...inputs, ...weights, ...constants];
   let most = 0;
   /** @type {Float32Array | null} */
   let shared = null;
@@ -217,7 +222,7 @@ export const network = ({ sum, text }) => {
   return {
     file,
     size: inputs[0].data.length,
-    schedule: schedule(new Float64Array(bytes(file.beta))),
+    schedule: way,
     ask: (x_t, t, which = file.labels) => {
       x.data.set(x_t);
       time.data[0] = t;
