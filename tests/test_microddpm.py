@@ -227,6 +227,7 @@ def test_record_belongs_to_the_file():
     steps = microddpm.train(digits, record["steps"], record["seed"])
     # Rounding grows from step to step: later losses differ between processors and versions of Python.
     assert [next(steps)[0] for _ in range(3)] == pytest.approx(record["losses"][:3], rel=1e-5)
+    assert record["sha256"] == study.hash_sources(), "make it again: python studies/record_microddpm.py"
     assert len(record["losses"]) == record["steps"] == 1000
     assert record["weights"] == sum(len(r) for m in microddpm.new_weights(random.Random()).values() for r in m.rows)
 

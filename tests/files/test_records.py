@@ -44,6 +44,31 @@ def test_commands_name_scripts_that_exist():
         assert (ROOT / script).is_file() or [script, rest[0]] == ["-m", "ddpm_lite"], command
 
 
+def find_commits(record):
+    """Every commit that a record names, also in its parts."""
+    if isinstance(record, list):
+        return set().union(*map(find_commits, record))
+    if not isinstance(record, dict):
+        return set()
+    return ({record["commit"]} if "commit" in record else set()).union(*map(find_commits, record.values()))
+
+
+def ask_git(*words):
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.strip()
+
+
+def test_records_name_commits_of_the_history():
+    """A commit that was rebased away says nothing to a reader. A shallow clone holds no history, and knows the form."""
+    named = {path.name: find_commits(read_record(path)) for path in RESULTS.rglob("*.json")}
+    assert sum(map(bool, named.values())) >= 20
+    whole = ask_git("rev-parse", "--is-shallow-repository") == (0, "false")
+    for name, commits in named.items():
+        for commit in commits:
+            assert re.fullmatch(r"[0-9a-f]{40}", commit), name
+            assert not whole or ask_git("merge-base", "--is-ancestor", commit, "HEAD")[0] == 0, (name, commit)
+
+
 def test_thirty_kills_are_recorded_and_changed_no_bit():
     record = read_record(RESULTS / "kill-and-resume.json")
     assert sum(record["kills"].values()) >= 30
