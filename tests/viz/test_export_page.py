@@ -57,8 +57,8 @@ def wild(model, seed=0):
     return model.eval()
 
 
-def asked(model, file, n, T=1000):
-    """z_hat of n random x_t at random times, (2, n, ...): by PyTorch and by JavaScript."""
+def asked(model, file, n, T=1000, simd=True):
+    """z_hat of n random x_t at random times, (2, n, ...): by PyTorch and by JavaScript, with or without SIMD."""
     config = (model.unet if isinstance(model, ConditionalUNet) else model).config
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(n, config.in_channels, config.sample_size, config.sample_size, generator=generator)
@@ -67,17 +67,19 @@ def asked(model, file, n, T=1000):
     labels = torch.arange(n) % (model.encoder.labels + 1) if isinstance(model, ConditionalUNet) else None
     with torch.no_grad():
         expected = model(x, t) if labels is None else model(x, t, labels)
-    code = """const net = engine.network(given.file);
+    code = """const net = engine.network(given.file, { simd: given.simd });
+    if (net.simd !== given.simd) throw new Error(`SIMD: ${net.simd}`);
     return given.x.map((x, i) => Array.from(net.ask(x, given.t[i], given.labels?.[i])));"""
     listed = None if labels is None else labels.tolist()
-    found = node(code, file=file, x=x.flatten(1).tolist(), t=t.tolist(), labels=listed)
+    found = node(code, file=file, x=x.flatten(1).tolist(), t=t.tolist(), labels=listed, simd=simd)
     return expected, torch.tensor(found, dtype=torch.float64).reshape(expected.shape)
 
 
+@pytest.mark.parametrize("simd", [True, False], ids=["SIMD", "no SIMD"])
 @pytest.mark.parametrize("name", SHIPPED)
-def test_forward_passes_are_pytorchs(name, shipped):
+def test_forward_passes_are_pytorchs(name, simd, shipped):
     model, _, file = shipped[name]
-    expected, found = asked(model, file, 22)
+    expected, found = asked(model, file, 22, simd=simd)
     assert float((found - expected).abs().max()) < 1e-5
     assert float(expected.std()) > 0.5
 

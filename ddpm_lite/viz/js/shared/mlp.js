@@ -11,14 +11,15 @@ const RATE = 0.01;
 // A sequence of uniform numbers for each seed and purpose.
 export const keyed = (seed, purpose) => stream(mix(8 * seed + purpose + 1));
 
-// Space for a matrix in groups of four rows, and a bias of zeros; no side of a matrix is longer than a batch.
-const ROWS = new Float64Array(BATCH * BATCH), NONE = new Float64Array(BATCH);
+// Space for a matrix in groups of four rows; no side of a matrix is longer than a batch.
+const ROWS = new Float64Array(BATCH * BATCH);
 
 // out = a b for matrices, n x d times d x m. An entry of a is at i ai + k ak, one of b at k bk + j bj; with
 // the two strides exchanged, a matrix is transposed.
 const product = (out, a, b, [n, d, m], [ai, ak], [bk, bj]) => {
   pack(ROWS, a, 0, n, d, ai, ak);
-  multiply(ROWS, NONE, b, 0, bk, bj, out, 0, m, 1, n, d, m);
+  out.fill(0, 0, n * m);
+  multiply(ROWS, b, 0, bk, bj, out, 0, m, 1, n, d, m);
 };
 
 // Linear layers with SiLU between them, for a batch at a time. All weights are in one array: each layer's matrix,

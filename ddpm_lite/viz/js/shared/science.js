@@ -258,20 +258,20 @@ export function* walk(ask, way, x, noise, step, { clip = true, ...options } = {}
 
 /** @typedef {Float32Array | Float64Array} Numbers */
 
-// c[m, p] = bias[m] + sum over k of a[m, k] b[k, p]. Four rows of a and two columns of b at a time, because then eight
+// c[m, p] += sum over k of a[m, k] b[k, p]. Four rows of a and two columns of b at a time, because then eight
 // products read only six numbers. `a` is stored in groups of four rows: m, m + 1, m + 2, m + 3 at k = 0, then at k = 1...
-// b[k, p] is at firstB + k bk + p bp, and c[m, p] at firstC + m cm + p cp.
+// b[k, p] is at firstB + k bk + p bp, and c[m, p] at firstC + m cm + p cp. shared/engine.js has a faster one.
 /**
- * @param {Numbers} a @param {Numbers} bias @param {Numbers} b @param {number} firstB @param {number} bk @param {number} bp
+ * @param {Numbers} a @param {Numbers} b @param {number} firstB @param {number} bk @param {number} bp
  * @param {Numbers} c @param {number} firstC @param {number} cm @param {number} cp
  * @param {number} M @param {number} K @param {number} P
  */
-export const multiply = (a, bias, b, firstB, bk, bp, c, firstC, cm, cp, M, K, P) => {
+export const multiply = (a, b, firstB, bk, bp, c, firstC, cm, cp, M, K, P) => {
   for (let m = 0; m < M; m += 4) {
     for (let p = 0; p < P; p += 2) {
       const paired = p + 1 < P;
       let i = m * K, j = firstB + p * bp, l = paired ? j + bp : j;
-      let e = bias[m], f = bias[m + 1], g = bias[m + 2], h = bias[m + 3], r = e, s = f, t = g, u = h;
+      let e = 0, f = 0, g = 0, h = 0, r = 0, s = 0, t = 0, u = 0;
       for (const end = i + 4 * K; i < end; i += 4, j += bk, l += bk) {
         const x = b[j], y = b[l], w0 = a[i], w1 = a[i + 1], w2 = a[i + 2], w3 = a[i + 3];
         e += w0 * x;
@@ -284,15 +284,15 @@ export const multiply = (a, bias, b, firstB, bk, bp, c, firstC, cm, cp, M, K, P)
         u += w3 * y;
       }
       const at = firstC + m * cm + p * cp, rows = M - m;
-      c[at] = e;
-      if (rows > 1) c[at + cm] = f;
-      if (rows > 2) c[at + 2 * cm] = g;
-      if (rows > 3) c[at + 3 * cm] = h;
+      c[at] += e;
+      if (rows > 1) c[at + cm] += f;
+      if (rows > 2) c[at + 2 * cm] += g;
+      if (rows > 3) c[at + 3 * cm] += h;
       if (!paired) continue;
-      c[at + cp] = r;
-      if (rows > 1) c[at + cp + cm] = s;
-      if (rows > 2) c[at + cp + 2 * cm] = t;
-      if (rows > 3) c[at + cp + 3 * cm] = u;
+      c[at + cp] += r;
+      if (rows > 1) c[at + cp + cm] += s;
+      if (rows > 2) c[at + cp + 2 * cm] += t;
+      if (rows > 3) c[at + cp + 3 * cm] += u;
     }
   }
 };

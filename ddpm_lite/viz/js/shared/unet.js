@@ -1,28 +1,34 @@
-// Runs a trained network, and samples from it, in plain JavaScript, from a file of `python -m ddpm_lite export-page`. The
-// order of the layers is in the file; the dozen PyTorch functions that it names are here. Tensors are float32 as in
-// PyTorch, and sums are float64. Pages, workers and node run this same module.
-import { checksum, fours, multiply, normals, pack, respace, samplers, schedule, walk } from "./science.js";
+// Runs a trained network, and samples from it, from a file of `python -m ddpm_lite export-page`. The order of the layers is in
+// the file; the dozen PyTorch functions that it names are here. Tensors are float32 as in PyTorch. Matrices are multiplied by
+// engine.js, in WebAssembly where the browser has its SIMD. Pages, workers and node run this same module.
+import { open, packColumns, packRows, roomForColumns, roomForRows } from "./engine.js";
+import { checksum, fours, normals, respace, samplers, schedule, walk } from "./science.js";
 
-// ---- PyTorch's functions. Each maker gets its operands, the array for its result and the settings of the call, and
-// returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
+// ---- PyTorch's functions. Each maker gets its operands, the tensor of its result, the settings of the call and the memory,
+// and returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
 
-/** @typedef {{ shape: number[], data: any }} Tensor */
+// Numbers of a shape, in a room of the memory, or in an array of their own (`{ data }`) if they are no factor of a product.
+export class Tensor {
+  /** @param {number[]} shape @param {import("./engine.js").Room | { data: any }} room */
+  constructor(shape, room) {
+    this.shape = shape;
+    this.room = /** @type {import("./engine.js").Room} */ (room);
+  }
+  /** @returns {any} */
+  get data() {
+    return this.room.data;
+  }
+}
 
 export const count = (shape) => shape.reduce((a, b) => a * b, 1);
 export const known = (condition, words) => {
   if (!condition) throw new Error(`${words}: the network uses a function that this page does not support.`);
 };
 
-const packed = (weight, bias, M, K) => {
-  const made = new Float32Array(fours(M) * K), shift = new Float32Array(fours(M));
-  pack(made, weight.data, 0, M, K, K, 1);
-  shift.set(bias.data);
-  return [made, shift];
-};
-
 // out[i] = x[from[i]], and 0 where from[i] is -1.
 const gather = (x, out, from) => () => {
-  for (let i = 0; i < from.length; i++) out[i] = from[i] < 0 ? 0 : x[from[i]];
+  const data = x.data, to = out.data;
+  for (let i = 0; i < from.length; i++) to[i] = from[i] < 0 ? 0 : data[from[i]];
 };
 
 // Where the numbers of a result come from: `place` turns a result's indices into the operand's.
@@ -43,37 +49,56 @@ export const sources = (shape, of, place) => {
 
 // torch.add and its like: two tensors, or a tensor and a number, stretched to the result's shape where they are 1.
 const elementwise = (apply) => (operands, out) => {
-  const [a, b] = operands.map(({ data, shape }) => {
+  const [x, y] = operands, [i, j] = operands.map(({ shape }) => {
     const short = out.shape.length - shape.length;
     known(short >= 0, "broadcasting");
-    return [data, sources(out.shape, shape, (at) => shape.map((size, axis) => (size === 1 ? 0 : at[axis + short])))];
+    return sources(out.shape, shape, (at) => shape.map((size, axis) => (size === 1 ? 0 : at[axis + short])));
   });
-  return apply(a, b, out.data);
+  return () => apply(x.data, i, y.data, j, out.data);
 };
 
 export const operations = {
-  // torch.nn.functional.conv2d: columns of the pixels that a filter sees, times the filters
-  conv2d: ([x, weight, bias], out, { stride, padding }, scratch) => {
-    const [O, C, kh, kw] = weight.shape, [, , H, W] = x.shape, [, , h, w] = out.shape;
-    const K = C * kh * kw, P = h * w, [filters, shift] = packed(weight, bias, O, K), columns = scratch(K * P);
-    const plain = kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && !padding[0] && !padding[1];
-    // for one channel: which pixel the filter's (a, b) sees from the result's pixel (i, j)
-    const seen = sources([kh, kw, h, w], [H, W], ([a, b, i, j]) => [i * stride[0] + a - padding[0], j * stride[1] + b - padding[1]]);
+  // torch.nn.functional.conv2d: the filters, times columns of the pixels that they see
+  conv2d: ([x, weight, bias], out, { stride, padding }, { take, multiply, scratch }) => {
+    const [O, C, kh, kw] = weight.shape, [, , H, W] = x.shape, [, , h, w] = out.shape, K = C * kh * kw, P = h * w;
+    const filters = take(roomForRows(O, K));
+    packRows(filters.data, weight.data, O, K);
+    const start = () => {
+      for (let o = 0; o < O; o++) out.data.fill(bias.data[o], o * P, o * P + P);
+    };
+    if (kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && !padding[0] && !padding[1]) {
+      return () => {
+        start();
+        multiply(filters, x.room, out.room, O, K, P);
+      };
+    }
+    // For one channel and eight pixels of the result at a time: which pixel each (a, b) of the filter sees from pixel p.
+    const columns = scratch(roomForColumns(K, P)), EIGHT = 8, each = EIGHT * kh * kw;
+    const seen = sources([Math.ceil(P / EIGHT), kh, kw, EIGHT], [H, W], ([panel, a, b, lane]) => {
+      const p = EIGHT * panel + lane;
+      return p < P ? [Math.floor(p / w) * stride[0] + a - padding[0], (p % w) * stride[1] + b - padding[1]] : [-1, -1];
+    });
     return () => {
-      const data = x.data, cells = columns();
-      if (!plain) {
-        for (let c = 0, to = 0; c < C; c++) {
-          const first = c * H * W;
-          for (let i = 0; i < seen.length; i++) cells[to++] = seen[i] < 0 ? 0 : data[first + seen[i]];
+      const cells = columns().data, data = x.data;
+      for (let first = 0, to = 0; first < seen.length; first += each) {
+        for (let c = 0; c < C; c++) {
+          const plane = c * H * W;
+          for (let i = first; i < first + each; i++) cells[to++] = seen[i] < 0 ? 0 : data[plane + seen[i]];
         }
       }
-      multiply(filters, shift, plain ? data : cells, 0, P, 1, out.data, 0, P, 1, O, K, P);
+      start();
+      multiply(filters, columns(), out.room, O, K, P, EIGHT, EIGHT * K);
     };
   },
   // torch.nn.functional.linear: x W^T + bias, for every row of x
-  linear: ([x, weight, bias], out) => {
-    const [O, K] = weight.shape, P = count(x.shape) / K, [rows, shift] = packed(weight, bias, O, K);
-    return () => multiply(rows, shift, x.data, 0, 1, K, out.data, 0, 1, O, O, K, P);
+  linear: ([x, weight, bias], out, _, { take, multiply, scratch }) => {
+    const [O, K] = weight.shape, P = count(x.shape) / K, across = take(roomForColumns(K, O)), rows = scratch(roomForRows(P, K));
+    packColumns(across.data, weight.data, K, O, 1, K);
+    return () => {
+      packRows(rows().data, x.data, P, K);
+      for (let p = 0; p < P; p++) out.data.set(bias.data, p * O);
+      multiply(rows(), across, out.room, P, K, O, 8, 8 * K);
+    };
   },
   // torch.nn.functional.group_norm: each group of channels to mean 0 and variance 1, then each channel's own scale
   group_norm: ([x, weight, bias], out, { groups, eps }) => {
@@ -94,22 +119,28 @@ export const operations = {
     };
   },
   // torch.nn.functional.scaled_dot_product_attention: softmax(Q K^T / sqrt(d)) V (eq-attention)
-  scaled_dot_product_attention: ([q, k, v], out) => {
+  scaled_dot_product_attention: ([q, k, v], out, _, { multiply, scratch }) => {
     const [queries, d] = q.shape.slice(-2), keys = k.shape.at(-2), width = v.shape.at(-1), heads = count(q.shape) / queries / d;
-    const nothing = new Float32Array(fours(Math.max(keys, width))), weights = new Float32Array(queries * keys);
-    const K = new Float32Array(fours(keys) * d), V = new Float32Array(fours(width) * keys), root = 1 / Math.sqrt(d);
+    const sizes = [roomForRows(queries, d), roomForColumns(d, keys), fours(queries * keys), roomForRows(queries, keys)];
+    const space = scratch(sizes.reduce((a, b) => a + b)), root = 1 / Math.sqrt(d);
     return () => {
+      let first = 0;
+      const [rows, across, scores, shares] = sizes.map((size) => space().part((first += size) - size));
       for (let head = 0; head < heads; head++) {
-        pack(K, k.data, head * keys * d, keys, d, d, 1);
-        pack(V, v.data, head * keys * width, width, keys, 1, width);
-        multiply(K, nothing, q.data, head * queries * d, 1, d, weights, 0, 1, keys, keys, d, queries);
-        for (let first = 0; first < weights.length; first += keys) {
+        packRows(rows.data, q.data.subarray(head * queries * d), queries, d);
+        packColumns(across.data, k.data.subarray(head * keys * d), d, keys, 1, d);
+        const weights = scores.data, packed = shares.data, result = out.room.part(head * queries * width);
+        weights.fill(0, 0, queries * keys);
+        multiply(rows, across, scores, queries, d, keys, 8, 8 * d);
+        for (let m = 0; m < queries; m++) {
+          const from = m * keys, end = from + keys;
           let most = -Infinity, total = 0;
-          for (let i = first; i < first + keys; i++) if (weights[i] > most) most = weights[i];
-          for (let i = first; i < first + keys; i++) total += weights[i] = Math.exp((weights[i] - most) * root);
-          for (let i = first; i < first + keys; i++) weights[i] /= total;
+          for (let i = from; i < end; i++) if (weights[i] > most) most = weights[i];
+          for (let i = from; i < end; i++) total += weights[i] = Math.exp((weights[i] - most) * root);
+          for (let i = from, to = (m - (m % 4)) * keys + (m % 4); i < end; i++, to += 4) packed[to] = weights[i] / total;
         }
-        multiply(V, nothing, weights, 0, 1, keys, out.data, head * queries * width, 1, width, width, keys, queries);
+        result.data.fill(0, 0, queries * width);
+        multiply(shares, v.room.part(head * keys * width), result, queries, keys, width);
       }
     };
   },
@@ -126,15 +157,15 @@ export const operations = {
   },
   // torch.nn.functional.interpolate, "nearest": every pixel several times
   interpolate: ([x], out, { scale }) =>
-    gather(x.data, out.data, sources(out.shape, x.shape, ([n, c, i, j]) => [n, c, Math.floor(i / scale), Math.floor(j / scale)])),
+    gather(x, out, sources(out.shape, x.shape, ([n, c, i, j]) => [n, c, Math.floor(i / scale), Math.floor(j / scale)])),
   // torch.nn.functional.pad with zeros: left, right, top, bottom
   pad: ([x], out, { pad: [left, , top] }) =>
-    gather(x.data, out.data, sources(out.shape, x.shape, ([n, c, i, j]) => [n, c, i - top, j - left])),
+    gather(x, out, sources(out.shape, x.shape, ([n, c, i, j]) => [n, c, i - top, j - left])),
   // torch.Tensor.transpose
   transpose: ([x], out, { axes: [a, b] }) => {
     if (Math.abs(a - b) === 1 && (x.shape[a] === 1 || x.shape[b] === 1)) return operations.reshape([x], out);
     const swap = (at) => at.map((_, axis) => at[axis === a ? b : axis === b ? a : axis]);
-    return gather(x.data, out.data, sources(out.shape, x.shape, swap));
+    return gather(x, out, sources(out.shape, x.shape, swap));
   },
   // torch.cat along an axis with nothing but ones before it: one after the other
   cat: (parts, out, { axis }) => {
@@ -149,20 +180,20 @@ export const operations = {
   },
   // torch.reshape and other functions that only change the shape
   reshape: ([x], out) => {
-    out.data = x.data;
+    out.room = x.room;
     return null;
   },
-  add: elementwise(([a, i], [b, j], out) => () => {
+  add: elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] + b[j[n]];
   }),
-  sub: elementwise(([a, i], [b, j], out) => () => {
+  sub: elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] - b[j[n]];
   }),
-  mul: elementwise(([a, i], [b, j], out) => () => {
+  mul: elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] * b[j[n]];
   }),
-  sin: ([x], out) => () => x.data.forEach((v, i) => (out.data[i] = Math.sin(v))),
-  cos: ([x], out) => () => x.data.forEach((v, i) => (out.data[i] = Math.cos(v))),
+  sin: ([x], out) => () => out.data.set(Array.from(x.data, Math.sin)),
+  cos: ([x], out) => () => out.data.set(Array.from(x.data, Math.cos)),
 };
 
 // ---- The file
@@ -179,8 +210,10 @@ const half = (bits) => {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 };
 
-// What is in a file that export_page.py wrote, and the numbers that its operations begin with, in their order.
-export const unpack = ({ sum, text }) => {
+// What is in a file that export_page.py wrote, and the tensors that its operations begin with, in their order. Inputs are
+// in the memory, because a product may take them.
+/** @param {{ sum: number, text: string }} whole @param {import("./engine.js").Memory} memory */
+export const unpack = ({ sum, text }, memory) => {
   if (checksum(text) !== sum) throw new Error("The network's file is damaged.");
   const file = JSON.parse(text);
   if (file.form !== 1) throw new Error("The network's file has another format than this page reads.");
@@ -192,43 +225,46 @@ export const unpack = ({ sum, text }) => {
       const bits = halves[used];
       data[i] = table[bits] === table[bits] ? table[bits] : (table[bits] = half(bits));
     }
-    return { shape, data };
+    return new Tensor(shape, { data });
   });
-  const inputs = file.inputs.map(([, shape]) => ({ shape, data: new Float32Array(count(shape)) }));
-  const constants = file.constants.map(([shape, data]) => ({ shape, data: new Float64Array(bytes(data)) }));
+  const inputs = file.inputs.map(([, shape]) => new Tensor(shape, memory.take(count(shape))));
+  const constants = file.constants.map(([shape, data]) => new Tensor(shape, { data: new Float64Array(bytes(data)) }));
   return { file, inputs, weights, constants, way: schedule(new Float64Array(bytes(file.beta))) };
 };
 
 // The network in such a file. `ask(x_t, t, label)` is its z_hat, an array that the next call overwrites; the number after
-// the last label means "no label".
-export const network = (whole) => {
-  const { file, inputs, weights, constants, way } = unpack(whole), values = [...inputs, ...weights, ...constants];
+// the last label means "no label". Without `simd` the products are plain JavaScript's.
+/** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean, memory?: import("./engine.js").Memory }} [options] */
+export const network = (whole, { simd = true, memory = open({ simd }) } = {}) => {
+  const { file, inputs, weights, constants, way } = unpack(whole, memory), values = [...inputs, ...weights, ...constants];
+  // Room that all operations use in turn, as large as the largest of them needs.
   let most = 0;
-  /** @type {Float32Array | null} */
-  let shared = null;
-  const scratch = (size) => {
+  /** @type {import("./engine.js").Room | undefined} */
+  let shared;
+  const scratch = (/** @type {number} */ size) => {
     most = Math.max(most, size);
-    return () => (shared ??= new Float32Array(most));
+    return () => (shared ??= memory.take(most));
   };
   const steps = [];
   for (const [name, operands, shape, settings] of file.operations) {
     known(Object.hasOwn(operations, name), name);
-    const out = { shape, data: name === "reshape" ? null : new Float32Array(count(shape)) };
-    const step = operations[name](operands.map((i) => values[i]), out, settings, scratch);
+    const out = new Tensor(shape, name === "reshape" ? { data: null } : memory.take(count(shape)));
+    const step = operations[name](operands.map((i) => values[i]), out, settings, { ...memory, scratch });
     if (step) steps.push(step);
     values.push(out);
   }
-  const [x, time, label] = inputs, { data } = values[file.output];
+  const [x, time, label] = inputs, output = values[file.output];
   return {
     file,
-    size: inputs[0].data.length,
+    simd: memory.simd,
+    size: count(inputs[0].shape),
     schedule: way,
     ask: (x_t, t, which = file.labels) => {
       x.data.set(x_t);
       time.data[0] = t;
       if (label) label.data[0] = which;
       for (let i = 0; i < steps.length; i++) steps[i]();
-      return data;
+      return output.data;
     },
   };
 };
