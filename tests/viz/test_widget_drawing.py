@@ -102,6 +102,7 @@ def test_walk_starts_from_the_pages_noise_and_holds_what_the_network_says():
         (DrawDigit, {"seed": 100}, r"seed: expected a whole number in 0\.\.99"),
         (DrawDigit, {"sampler": "euler"}, "sampler: expected one of ddim, ddpm, got 'euler'"),
         (DrawDigit, {"variance": "big"}, "variance: expected one of beta_tilde, beta, got 'big'"),
+        (DrawDigit, {"spacing": "even"}, "spacing: expected one of trailing, leading, got 'even'"),
         (DrawDigit, {"steps": 11}, "steps: expected one of 10, 50, 200, 1000, got 11"),
         (GuidanceRows, {"scale": 3}, r"scale: expected one of -1\.0, .*, got 3"),
         (GuidanceRows, {"network": "digits"}, "network: expected a network with labels, got 'digits'"),
@@ -178,6 +179,18 @@ def test_digit_can_be_walked_step_by_step(stand):
     place.get_by_label("sampler").select_option("DDPM")
     place.get_by_role("status").filter(has_text="by DDPM in 10 steps").wait_for()
     assert place.get_by_label("variance").is_enabled()
+    place.get_by_label("times").select_option("leading")
+    place.get_by_role("status").filter(has_text="Done: a 5 from seed 2 by DDPM in 10 steps at leading times").wait_for()
+    settings = {"steps": 10, "label": 5, "seed": 2, "sampler": "ddpm", "spacing": "leading"}
+    frames = list(DrawDigit(recorded(DrawDigit).pictures, **settings).walk())
+    assert [t for t, *_ in frames] == [*range(901, 0, -100), 0]
+    for number in (0, 9, 10):
+        one.set(frame=number)
+        t, *parts = frames[number]
+        assert one.facts()["Time t:"] == str(t)
+        shown(one, 0, [part[0] for part in parts])
+    place.get_by_label("steps").select_option("1000")
+    assert place.get_by_label("times").is_disabled(), "with all steps there is one list of times"
 
 
 @pytest.mark.html

@@ -11,6 +11,7 @@ from ddpm_lite.process import predict_x_0
 from ddpm_lite.viz.widgets.base import grey, state
 from ddpm_lite.viz.widgets.drawing import (
     SAMPLERS,
+    SPACINGS,
     STEPS,
     VARIANCES,
     Drawing,
@@ -33,6 +34,7 @@ class DrawDigit(Drawing):
         variance: "beta_tilde" or "beta", for DDPM.
         steps: 10, 50, 200 or 1000.
         clip: whether x_0_hat is clipped to [-1, 1] at each step.
+        spacing: "trailing" or "leading" times, for fewer than 1000 steps (eq-trailing, eq-leading).
 
     Raises:
         ValueError: a wrong argument; the message names it.
@@ -46,6 +48,7 @@ class DrawDigit(Drawing):
     variance = state(traitlets.Int())
     steps = state(traitlets.Int())
     clip = state(traitlets.Bool())
+    spacing = state(traitlets.Int())
     frame = state(traitlets.Int())
 
     def __init__(
@@ -59,6 +62,7 @@ class DrawDigit(Drawing):
         variance: str = "beta_tilde",
         steps: int = 50,
         clip: bool = True,
+        spacing: str = "trailing",
     ):
         checked = {
             "label": number_label(label, network),
@@ -66,6 +70,7 @@ class DrawDigit(Drawing):
             "variance": check_listed("variance", variance, VARIANCES),
             "steps": check_listed("steps", steps, STEPS),
             "clip": bool(clip),
+            "spacing": check_listed("spacing", spacing, SPACINGS),
         }
         super().__init__(pictures, network, seed, choices=list(STEPS), frame=0, **checked)
 
@@ -80,7 +85,12 @@ class DrawDigit(Drawing):
         At t = 0 there is no z_hat, so it is 0, and x_0_hat is the image itself.
         """
         model, schedule = open_network(self.network)
-        settings = {"sampler": SAMPLERS[self.sampler], "variance": VARIANCES[self.variance], "clip": self.clip}
+        settings = {
+            "sampler": SAMPLERS[self.sampler],
+            "variance": VARIANCES[self.variance],
+            "clip": self.clip,
+            "spacing": SPACINGS[self.spacing],
+        }
         context = torch.tensor([self.label]) if self.labels else None
         for t, x_t in walk_as_page(
             self.network, [self.label], steps=self.choices[self.steps], seeds=[self.seed], **settings

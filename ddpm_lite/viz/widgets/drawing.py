@@ -26,6 +26,7 @@ from ddpm_lite.viz.widgets.base import Widget, state
 NETWORKS = ("digits", "digits-by-label")  # the networks that the book's pages can load
 SAMPLERS = ("ddim", "ddpm")  # names in sampler.STEPS that js/shared/science.js has too
 VARIANCES = ("beta_tilde", "beta")
+SPACINGS = ("trailing", "leading")  # of `respace`
 STEPS = (10, 50, 200, 1000)
 
 
@@ -53,12 +54,14 @@ def walk_as_page(
     eta: float = 0.0,
     clip: bool = True,
     scale: float = 0.0,
+    spacing: str = "trailing",
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample as `drawing` of js/shared/unet.js does, with the package's sampler and the page's noise; yield (t, x_t).
 
     Args:
         labels: one for each image; a network without labels ignores them.
         seeds: the seeds of each image's noise.
+        spacing: which times are kept of a walk with fewer steps than T, one of SPACINGS.
 
     Raises:
         ValueError: guidance of a network without labels.
@@ -80,7 +83,7 @@ def walk_as_page(
         asked, context = guided(model, scale, model.none), torch.tensor(labels)
     elif scale:
         fail(ValueError, "scale", "0 for a network without labels", f"{scale}")
-    way = schedule if steps == schedule.T else respace(schedule, steps)
+    way = schedule if steps == schedule.T else respace(schedule, steps, spacing)
     return samplers.sample(asked, way, (len(seeds), *size), step=step, x_T=noise[0], context=context)
 
 

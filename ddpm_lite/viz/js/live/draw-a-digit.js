@@ -3,13 +3,15 @@ import * as kit from "../shared/kit.js";
 import { samplers } from "../shared/science.js";
 import { atelier } from "../shared/stage.js";
 
+const SPACINGS = ["trailing", "leading"];
+
 export default kit.widget(({ model, el: place }) => {
   const labels = kit.within(model, "labels", 0, 1000), [C, H, W] = model.get("size"), choices = model.get("choices");
   kit.within(model, "label", 0, labels); // the number after the last label means "no label"
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const kinds = [["x", "xₜ", "the noisy image"], ["image", "x̂₀", "the estimated image"], ["z", "ẑ", "the estimated noise"]];
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 150)), facts = kit.facts(true);
-  const names = Object.keys(samplers);
+  const names = Object.keys(samplers), longest = Math.max(...choices);
   let frames = [], steps = 0, following = false;
   /** @type {number | undefined} */
   let timer;
@@ -57,7 +59,7 @@ export default kit.widget(({ model, el: place }) => {
   const named = () => (labels && model.get("label") < labels ? `a ${model.get("label")}` : "a digit");
   const work = atelier({
     model,
-    traits: ["label", "seed", "sampler", "variance", "steps", "clip"],
+    traits: ["label", "seed", "sampler", "variance", "steps", "spacing", "clip"],
     next: "Draw another",
     plan: () => {
       const sampler = names[model.get("sampler")];
@@ -69,14 +71,18 @@ export default kit.widget(({ model, el: place }) => {
         sampler,
         variance: model.get("variance") ? "beta" : "beta_tilde",
         clip: model.get("clip"),
+        spacing: SPACINGS[model.get("spacing")],
       };
-      return { walks: [walk], frames: steps + 1, words: `${named()} from seed ${walk.seed} by ${sampler.toUpperCase()} in ${steps} steps` };
+      const where = walk.spacing === "leading" && steps < longest ? " at leading times" : "";
+      return { walks: [walk], frames: steps + 1, words: `${named()} from seed ${walk.seed} by ${sampler.toUpperCase()} in ${steps} steps${where}` };
     },
     begin: () => {
       halt();
       frames = [];
       slider.limit(steps);
       variance.querySelector("select").disabled = names[model.get("sampler")] !== "ddpm";
+      // With all steps there is nothing to choose.
+      times.querySelector("select").disabled = steps === longest;
       following = !calm.matches;
       if (following) play.textContent = "Pause";
     },
@@ -96,7 +102,7 @@ export default kit.widget(({ model, el: place }) => {
     },
   });
 
-  const slider = kit.slider(model, "frame", { label: "progress", min: 0, max: Math.max(...choices), text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
+  const slider = kit.slider(model, "frame", { label: "progress", min: 0, max: longest, text: (frame) => (frames[frame] ? `t = ${frames[frame].t}` : `step ${frame}`) });
   slider.limit(choices[model.get("steps")]);
   const progress = slider.querySelector("input");
   progress.addEventListener("input", () => {
@@ -106,6 +112,7 @@ export default kit.widget(({ model, el: place }) => {
   progress.addEventListener("pointerdown", halt);
   const player = kit.el("div", { class: "dw-control" }, play, button("Step back", step(-1)), button("Step forward", step(1)));
   const variance = kit.choice(model, "variance", { label: "variance", options: ["beta-tilde", "beta"] });
+  const times = kit.choice(model, "spacing", { label: "times", options: SPACINGS });
   const digits = [...Array.from({ length: labels }, (_, i) => String(i)), "no label"];
   kit.stage(
     place,
@@ -115,6 +122,7 @@ export default kit.widget(({ model, el: place }) => {
       kit.slider(model, "seed", { label: "seed", min: 0, max: 99, text: String }),
       kit.choice(model, "sampler", { label: "sampler", options: names.map((name) => name.toUpperCase()) }),
       kit.choice(model, "steps", { label: "steps", options: choices.map(String) }),
+      times,
       variance,
       kit.toggle(model, "clip", { label: "clip x̂₀" }),
     ),
