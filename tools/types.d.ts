@@ -11,6 +11,17 @@ interface Window {
     file?: (name: string, sum: number, text: string) => void;
   };
   ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
-  ddpmDerive: { (event: Event): Promise<void>; add: (lessons: any) => void };
+  ddpmDerive: {
+    (event: Event): Promise<void>;
+    add: (lessons: any) => void;
+    ready: () => Promise<void>;
+    formula: (tex: string, large?: boolean) => HTMLElement;
+    help: string;
+    keys: (used: string[], input: HTMLInputElement, show: () => void) => HTMLElement;
+    prepare: typeof import("../ddpm_lite/viz/js/shared/judge.js").prepare;
+    preview: (input: HTMLInputElement, preview: HTMLElement) => () => void;
+    sentence: (text: string) => (Node | string)[];
+  };
+  ddpmChecks: Record<string, any>;
   katex: { render: (tex: string, element: HTMLElement, options: { throwOnError: boolean }) => void };
 }

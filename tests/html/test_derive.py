@@ -5,6 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from built import READY, SITE
+from ddpm_book.quick import read_checks
 from equations.derivations import DERIVATIONS
 from stands import PATIENCE
 
@@ -124,6 +125,12 @@ def test_each_derivation_has_its_button_in_one_place():
     ]
     assert sorted(name for _, name in found) == sorted(DERIVATIONS)
     assert {chapter for chapter, _ in found} == {"02", "03", "04", "05", "10", "11"}
+
+
+def test_each_quick_check_has_its_button_in_one_place():
+    pages = "".join(path.read_text(encoding="utf8") for path in sorted((SITE / "book").glob("*.html")))
+    found = re.findall('data-quick="([^"]+)"', pages)
+    assert sorted(found) == sorted(read_checks(SITE.parents[1] / "book" / "quick.json"))
 
 
 def test_from_bayes_rule_to_the_mean_with_five_slips(visit):

@@ -13,7 +13,7 @@ widgets.py    puts the widgets' scripts on the pages that hold widgets
 records.py    stops the build where a recorded run is gone
 api.py        makes the appendix of docstrings, and links the names in the chapters to it
 guess.py      puts a button at each guess, and covers the figure with its result
-quick.py      puts a field below an exercise, in which the page judges a number
+quick.py      puts a button below an exercise that the page can judge: a number, a choice or a formula
 derive.py     puts a button at each derivation that a reader can do in the page
 front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
 reach.py      describes each page to those who share or search it, and makes the page for wrong links

@@ -1,7 +1,7 @@
-"""Quick checks: a button below an exercise that can be done on paper, which opens a field in the page.
+"""Quick checks: a button below an exercise that can be done without Python, which opens a panel in the page.
 
-book/quick.json has the answers, which tests/exercises/quick.py takes from the chapters' checks. The button, which is
-hidden without scripts, loads quick.js, a bundle of ddpm_lite/viz/js/page/quick.js.
+book/quick.json has what judges the answers, which tests/exercises/quick.py takes from the chapters' checks. The button,
+which is hidden without scripts, loads all checks with quick.js, a bundle of ddpm_lite/viz/js/page/quick.js.
 """
 
 import json
@@ -13,16 +13,18 @@ from docutils import nodes
 from .widgets import BUNDLES, write
 
 PANEL = (
-    '<div class="screen-only" data-quick="{check}" data-label="{label}" data-all="{all}"><p class="ddpm-derive-open">'
-    '<button type="button" onclick="{load}">Answer with a number, here in the page</button>'
+    '<div class="screen-only" data-quick="{label}"><p class="ddpm-derive-open">'
+    '<button type="button" onclick="{load}">{words}, here in the page</button>'
     '<span role="status"></span></p></div>'
 )
 LOAD = (
     "const s = document.createElement('script'); "
     "s.src = document.querySelector('script[src*=\\'reading.js\\']').src.replace('reading.js', 'quick.js'); "
+    "s.onload = () => this.click(); "
     "s.onerror = () => { s.remove(); this.nextSibling.textContent = ' It could not be loaded. Press again.'; }; "
     "document.head.append(s);"
 )
+KINDS = {"choices": "Choose an answer", "right": "Answer with a formula", "value": "Answer with a number"}
 
 
 def read_checks(path):
@@ -32,14 +34,20 @@ def read_checks(path):
 
 def write_panel(label, checks):
     """The place of a quick check, with its button."""
-    check = escape(json.dumps(checks[label], ensure_ascii=False))
-    return PANEL.format(check=check, label=label, all=len(checks), load=escape(LOAD))
+    words = next(words for key, words in KINDS.items() if key in checks[label])
+    return PANEL.format(label=label, words=words, load=escape(LOAD))
+
+
+def write_script(checks):
+    """What a press loads: the checks, and the script that asks and judges."""
+    data = json.dumps(checks, ensure_ascii=False)
+    return f"window.ddpmChecks = {data};\n{(BUNDLES / 'book' / 'quick.js').read_text(encoding='utf8')}"
 
 
 def start(app):
     app.ddpm_quick = read_checks(Path(app.confdir) / app.config.ddpm_quick)
     folder = Path(app.doctreedir) / "ddpm_quick"
-    write(folder, {"quick.js": (BUNDLES / "book" / "quick.js").read_text(encoding="utf8")})
+    write(folder, {"quick.js": write_script(app.ddpm_quick)})
     app.config.html_static_path.append(str(folder))
 
 

@@ -94,6 +94,52 @@ const fit = (box) => {
   else box.removeAttribute("tabindex");
 };
 
+// ---- A field for a formula
+
+// Shows what is typed below the field, from now on; gives the function that does.
+/** @param {HTMLInputElement} input @param {HTMLElement} preview */
+const showPreview = (input, preview) => {
+  const show = () => {
+    input.removeAttribute("aria-invalid");
+    try {
+      preview.replaceChildren(...(input.value.trim() ? [formula(print(parse(input.value)), true)] : []));
+      fit(preview);
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error;
+      preview.replaceChildren(make("span", { className: "ddpm-derive-unread" }, ...sentence(error.message)));
+    }
+  };
+  input.addEventListener("input", show);
+  return show;
+};
+
+// Keys for what is not on every keyboard: roots, fractions, and these symbols.
+/** @param {string[]} used @param {HTMLInputElement} input @param {() => void} show */
+const makeKeys = (used, input, show) => {
+  // The mark | is where the cursor goes.
+  /** @param {string} tex @param {string} text @param {string} label */
+  const key = (tex, text, label) => {
+    const made = make("button", { type: "button", onclick: () => {
+      const [before, after = ""] = text.split("|"), { selectionStart, selectionEnd, value } = input;
+      const [from, to] = [selectionStart ?? value.length, selectionEnd ?? value.length];
+      input.setRangeText(`${before}${value.slice(from, to)}${after}`, from, to, "end");
+      if (after) input.setSelectionRange(from + before.length + to - from, from + before.length + to - from);
+      input.focus();
+      show();
+    } });
+    made.append(formula(tex));
+    made.setAttribute("aria-label", label);
+    return made;
+  };
+  const signs = [...new Set(used)].sort();
+  const keys = make("div", { className: "ddpm-derive-keys" },
+    key("\\sqrt{\\;}", "\\sqrt{|}", "root"), key("\\frac{a}{b}", "\\frac{|}{}", "fraction"), key("x^2", "^2", "square"),
+    ...signs.filter((tex) => !/^[a-z]$/.test(tex)).map((tex) => key(tex, `${tex} `, tex.replace(/[\\{}]/g, ""))));
+  keys.setAttribute("role", "group");
+  keys.setAttribute("aria-label", "Insert");
+  return keys;
+};
+
 // ---- One panel
 
 /** @param {string} name @param {number} number @returns {HTMLElement} */
@@ -176,39 +222,9 @@ const build = (name, number) => {
     }
   };
 
-  const show = () => {
-    input.removeAttribute("aria-invalid");
-    try {
-      preview.replaceChildren(...(input.value.trim() ? [formula(print(parse(input.value)), true)] : []));
-      fit(preview);
-    } catch (error) {
-      if (!(error instanceof NotUnderstood)) throw error;
-      preview.replaceChildren(make("span", { className: "ddpm-derive-unread" }, ...sentence(error.message)));
-    }
-  };
-
-  // What is not on every keyboard. The mark | is where the cursor goes.
-  /** @param {string} tex @param {string} text @param {string} label */
-  const key = (tex, text, label) => {
-    const made = make("button", { type: "button", onclick: () => {
-      const [before, after = ""] = text.split("|"), { selectionStart, selectionEnd, value } = input;
-      const [from, to] = [selectionStart ?? value.length, selectionEnd ?? value.length];
-      input.setRangeText(`${before}${value.slice(from, to)}${after}`, from, to, "end");
-      if (after) input.setSelectionRange(from + before.length + to - from, from + before.length + to - from);
-      input.focus();
-      show();
-    } });
-    made.append(formula(tex));
-    made.setAttribute("aria-label", label);
-    return made;
-  };
+  const show = showPreview(input, preview);
   const used = [...engine.references, engine.start, parse(lesson.given[0] ?? lesson.start)].flatMap(symbolsOf).map(print);
-  const signs = [...new Set(used)].sort();
-  const keys = make("div", { className: "ddpm-derive-keys" },
-    key("\\sqrt{\\;}", "\\sqrt{|}", "root"), key("\\frac{a}{b}", "\\frac{|}{}", "fraction"), key("x^2", "^2", "square"),
-    ...signs.filter((tex) => !/^[a-z]$/.test(tex)).map((tex) => key(tex, `${tex} `, tex.replace(/[\\{}]/g, ""))));
-  keys.setAttribute("role", "group");
-  keys.setAttribute("aria-label", "Insert");
+  const keys = makeKeys(used, input, show);
 
   // Whoever has reached a line of the book needs no hint that leads to it.
   const hint = button("Hint", () => {
@@ -255,7 +271,6 @@ const build = (name, number) => {
     check();
   } },
   make("label", { htmlFor: input.id }, "Your next line"), input, make("button", { type: "submit" }, "Check"), preview);
-  input.addEventListener("input", show);
 
   const panel = make("section", { className: "ddpm-derive", id },
     make("p", { className: "ddpm-derive-title", id: `${id}-title` }, lesson.title),
@@ -307,8 +322,11 @@ const toggle = async ({ target }) => {
 };
 
 document.head.append(make("link", { rel: "stylesheet", href: `${root}derive.css` }));
+// quick.js takes the parts from here.
 window.ddpmDerive = Object.assign(toggle, {
   add: (/** @type {Record<string, Lesson>} */ found) => {
     lessons = found;
   },
+  ready: () => (window.katex ? Promise.resolve() : load("katex/katex.min.js")),
+  formula, help: HELP, keys: makeKeys, prepare, preview: showPreview, sentence,
 });

@@ -1,11 +1,20 @@
-// Quick checks: a field below an exercise, in which a number is judged in the page. A page loads this file on the first press
-// of such a button; the answers come from the chapters' own checks (tests/exercises/quick.py).
+// Quick checks: a panel below an exercise, in which a number, a choice or a formula is judged in the page. A page loads this
+// file, with all checks before it, on the first press of such a button; a formula needs the panel of the derivations too.
+import { asDerivation, judgeChoice, judgeFormula, judgeNumber } from "../shared/quick.js";
 import { keep, recall } from "../shared/store.js";
 
-/** @typedef {{ ask: string, right: number, limit: number, mistakes: Record<string, number> }} Check */
+/** @typedef {import("../shared/quick.js").NumberCheck} NumberCheck */
+/** @typedef {import("../shared/quick.js").ChoiceCheck} ChoiceCheck */
+/** @typedef {import("../shared/quick.js").FormulaCheck} FormulaCheck */
+/** @typedef {import("../shared/quick.js").Told} Told */
+/** @typedef {{ parts: Node[], judge: () => Told, kept: () => any, clear: () => void }} Field */
 
 const STORE = "ddpm-lite:quick";
-const script = /** @type {HTMLScriptElement} */ (document.currentScript);
+// The letters of the schedule that a formula may contain; more would give the answer away.
+const KEYS = ["\\alpha_t", "\\beta_t", "\\bar{\\alpha}_t", "\\bar{\\alpha}_{t-1}", "\\bar{\\alpha}_s"];
+const root = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(/quick\.js.*/, "");
+/** @type {Record<string, NumberCheck & ChoiceCheck & FormulaCheck>} */
+const checks = window.ddpmChecks;
 
 /** @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node | string)} children @returns {any} the element */
 const make = (tag, attributes = {}, ...children) => {
@@ -14,65 +23,132 @@ const make = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-// A number as people write it: 0.38, 0,38, 8/21, 1,000, 2e6, with either minus.
-/** @param {string} text */
-const read = (text) => {
-  const parts = text.replace(/[\s_]/g, "").replace(/\u2212/g, "-").split("/");
-  const plain = parts.map((part) => (/^-?[1-9]\d{0,2}(,\d{3})+(\.|$)/.test(part) ? part.replaceAll(",", "") : part.replace(",", ".")));
-  const numbers = plain.map((part) => (part ? Number(part) : NaN));
-  return numbers.length > 2 ? NaN : numbers.length === 2 ? numbers[0] / numbers[1] : numbers[0];
+// ---- One field for each kind of answer
+
+/** @param {string} id @param {any} before @returns {HTMLInputElement} */
+const line = (id, before) => {
+  const input = make("input", { type: "text", id, autocomplete: "off", spellcheck: false, value: typeof before === "string" ? before : "" });
+  input.setAttribute("autocapitalize", "off");
+  return input;
+};
+const submit = () => make("button", { type: "submit" }, "Check");
+
+/** @param {NumberCheck} check @param {string} id @param {any} before @returns {Field} */
+const askNumber = (check, id, before) => {
+  const input = line(id, before);
+  return {
+    parts: [make("label", { htmlFor: id }, check.ask), input, submit()],
+    judge: () => judgeNumber(check, input.value),
+    kept: () => input.value,
+    clear: () => { input.value = ""; },
+  };
 };
 
-// As `compare` of ddpm_lite/viz/exercises.py: right within the limit, or else the first mistake that leads to this number.
-/** @param {Check} check @param {string} text @returns {[string, string]} a kind and a sentence */
-const judge = ({ right, limit, mistakes }, text) => {
-  const got = read(text), near = (/** @type {number} */ value) => Math.abs(got - value) <= limit;
-  if (!Number.isFinite(got)) return ["unread", "Write one number, such as 0.381 or 8/21."];
-  if (near(right)) return ["goal", "Correct."];
-  const mistake = Object.keys(mistakes).find((words) => near(mistakes[words]));
-  if (mistake) return ["different", `Not yet: ${mistake}.`];
-  return ["different", `Not yet: the result is off by ${Number(Math.abs(got - right).toPrecision(2))}.`];
+/** @param {ChoiceCheck} check @param {string} id @param {any} before @returns {Field} */
+const askChoice = (check, id, before) => {
+  const radios = check.choices.map((choice, i) => make("input", { type: "radio", name: id, value: i, checked: choice === before }));
+  const rows = check.choices.map((choice, i) =>
+    make("label", { className: "ddpm-quick-choice" }, radios[i], make(check.code ? "code" : "span", {}, choice)));
+  const chosen = () => radios.findIndex((radio) => radio.checked);
+  return {
+    parts: [make("fieldset", {}, make("legend", {}, check.ask), ...rows), submit()],
+    judge: () => judgeChoice(check, chosen()),
+    kept: () => check.choices[chosen()],
+    clear: () => radios.forEach((radio) => { radio.checked = false; }),
+  };
 };
 
-/** @param {HTMLElement} place @param {number} number */
-const build = (place, number) => {
-  /** @type {Check} */
-  const check = JSON.parse(place.dataset.quick ?? ""), label = place.dataset.label ?? "", id = `ddpm-quick-${number}`;
-  const kept = recall(STORE)[label], before = typeof kept?.answer === "string" ? kept.answer : "";
-  const input = make("input", { type: "text", id, inputMode: "text", autocomplete: "off", value: before });
+// The typesetter, the reader of formulas and their judge are those of "derive it yourself".
+/** @param {FormulaCheck} check @param {string} id @param {any} before @returns {Field} */
+const askFormula = (check, id, before) => {
+  const derive = window.ddpmDerive, engine = derive.prepare(asDerivation(check)), input = line(id, before);
+  const preview = make("div", { className: "ddpm-derive-preview" }), show = derive.preview(input, preview);
+  const help = make("p", { id: `${id}-help`, className: "ddpm-derive-help" }, ...derive.sentence(derive.help));
+  input.setAttribute("aria-describedby", help.id);
+  show();
+  return {
+    parts: [make("label", { htmlFor: id }, ...derive.sentence(check.ask)), input, submit(), preview, derive.keys(KEYS.concat(check.letters), input, show), help],
+    judge: () => judgeFormula(engine, input.value),
+    kept: () => input.value,
+    clear: () => { input.value = ""; show(); },
+  };
+};
+
+// ---- The panel
+
+/** @param {string} label */
+const build = (label) => {
+  const check = checks[label], id = `ddpm-quick-${label}`, before = recall(STORE)[label]?.answer;
+  const field = check.choices ? askChoice(check, id, before) : check.right ? askFormula(check, id, before) : askNumber(check, id, before);
+  /** @type {(text: string) => (Node | string)[]} */
+  const sentence = check.right ? window.ddpmDerive.sentence : (text) => [text];
   const verdict = make("div", { className: "ddpm-derive-verdict" });
   verdict.setAttribute("role", "status");
+  const hints = make("ol", { className: "ddpm-derive-hints" });
+  hints.setAttribute("aria-live", "polite");
   const done = make("p", { className: "ddpm-derive-help" });
   const count = () => {
-    const all = Object.values(recall(STORE)).filter((one) => one?.right === true).length;
-    done.textContent = `Answered in this browser: ${all} of ${place.dataset.all} quick checks of the book.`;
+    const all = Object.keys(checks).filter((one) => recall(STORE)[one]?.right === true).length;
+    done.textContent = `Answered in this browser: ${all} of ${Object.keys(checks).length} quick checks of the book.`;
   };
   const form = make("form", { className: "ddpm-derive-form", noValidate: true, onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
-    const [kind, words] = judge(check, input.value), mark = { goal: "✓ ", different: "✗ " }[kind] ?? "";
+    const [kind, words, shown] = field.judge(), mark = { goal: "✓ ", different: "✗ ", unread: "" }[kind];
     verdict.className = `ddpm-derive-verdict ${kind}`;
-    verdict.replaceChildren(make("p", {}, mark, words));
-    input.setAttribute("aria-invalid", String(kind !== "goal"));
-    if (kind !== "unread") keep(STORE, label, { answer: input.value, right: kind === "goal" });
+    verdict.replaceChildren(make("p", {}, mark, ...sentence(words)));
+    if (shown) verdict.append(make("div", { className: "ddpm-derive-place" }, window.ddpmDerive.formula(shown, true)));
+    form.querySelector("input[type=text]")?.setAttribute("aria-invalid", String(kind !== "goal"));
+    if (kind !== "unread") keep(STORE, label, { answer: field.kept(), right: kind === "goal" });
     count();
-  } }, make("label", { htmlFor: id }, check.ask), input, make("button", { type: "submit" }, "Check"));
+  } }, ...field.parts);
+  let given = 0;
+  const name = () => (given < check.hints.length ? `Hint ${given + 1} of ${check.hints.length}` : "No more hints");
+  const hint = make("button", { type: "button", onclick: () => {
+    if (given < check.hints.length) hints.append(make("li", {}, ...sentence(check.hints[given++])));
+    hint.textContent = name();
+    hint.setAttribute("aria-disabled", String(given === check.hints.length));
+  } }, name());
   const forget = make("button", { type: "button", onclick: () => {
-    try {
-      localStorage.removeItem(STORE);
-    } catch {
-      // Then nothing was kept.
-    }
-    input.value = "";
+    keep(STORE, label, undefined);
+    field.clear();
     verdict.replaceChildren();
     count();
-    input.focus();
-  } }, "Forget my answers");
+    form.querySelector("input")?.focus();
+  } }, "Forget my answer");
   count();
-  return make("section", { className: "ddpm-derive ddpm-quick" }, form, verdict, done, make("div", { className: "ddpm-derive-actions" }, forget));
+  return make("section", { className: "ddpm-derive ddpm-quick" },
+    form, verdict, hints, make("div", { className: "ddpm-derive-actions" }, hint, forget), done);
 };
 
-const pressed = document.activeElement?.closest("[data-quick]");
-document.head.append(make("link", { rel: "stylesheet", href: script.src.replace(/quick\.js.*/, "derive.css") }));
+/** @type {Promise<void> | undefined} */
+let loading;
+const load = () => (loading ??= new Promise((onload, failed) => {
+  if ("ddpmDerive" in window) return void onload();
+  const onerror = () => failed(new Error());
+  document.head.append(make("script", { src: `${root}derive.js`, onload, onerror }));
+}));
+
+/** @param {HTMLElement} place @param {HTMLButtonElement} opener */
+const open = async (place, opener) => {
+  const label = place.dataset.quick ?? "", said = place.querySelector("[role=status]");
+  if (place.querySelector("section")) return;
+  try {
+    if (checks[label].right) await load().then(() => window.ddpmDerive.ready());
+  } catch {
+    loading = undefined;
+    if (said) said.textContent = " It could not be loaded. Press again.";
+    return;
+  }
+  const focused = place.contains(document.activeElement) || document.activeElement === document.body;
+  opener.parentElement?.remove();
+  const panel = build(label);
+  place.append(panel);
+  if (focused) panel.querySelector("input")?.focus();
+};
+
+document.head.append(make("link", { rel: "stylesheet", href: `${root}derive.css` }));
 /** @type {NodeListOf<HTMLElement>} */
-(document.querySelectorAll("[data-quick]")).forEach((place, number) => place.replaceChildren(build(place, number)));
-pressed?.querySelector("input")?.focus();
+(document.querySelectorAll("[data-quick]")).forEach((place) => {
+  const opener = place.querySelector("button");
+  if (opener) opener.onclick = () => open(place, opener);
+});

@@ -34,7 +34,7 @@ const WORDS = {
 const SKIPPED = /^(\s+|\\[,;:! ]|~|&|\$|\\(q?quad|left|right|[bB]igg?[lr]?|displaystyle|nonumber))$/;
 const PIECES = /\s+|alpha_bar|beta_tilde|mu_tilde|z_hat|\\[a-zA-Z]+|\\.|\d+(?:\.\d+)?|[a-zA-Z]+|\*\*|\|\||./gsu;
 // Letters that may be written without a blank between them.
-const LETTERS = "abfstuwxzCT";
+const LETTERS = "abfstuvwxzCT";
 
 const NOISE = "The noise is called z here.";
 const FUNCTIONS = "Neither exp nor log is needed here: a line is a sum, a product, a fraction or a root.";
@@ -71,7 +71,7 @@ const CALLS = {
   C: ["x_t,x_0"], f: ["x_t-1"],
 };
 const LABELS = ["\\theta", "c", "\\varnothing", "\\sigma"];
-const HEADS = ["\\alpha", "\\beta", "\\mu", "\\sigma", "x", "z", "s", "a", "b", "u", "w", "f", "C"];
+const HEADS = ["\\alpha", "\\beta", "\\mu", "\\sigma", "x", "z", "s", "a", "b", "u", "v", "w", "f", "C"];
 const INDEXED = ["x", "\\alpha", "\\beta", "\\bar{\\alpha}"];
 const ACCENTS = ["\\bar", "\\tilde", "\\hat"];
 /** @type {Record<string, string>} */
