@@ -148,7 +148,8 @@ class Sample:
 class ExportPage:
     """Write a network as a script that a web page can load and run.
 
-    Weights are rounded to float16, and ddpm_lite/viz/js/shared/unet.js runs the network.
+    Weights are rounded to float16, those of a large network to 89 levels for each row of a matrix, and
+    ddpm_lite/viz/js/shared/unet.js runs the network.
 
     Args:
         out: the script to write, a name that ends in .js; pages refer to the network by this name.

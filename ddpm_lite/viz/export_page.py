@@ -5,6 +5,10 @@
 The network is not implemented a second time. Its forward pass runs once, and the PyTorch functions that it calls are
 recorded in order with their arguments; viz/js/shared/unet.js executes this list. It supports a dozen functions (SPELT
 below), and a network that calls another one is refused with that function's name.
+
+A small network's weights are float16. Those of a large one would make a file of several MB, so each row of a matrix,
+the weights of one output, is rounded to the 89 multiples k s with k = -44..44 of a step s of its own. The number k is
+one printable character of the file; s, and the weights of biases and norms, are float16.
 """
 
 import hashlib
@@ -27,32 +31,40 @@ from ddpm_lite.sampler import evaluating
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet
 
-FORM = 1  # the version of the file format; pages refuse others
+FORMS = {"float16": 1, "levels": 2}  # the versions of the file format by the kind of weights; pages refuse others
+LARGE = 500_000  # a network with more weights gets levels; in float16 its file would have more than 1.3 MB
+# The levels from the least to the greatest; no character ends a text of a script, or stands for another.
+LEVELS = "".join(sign for sign in map(chr, range(33, 127)) if sign not in "\"'\\<`")
+MOST = len(LEVELS) // 2
 
 
-def export_page(name: str, model: UNet | ConditionalUNet, schedule: Schedule) -> str:
-    """Write the script: weights as float16 in base64, the list of functions, and the schedule in float64.
+def export_page(name: str, model: UNet | ConditionalUNet, schedule: Schedule, weights: str | None = None) -> str:
+    """Write the script: weights in base64 or as characters, the list of functions, and the schedule in float64.
 
     It passes to the page a name, a checksum, and JSON with the fields "config"; "labels", their number; "beta";
     "inputs", "weights" and "constants" with their shapes, the last with the frequencies of the time embedding;
-    "operations"; "float16", the weights; and "sha256", that of their bytes. Equal networks give equal scripts.
+    "operations"; "float16", the weights; and "sha256", that of their bytes. In a file with "levels", the multiples of
+    all matrices, "float16" has the steps of a matrix's rows instead of its weights. Equal networks give equal scripts.
 
     Args:
         name: the name of the network on pages.
         model: a U-Net without a context, or with a label encoder.
         schedule: the schedule that it was trained with.
+        weights: "float16" or "levels"; None chooses by the number of weights.
 
     Raises:
         ValueError: a network that calls an unsupported PyTorch function, or weights outside float16's range.
     """
-    model = round_to_half(model)
+    kind = choose_weights(model, weights)
+    model = round_as_page(model, kind)
     content = {
-        "form": FORM,
+        "form": FORMS[kind],
         "name": name,
         "config": asdict(get_unet(model).config),
         "labels": count_labels(model),
         "beta": _encode(schedule.beta.cpu().numpy(), "<f8"),
         **_record_network(model),
+        **_encode_weights(model, kind),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"window.ddpmWidgets.file({json.dumps(name)},{compute_checksum(text)},'{text}');\n"
@@ -81,11 +93,11 @@ def _encode(values: np.ndarray, dtype: str) -> str:
     return b64encode(np.ascontiguousarray(values).astype(dtype).tobytes()).decode()
 
 
-def round_to_half(model: UNet | ConditionalUNet) -> UNet | ConditionalUNet:
-    """Copy a model, with weights rounded to float16 and stored in float32, as the page has them.
+def choose_weights(model: UNet | ConditionalUNet, weights: str | None = None) -> str:
+    """Choose how a page gets the weights, "float16" or "levels".
 
     Raises:
-        ValueError: not a U-Net that pages support, or weights outside float16's range.
+        ValueError: not a U-Net that pages support, or another kind of weights.
     """
     unet = get_unet(model)
     if not isinstance(unet, UNet):
@@ -97,13 +109,55 @@ def round_to_half(model: UNet | ConditionalUNet) -> UNet | ConditionalUNet:
             "a ConditionalUNet, because the context has to come from labels",
             "a UNet with context_dim",
         )
+    if weights is None:
+        return "levels" if sum(weight.numel() for weight in model.parameters()) > LARGE else "float16"
+    if weights not in FORMS:
+        fail(ValueError, "weights", f"one of {', '.join(FORMS)}, or None", repr(weights))
+    return weights
+
+
+def round_as_page(model: UNet | ConditionalUNet, weights: str | None = None) -> UNet | ConditionalUNet:
+    """Copy a model, with the weights that the page has, stored in float32. Rounding twice changes nothing more.
+
+    Raises:
+        ValueError: not a U-Net that pages support, or weights outside float16's range.
+    """
+    kind = choose_weights(model, weights)
     model = deepcopy(model).cpu().eval()
     for name, weight in model.state_dict().items():
-        rounded = weight.half().float()
-        if not torch.isfinite(rounded).all():
+        if not torch.isfinite(weight.half()).all():
             fail(ValueError, name, "weights of at most 65504, the largest float16", "larger weights, or NaN")
-        weight.copy_(rounded)
+        if kind == "levels" and weight.ndim > 1:
+            multiples, step = _round_rows(weight)
+            weight.copy_((multiples * step).reshape(weight.shape))
+        else:
+            weight.copy_(weight.half().float())
     return model
+
+
+def _round_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row of a matrix to multiples of its own step: -MOST..MOST (rows, columns), and the steps (rows, 1)."""
+    rows = weight.flatten(1)
+    step = (rows.abs().amax(1, keepdim=True) / MOST).half().float()
+    multiples = torch.where(step > 0, rows / step, 0.0).round().clamp(-MOST, MOST)
+    return multiples, step
+
+
+def _encode_weights(model: UNet | ConditionalUNet, kind: str) -> dict:
+    """Encode the weights of a rounded model: the fields "float16" and, for rounded matrices, "levels"."""
+    levels, halves = [], []
+    for weight in model.state_dict().values():
+        if kind == "levels" and weight.ndim > 1:
+            multiples, step = _round_rows(weight)
+            levels.append(multiples.numpy().ravel())
+            halves.append(step.numpy().ravel())
+        else:
+            halves.append(weight.numpy().ravel())
+    floats = np.concatenate(halves).astype("<f2")
+    signs = np.frombuffer(LEVELS.encode(), np.uint8)[np.concatenate([np.empty(0), *levels]).astype(int) + MOST]
+    digest = hashlib.sha256(floats.tobytes() + signs.tobytes()).hexdigest()
+    encoded = {"float16": _encode(floats, "<f2"), "sha256": digest}
+    return encoded | ({"levels": signs.tobytes().decode()} if kind == "levels" else {})
 
 
 # The supported PyTorch functions by name, and how a call is recorded: as (operation, tensors, settings). Parameters
@@ -245,12 +299,9 @@ def _record_network(model: UNet | ConditionalUNet) -> dict:
     for name, operands, settings, result in spelt:
         operations.append([name, [numbers[id(operand)] for operand in operands], list(result.shape), settings])
         numbers[id(result)] = len(inputs) + len(weights) + len(constants) + len(operations) - 1
-    halves = np.concatenate([weight.detach().numpy().ravel() for weight in weights.values()]).astype("<f2")
     return {
         "inputs": [[name, list(tensor.shape)] for name, tensor in inputs.items()],
         "weights": [[name, list(tensor.shape)] for name, tensor in weights.items()],
-        "float16": _encode(halves, "<f2"),
-        "sha256": hashlib.sha256(halves.tobytes()).hexdigest(),
         "constants": [[list(tensor.shape), _encode(tensor.double().numpy(), "<f8")] for tensor in constants],
         "operations": operations,
         "output": numbers[id(output)],

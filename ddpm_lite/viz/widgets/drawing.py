@@ -18,7 +18,7 @@ from ddpm_lite.condition import ConditionalUNet, guided
 from ddpm_lite.files.weights import get_unet, load_pretrained
 from ddpm_lite.schedule import Schedule, respace
 from ddpm_lite.unet import UNet
-from ddpm_lite.viz.export_page import count_labels, export_page, round_to_half, split_script
+from ddpm_lite.viz.export_page import count_labels, export_page, round_as_page, split_script
 from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
@@ -32,9 +32,9 @@ STEPS = (10, 50, 200, 1000)
 
 @cache
 def open_network(network: str) -> tuple[UNet | ConditionalUNet, Schedule]:
-    """Open a network as the page has it, in float16's precision, and its schedule."""
+    """Open a network as the page has it, with the weights rounded, and its schedule."""
     model, schedule = load_pretrained(network)
-    return round_to_half(model), schedule
+    return round_as_page(model), schedule
 
 
 @cache

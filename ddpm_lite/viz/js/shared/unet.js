@@ -210,20 +210,30 @@ const half = (bits) => {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 };
 
+// The multiple of each character, as in export_page.py: those of ASCII without five that mean something in a script.
+const LEVEL = new Int8Array(128);
+Array.from({ length: 94 }, (_, i) => 33 + i).filter((code) => !`"'\\<\``.includes(String.fromCharCode(code))).forEach((code, i) => (LEVEL[code] = i - 44));
+
 // What is in a file that export_page.py wrote, and the tensors that its operations begin with, in their order. Inputs are
 // in the memory, because a product may take them.
 /** @param {{ sum: number, text: string }} whole @param {import("./engine.js").Memory} memory */
 export const unpack = ({ sum, text }, memory) => {
   if (checksum(text) !== sum) throw new Error("The network's file is damaged.");
   const file = JSON.parse(text);
-  if (file.form !== 1) throw new Error("The network's file has another format than this page reads.");
-  const halves = new Uint16Array(bytes(file.float16)), table = new Float32Array(65536).fill(NaN);
-  let used = 0;
+  if (file.form !== 1 && file.form !== 2) throw new Error("The network's file has another format than this page reads.");
+  const halves = new Uint16Array(bytes(file.float16)), table = new Float32Array(65536).fill(NaN), { levels } = file;
+  let used = 0, read = 0;
+  const next = () => {
+    const bits = halves[used++];
+    return table[bits] === table[bits] ? table[bits] : (table[bits] = half(bits));
+  };
   const weights = file.weights.map(([, shape]) => {
     const data = new Float32Array(count(shape));
-    for (let i = 0; i < data.length; i++, used++) {
-      const bits = halves[used];
-      data[i] = table[bits] === table[bits] ? table[bits] : (table[bits] = half(bits));
+    // With levels, each row of a matrix has a step of its own, and a character for each multiple.
+    const row = levels !== undefined && shape.length > 1 ? data.length / shape[0] : 0;
+    for (let i = 0, step = 0; i < data.length; i++) {
+      if (row && i % row === 0) step = next();
+      data[i] = row ? step * LEVEL[levels.charCodeAt(read++)] : next();
     }
     return new Tensor(shape, { data });
   });
