@@ -22,6 +22,7 @@ from ddpm_lite.viz.widgets.noise_sum import NoiseSum
 from ddpm_lite.viz.widgets.path import PathStepper
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.reverse import ReversePath
+from ddpm_lite.viz.widgets.time_weights import TimeWeights
 from ddpm_lite.viz.widgets.two_humps import TwoHumps
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "PosteriorExplorer",
     "PrecisionBalls",
     "ReversePath",
+    "TimeWeights",
     "TwoHumps",
 ]
