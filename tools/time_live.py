@@ -1,4 +1,4 @@
-"""Time the network in the page: how long a reader waits for a digit, and how responsive the page is meanwhile.
+"""Time the networks in the page: how long a reader waits for a picture, and how responsive the page is meanwhile.
 
     python tools/time_live.py                 print the times
     python tools/time_live.py --throttle 6    ... and those of a CPU that is six times slower, instead of four
@@ -9,6 +9,10 @@ one more with the CPU throttled (CDP's Emulation.setCPUThrottlingRate). Chromium
 not its workers. To imitate a slow machine, the page is therefore opened again without workers, so that it computes in
 slices by itself. The page's time is read at the press, and when the status says that the digit is done. Meanwhile a
 timer is set every millisecond; the longest interval between two calls is the longest block of the main thread.
+
+Both are repeated where WebAssembly is refused, so that plain JavaScript multiplies the matrices. Last come clothes,
+which the page computes by itself without a widget, with WebAssembly's SIMD, throttled, and without: the network that
+`export-page fashion` writes, read and started, and then 25 steps of DDIM for one picture.
 
 Other work on the machine makes the times longer, so the first line says how busy it was.
 """
@@ -27,7 +31,10 @@ import chromium  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from stands import Stand  # noqa: E402
 
+from ddpm_lite.files.weights import load_pretrained  # noqa: E402
+from ddpm_lite.viz.export_page import export_page  # noqa: E402
 from ddpm_lite.viz.widgets import DrawDigit  # noqa: E402
+from ddpm_lite.viz.widgets.base import BUNDLES  # noqa: E402
 
 RECORD = ROOT / "book" / "results" / "widgets" / "draw-a-digit.safetensors"
 BLOCK = 100  # milliseconds
@@ -62,6 +69,17 @@ WAIT = """(what) => new Promise((done) => {
 
 
 REFUSE = "window.Worker = class { constructor() { throw new Error('refused'); } };"
+# A page and its workers without WebAssembly; a worker is made from a text, which gets a line before it.
+PLAIN = """window.WebAssembly = undefined;
+const Whole = Blob;
+window.Blob = class extends Whole {
+  constructor(parts, options) { super(["WebAssembly = undefined;", ...parts], options); }
+};"""
+CLOTHES = """(steps) => {
+  const start = performance.now(), net = ddpmDraw.network(clothes), ready = performance.now();
+  for (const frame of ddpmDraw.drawing(net, { steps, seed: 0, label: 0 })) window.last = frame;
+  return [net.simd, (ready - start) / 1000, (performance.now() - ready) / 1000];
+}"""
 
 
 def main():
@@ -104,6 +122,31 @@ def main():
         slow = f"1,000 steps, all throttled {options.throttle:g} times"
         told(one, slow, 30, traits={"sampler": 1, "steps": 3}, words="by DDPM in 1000 steps")
         one.context.close()
+        one = opened(PLAIN)
+        told(one, "first press without WebAssembly", 1.5, press=True, words="in 50 steps")
+        told(
+            one, "1,000 steps without WebAssembly", 8, traits={"sampler": 1, "steps": 3}, words="by DDPM in 1000 steps"
+        )
+        one.context.close()
+
+        def dressed(what, init="", slower=1.0, limit=1.5):
+            one = opened(init)
+            one.page.evaluate("window.ddpmWidgets.file = (name, sum, text) => { window.clothes = { sum, text }; }")
+            one.page.add_script_tag(content=script)
+            one.page.add_script_tag(path=BUNDLES / "page" / "live" / "draw.js")
+            if slower > 1:
+                throttle(one)
+            simd, ready, spent = one.page.evaluate(CLOTHES, 25)
+            verdict = "within" if spent < limit else "over"
+            how = "SIMD" if simd else "JavaScript"
+            print(f"{what:48} {spent:6.2f} s ({how}; {ready:.2f} s to start): {verdict} {limit} s")
+            one.context.close()
+
+        script = export_page("fashion", *load_pretrained("fashion"))
+        print(f"the clothes' file has {len(script):,} bytes")
+        dressed("clothes in 25 steps")
+        dressed(f"clothes in 25 steps, throttled {options.throttle:g} times", slower=options.throttle, limit=6)
+        dressed("clothes in 25 steps without WebAssembly", PLAIN, limit=15)
         browser.close()
 
 
