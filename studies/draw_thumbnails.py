@@ -219,6 +219,7 @@ def scaling_up():
 def other_peoples_code():
     """The digits that other libraries' numbers share with ours, before and after a translation, in steps."""
     rows = json.loads((train_digits.RESULTS / "rosetta.json").read_text(encoding="utf8"))["rows"].values()
+    rows = [row for row in rows if row["reason"] != "no counterpart"]
     pairs = [(row["difference"] if row["after"] is None else row["after"], row["difference"]) for row in rows]
     agreed = np.clip(np.trunc(-np.log10(np.sort(np.array(pairs) + 1e-16, axis=0)[::-1])), 0, 16)
     count = np.arange(len(agreed))

@@ -6,8 +6,9 @@
 A row of the table is a function in the folder `libraries`, which has a room for each of them. It computes the same
 quantity with a library and with this package, as one would compare them at first sight: with equal arguments. Where
 that differs, it computes ours once more, with the one change that `translation` names. All numbers come from the
-libraries themselves; nothing of theirs is copied. Their versions are those of constraints.txt, and the test of the
-record computes the rows with whatever version is installed.
+libraries themselves; nothing of theirs is copied. A row with the reason "no counterpart" is no comparison: it records
+how far a library's schedule is from ours. Besides, each room has one step of DDPM, line by line. The versions are those
+of constraints.txt, and the test of the record computes all of it with whatever version is installed.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from libraries.row import ROWS, SEED, Row
+from libraries.row import REASONS, ROWS, SEED, STEP_TIME, STEPS, Row, compute_step
 from torch import Tensor
 
 RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "rosetta.json"
@@ -44,11 +45,24 @@ def compare(entry: Row) -> dict:
     """What the record has of a row: the difference at first sight, and after the translation."""
     torch.manual_seed(SEED)
     theirs, ours, translated = entry.compute()
-    made = {name: getattr(entry, name) for name in ("equation", "library", "place", "theirs", "why", "translation")}
+    made = {
+        name: getattr(entry, name)
+        for name in ("equation", "library", "place", "theirs", "reason", "translation", "why")
+    }
     made["difference"] = off(theirs, ours)
     made["after"] = None if translated is None else off(theirs, translated)
     made["tolerance"] = entry.equal
     return made
+
+
+def compare_step(library: str) -> dict:
+    """The setup of a library's step, and its lines with the difference of the two sides."""
+    step = STEPS[library]
+    pairs = zip(step.lines, compute_step(step), strict=True)
+    lines = [
+        dict(zip(("theirs", "ours", "note"), line, strict=True)) | {"difference": off(*both)} for line, both in pairs
+    ]
+    return {"setup": step.setup, "lines": lines}
 
 
 def find_versions() -> dict[str, str]:
@@ -60,7 +74,8 @@ def compare_all() -> dict:
     """The record: versions, and every row whose library is installed."""
     versions = find_versions()
     rows = {key: compare(entry) for key, entry in ROWS.items() if entry.library in versions}
-    return {"command": "python studies/rosetta.py --record", "versions": versions, "rows": rows}
+    record = {"command": "python studies/rosetta.py --record", "versions": versions, "reasons": REASONS}
+    return record | {"time": STEP_TIME, "steps": {name: compare_step(name) for name in versions}, "rows": rows}
 
 
 def main():
@@ -78,7 +93,10 @@ def main():
         return
     for key, made in record["rows"].items():
         after = "" if made["after"] is None else f"{made['after']:.0e}"
-        print(f"{key:30} {made['difference']:.0e}  {after:6} {made['why']}")
+        print(f"{key:30} {made['difference']:.0e}  {after:6} {made['reason']:15} {made['why']}")
+    for name, step in record["steps"].items():
+        for line in step["lines"]:
+            print(f"{name:30} {line['difference']:.0e}  {line['theirs']} | {line['ours']}")
 
 
 if __name__ == "__main__":

@@ -5,22 +5,16 @@ from torch import nn
 
 from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.condition import guided
-from ddpm_lite.process import ddpm_loss, predict_x_0
+from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import time_embedding
-from libraries.row import EXACT, SEED, TIMES, Network, T, draw, import_peer, noise_like, rows_of
+from libraries.row import NO_COUNTERPART, SEED, STEPS, TIMES, Network, Step, T, draw, import_peer, noise_like, rows_of
 
 row = rows_of("azula")
 
 
 def azula(name):
     return import_peer(f"azula.{name}")
-
-
-def schedule_of(azula_alpha):
-    """A Schedule of this package with the alpha_bar that is the square of their alpha."""
-    alpha_bar = azula_alpha.square()
-    return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
 
 
 class AsAzula:
@@ -60,41 +54,111 @@ def step_of_azula(name, t=500, s=480, **options):
     return theirs, (schedule, x, t, s, net(x, torch.full((len(x),), t)), torch.randn_like(x))
 
 
+def give_denoiser():
+    """Our stand-in for a network as a denoiser of theirs, with our schedule under their interface."""
+    return {"denoiser": azula_denoiser(Network())}
+
+
+STEPS["azula"] = Step(
+    """\
+from azula.sample import DDPMSampler
+
+sampler = DDPMSampler(denoiser)
+time, time_s = torch.tensor([t / T, (t - 1) / T])
+alpha_t, sigma_t = denoiser.schedule(time)
+mean = denoiser(x_t, time).mean
+""",
+    (
+        ("alpha_t ** 2", "schedule.alpha_bar[t]", "Their `alpha` is the root of this book's alpha-bar."),
+        ("sigma_t / alpha_t", "schedule.noise_level[t]", "Their `sigma` is the weight of the noise in x_t."),
+        (
+            "mean",
+            "predict_x_0(schedule, x_t, t, z_hat)",
+            "A denoiser answers with a distribution; its mean is the image.",
+        ),
+        ("(x_t - alpha_t * mean) / sigma_t", "z_hat", "The noise follows from it."),
+        (
+            "sampler.step(x_t, time, time_s)",
+            "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
+            "Times are shares of T. Nothing is clipped.",
+        ),
+    ),
+    give_denoiser,
+)
+
+
 @row(
     "eq-alpha-bar",
     "noise.py: VPSchedule",
-    "VPSchedule().alpha(t), t in [0, 1]",
-    "their alpha is the square root of alpha_bar, a smooth function of the time, not a product",
-    "schedule_of(alpha).alpha_bar.sqrt()",
-    EXACT,
+    "`VPSchedule().alpha(t)`",
+    "name",
+    "alpha_bar[t].sqrt()",
+    "their alpha is the square root of alpha_bar",
+    equal=1e-9,
 )
 def azula_alpha():
+    """The weight of the image in the x_t that their loss gives to the network, beside ours with alpha_bar = alpha."""
+    x_0, seen = draw(1, torch.float64)[0], []
+    vp = azula("noise").VPSchedule()
+    model = azula("denoise").SimpleDenoiser(nn.Identity(), vp)
+    model.forward = lambda x_t, t: seen.append(x_t) or azula("denoise").DiracPosterior(mean=x_t)
+    for image in (x_0, 0 * x_0):  # the same noise twice: the difference is the image's part
+        torch.manual_seed(SEED)
+        model.loss(image, TIMES.double() / T)
+    grid = vp.alpha(torch.arange(T + 1, dtype=torch.float64) / T)
+    return seen[0] - seen[1], *(weigh_image(grid**power, x_0) for power in (1, 2))
+
+
+def weigh_image(alpha_bar, x_0):
+    """The image's part of our x_t, in a schedule with this alpha_bar."""
+    schedule = Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
+    return q_sample(schedule, x_0, TIMES, 0 * x_0)
+
+
+@row(
+    "eq-linear-schedule",
+    "noise.py: VPSchedule",
+    "`VPSchedule()`",
+    NO_COUNTERPART,
+    "Schedule(torch.cat([torch.zeros(1), 1 - alpha_bar[1:] / alpha_bar[:-1]]))",
+    "the logarithm of alpha is a square of the time; take over alpha_bar = alpha ** 2",
+)
+def azula_schedule():
     alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
-    return alpha, linear_schedule().alpha_bar, schedule_of(alpha).alpha_bar.sqrt()
+    return alpha.square(), linear_schedule().alpha_bar, None
 
 
 @row(
     "eq-noise-balance",
     "noise.py: VPSchedule",
-    "VPSchedule().sigma(t)",
-    "sigma^2 is 1 - alpha^2 + sigma_min^2, so x_t has a little more than variance 1",
-    "(one_minus_alpha_bar + 1e-6).sqrt()",
-    1e-9,
+    "`VPSchedule().sigma(t)`",
+    "own rule",
+    "(one_minus_alpha_bar[t] + 1e-6).sqrt()",
+    "sigma_min^2 is added under the root, so x_t has a little more than variance 1",
+    equal=1e-9,
 )
 def azula_sigma():
     vp, t = azula("noise").VPSchedule(), torch.arange(T + 1, dtype=torch.float64) / T
-    rest = schedule_of(vp.alpha(t)).one_minus_alpha_bar
+    rest = 1 - vp.alpha(t).square()
     return vp.sigma(t)[1:9] / rest[1:9].sqrt(), torch.ones(8), (rest[1:9] + 1e-6).sqrt() / rest[1:9].sqrt()
 
 
-@row("eq-trailing", "sample.py: Sampler.timesteps", "timesteps of 50 steps", "time runs from 1 to 0", "times / T", 1e-6)
+@row(
+    "eq-trailing",
+    "sample.py: Sampler.timesteps",
+    "`timesteps` of 50 steps",
+    "clock",
+    "respace(schedule, 50).times.flip(0) / T",
+    "time goes from 1 to 0",
+    equal=1e-6,
+)
 def azula_times():
     theirs = azula("sample").DDIMSampler(azula_denoiser(None), steps=50).timesteps
     ours = respace(linear_schedule(), 50).times.flip(0)
     return theirs, ours, ours / T
 
 
-@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "step(x_t, t, s), s = t - 1/T", "", "", 1e-9)
+@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "`step(x_t, t, s)`, one step", equal=1e-9)
 def azula_ddpm():
     theirs, given = step_of_azula("DDPMSampler", 500, 499)
     return theirs, ddpm_step(*given, clip=False), None
@@ -103,17 +167,18 @@ def azula_ddpm():
 @row(
     "eq-ddim-step",
     "sample.py: DDPMSampler.step",
-    "step(x_t, t, s), a longer step",
-    "DDPM may go to any s, which is DDIM with eta = 1",
+    "`step(x_t, t, s)`, a longer step",
+    "option",
     "ddim_step(..., eta=1, clip=False)",
-    1e-9,
+    "their DDPM may go to any s, which is DDIM with eta = 1",
+    equal=1e-9,
 )
 def azula_ddpm_leap():
     theirs, given = step_of_azula("DDPMSampler")
     return theirs, ddim_step(*given, clip=False), ddim_step(*given, eta=1, clip=False)
 
 
-@row("eq-ddim-still", "sample.py: DDIMSampler.step", "DDIMSampler(denoiser)", "", "", 1e-9)
+@row("eq-ddim-still", "sample.py: DDIMSampler.step", "`DDIMSampler(denoiser)`", equal=1e-9)
 def azula_ddim():
     theirs, given = step_of_azula("DDIMSampler")
     return theirs, ddim_step(*given, clip=False), None
@@ -122,17 +187,18 @@ def azula_ddim():
 @row(
     "eq-ddim-sigma",
     "sample.py: DDIMSampler.step",
-    "DDIMSampler(denoiser, eta=0.25)",
-    "their eta multiplies the variance and ours the deviation",
+    "`DDIMSampler(denoiser, eta=0.25)`",
+    "name",
     "ddim_step(..., eta=eta ** 0.5, clip=False)",
-    1e-9,
+    "their eta multiplies the variance, ours the deviation",
+    equal=1e-9,
 )
 def azula_eta():
     theirs, given = step_of_azula("DDIMSampler", eta=0.25)
     return theirs, ddim_step(*given, eta=0.25, clip=False), ddim_step(*given, eta=0.5, clip=False)
 
 
-@row("eq-ddim-euler", "sample.py: EulerSampler.step", "EulerSampler(denoiser)", "", "", 1e-9)
+@row("eq-ddim-euler", "sample.py: EulerSampler.step", "`EulerSampler(denoiser)`", equal=1e-9)
 def azula_euler():
     theirs, given = step_of_azula("EulerSampler")
     return theirs, ddim_step(*given, clip=False), None
@@ -141,10 +207,11 @@ def azula_euler():
 @row(
     "eq-guidance",
     "guidance/cfg.py: CFGDenoiser",
-    "guidance",
+    "`guidance`",
+    "target",
+    "predict_x_0(schedule, x_t, t, guided(model, w, none)(x_t, t, c))",
     "the two estimates that are combined are of x_0, not of z",
-    "predict_x_0 of the guided z_hat",
-    1e-9,
+    equal=1e-9,
 )
 def azula_guidance():
     x, schedule, t = draw(1, torch.float64)[0], linear_schedule(), torch.full((len(TIMES),), 500)
@@ -163,10 +230,11 @@ def azula_guidance():
 @row(
     "eq-weighted-noise-loss",
     "denoise.py: KarrasDenoiser.loss",
-    "loss(x, t)",
-    "the error of x_0 times snr + 1: that of z times 1 / alpha_bar, which is the error of v",
+    "`loss(x, t)`",
+    "target",
     "ddpm_loss(..., weight=1 / alpha_bar)",
-    1e-6,
+    "the error of x_0 times snr + 1, which is that of v",
+    equal=1e-6,
 )
 def azula_loss():
     x_0, schedule, net = draw(1, torch.float64)[0], linear_schedule(), Network()
@@ -178,7 +246,7 @@ def azula_loss():
     return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(net, schedule, x_0, TIMES, z, weight=weight)
 
 
-@row("eq-time-embedding", "nn/layers.py: SineEncoding", "SineEncoding(width)(position)", "", "", 1e-4)
+@row("eq-time-embedding", "nn/layers.py: SineEncoding", "`SineEncoding(width)(position)`", equal=1e-4)
 def azula_embedding():
     return azula("nn.layers").SineEncoding(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
 
@@ -186,10 +254,11 @@ def azula_embedding():
 @row(
     "eq-snr",
     "denoise.py: SimpleDenoiser.forward",
-    "what the network is told of the time",
-    "the logarithm of sigma / alpha, which is no time but a noise level",
-    "-log(snr) / 2",
-    1e-9,
+    "what the network gets besides `x_t`",
+    "clock",
+    "noise_level[t].log()",
+    "the network gets the logarithm of the noise level",
+    equal=1e-9,
 )
 def azula_told():
     told = []
@@ -197,4 +266,4 @@ def azula_told():
     net.forward = lambda x, c: told.append(c) or x
     schedule = linear_schedule()
     azula("denoise").SimpleDenoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
-    return told[0], TIMES.double(), -schedule.snr[TIMES].log() / 2
+    return told[0], TIMES.double(), schedule.noise_level[TIMES].log()

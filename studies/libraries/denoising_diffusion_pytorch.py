@@ -6,12 +6,26 @@ import torch
 from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, last, linear_schedule, respace, sample
+from ddpm_lite.condition import z_model
 from ddpm_lite.files.pixels import from_bytes
-from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v, z_from_v
-from ddpm_lite.schedule import Schedule
+from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
-from libraries.row import EXACT, FROM_0, SEED, TIMES, Network, T, draw, guide, import_peer, rows_of
+from libraries.row import (
+    EXACT,
+    FROM_0,
+    NO_COUNTERPART,
+    SEED,
+    STEPS,
+    TIMES,
+    Network,
+    Step,
+    T,
+    draw,
+    guide,
+    import_peer,
+    rows_of,
+)
 
 row = rows_of("denoising-diffusion-pytorch")
 LUCID = "denoising_diffusion_pytorch.py"
@@ -22,12 +36,55 @@ def lucid():
     return import_peer("denoising_diffusion_pytorch.denoising_diffusion_pytorch")
 
 
+def import_all():
+    """The package itself, for the setup of the step, and the network that it asks, with its own times."""
+    import_peer("denoising_diffusion_pytorch")
+    return {"net": Network(0)}
+
+
+STEPS["denoising-diffusion-pytorch"] = Step(
+    """\
+from denoising_diffusion_pytorch import GaussianDiffusion
+
+diffusion = GaussianDiffusion(
+    net, image_size=4, objective="pred_noise", beta_schedule="linear"
+)
+k = torch.full((len(x_t),), t - 1)
+x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
+""",
+    (
+        ("diffusion.alphas_cumprod[t - 1]", "schedule.alpha_bar[t]", "Their time is ours minus 1."),
+        ("(1 / diffusion.alphas_cumprod[t - 1] - 1).sqrt()", "schedule.noise_level[t]", "It has no table of its own."),
+        ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", "`k` holds their time of each image."),
+        ("x_0_hat", "predict_x_0(schedule, x_t, t, z_hat)", "`p_sample` clips it, this function does not."),
+        (
+            "diffusion.q_posterior(x_0_hat, x_t, k)[0]",
+            "posterior(schedule, x_t, t, x_0_hat)[0]",
+            "The mean of the step. They give the image first, we give x_t first.",
+        ),
+        (
+            "diffusion.p_sample(x_t, t - 1)[0]",
+            "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
+            "`p_sample` asks the network itself, and draws the fresh noise.",
+        ),
+    ),
+    import_all,
+)
+
+
 def diffusion(**options):
     options = {"objective": "pred_noise", "beta_schedule": "linear", **options}
     return lucid().GaussianDiffusion(Network(0), image_size=4, **options)
 
 
-@row("eq-linear-schedule", f"{LUCID}: linear_beta_schedule", "linear_beta_schedule(1000)", FROM_0, "beta[t + 1]", EXACT)
+@row(
+    "eq-linear-schedule",
+    f"{LUCID}: linear_beta_schedule",
+    "`linear_beta_schedule(1000)`",
+    FROM_0,
+    "beta[t + 1]",
+    equal=EXACT,
+)
 def lucid_beta():
     beta = linear_schedule().beta
     return lucid().linear_beta_schedule(T)[1:], beta[1:T], beta[2:]
@@ -36,16 +93,24 @@ def lucid_beta():
 @row(
     "eq-linear-schedule",
     f"{LUCID}: linear_beta_schedule",
-    "linear_beta_schedule(200)",
-    "both ends are multiplied by 1000 / T, so that a shorter walk adds the same noise in all",
-    "linear_schedule(200, 5e-4, 0.1)",
-    EXACT,
+    "`linear_beta_schedule(200)`",
+    "own rule",
+    "linear_schedule(200, 5e-4, 0.1).beta[1:]",
+    "both ends are multiplied by 1000 / T, so that fewer steps add about the same noise",
+    equal=EXACT,
 )
 def lucid_beta_200():
     return lucid().linear_beta_schedule(200), linear_schedule(200).beta[1:], linear_schedule(200, 5e-4, 0.1).beta[1:]
 
 
-@row("eq-cosine-schedule", f"{LUCID}: cosine_beta_schedule", "cosine_beta_schedule(1000)", FROM_0, "beta[t + 1]", EXACT)
+@row(
+    "eq-cosine-schedule",
+    f"{LUCID}: cosine_beta_schedule",
+    "`cosine_beta_schedule(1000)`",
+    FROM_0,
+    "beta[t + 1]",
+    equal=EXACT,
+)
 def lucid_cosine():
     beta = cosine_schedule().beta
     return lucid().cosine_beta_schedule(T)[1:], beta[1:T], beta[2:]
@@ -54,16 +119,14 @@ def lucid_cosine():
 @row(
     "eq-linear-schedule",
     f"{CLASS}.__init__",
-    "the default, sigmoid_beta_schedule(1000)",
-    "a schedule that this book does not have",
-    "Schedule of the same betas",
-    EXACT,
+    "`sigmoid_beta_schedule(1000)`, the default",
+    NO_COUNTERPART,
+    "Schedule(torch.cat([torch.zeros(1), betas]))",
+    "a sigmoid; take over their betas",
+    equal=EXACT,
 )
 def lucid_default_schedule():
-    betas = lucid().sigmoid_beta_schedule(T)
-    theirs = (1 - betas).cumprod(0)
-    ours = Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), betas]))
-    return theirs, linear_schedule().alpha_bar[1:], ours.alpha_bar[1:]
+    return (1 - lucid().sigmoid_beta_schedule(T)).cumprod(0), linear_schedule().alpha_bar[1:], None
 
 
 def at_times(method, function, first, second):
@@ -73,7 +136,13 @@ def at_times(method, function, first, second):
     return method(first, t, second), *(function(schedule, first, time, second) for time in (t, t + 1))
 
 
-@row("eq-forward-closed", f"{CLASS}.q_sample", "q_sample(x_start, t, noise)", FROM_0, "t - 1 for our t")
+@row(
+    "eq-forward-closed",
+    f"{CLASS}.q_sample",
+    "`q_sample(x_start, t, noise)`",
+    FROM_0,
+    "q_sample(schedule, x_start, t + 1, noise)",
+)
 def lucid_q_sample():
     return at_times(diffusion().q_sample, q_sample, *draw(2))
 
@@ -81,9 +150,9 @@ def lucid_q_sample():
 @row(
     "eq-x0-from-z",
     f"{CLASS}.predict_start_from_noise",
-    "predict_start_from_noise(x_t, t, noise)",
+    "`predict_start_from_noise(x_t, t, noise)`",
     FROM_0,
-    "t - 1 for our t",
+    "predict_x_0(schedule, x_t, t + 1, noise)",
 )
 def lucid_x_0():
     return at_times(diffusion().predict_start_from_noise, predict_x_0, *draw(2))
@@ -92,21 +161,29 @@ def lucid_x_0():
 @row(
     "eq-z-from-x0",
     f"{CLASS}.predict_noise_from_start",
-    "predict_noise_from_start(x_t, t, x0)",
+    "`predict_noise_from_start(x_t, t, x0)`",
     FROM_0,
-    "t - 1 for our t",
-    1e-3,
+    "predict_z(schedule, x_t, t + 1, x0)",
+    equal=1e-3,
 )
 def lucid_z():
     return at_times(diffusion().predict_noise_from_start, predict_z, *draw(2))
 
 
-@row("eq-v", f"{CLASS}.predict_v", "predict_v(x_start, t, noise)", FROM_0, "t - 1 for our t")
+@row(
+    "eq-v", f"{CLASS}.predict_v", "`predict_v(x_start, t, noise)`", FROM_0, "velocity(schedule, x_start, t + 1, noise)"
+)
 def lucid_v():
     return at_times(diffusion().predict_v, velocity, *draw(2))
 
 
-@row("eq-x0-from-v", f"{CLASS}.predict_start_from_v", "predict_start_from_v(x_t, t, v)", FROM_0, "t - 1 for our t")
+@row(
+    "eq-x0-from-v",
+    f"{CLASS}.predict_start_from_v",
+    "`predict_start_from_v(x_t, t, v)`",
+    FROM_0,
+    "x_0_from_v(schedule, x_t, t + 1, v)",
+)
 def lucid_x_0_from_v():
     return at_times(diffusion().predict_start_from_v, x_0_from_v, *draw(2))
 
@@ -120,9 +197,10 @@ def posterior_of_lucid(part):
 @row(
     "eq-posterior-mean",
     f"{CLASS}.q_posterior",
-    "q_posterior(x_start, x_t, t), the first result",
+    "`q_posterior(x_start, x_t, t)[0]`",
     FROM_0,
-    "t - 1 for our t; note the order of the images",
+    "posterior(schedule, x_t, t + 1, x_start)[0]",
+    "they give x_start first, we give x_t first",
 )
 def lucid_posterior_mean():
     return posterior_of_lucid(0)
@@ -131,15 +209,22 @@ def lucid_posterior_mean():
 @row(
     "eq-posterior-variance",
     f"{CLASS}.q_posterior",
-    "q_posterior(x_start, x_t, t), the second result",
+    "`q_posterior(x_start, x_t, t)[1]`",
     FROM_0,
-    "t - 1 for our t",
+    "posterior(schedule, x_t, t + 1, x_start)[1]",
 )
 def lucid_posterior_variance():
     return posterior_of_lucid(1)
 
 
-@row("eq-ddpm-step", f"{CLASS}.p_sample", "p_sample(x, t)", FROM_0, "p_sample at t - 1 is ddpm_step from t; both clip")
+@row(
+    "eq-ddpm-step",
+    f"{CLASS}.p_sample",
+    "`p_sample(x, t)`",
+    FROM_0,
+    "ddpm_step(schedule, x, t + 1, t, z_hat, noise)",
+    "both clip",
+)
 def lucid_step():
     x, schedule, model = draw(1)[0], linear_schedule(), Network()
     torch.manual_seed(SEED)
@@ -151,9 +236,9 @@ def lucid_step():
     return theirs, *steps
 
 
-def walk_of_lucid(steps):
+def walk_of_lucid(steps, **options):
     """Their DDIM from x_T to x_0 and ours, each with the times at which it asks the network."""
-    other = diffusion(sampling_timesteps=steps, auto_normalize=False)
+    other = diffusion(sampling_timesteps=steps, auto_normalize=False, **options)
     torch.manual_seed(SEED)
     theirs = other.sample(batch_size=6)
     torch.manual_seed(SEED)
@@ -167,19 +252,44 @@ def walk_of_lucid(steps):
     return theirs, torch.tensor(other.model.asked), ours
 
 
-@row("eq-ddim-still", f"{CLASS}.ddim_sample", "ten steps, from noise to the image", "", "", 1e-3)
+@row("eq-ddim-still", f"{CLASS}.ddim_sample", "`ddim_sample` with ten steps", equal=1e-3)
 def lucid_ddim():
     theirs, _, ours = walk_of_lucid(10)
     return theirs, ours(respace(linear_schedule(), 10))[0], None
 
 
 @row(
+    "eq-ddim-sigma",
+    f"{CLASS}.ddim_sample",
+    "`ddim_sampling_eta=1.0`",
+    "option",
+    "ddim_step(..., eta=1)",
+    "the default of both is 0",
+    equal=1e-4,
+)
+def lucid_ddim_eta():
+    theirs, _, _ = walk_of_lucid(2, ddim_sampling_eta=1.0)
+    schedule, net = linear_schedule(), Network()
+
+    def walk(**options):
+        torch.manual_seed(SEED)
+        x = torch.randn(6, 1, 4, 4)
+        for t, s in ((T, T // 2), (T // 2, 0)):
+            z_hat = net(x, torch.full((len(x),), t))
+            x = ddim_step(schedule, x, t, s, z_hat, torch.randn_like(x), **options)
+        return x
+
+    return theirs, walk(), walk(eta=1)
+
+
+@row(
     "eq-trailing",
     f"{CLASS}.ddim_sample",
-    "times of 30 steps",
-    "where 30 does not divide 1000, they cut the fraction off and we round",
-    "times of floor(i T / 30)",
-    EXACT,
+    "times of `ddim_sample` with 30 steps",
+    "own rule",
+    "torch.arange(30, 0, -1) * T // 30",
+    "where 30 does not divide 1000, they cut the fraction off, and we round",
+    equal=EXACT,
 )
 def lucid_times():
     _, asked, ours = walk_of_lucid(30)
@@ -194,7 +304,7 @@ def loss_of_lucid(objective):
     return theirs, x_0, z, other
 
 
-@row("eq-simple-loss", f"{CLASS}.p_losses", 'objective="pred_noise"', "", "", 1e-4)
+@row("eq-simple-loss", f"{CLASS}.p_losses", '`objective="pred_noise"`', equal=1e-4)
 def lucid_loss():
     theirs, x_0, z, _ = loss_of_lucid("pred_noise")
     return theirs, ddpm_loss(Network(), linear_schedule(), x_0, TIMES, z), None
@@ -203,22 +313,20 @@ def lucid_loss():
 @row(
     "eq-simple-loss",
     f"{CLASS}.p_losses",
-    'objective="pred_v", the default',
-    "the network predicts v, whose squared error is that of z divided by alpha_bar; their weight is alpha_bar",
-    "ddpm_loss of the noise that the network's v implies",
-    1e-4,
+    '`objective="pred_v"`, the default',
+    "target",
+    'ddpm_loss(z_model(net, schedule, "v"), schedule, x_0, t + 1, z)',
+    "the error of v, weighted so that it is that of z",
+    equal=1e-4,
 )
 def lucid_loss_v():
     theirs, x_0, z, _ = loss_of_lucid("pred_v")
     schedule, net = linear_schedule(), Network()
-
-    def z_of(x_t, t, context=None):
-        return z_from_v(schedule, x_t, t, net(x_t, t))
-
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(z_of, schedule, x_0, TIMES, z)
+    implied = z_model(net, schedule, "v")
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(implied, schedule, x_0, TIMES, z)
 
 
-@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "SinusoidalPosEmb(width)(t)", "", "", 1e-4)
+@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(t)`", equal=1e-4)
 def lucid_embedding():
     return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
 
@@ -226,10 +334,11 @@ def lucid_embedding():
 @row(
     "eq-forward-closed",
     f"{CLASS}.forward",
-    "normalize(img)",
+    "`normalize(img)`",
+    "own rule",
+    "2 * img - 1",
     "images are expected in [0, 1] and scaled inside",
-    "2 img - 1",
-    EXACT,
+    equal=EXACT,
 )
 def lucid_range():
     raw = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
@@ -240,10 +349,11 @@ def lucid_range():
 @row(
     "eq-ema-warmup",
     "ema_pytorch.py: EMA.get_current_decay (ema-pytorch)",
-    "EMA(model, beta=0.9999)",
-    "it copies the weights for 100 steps, then warms up with an exponent of 2/3",
+    "`EMA(model, beta=0.9999)`",
+    "warm-up",
     "1 - (step - 100) ** (-2 / 3)",
-    1e-6,
+    "the weights are copied for 100 steps, then a power of the step",
+    equal=1e-6,
 )
 def lucid_ema():
     average = import_peer("ema_pytorch").EMA(nn.Linear(1, 1), beta=0.9999)
@@ -271,8 +381,8 @@ GUIDES = "classifier_free_guidance.py: Unet.forward_with_cond_scale"
 @row(
     "eq-guidance-forms",
     GUIDES,
-    "cond_scale, remove_parallel_component=False",
-    "their scale is ours + 1",
+    "`cond_scale` with `remove_parallel_component=False`",
+    "w + 1",
     "guided(model, cond_scale - 1, none)",
 )
 def lucid_guidance():
@@ -282,10 +392,11 @@ def lucid_guidance():
 @row(
     "eq-guidance",
     GUIDES,
-    "cond_scale, by default",
-    "by default only the part of the difference counts that is orthogonal to the estimate with the label",
-    "subtract w times the projection of the difference on z_c",
-    1e-4,
+    "`cond_scale` by default",
+    "own rule",
+    "guided(model, w, none)(x_t, t) - w * along",
+    "along is the part of the difference parallel to the estimate with the label, and w is cond_scale - 1",
+    equal=1e-4,
 )
 def lucid_guidance_default():
     z_c, z_none, _ = draw()

@@ -9,9 +9,37 @@ from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, re
 from ddpm_lite.process import predict_x_0, q_sample, velocity
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
-from libraries.row import EXACT, FROM_0, SEED, TIMES, T, draw, guide, rows_of
+from libraries.row import EXACT, FROM_0, SEED, STEPS, TIMES, Step, T, draw, guide, rows_of
 
 row = rows_of("diffusers")
+STEPS["diffusers"] = Step(
+    """\
+from diffusers import DDPMScheduler
+
+scheduler = DDPMScheduler()
+out = scheduler.step(z_hat, t - 1, x_t)
+""",
+    (
+        ("scheduler.alphas_cumprod[t - 1]", "schedule.alpha_bar[t]", "Their time is ours minus 1."),
+        ("(1 / scheduler.alphas_cumprod[t - 1] - 1).sqrt()", "schedule.noise_level[t]", "It has no table of its own."),
+        (
+            "scheduler.add_noise(x_0, z, torch.tensor([t - 1]))",
+            "q_sample(schedule, x_0, t, z)",
+            "The noise comes before the time.",
+        ),
+        (
+            "out.pred_original_sample",
+            "predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)",
+            "The estimate is clipped, unless you give `clip_sample=False`.",
+        ),
+        (
+            "out.prev_sample",
+            "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
+            "Both take the smaller variance. `step` draws the fresh noise itself.",
+        ),
+    ),
+    dict,
+)
 
 
 def ddpm_scheduler(**options):
@@ -31,13 +59,13 @@ def ddim_scheduler(**options):
 DDPM, DDIM = "schedulers/scheduling_ddpm.py: DDPMScheduler", "schedulers/scheduling_ddim.py: DDIMScheduler"
 
 
-@row("eq-linear-schedule", DDPM, "betas", FROM_0, "beta[t + 1] for their betas[t]")
+@row("eq-linear-schedule", DDPM, "`betas`", FROM_0, "beta[t + 1]")
 def diffusers_beta():
     beta, theirs = linear_schedule().beta, ddpm_scheduler().betas
     return theirs[1:], beta[1:T], beta[2:]
 
 
-@row("eq-alpha-bar", DDPM, "alphas_cumprod", FROM_0, "alpha_bar[t + 1] for their alphas_cumprod[t]")
+@row("eq-alpha-bar", DDPM, "`alphas_cumprod`", FROM_0, "alpha_bar[t + 1]")
 def diffusers_alpha_bar():
     alpha_bar, theirs = linear_schedule().alpha_bar, ddpm_scheduler().alphas_cumprod
     return theirs[:-1], alpha_bar[: T - 1], alpha_bar[1:T]
@@ -46,10 +74,11 @@ def diffusers_alpha_bar():
 @row(
     "eq-forward-closed",
     DDPM,
-    "1 - alphas_cumprod",
-    "they multiply a thousand factors in float32 and then subtract from 1: at t = 1 about half of the digits are left",
+    "`1 - alphas_cumprod`",
+    "rounding",
     "1 - (1 - beta[1:].float()).cumprod(0)",
-    1e-6,
+    "a product of a thousand factors in float32, subtracted from 1: at t = 1 half of the digits are left",
+    equal=1e-6,
 )
 def diffusers_float32():
     schedule = linear_schedule()
@@ -58,13 +87,19 @@ def diffusers_float32():
     return (theirs / ours)[:9], torch.ones(9), (rounded / ours)[:9]
 
 
-@row("eq-cosine-schedule", DDPM, 'betas of "squaredcos_cap_v2"', FROM_0, "beta[t + 1]")
+@row("eq-cosine-schedule", DDPM, '`betas` of "squaredcos_cap_v2"', FROM_0, "beta[t + 1]")
 def diffusers_cosine():
     beta, theirs = cosine_schedule().beta, ddpm_scheduler(beta_schedule="squaredcos_cap_v2").betas
     return theirs[1:], beta[1:T], beta[2:]
 
 
-@row("eq-forward-closed", f"{DDPM}.add_noise", "add_noise(x_0, noise, t)", FROM_0, "t - 1 for our t")
+@row(
+    "eq-forward-closed",
+    f"{DDPM}.add_noise",
+    "`add_noise(x_0, noise, t)`",
+    FROM_0,
+    "q_sample(schedule, x_0, t + 1, noise)",
+)
 def diffusers_q_sample():
     x_0, z, _ = draw()
     times = TIMES[:-1]
@@ -85,9 +120,10 @@ def step_of_diffusers(scheduler, call, t=500, noise=False):
 @row(
     "eq-x0-from-z",
     f"{DDPM}.step",
-    "pred_original_sample",
-    "clip_sample is on by default, and limits the estimate to [-1, 1]",
-    "predict_x_0(...).clamp(-1, 1)",
+    "`pred_original_sample`",
+    "clip",
+    "predict_x_0(schedule, x_t, t + 1, z_hat).clamp(-1, 1)",
+    "clip_sample is on by default",
 )
 def diffusers_x_0():
     _, given, theirs = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
@@ -98,10 +134,11 @@ def diffusers_x_0():
 @row(
     "eq-posterior-variance",
     f"{DDPM}._get_variance",
-    '"fixed_small"',
-    "at t = 1 theirs is 1e-20, not 0, because its logarithm is taken",
-    "beta_tilde.clamp(min=1e-20)",
-    1e-3,
+    '`_get_variance(t)`, "fixed_small"',
+    "own rule",
+    "beta_tilde[t + 1].clamp(min=1e-20)",
+    "at the first time theirs is 1e-20, not 0, because its logarithm is taken",
+    equal=1e-3,
 )
 def diffusers_variance():
     scheduler, table = ddpm_scheduler(), linear_schedule().beta_tilde
@@ -114,10 +151,11 @@ def diffusers_variance():
 @row(
     "eq-posterior-variance",
     f"{DDPM}._get_variance",
-    '"fixed_small" at t = 4',
-    "float32 tables: the variance is a quotient of two small differences",
-    "beta_tilde from alpha_bar in float32",
-    1e-6,
+    '`_get_variance(3)`, "fixed_small"',
+    "rounding",
+    "(1 - a[t]) / (1 - a[t + 1]) * (1 - a[t + 1] / a[t])",
+    "a quotient of two small differences of a, which is alpha_bar in float32",
+    equal=1e-6,
 )
 def diffusers_variance_4():
     theirs, schedule = ddpm_scheduler()._get_variance(3), linear_schedule()
@@ -125,7 +163,7 @@ def diffusers_variance_4():
     return theirs, schedule.beta_tilde[4], (1 - before) / (1 - now) * (1 - now / before)
 
 
-@row("eq-ddpm-step", f"{DDPM}.step", "step(model_output, t, sample)", "", "", 1e-4)
+@row("eq-ddpm-step", f"{DDPM}.step", "`step(model_output, t, sample)`", equal=1e-4)
 def diffusers_ddpm_step():
     theirs, given, _ = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
     return theirs, ddpm_step(*given), None
@@ -134,17 +172,18 @@ def diffusers_ddpm_step():
 @row(
     "eq-ddpm-step",
     f"{DDPM}.step",
-    'variance_type="fixed_large"',
-    "the default of both is the smaller variance",
+    '`variance_type="fixed_large"`',
+    "option",
     'ddpm_step(..., variance="beta")',
-    1e-4,
+    "the default of both is the smaller variance",
+    equal=1e-4,
 )
 def diffusers_ddpm_step_large():
     theirs, given, _ = step_of_diffusers(ddpm_scheduler(variance_type="fixed_large"), {}, t=20, noise=True)
     return theirs, ddpm_step(*given), ddpm_step(*given, variance="beta")
 
 
-@row("eq-ddim-step", f"{DDIM}.step", "step(model_output, t, sample)", "", "", 1e-4)
+@row("eq-ddim-step", f"{DDIM}.step", "`step(model_output, t, sample)`", equal=1e-4)
 def diffusers_ddim_step():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {})
     return theirs, ddim_step(*given, clip=False), None
@@ -153,10 +192,11 @@ def diffusers_ddim_step():
 @row(
     "eq-ddim-step",
     f"{DDIM}.step",
-    "clip_sample=True, the default",
-    "they clip the estimated image and keep the old noise, so the two no longer add up to x_t",
-    "ask theirs with use_clipped_model_output=True",
-    1e-4,
+    "`step` with `clip_sample=True`, the default",
+    "clip",
+    "step(..., use_clipped_model_output=True)",
+    "they clip the image and keep the noise; this option of theirs computes it again",
+    equal=1e-4,
 )
 def diffusers_ddim_clipped():
     scheduler = ddim_scheduler()
@@ -166,7 +206,15 @@ def diffusers_ddim_clipped():
     return theirs, ours, theirs + ours - again
 
 
-@row("eq-ddim-sigma", f"{DDIM}.step", "eta=1.0", "the default of both is 0", "ddim_step(..., eta=1)", 1e-4)
+@row(
+    "eq-ddim-sigma",
+    f"{DDIM}.step",
+    "`eta=1.0`",
+    "option",
+    "ddim_step(..., eta=1)",
+    "the default of both is 0",
+    equal=1e-4,
+)
 def diffusers_ddim_eta():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {"eta": 1.0}, noise=True)
     return theirs, ddim_step(*given, clip=False), ddim_step(*given, eta=1, clip=False)
@@ -175,10 +223,11 @@ def diffusers_ddim_eta():
 @row(
     "eq-leading",
     f"{DDIM}.set_timesteps",
-    'timesteps, spaced "leading"',
-    "their default starts at 980 of 0..999 and ours at 1000 of 1..1000",
-    'respace(schedule, 50, "leading").times - 1',
-    EXACT,
+    '`timesteps`, spaced "leading"',
+    "option",
+    'respace(schedule, 50, "leading").times[1:].flip(0) - 1',
+    "their default starts at 980 of 0 to 999, ours at 1000 of 1 to 1000",
+    equal=EXACT,
 )
 def diffusers_times():
     scheduler = ddim_scheduler()
@@ -187,7 +236,7 @@ def diffusers_times():
     return scheduler.timesteps, ours, leading - 1
 
 
-@row("eq-v", f"{DDPM}.get_velocity", "get_velocity(x_0, noise, t)", FROM_0, "t - 1 for our t")
+@row("eq-v", f"{DDPM}.get_velocity", "`get_velocity(x_0, noise, t)`", FROM_0, "velocity(schedule, x_0, t + 1, noise)")
 def diffusers_velocity():
     x_0, z, _ = (x[:-1] for x in draw())
     times, schedule = TIMES[:-1], linear_schedule()
@@ -195,7 +244,7 @@ def diffusers_velocity():
     return theirs, velocity(schedule, x_0, times, z), velocity(schedule, x_0, times + 1, z)
 
 
-@row("eq-snr", "training_utils.py: compute_snr", "compute_snr(scheduler, t)", FROM_0, "snr[t + 1]", 1e-3)
+@row("eq-snr", "training_utils.py: compute_snr", "`compute_snr(scheduler, t)`", FROM_0, "snr[t + 1]", equal=1e-3)
 def diffusers_snr():
     snr, times = linear_schedule().snr, TIMES[:-1]
     theirs = import_module("diffusers.training_utils").compute_snr(ddpm_scheduler(), times)
@@ -205,7 +254,7 @@ def diffusers_snr():
 EMBEDDING = "models/embeddings.py: get_timestep_embedding"
 
 
-@row("eq-time-embedding", EMBEDDING, "get_timestep_embedding(t, width)", "", "", 1e-4)
+@row("eq-time-embedding", EMBEDDING, "`get_timestep_embedding(t, width)`", equal=1e-4)
 def diffusers_embedding():
     positions = TIMES - 1
     theirs = import_module("diffusers.models.embeddings").get_timestep_embedding(positions, 32)
@@ -215,10 +264,11 @@ def diffusers_embedding():
 @row(
     "eq-time-frequency",
     EMBEDDING,
-    "flip_sin_to_cos=True, downscale_freq_shift=0, as UNet2DModel has by default",
-    "cosines come first, and the slowest clock is faster than 1/10000",
-    "time_embedding(positions, 32, freq_shift=0).roll(16, 1)",
-    1e-4,
+    "as `UNet2DModel` calls it: `flip_sin_to_cos=True`, `downscale_freq_shift=0`",
+    "embedding",
+    "time_embedding(t, 32, freq_shift=0).roll(16, 1)",
+    "cosines come first, and the slowest frequency is higher",
+    equal=1e-4,
 )
 def diffusers_embedding_of_unet():
     positions = TIMES - 1
@@ -235,10 +285,11 @@ def diffusers_decays(**options):
 @row(
     "eq-ema-warmup",
     "training_utils.py: EMAModel.get_decay",
-    "get_decay(step)",
-    "their warm-up is one step behind: step 1 copies the weights",
+    "`get_decay(step)`",
+    "warm-up",
     "ema_decay(step - 1, 0.9999)",
-    EXACT,
+    "one step behind: their step 1 copies the weights",
+    equal=EXACT,
 )
 def diffusers_ema():
     ours = torch.tensor([ema_decay(k, 0.9999) for k in range(1, 200)], dtype=torch.float64)
@@ -248,10 +299,11 @@ def diffusers_ema():
 @row(
     "eq-ema-warmup",
     "training_utils.py: EMAModel.get_decay",
-    "use_ema_warmup=True",
-    "another warm-up, with an exponent of 2/3",
+    "`use_ema_warmup=True`",
+    "warm-up",
     "1 - step ** (-2 / 3)",
-    EXACT,
+    "a power of the step",
+    equal=EXACT,
 )
 def diffusers_ema_power():
     steps = torch.arange(2, 200, dtype=torch.float64)
@@ -268,14 +320,14 @@ def guide_by_diffusers(**options):
 @row(
     "eq-guidance-forms",
     "guiders/classifier_free_guidance.py: ClassifierFreeGuidance",
-    "guidance_scale",
-    "their scale starts from the estimate without a label, so it is ours + 1",
+    "`guidance_scale`",
+    "w + 1",
     "guided(model, guidance_scale - 1, none)",
 )
 def diffusers_guidance():
     return guide_by_diffusers(), guide(3.0), guide(2.0)
 
 
-@row("eq-guidance", "guiders/classifier_free_guidance.py: ClassifierFreeGuidance", "use_original_formulation=True")
+@row("eq-guidance", "guiders/classifier_free_guidance.py: ClassifierFreeGuidance", "`use_original_formulation=True`")
 def diffusers_guidance_original():
     return guide_by_diffusers(use_original_formulation=True), guide(3.0), None

@@ -1,4 +1,4 @@
-"""A row of the table, and what all rooms need: the inputs, a network, our guidance."""
+"""A row of the table, a step line by line, and what all rooms need: the inputs, a network, our guidance."""
 
 import sys
 from collections.abc import Callable
@@ -11,12 +11,30 @@ from unittest.mock import MagicMock
 import torch
 from torch import Tensor, nn
 
+from ddpm_lite import ddpm_step, linear_schedule
 from ddpm_lite.condition import guided
+from ddpm_lite.process import posterior, predict_x_0, q_sample
 
 EXACT, FLOAT32 = 1e-10, 2e-5  # what "equal" means: for libraries that compute in float64, and in float32
-T, SEED = 1000, 0
+T, SEED, STEP_TIME = 1000, 0, 500  # the last is the time of the step that is followed line by line
+OURS = {f.__name__: f for f in (ddpm_step, posterior, predict_x_0, q_sample)}  # for the lines of a step
 TIMES = torch.tensor([1, 2, 250, 500, 750, 1000])
-FROM_0 = "their t counts from 0, so an entry of their tables belongs to our t one later"
+FROM_0, NO_COUNTERPART = "t from 0", "no counterpart"
+REASONS = {
+    FROM_0: "Their time is ours minus 1, because their tables have no entry for the clean image.",
+    "own rule": "A detail of the library, which the line names.",
+    "option": "Ours does it too, but not by default.",
+    "target": "What is compared or combined is v or x_0, not the noise.",
+    "name": "The word means another quantity than in this book.",
+    "scaled x_t": "Their variable is `x_t / alpha_bar[t].sqrt()`, the image plus noise that is not scaled down.",
+    "clock": "Their time goes from 0 to 1, or is a noise level.",
+    "warm-up": "The decay of the running average increases by another formula.",
+    "clip": "The estimated image is limited to the range of pixels.",
+    "rounding": "Numbers in float32 are subtracted that are nearly equal.",
+    "w + 1": "Guidance starts from the estimate without the label, so the scale is ours plus 1.",
+    "embedding": "Other frequencies, and the cosines before the sines. Keep what the weights were trained with.",
+    NO_COUNTERPART: "A schedule that this book does not have. Our `Schedule` can take over its numbers.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,29 +46,58 @@ class Row:
     library: str
     place: str
     theirs: str
-    why: str
+    reason: str
     translation: str
+    why: str
     equal: float
     compute: Callable[[], tuple[Tensor, Tensor, Tensor | None]]
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step of DDPM in a library: code to prepare it, lines of theirs, ours and a note, and what else is given."""
+
+    setup: str
+    lines: tuple[tuple[str, str, str], ...]
+    given: Callable[[], dict]
+
+
 ROWS: dict[str, Row] = {}
+STEPS: dict[str, Step] = {}
 
 
 def rows_of(library: str):
     """Return the decorator that enters a function as a row of this library."""
 
-    def row(equation: str, place: str, theirs: str, why: str = "", translation: str = "", equal: float = FLOAT32):
-        """Which equation, where in the library, what they call it, why it differs, and the translation."""
+    def row(equation, place, theirs, reason="", translation="", why="", equal=FLOAT32):
+        """Which equation, where in the library, what they call it; why it differs, and ours that gives their number."""
 
         def enter(compute):
             key = compute.__name__
-            ROWS[key] = Row(key, equation, library, place, theirs, why, translation, equal, compute)
+            ROWS[key] = Row(key, equation, library, place, theirs, reason, translation, why, equal, compute)
             return compute
 
         return enter
 
     return row
+
+
+def compute_step(step: Step):
+    """Yield theirs and ours of each line, both after the same seed, at t = STEP_TIME."""
+    schedule, t = linear_schedule(), STEP_TIME
+    x_0, z, _ = draw()
+    x_t = q_sample(schedule, x_0, t, z)
+    names = {"torch": torch, "T": T, "t": t, "schedule": schedule, "x_0": x_0, "z": z, "x_t": x_t} | OURS
+    names |= {"z_hat": Network()(x_t, torch.full((len(x_t),), t)), "noise": noise_like(x_t)}
+    names |= step.given()
+    torch.manual_seed(SEED)
+    exec(step.setup, names)
+    for codes in step.lines:
+        sides = []
+        for code in codes[:2]:
+            torch.manual_seed(SEED)
+            sides.append(eval(code, names))
+        yield tuple(sides)
 
 
 def draw(count: int = 3, dtype=torch.float32) -> list[Tensor]:

@@ -8,12 +8,9 @@ from torch import nn
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
 from ddpm_lite.process import ddpm_loss, q_sample, velocity
 from ddpm_lite.unet import time_embedding
-from libraries.row import FROM_0, SEED, TIMES, Network, T, draw, guide, import_peer, rows_of
+from libraries.row import FROM_0, SEED, STEPS, TIMES, Network, Step, T, draw, guide, import_peer, rows_of
 
 row = rows_of("smalldiffusion")
-SCALED = (
-    "it divides x_t by sqrt(alpha_bar_t), so that x = x_0 + sigma z with sigma = sqrt((1 - alpha_bar_t) / alpha_bar_t)"
-)
 
 
 def small():
@@ -25,7 +22,9 @@ def sigma_of(schedule, t):
     return (schedule.one_minus_alpha_bar[t] / schedule.alpha_bar[t]).sqrt()
 
 
-@row("eq-noise-level", "diffusion.py: ScheduleDDPM", "ScheduleDDPM().sigmas", FROM_0, "noise level at t + 1", 1e-4)
+@row(
+    "eq-noise-level", "diffusion.py: ScheduleDDPM", "`ScheduleDDPM().sigmas`", FROM_0, "noise_level[t + 1]", equal=1e-4
+)
 def small_sigmas():
     ours = sigma_of(linear_schedule(), torch.arange(T + 1))
     return small().ScheduleDDPM().sigmas[1:], ours[1:T], ours[2:]
@@ -34,17 +33,17 @@ def small_sigmas():
 @row(
     "eq-cosine-schedule",
     "diffusion.py: ScheduleCosine",
-    "ScheduleCosine().sigmas",
+    "`ScheduleCosine().sigmas`",
     FROM_0,
-    "noise level at t + 1",
-    1e-2,
+    "noise_level[t + 1]",
+    equal=1e-2,
 )
 def small_cosine():
     ours = sigma_of(cosine_schedule(), torch.arange(T + 1)).log()
     return small().ScheduleCosine().sigmas.log()[1:], ours[1:T], ours[2:]
 
 
-@row("eq-alpha-bar", "model.py: alpha", "alpha(sigma)", "their alpha is this book's alpha_bar", "alpha_bar[t]")
+@row("eq-alpha-bar", "model.py: alpha", "`alpha(sigma)`", "name", "alpha_bar[t]", "their alpha is alpha_bar")
 def small_alpha():
     schedule = linear_schedule()
     theirs = import_peer("smalldiffusion.model").alpha(sigma_of(schedule, TIMES))
@@ -68,13 +67,46 @@ def small_model(net, *wrappers):
     return Model()
 
 
+def give_model():
+    """A model of theirs around our stand-in for a network, for the setup of the step."""
+    import_peer("smalldiffusion")
+    return {"model": small_model(Network(), "Scaled")}
+
+
+STEPS["smalldiffusion"] = Step(
+    """\
+from smalldiffusion import ScheduleDDPM, samples
+from smalldiffusion.model import alpha
+
+sigma, sigma_s = sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
+x = x_t / alpha(sigma).sqrt()
+eps = model.predict_eps(x, sigma)
+x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
+""",
+    (
+        ("sigma", "schedule.noise_level[t]", "The noise level is their time. Its entry t - 1 is ours at t."),
+        ("alpha(sigma)", "schedule.alpha_bar[t]", "Their `alpha` is this book's alpha-bar."),
+        ("x", "x_0 + schedule.noise_level[t] * z", "Their variable: the image plus noise, not scaled down."),
+        ("eps", "z_hat", "What the network answers is the noise, as here."),
+        ("x - sigma * eps", "predict_x_0(schedule, x_t, t, z_hat)", "No division is needed, and nothing is clipped."),
+        (
+            "alpha(sigma_s).sqrt() * x_s",
+            "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
+            "`mu=0.5` gives a step of DDPM. The root turns their variable into ours.",
+        ),
+    ),
+    give_model,
+)
+
+
 @row(
     "eq-simple-loss",
     "model.py: ModelMixin.get_loss",
-    "get_loss(x0, sigma, eps) of a plain model",
-    SCALED,
-    "the network of Scaled is asked with x_t again",
-    1e-4,
+    "`get_loss(x0, sigma, eps)`",
+    "scaled x_t",
+    "Scaled(Model)",
+    "wrap their model so, and the network gets our x_t",
+    equal=1e-4,
 )
 def small_loss():
     x_0, z = draw(2)
@@ -88,10 +120,11 @@ def small_loss():
 @row(
     "eq-v",
     "model.py: PredV",
-    "the loss of PredV, with Scaled",
-    "the network predicts v, and the error is that of v",
-    "the mean of (velocity(...) - net(...))^2",
-    1e-4,
+    "`get_loss` of `PredV`, with `Scaled`",
+    "target",
+    "(velocity(schedule, x_0, t, z) - net(x_t, t)).square().mean()",
+    "the error of v, without a weight",
+    equal=1e-4,
 )
 def small_v():
     x_0, z = draw(2)
@@ -105,10 +138,11 @@ def small_v():
 @row(
     "eq-trailing",
     "diffusion.py: Schedule.sample_sigmas",
-    "sample_sigmas(50)",
-    "the last level is that of t = 1: a walk ends with this little noise in the image",
-    "the times of respace(schedule, 50), with 1 for 0",
-    1e-4,
+    "`sample_sigmas(50)`",
+    "own rule",
+    "noise_level[respace(schedule, 50).times.clamp(min=1)].flip(0)",
+    "the last level is that of t = 1, so a little noise stays in the image",
+    equal=1e-4,
 )
 def small_times():
     schedule = linear_schedule()
@@ -135,10 +169,10 @@ def step_of_small(mu, t=500, s=480):
 @row(
     "eq-ddim-still",
     "diffusion.py: samples",
-    "samples(..., gam=1, mu=0)",
-    SCALED,
-    "ddim_step(..., clip=False) / sqrt(alpha_bar_s)",
-    1e-4,
+    "`samples(..., gam=1, mu=0)`",
+    "scaled x_t",
+    "ddim_step(..., clip=False) / alpha_bar[s].sqrt()",
+    equal=1e-4,
 )
 def small_ddim():
     theirs, given, scale = step_of_small(0.0)
@@ -149,10 +183,10 @@ def small_ddim():
 @row(
     "eq-ddpm-step",
     "diffusion.py: samples",
-    "samples(..., gam=1, mu=0.5)",
-    SCALED,
-    "ddim_step(..., eta=1, clip=False) / sqrt(alpha_bar_s)",
-    1e-4,
+    "`samples(..., gam=1, mu=0.5)`",
+    "scaled x_t",
+    "ddim_step(..., eta=1, clip=False) / alpha_bar[s].sqrt()",
+    equal=1e-4,
 )
 def small_ddpm():
     theirs, given, scale = step_of_small(0.5)
@@ -160,7 +194,7 @@ def small_ddpm():
     return theirs, ours, ours / scale
 
 
-@row("eq-guidance", "model.py: ModelMixin.predict_eps_cfg", "cfg_scale")
+@row("eq-guidance", "model.py: ModelMixin.predict_eps_cfg", "`cfg_scale`")
 def small_guidance():
     z_c, z_none, x = draw()
     mixin = import_peer("smalldiffusion.model").ModelMixin
@@ -173,10 +207,11 @@ def small_guidance():
 @row(
     "eq-time-embedding",
     "model.py: get_sigma_embeds",
-    "get_sigma_embeds(batch, sigma)",
-    "one clock, not many: sine and cosine of log(sigma) / 2",
-    "sine and cosine of -log(snr) / 4",
-    1e-4,
+    "`get_sigma_embeds(batch, sigma)`",
+    "clock",
+    "torch.stack([angle.sin(), angle.cos()], 1)",
+    "sine and cosine of one angle only, log(noise_level[t]) / 2",
+    equal=1e-4,
 )
 def small_embedding():
     schedule = linear_schedule()
@@ -188,10 +223,11 @@ def small_embedding():
 @row(
     "eq-time-embedding",
     "model.py: timestep_embedding",
-    "timestep_embedding(t, width)",
-    "cosines come first, and the slowest clock is faster than 1/10000",
-    "time_embedding(positions, 32, freq_shift=0).roll(16, 1)",
-    1e-4,
+    "`timestep_embedding(t, width)`",
+    "embedding",
+    "time_embedding(t, 32, freq_shift=0).roll(16, 1)",
+    "cosines come first, and the slowest frequency is higher",
+    equal=1e-4,
 )
 def small_embedding_of_flow():
     theirs = import_peer("smalldiffusion.model").timestep_embedding(TIMES - 1, 32)
