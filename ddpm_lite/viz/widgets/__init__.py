@@ -14,6 +14,7 @@ from ddpm_lite.viz.widgets.flow_paths import FlowPaths
 from ddpm_lite.viz.widgets.forward import ForwardExplorer
 from ddpm_lite.viz.widgets.guess import DrawGuess
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
+from ddpm_lite.viz.widgets.guidance_cloud import GuidanceCloud
 from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
@@ -35,6 +36,7 @@ __all__ = [
     "FewerSteps",
     "FlowPaths",
     "ForwardExplorer",
+    "GuidanceCloud",
     "GuidanceDial",
     "GuidanceRows",
     "Learner",
