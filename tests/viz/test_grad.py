@@ -13,7 +13,7 @@ from ddpm_lite.process import q_sample
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.unet import UNet, UNetConfig
 from ddpm_lite.viz import export_page as exporter
-from ddpm_lite.viz.export_page import OPERATIONS, export_page, round_to_half, split_script
+from ddpm_lite.viz.export_page import OPERATIONS, export_page, round_as_page, split_script
 
 MODULES = ["engine.js", "unet.js", "grad.js"]
 # The gradients of a loss by all weights, with B images at a time.
@@ -37,7 +37,7 @@ def file_of(model, schedule):
 
 def differences(model, *, B, seen, labels=None, simd=True):
     """For each weight the largest difference of the two gradients over the largest entry of autograd's, in float64."""
-    model = round_to_half(model).double()
+    model = round_as_page(model).double()
     config = (model.unet if isinstance(model, ConditionalUNet) else model).config
     schedule, generator = linear_schedule(), torch.Generator().manual_seed(3)
     shape = len(seen), config.in_channels, config.sample_size, config.sample_size

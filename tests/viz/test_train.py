@@ -13,7 +13,7 @@ from ddpm_lite.data import TrainingImages, load_digits
 from ddpm_lite.schedule import linear_schedule
 from ddpm_lite.trainer import TrainConfig, draw_batch, train
 from ddpm_lite.unet import UNet, UNetConfig
-from ddpm_lite.viz.export_page import export_page, round_to_half, split_script
+from ddpm_lite.viz.export_page import export_page, round_as_page, split_script
 
 MODULES = ["science.js", "engine.js", "unet.js", "grad.js", "train.js"]
 SMALL = UNetConfig(sample_size=8, channels=(8, 16), blocks=1, attention_levels=(), context_dim=8, groups=4)
@@ -34,7 +34,7 @@ return { losses, norms, weights: net.weights, average: adam.average };"""
 def runs():
     """Ten steps in PyTorch and in JavaScript from the same weights and with the same draws."""
     torch.manual_seed(0)
-    model = round_to_half(ConditionalUNet(UNet(SMALL), LabelEncoder(10, SMALL.context_dim)))
+    model = round_as_page(ConditionalUNet(UNet(SMALL), LabelEncoder(10, SMALL.context_dim)))
     schedule, (images, labels) = linear_schedule(), load_digits("train")
     # A gradient that is clipped in the first steps and not in the last ones, and a rate that grows
     config = TrainConfig(steps=10, batch_size=20, lr=4e-3, warmup=5, grad_clip=CLIP, seed=3, label_dropout=0.3)
