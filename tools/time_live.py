@@ -82,6 +82,17 @@ CLOTHES = """(steps) => {
 }"""
 
 
+def time_clothes(one, script, what, limit):
+    """Read the network of the script in an open page, draw one picture with it, print the times, and close the page."""
+    one.page.evaluate("window.ddpmWidgets.file = (name, sum, text) => { window.clothes = { sum, text }; }")
+    one.page.add_script_tag(content=script)
+    one.page.add_script_tag(path=BUNDLES / "page" / "live" / "draw.js")
+    simd, ready, spent = one.page.evaluate(CLOTHES, 25)
+    verdict, how = "within" if spent < limit else "over", "SIMD" if simd else "JavaScript"
+    print(f"{what:48} {spent:6.2f} s ({how}; {ready:.2f} s to start): {verdict} {limit} s")
+    one.context.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
@@ -129,24 +140,13 @@ def main():
         )
         one.context.close()
 
-        def dressed(what, init="", slower=1.0, limit=1.5):
-            one = opened(init)
-            one.page.evaluate("window.ddpmWidgets.file = (name, sum, text) => { window.clothes = { sum, text }; }")
-            one.page.add_script_tag(content=script)
-            one.page.add_script_tag(path=BUNDLES / "page" / "live" / "draw.js")
-            if slower > 1:
-                throttle(one)
-            simd, ready, spent = one.page.evaluate(CLOTHES, 25)
-            verdict = "within" if spent < limit else "over"
-            how = "SIMD" if simd else "JavaScript"
-            print(f"{what:48} {spent:6.2f} s ({how}; {ready:.2f} s to start): {verdict} {limit} s")
-            one.context.close()
-
         script = export_page("fashion", *load_pretrained("fashion"))
         print(f"the clothes' file has {len(script):,} bytes")
-        dressed("clothes in 25 steps")
-        dressed(f"clothes in 25 steps, throttled {options.throttle:g} times", slower=options.throttle, limit=6)
-        dressed("clothes in 25 steps without WebAssembly", PLAIN, limit=15)
+        time_clothes(opened(), script, "clothes in 25 steps", 1.5)
+        one = opened()
+        throttle(one)
+        time_clothes(one, script, f"clothes in 25 steps, throttled {options.throttle:g} times", 6)
+        time_clothes(opened(PLAIN), script, "clothes in 25 steps without WebAssembly", 15)
         browser.close()
 
 

@@ -239,14 +239,8 @@ SPELT: dict[str, Callable[..., tuple[str, tuple, dict]]] = {
     **dict.fromkeys(("reshape", "flatten", "unflatten", "float", "to"), _reshape),
     **{name: _elementwise(name) for name in ("sin", "cos", "add", "sub", "mul")},
 }
-OPERATIONS = SPELT.keys() - {
-    "__getitem__",
-    "dropout",
-    "flatten",
-    "unflatten",
-    "float",
-    "to",
-}  # those that unet.js implements
+# Those that unet.js implements; the others only change a shape.
+OPERATIONS = SPELT.keys() - {"__getitem__", "dropout", "flatten", "unflatten", "float", "to"}
 
 
 def _list_tensors(value: object) -> list[Tensor]:
@@ -329,10 +323,8 @@ def _spell(call: tuple) -> tuple[str, list[Tensor], dict]:
         ValueError: pages do not support the function, or not with these arguments.
     """
     name, args, kwargs, result = call
-    spell, known = (
-        SPELT.get(name),
-        f"a network of the functions that shared/unet.js supports: {', '.join(sorted(SPELT))}",
-    )
+    spell = SPELT.get(name)
+    known = f"a network of the functions that shared/unet.js supports: {', '.join(sorted(SPELT))}"
     if spell is None or not isinstance(result, Tensor):
         fail(ValueError, "model", known, f"a call of {name}")
     try:
