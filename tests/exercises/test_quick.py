@@ -140,9 +140,7 @@ def test_right_answers_are_accepted_however_they_are_written():
     assert [(trial, told) for trial, told in zip(trials, judge(trials), strict=True) if told[0] != "goal"] == []
 
 
-@pytest.mark.html
-def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
-    labels = ["ex-posterior-combine", "ex-scaling-3", "ex-mean-1"]
+def write_page(tmp_path, labels):
     (tmp_path / "quick.js").write_text(write_script(STORED), encoding="utf8")
     (tmp_path / "derive.js").write_text((BUNDLES / "book" / "derive.js").read_text(encoding="utf8"), encoding="utf8")
     (tmp_path / "katex").mkdir()
@@ -155,37 +153,34 @@ def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
     head += '<link rel="stylesheet" href="katex/katex.min.css"><body class="bd-article">'
     text = f'{head}<script src="reading.js"></script><main><h1>Quick</h1>{panels}</main></body></html>'
     (tmp_path / "page.html").write_text(text, encoding="utf8")
-    context = browser.new_context(viewport={"width": 390, "height": 800})
-    context.set_default_timeout(PATIENCE)
-    page, complaints = context.new_page(), []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto((tmp_path / "page.html").as_uri())
-    assert page.locator("script").count() == 1
 
-    def press(label, words):
-        panel = page.locator(f"[data-quick='{label}']")
-        panel.get_by_role("button", name=words).press("Enter")
-        panel.locator("input:focus").wait_for()
-        return panel
 
-    # A number.
-    panel = press(labels[0], "Answer with a number")
+def press(page, label, words):
+    panel = page.locator(f"[data-quick='{label}']")
+    panel.get_by_role("button", name=words).press("Enter")
+    panel.locator("input:focus").wait_for()
+    return panel
+
+
+def answer(page, panel, text):
+    page.keyboard.press("Control+a")
+    page.keyboard.type(text)
+    page.keyboard.press("Enter")
+    return panel.locator(STATUS).inner_text().strip()
+
+
+def give_number(page, label):
+    panel = press(page, label, "Answer with a number")
     assert page.locator("section").count() == 1, "one press opens one panel"
 
-    def answer(text):
-        page.keyboard.press("Control+a")
-        page.keyboard.type(text)
-        page.keyboard.press("Enter")
-        return panel.locator(STATUS).inner_text().strip()
-
-    assert answer("a third") == "Write one number, such as 0.381 or 8/21."
-    check = STORED[labels[0]]
+    assert answer(page, panel, "a third") == "Write one number, such as 0.381 or 8/21."
+    check = STORED[label]
     for words, value in list(check["mistakes"].items())[:4]:
         first = next(w for w, v in check["mistakes"].items() if abs(v - value) <= check["limit"])
-        assert answer(f"{value:.6f}") == f"✗ Not yet: {first}.", words
-    assert answer("0.6").startswith("✗ Not yet: the result is off by 0.22")
+        assert answer(page, panel, f"{value:.6f}") == f"✗ Not yet: {first}.", words
+    assert answer(page, panel, "0.6").startswith("✗ Not yet: the result is off by 0.22")
     for right in ("0.381", "0,38095", "8/21"):
-        assert answer(right) == "✓ Correct."
+        assert answer(page, panel, right) == "✓ Correct."
     hint = panel.get_by_role("button", name="Hint 1 of 2")
     hint.press("Enter")
     assert panel.locator("[aria-live=polite] li").all_inner_texts() == check["hints"][:1]
@@ -193,9 +188,11 @@ def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
     panel.get_by_role("button", name="No more hints").press("Enter")
     assert panel.locator("[aria-live=polite] li").all_inner_texts() == check["hints"]
     assert f"1 of {len(STORED)} quick checks" in panel.inner_text()
-    # A choice, by the keyboard alone.
-    panel = press(labels[1], "Choose an answer")
-    choices, says = STORED[labels[1]]["choices"], STORED[labels[1]]["says"]
+
+
+def give_choice(page, label):
+    panel = press(page, label, "Choose an answer")
+    _choices, says = STORED[label]["choices"], STORED[label]["says"]
     page.keyboard.press("Enter")
     assert panel.locator(STATUS).inner_text().strip() == "Choose one of the answers."
     page.keyboard.press("Space")
@@ -204,14 +201,31 @@ def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert panel.locator(STATUS).inner_text().strip() == "✓ Correct."
-    # A formula.
-    panel = press(labels[2], "Answer with a formula")
+
+
+def give_formula(page, label):
+    panel = press(page, label, "Answer with a formula")
     assert panel.locator(".ddpm-derive-form > label .katex").count() == 3
     assert "the weight of z has the wrong sign" in answer(
-        "sqrt(abar_{t-1}) x_0 - sqrt(a_t) (1 - abar_{t-1}) / sqrt(1 - abar_t) z"
+        page, panel, "sqrt(abar_{t-1}) x_0 - sqrt(a_t) (1 - abar_{t-1}) / sqrt(1 - abar_t) z"
     )
-    assert answer("sqrt(abar_{t-1}) x_0 +").startswith("Not understood")
-    assert answer(FORMS[labels[2]][0]) == "✓ Correct."
+    assert answer(page, panel, "sqrt(abar_{t-1}) x_0 +").startswith("Not understood")
+    assert answer(page, panel, FORMS[label][0]) == "✓ Correct."
+
+
+@pytest.mark.html
+def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
+    labels = ["ex-posterior-combine", "ex-scaling-3", "ex-mean-1"]
+    write_page(tmp_path, labels)
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    context.set_default_timeout(PATIENCE)
+    page, complaints = context.new_page(), []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.locator("script").count() == 1
+    give_number(page, labels[0])
+    give_choice(page, labels[1])
+    give_formula(page, labels[2])
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [(one["id"], [node["html"][:150] for node in one["nodes"]]) for one in found] == []
@@ -221,11 +235,11 @@ def test_answers_are_judged_in_the_page_and_kept_there(browser, tmp_path):
     kept = json.loads(page.evaluate("localStorage['ddpm-lite:quick']"))
     assert kept == {
         labels[0]: {"answer": "8/21", "right": True},
-        labels[1]: {"answer": choices[1], "right": True},
+        labels[1]: {"answer": STORED[labels[1]]["choices"][1], "right": True},
         labels[2]: {"answer": FORMS[labels[2]][0], "right": True},
     }
     page.reload()
-    panel = press(labels[1], "Choose an answer")
+    panel = press(page, labels[1], "Choose an answer")
     assert panel.locator("input").nth(1).is_checked()
     panel.get_by_role("button", name="Forget my answer").click()
     assert set(json.loads(page.evaluate("localStorage['ddpm-lite:quick']"))) == {labels[0], labels[2]}
