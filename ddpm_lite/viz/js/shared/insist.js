@@ -37,8 +37,8 @@ export const describe = (points, [p, q], weight = () => 1) => {
   for (let i = 0; i < points.length; i += 2) {
     const share = weight(i / 2), x = points[i], y = points[i + 1];
     sum += share;
-    mx += share * x;
-    my += share * y;
+    mx += x * share;
+    my += y * share;
     squares += share * (x * x + y * y);
   }
   mx /= sum;
