@@ -206,6 +206,9 @@ def give_choice(page, label):
 def give_formula(page, label):
     panel = press(page, label, "Answer with a formula")
     assert panel.locator(".ddpm-derive-form > label .katex").count() == 3
+    wide = "(one) => one.getBoundingClientRect().width / one.parentElement.getBoundingClientRect().width"
+    assert panel.locator("input").evaluate(wide) > 0.5, "the field has the room that the button leaves"
+    assert panel.locator(".ddpm-derive-keys").evaluate(wide) == 1
     assert "the weight of z has the wrong sign" in answer(
         page, panel, "sqrt(abar_{t-1}) x_0 - sqrt(a_t) (1 - abar_{t-1}) / sqrt(1 - abar_t) z"
     )
