@@ -11,6 +11,7 @@ import traitlets
 from ddpm_lite._check import fail
 from ddpm_lite.bound import bound_weight, gaussian_kl, min_snr_weight
 from ddpm_lite.files.records import read_record
+from ddpm_lite.process import posterior
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets.base import Widget, float_bytes, state
 
@@ -131,8 +132,10 @@ def weigh_times(schedule: Schedule) -> dict[str, list[float]]:
 
 def bound_terms(schedule: Schedule, errors: list[float]) -> list[float]:
     """Compute L_{t-1} in bits for t = 2..T, sigma_t^2 = beta_t, from the errors at 1..T (eq-weighted-noise-loss)."""
+    times, anywhere = torch.arange(2, schedule.T + 1), torch.zeros(schedule.T - 1, 1, dtype=torch.float64)
+    _, variance = posterior(schedule, anywhere, times, anywhere)
     table = bound_weight(schedule)[2:] * torch.tensor(errors[1:], dtype=torch.float64)
-    table += gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, schedule.beta[2:])
+    table += gaussian_kl(0.0, variance.flatten(), 0.0, schedule.beta[2:])
     return (table / math.log(2)).tolist()
 
 
