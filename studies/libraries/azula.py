@@ -120,7 +120,7 @@ def weigh_image(alpha_bar, x_0):
     "noise.py: VPSchedule",
     "`VPSchedule()`",
     NO_COUNTERPART,
-    "Schedule(torch.cat([torch.zeros(1), 1 - alpha_bar[1:] / alpha_bar[:-1]]))",
+    "Schedule(torch.cat([0 * alpha_bar[:1], 1 - alpha_bar[1:] / alpha_bar[:-1]]))",
     "the logarithm of alpha is a square of the time; take over alpha_bar = alpha ** 2",
 )
 def azula_schedule():

@@ -121,7 +121,7 @@ def lucid_cosine():
     f"{CLASS}.__init__",
     "`sigmoid_beta_schedule(1000)`, the default",
     NO_COUNTERPART,
-    "Schedule(torch.cat([torch.zeros(1), betas]))",
+    "Schedule(torch.cat([0 * betas[:1], betas]))",
     "a sigmoid; take over their betas",
     equal=EXACT,
 )

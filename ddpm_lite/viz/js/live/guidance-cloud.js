@@ -20,7 +20,7 @@ export default kit.widget(({ model, el: place }) => {
     const [x, y, deviation] = blobs.subarray(4 * (i >> 1));
     return add("circle", { cx: plot.px(x), cy: plot.py(y), r: plot.px((1 + (i & 1)) * deviation) - plot.px(0) });
   });
-  const trail = plot.line("dw-4"), dots = add("path", { class: "dw-line dw-dot dw-2" }), ring = plot.marker("dw-4 dw-ring"), facts = kit.facts();
+  const trail = plot.line("dw-4"), dots = add("path", { class: "dw-line dw-dot dw-2", style: "stroke-opacity: 1" }), ring = plot.marker("dw-4 dw-ring"), facts = kit.facts();
   const off = (/** @type {ArrayLike<number>} */ x, /** @type {number} */ label) => {
     let count = 0;
     for (let i = 0; i < x.length; i += 2) count += Number(pull(x[i], x[i + 1], 0)[2] !== label);
