@@ -2,14 +2,13 @@
 
 import gzip
 import re
-import threading
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 from built import DOCUMENTS, SITE
-from stands import PATIENCE, Quiet, Served
+from stands import PATIENCE
 
 pytestmark = pytest.mark.html
 
@@ -143,48 +142,6 @@ def test_what_was_put_off_is_there_for_who_goes_to_it(opened):
         page.evaluate(OPENED)
         page.evaluate(SETTLED)
         assert page.evaluate(where) == pytest.approx(there, abs=200)
-
-
-class Halting(Quiet):
-    """Sends a page to just before its first displayed equation, and the rest when it is told to."""
-
-    def do_GET(self):
-        if not self.path.endswith(".html"):
-            super().do_GET()
-            return
-        page = Path(self.translate_path(self.path)).read_bytes()
-        begin = page.index(b'<div class="math ')
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(page[:begin])
-        self.wfile.flush()
-        self.server.go_on.wait(PATIENCE / 1000)
-        self.wfile.write(page[begin:])
-
-
-@pytest.fixture
-def halting():
-    """The site from a server that halts in each page; `http.go_on.set()` lets it go on."""
-    served = Served(SITE, Halting)
-    served.http.go_on = threading.Event()
-    yield served
-    served.http.go_on.set()
-    served.close()
-
-
-def test_a_page_is_drawn_first_when_its_first_equation_is_there(browser, halting):
-    """Drawing what comes before it, in several steps, takes a slow machine longer than reading on."""
-    page = browser.new_page()
-    page.goto(f"{halting.origin}/book/03_posterior.html", wait_until="commit")
-    page.wait_for_selector("h1", state="attached", timeout=PATIENCE)
-    page.wait_for_timeout(1000)  # in which it would be drawn
-    drawn = "() => performance.getEntriesByType('paint').length"
-    before = page.evaluate(drawn)
-    halting.http.go_on.set()
-    page.wait_for_function(drawn, timeout=PATIENCE)
-    page.close()
-    assert before == 0
 
 
 def test_an_equation_far_down_shows_that_it_goes_on_when_it_is_near(opened, open_page):

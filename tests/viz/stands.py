@@ -53,8 +53,8 @@ class Quiet(SimpleHTTPRequestHandler):
 class Served:
     """A folder over loopback http."""
 
-    def __init__(self, folder, handler=Quiet):
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    def __init__(self, folder):
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
         self.thread = threading.Thread(target=self.http.serve_forever)
         self.thread.start()
         self.origin = f"http://127.0.0.1:{self.http.server_port}"

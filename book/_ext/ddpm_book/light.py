@@ -7,10 +7,6 @@ others are removed from the built book. The templates of this folder leave the s
 A formula is some eighty elements, a chapter 35,000. Browsers style and lay out a section of a chapter when it comes
 near the window (`content-visibility` in book.css); until then it is as tall as is estimated here, so that the scroll
 bar and a place that a reader comes back to are nearly right.
-
-A browser draws a page while it reads it: the opening of a chapter in some six steps, each of which takes longer than
-reading on would. A page therefore asks to be drawn first when its first displayed equation is there (`rel="expect"`);
-browsers that do not know the word draw in steps.
 """
 
 import io
@@ -47,8 +43,6 @@ INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 # How tall a section is, in rem, fitted to the pages at 1440 and 390 pixels: nine in ten are within a factor of 1.5.
 SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
 TALL = {"<pre": 5.4, '"katex-display"': 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
-# The first displayed equation that has a name; beyond so many characters the text does not wait for it.
-EQUATION, NEAR = re.compile(r'<div class="math [^>]*\bid="([^"]+)"'), 200_000
 FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
 NO_LETTERS = re.compile(r"<(pre|svg|table|script|math)\b.*?</\1>|<[^>]*>", re.DOTALL)
 # The theme measures what scrolls, box by box, with a layout of the page for each; book.js does it.
@@ -107,14 +101,6 @@ def put_off(app, pagename, templatename, context, doctree):
         parts += [body[done:begin], f' style="--rows: {rows}; --letters: {letters}"']
         done = begin
     context["body"] = "".join([*parts, body[done:]])
-
-
-def wait_for_equation(app, pagename, templatename, context, doctree):
-    """Let a page be drawn first when its first displayed equation is there."""
-    first = EQUATION.search(context.get("body", ""))
-    if first and first.start() < NEAR:
-        hint = f'\n<link rel="expect" href="#{first[1]}" blocking="render">\n'
-        context["metatags"] = context.get("metatags", "") + hint
 
 
 def measure_once(app, error):
@@ -234,7 +220,6 @@ def setup(app):
     app.connect("config-inited", lambda app, config: config.templates_path.append(str(TEMPLATES)))
     app.connect("html-page-context", leave_out, priority=900)
     app.connect("html-page-context", put_off, priority=900)
-    app.connect("html-page-context", wait_for_equation, priority=900)
     app.connect("build-finished", cut_icons)
     app.connect("build-finished", measure_once)
     app.connect("build-finished", shrink_pictures)
