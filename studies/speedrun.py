@@ -5,7 +5,7 @@
     python studies/speedrun.py --device cuda --graph step --jobs 8    as many steps as the budget buys on a CPU
     python studies/speedrun.py --climb base                   add the best idea to the best so far, again and again
     python studies/speedrun.py --best 2 --minutes 75 --keep   train the best of those for longer, keep the weights
-    python studies/speedrun.py --record                       gather the files into book/results/speedrun.json
+    python studies/speedrun.py --record                       add the files to book/results/speedrun.json
 
 The meter: Fashion-MNIST, the package's features, COUNT images for each of three sampling seeds, 50 network evaluations
 an image, against the 10,000 held-out images. The budget is processor time of the training alone, on one thread. On a
@@ -294,24 +294,34 @@ def choose_best(folder: Path, number: int) -> list[str]:
 
 
 def read_runs(folder: Path) -> list[dict]:
-    """Read the files of all runs, sorted by budget, idea and seed."""
-    runs = [json.loads(path.read_text(encoding="utf8")) for path in folder.glob("*.json")]
+    """Read the files of all runs, in order."""
+    return sort_runs([json.loads(path.read_text(encoding="utf8")) for path in folder.glob("*.json")])
+
+
+def sort_runs(runs: list[dict]) -> list[dict]:
+    """Sort runs by budget, idea and seed."""
     return sorted(runs, key=lambda run: (run["minutes"] or 0, list_parts(run["idea"]), run["count"], run["seed"]))
 
 
 def gather(folder: Path) -> dict:
-    """Gather the files of all runs, without what follows from the idea's name and without the single sampling seeds."""
+    """Add the files of all runs to those of the record; a file takes the place of the same run on the same device.
+
+    What follows from the idea's name and the single sampling seeds are left out.
+    """
     left = ("recipe", "rows", "compile")
     runs = [{key: value for key, value in run.items() if key not in left} for run in read_runs(folder)]
     for run in runs:  # files of the first version say whether there was a graph, and it was one of the loss
         run["graph"] = {True: "loss", False: "no"}.get(run["graph"], run["graph"])
+    before = json.loads(RECORD.read_text(encoding="utf8"))["runs"] if RECORD.exists() else []
+    same = ("idea", "seed", "minutes", "steps", "count", "device")
+    known = {tuple(run[key] for key in same): run for run in [*before, *runs]}
     return {
         "command": "python studies/speedrun.py --record",
         "note": "Runs on a GPU shared it with others, so their seconds say nothing about its speed.",
         "speed": {key: value for key, value in read_speed().items() if key != "seconds"},
         "walk": WALK,
         "ideas": {name: idea.about for name, idea in IDEAS.items()},
-        "runs": runs,
+        "runs": sort_runs(list(known.values())),
     }
 
 
@@ -344,7 +354,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--speed", action="store_true", help="measure the seconds of a step")
     parser.add_argument("--rounds", type=int, default=2, help="of --speed")
-    parser.add_argument("--record", action="store_true", help="gather the files of --out")
+    parser.add_argument("--record", action="store_true", help="add the files of --out to the record")
     return parser.parse_args(words)
 
 

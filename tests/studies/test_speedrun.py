@@ -163,6 +163,8 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
     monkeypatch.setattr(speedrun, "train", None)  # not called again
     speedrun.main(words)
     speedrun.main([*words, "--record"])
+    (tmp_path / "mine").mkdir()
+    speedrun.main(["--out", str(tmp_path / "mine"), "--record"])  # who has no files of the others loses none
     record = json.loads((tmp_path / "speedrun.json").read_text())
     assert [run["idea"] for run in record["runs"]] == sorted(names, key=speedrun.list_parts)
     for run in record["runs"]:
@@ -210,6 +212,11 @@ def test_what_the_chapter_says_of_the_ideas():
         assert found[f"decay+{idea}", 0]["frechet"] - found["decay", 0]["frechet"] > chance
     assert found["bound", 0]["frechet"] - base[0] > chance
     assert found["decay+bf16+muon+coarse-attention", 0]["frechet"] == min(each["frechet"] for each in found.values())
+    (long,) = (run for run in runs if run["idea"] == "decay+bf16+muon+coarse-attention+min-snr+stratified")
+    clothes = json.loads((speedrun.RESULTS / "evaluate-fashion.json").read_text("utf8"))
+    shipped, floor = clothes["mean"]["frechet"], clothes["floors"]["real"]["frechet"]
+    assert (long["mean"]["frechet"] - floor) / (shipped - floor) == pytest.approx(3 / 4, abs=0.03)
+    assert found["decay+min-snr", 0]["frechet"] < found["decay", 0]["frechet"] > found["decay+stratified", 0]["frechet"]
     losses = {}
     for run in runs:
         if run["steps"] == 200:
