@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from ddpm_book import api
 
 import ddpm_lite
 
@@ -31,6 +32,10 @@ $$ a = a $$ (eq-forward-closed)
 
 The function `q_sample(...)` is no name, `q_sample` and `ddpm_lite.q_sample()` are, [`q_sample`](https://example.org)
 leads elsewhere, and `numpy` is not ours.
+
+| this book | diffusers | theirs, in a file |
+|---|---|---|
+| `q_sample` | `Schedule` | `q_sample()` |
 
 ```python
 from ddpm_lite import (
@@ -103,10 +108,19 @@ def test_property_with_a_colon_has_no_type_made_of_its_sentence(pages):
 
 
 def test_inline_code_of_a_public_name_is_a_link(pages):
-    links = pages[0].select("p a.api")
+    links = pages[0].select("section > p a.api")
     assert [link.get_text() for link in links] == ["q_sample", "ddpm_lite.q_sample()"]
     assert {link["href"] for link in links} == {"api.html#ddpm_lite.q_sample"}
     assert pages[0].select("h1 a.api") == []
+
+
+def test_name_of_another_library_is_no_link(pages):
+    cells = pages[0].select("td")
+    assert [cell.get_text() for cell in cells] == ["q_sample", "Schedule", "q_sample()"]
+    assert [len(cell.select("a")) for cell in cells] == [1, 0, 0]
+    chapter = (ROOT / "book" / "14_other_peoples_code.ipynb").read_text("utf8")
+    heads = re.search(r"\| this book \| (.*) \|\\n", chapter)[1]
+    assert [head for head in heads.split(" | ") if not api.THEIRS.fullmatch(head)] == []
 
 
 def test_imported_names_are_links(pages):

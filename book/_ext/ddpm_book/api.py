@@ -3,7 +3,7 @@
 Signatures are shown as the source has them, with names of shapes written out: X is Float[Tensor, "batch *shape"].
 A label in a docstring, (eq-forward-closed), becomes the number of that equation and leads to it; a label that the book
 does not have is an error of the build. A documented name becomes a link wherever it is inline code, and where a cell
-imports it.
+imports it. In a table's column that another library heads, the same name is that library's, so it becomes no link.
 """
 
 import ast
@@ -24,6 +24,8 @@ NAME = re.compile(r'<span class="n">(\w+)</span>')
 # As Sphinx writes the arguments of a long signature: a list of definitions that define nothing.
 ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', re.DOTALL)
 CALL = re.compile(r"(?:ddpm_lite\.)?([\w.]+)(?:\(\))?")
+# What heads a column of names that are not ours.
+THEIRS = re.compile(r"theirs?\b.*|diffusers|denoising-diffusion-pytorch|smalldiffusion|azula|PyTorch")
 
 
 class WrittenOut(ast.NodeTransformer):
@@ -125,13 +127,26 @@ def find_address(app, docname, name):
     return None
 
 
+def find_around(node, *kinds):
+    """The nearest of these kinds that the node lies in, or None."""
+    while node is not None and not isinstance(node, kinds):
+        node = node.parent
+    return node
+
+
+def is_theirs(code):
+    """Whether the code is in a column of names of another library."""
+    cell = find_around(code, nodes.entry)
+    head = next(find_around(cell, nodes.tgroup).findall(nodes.thead), None) if cell else None
+    return bool(head) and bool(THEIRS.fullmatch(head[0][cell.parent.index(cell)].astext().strip()))
+
+
 def link_code(app, doctree, docname):
     """Make every inline `name` of what is documented a link to its entry, unless it is part of a link or a heading."""
     for code in list(doctree.findall(nodes.literal)):
-        match, around = CALL.fullmatch(code.astext()), code.parent
-        while around is not None and not isinstance(around, nodes.reference | nodes.title):
-            around = around.parent
-        address = find_address(app, docname, match[1]) if match and around is None else None
+        match = CALL.fullmatch(code.astext())
+        free = match and find_around(code, nodes.reference, nodes.title) is None and not is_theirs(code)
+        address = find_address(app, docname, match[1]) if free else None
         if address:
             link = nodes.reference("", "", internal=True, refuri=address, classes=["api"])
             code.replace_self(link)
