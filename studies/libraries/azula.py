@@ -69,18 +69,18 @@ alpha_t, sigma_t = denoiser.schedule(time)
 mean = denoiser(x_t, time).mean
 """,
     (
-        ("alpha_t ** 2", "schedule.alpha_bar[t]", "Their `alpha` is the root of this book's alpha-bar."),
-        ("sigma_t / alpha_t", "schedule.noise_level[t]", "Their `sigma` is the weight of the noise in x_t."),
+        ("alpha_t ** 2", "schedule.alpha_bar[t]", "Their `alpha` is the root of this book's `alpha_bar`."),
+        ("sigma_t / alpha_t", "schedule.noise_level[t]", "Their `sigma` is the weight of the noise in `x_t`."),
         (
             "mean",
             "predict_x_0(schedule, x_t, t, z_hat)",
             "A denoiser answers with a distribution; its mean is the image.",
         ),
-        ("(x_t - alpha_t * mean) / sigma_t", "z_hat", "The noise follows from it."),
+        ("(x_t - alpha_t * mean) / sigma_t", "z_hat", "They give no noise; it follows from the mean."),
         (
             "sampler.step(x_t, time, time_s)",
             "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
-            "Times are shares of T. Nothing is clipped.",
+            "Times are shares of `T`. Nothing is clipped.",
         ),
     ),
     give_denoiser,
@@ -90,10 +90,10 @@ mean = denoiser(x_t, time).mean
 @row(
     "eq-alpha-bar",
     "noise.py: VPSchedule",
-    "`VPSchedule().alpha(t)`",
+    "`VPSchedule().alpha(t / T)`",
     "name",
     "alpha_bar[t].sqrt()",
-    "their alpha is the square root of alpha_bar",
+    "their `alpha` is the square root of `alpha_bar`",
     equal=1e-9,
 )
 def azula_alpha():
@@ -121,7 +121,7 @@ def weigh_image(alpha_bar, x_0):
     "`VPSchedule()`",
     NO_COUNTERPART,
     "Schedule(torch.cat([0 * alpha_bar[:1], 1 - alpha_bar[1:] / alpha_bar[:-1]]))",
-    "the logarithm of alpha is a square of the time; take over alpha_bar = alpha ** 2",
+    "the logarithm of `alpha` is a multiple of the squared time; take over `alpha_bar`, which is `alpha ** 2`",
 )
 def azula_schedule():
     alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
@@ -131,10 +131,11 @@ def azula_schedule():
 @row(
     "eq-noise-balance",
     "noise.py: VPSchedule",
-    "`VPSchedule().sigma(t)`",
+    "`VPSchedule().sigma(t / T)`",
     "own rule",
     "(one_minus_alpha_bar[t] + 1e-6).sqrt()",
-    "sigma_min^2 is added under the root, so x_t has a little more than variance 1",
+    "a constant is added under the root, so `x_t` has a little more than variance 1; the ratios to ours are compared, "
+    "at the first eight times",
     equal=1e-9,
 )
 def azula_sigma():
@@ -158,7 +159,7 @@ def azula_times():
     return theirs, ours, ours / T
 
 
-@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "`step(x_t, t, s)`, one step", equal=1e-9)
+@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "`DDPMSampler.step(x_t, t / T, s / T)`, one step", equal=1e-9)
 def azula_ddpm():
     theirs, given = step_of_azula("DDPMSampler", 500, 499)
     return theirs, ddpm_step(*given, clip=False), None
@@ -167,10 +168,10 @@ def azula_ddpm():
 @row(
     "eq-ddim-step",
     "sample.py: DDPMSampler.step",
-    "`step(x_t, t, s)`, a longer step",
+    "`DDPMSampler.step(x_t, t / T, s / T)`, a longer step",
     "option",
     "ddim_step(..., eta=1, clip=False)",
-    "their DDPM may go to any s, which is DDIM with eta = 1",
+    "their DDPM may go to any `s`, which is DDIM with `eta=1`",
     equal=1e-9,
 )
 def azula_ddpm_leap():
@@ -190,7 +191,7 @@ def azula_ddim():
     "`DDIMSampler(denoiser, eta=0.25)`",
     "name",
     "ddim_step(..., eta=eta ** 0.5, clip=False)",
-    "their eta multiplies the variance, ours the deviation",
+    "their `eta` multiplies the variance, ours the deviation",
     equal=1e-9,
 )
 def azula_eta():
@@ -210,7 +211,7 @@ def azula_euler():
     "`guidance`",
     "target",
     "predict_x_0(schedule, x_t, t, guided(model, w, none)(x_t, t, c))",
-    "the two estimates that are combined are of x_0, not of z",
+    "the two estimates that are combined are of `x_0`, not of `z`",
     equal=1e-9,
 )
 def azula_guidance():
@@ -230,10 +231,10 @@ def azula_guidance():
 @row(
     "eq-weighted-noise-loss",
     "denoise.py: KarrasDenoiser.loss",
-    "`loss(x, t)`",
+    "`loss(x, t / T)`",
     "target",
     "ddpm_loss(..., weight=1 / alpha_bar)",
-    "the error of x_0 times snr + 1, which is that of v",
+    "the error of `x_0` times `snr + 1`, which is that of `v`",
     equal=1e-6,
 )
 def azula_loss():

@@ -54,13 +54,17 @@ x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
 """,
     (
         ("diffusion.alphas_cumprod[t - 1]", "schedule.alpha_bar[t]", "Their time is ours minus 1."),
-        ("(1 / diffusion.alphas_cumprod[t - 1] - 1).sqrt()", "schedule.noise_level[t]", "It has no table of its own."),
+        (
+            "(1 / diffusion.alphas_cumprod[t - 1] - 1).sqrt()",
+            "schedule.noise_level[t]",
+            "denoising-diffusion-pytorch has no table of it.",
+        ),
         ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", "`k` holds their time of each image."),
-        ("x_0_hat", "predict_x_0(schedule, x_t, t, z_hat)", "`p_sample` clips it, this function does not."),
+        ("x_0_hat", "predict_x_0(schedule, x_t, t, z_hat)", "`p_sample` clips it, but this function does not."),
         (
             "diffusion.q_posterior(x_0_hat, x_t, k)[0]",
             "posterior(schedule, x_t, t, x_0_hat)[0]",
-            "The mean of the step. They give the image first, we give x_t first.",
+            "The mean of the step. They give the image first, we give `x_t` first.",
         ),
         (
             "diffusion.p_sample(x_t, t - 1)[0]",
@@ -164,7 +168,6 @@ def lucid_x_0():
     "`predict_noise_from_start(x_t, t, x0)`",
     FROM_0,
     "predict_z(schedule, x_t, t + 1, x0)",
-    equal=1e-3,
 )
 def lucid_z():
     return at_times(diffusion().predict_noise_from_start, predict_z, *draw(2))
@@ -200,7 +203,7 @@ def posterior_of_lucid(part):
     "`q_posterior(x_start, x_t, t)[0]`",
     FROM_0,
     "posterior(schedule, x_t, t + 1, x_start)[0]",
-    "they give x_start first, we give x_t first",
+    "they give `x_start` first, we give `x_t` first",
 )
 def lucid_posterior_mean():
     return posterior_of_lucid(0)
@@ -252,7 +255,7 @@ def walk_of_lucid(steps, **options):
     return theirs, torch.tensor(other.model.asked), ours
 
 
-@row("eq-ddim-still", f"{CLASS}.ddim_sample", "`ddim_sample` with ten steps", equal=1e-3)
+@row("eq-ddim-still", f"{CLASS}.ddim_sample", "`ddim_sample` with ten steps", equal=1e-4)
 def lucid_ddim():
     theirs, _, ours = walk_of_lucid(10)
     return theirs, ours(respace(linear_schedule(), 10))[0], None
@@ -315,8 +318,8 @@ def lucid_loss():
     f"{CLASS}.p_losses",
     '`objective="pred_v"`, the default',
     "target",
-    'ddpm_loss(z_model(net, schedule, "v"), schedule, x_0, t + 1, z)',
-    "the error of v, weighted so that it is that of z",
+    'ddpm_loss(z_model(net, schedule, "v"), schedule, x_0, t, z)',
+    "the error of `v`, weighted so that it is that of `z`",
     equal=1e-4,
 )
 def lucid_loss_v():
@@ -326,7 +329,7 @@ def lucid_loss_v():
     return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(implied, schedule, x_0, TIMES, z)
 
 
-@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(t)`", equal=1e-4)
+@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(position)`", equal=1e-4)
 def lucid_embedding():
     return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
 
@@ -395,7 +398,7 @@ def lucid_guidance():
     "`cond_scale` by default",
     "own rule",
     "guided(model, w, none)(x_t, t) - w * along",
-    "along is the part of the difference parallel to the estimate with the label, and w is cond_scale - 1",
+    "`along` is the part of the difference parallel to the estimate with the label, and `w` is `cond_scale - 1`",
     equal=1e-4,
 )
 def lucid_guidance_default():

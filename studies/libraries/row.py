@@ -20,11 +20,12 @@ T, SEED, STEP_TIME = 1000, 0, 500  # the last is the time of the step that is fo
 OURS = {f.__name__: f for f in (ddpm_step, posterior, predict_x_0, q_sample)}  # for the lines of a step
 TIMES = torch.tensor([1, 2, 250, 500, 750, 1000])
 FROM_0, NO_COUNTERPART = "t from 0", "no counterpart"
+LOGS = "the logarithms are compared"  # of numbers that span many powers of ten
 REASONS = {
     FROM_0: "Their time is ours minus 1, because their tables have no entry for the clean image.",
     "own rule": "A detail of the library, which the line names.",
     "option": "Ours does it too, but not by default.",
-    "target": "What is compared or combined is v or x_0, not the noise.",
+    "target": "What is compared or combined is `v` or `x_0`, not the noise.",
     "name": "The word means another quantity than in this book.",
     "scaled x_t": "Their variable is `x_t / alpha_bar[t].sqrt()`, the image plus noise that is not scaled down.",
     "clock": "Their time goes from 0 to 1, or is a noise level.",

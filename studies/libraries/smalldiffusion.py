@@ -8,7 +8,7 @@ from torch import nn
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
 from ddpm_lite.process import ddpm_loss, q_sample, velocity
 from ddpm_lite.unet import time_embedding
-from libraries.row import FROM_0, SEED, STEPS, TIMES, Network, Step, T, draw, guide, import_peer, rows_of
+from libraries.row import FROM_0, LOGS, SEED, STEPS, TIMES, Network, Step, T, draw, guide, import_peer, rows_of
 
 row = rows_of("smalldiffusion")
 
@@ -36,14 +36,15 @@ def small_sigmas():
     "`ScheduleCosine().sigmas`",
     FROM_0,
     "noise_level[t + 1]",
-    equal=1e-2,
+    LOGS,
+    equal=1e-3,
 )
 def small_cosine():
     ours = sigma_of(cosine_schedule(), torch.arange(T + 1)).log()
     return small().ScheduleCosine().sigmas.log()[1:], ours[1:T], ours[2:]
 
 
-@row("eq-alpha-bar", "model.py: alpha", "`alpha(sigma)`", "name", "alpha_bar[t]", "their alpha is alpha_bar")
+@row("eq-alpha-bar", "model.py: alpha", "`alpha(sigma)`", "name", "alpha_bar[t]", "their `alpha` is `alpha_bar`")
 def small_alpha():
     schedule = linear_schedule()
     theirs = import_peer("smalldiffusion.model").alpha(sigma_of(schedule, TIMES))
@@ -84,8 +85,12 @@ eps = model.predict_eps(x, sigma)
 x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
 """,
     (
-        ("sigma", "schedule.noise_level[t]", "The noise level is their time. Its entry t - 1 is ours at t."),
-        ("alpha(sigma)", "schedule.alpha_bar[t]", "Their `alpha` is this book's alpha-bar."),
+        (
+            "sigma",
+            "schedule.noise_level[t]",
+            "The noise level is their time. Entry `t - 1` of their table is ours at `t`.",
+        ),
+        ("alpha(sigma)", "schedule.alpha_bar[t]", "Their `alpha` is this book's `alpha_bar`."),
         ("x", "x_0 + schedule.noise_level[t] * z", "Their variable: the image plus noise, not scaled down."),
         ("eps", "z_hat", "What the network answers is the noise, as here."),
         ("x - sigma * eps", "predict_x_0(schedule, x_t, t, z_hat)", "No division is needed, and nothing is clipped."),
@@ -105,7 +110,7 @@ x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
     "`get_loss(x0, sigma, eps)`",
     "scaled x_t",
     "Scaled(Model)",
-    "wrap their model so, and the network gets our x_t",
+    "wrap their model so, and the network gets our `x_t`",
     equal=1e-4,
 )
 def small_loss():
@@ -123,7 +128,7 @@ def small_loss():
     "`get_loss` of `PredV`, with `Scaled`",
     "target",
     "(velocity(schedule, x_0, t, z) - net(x_t, t)).square().mean()",
-    "the error of v, without a weight",
+    "the error of `v`, without a weight",
     equal=1e-4,
 )
 def small_v():
@@ -141,7 +146,7 @@ def small_v():
     "`sample_sigmas(50)`",
     "own rule",
     "noise_level[respace(schedule, 50).times.clamp(min=1)].flip(0)",
-    "the last level is that of t = 1, so a little noise stays in the image",
+    "the last level is that of t = 1, so a little noise stays in the image; the last two levels are compared",
     equal=1e-4,
 )
 def small_times():
@@ -210,7 +215,7 @@ def small_guidance():
     "`get_sigma_embeds(batch, sigma)`",
     "clock",
     "torch.stack([angle.sin(), angle.cos()], 1)",
-    "sine and cosine of one angle only, log(noise_level[t]) / 2",
+    "sine and cosine of one angle only, `noise_level[t].log() / 2`",
     equal=1e-4,
 )
 def small_embedding():
@@ -223,9 +228,9 @@ def small_embedding():
 @row(
     "eq-time-embedding",
     "model.py: timestep_embedding",
-    "`timestep_embedding(t, width)`",
+    "`timestep_embedding(position, width)`",
     "embedding",
-    "time_embedding(t, 32, freq_shift=0).roll(16, 1)",
+    "time_embedding(position, 32, freq_shift=0).roll(16, 1)",
     "cosines come first, and the slowest frequency is higher",
     equal=1e-4,
 )
