@@ -1,0 +1,27 @@
+"""The study of rounded weights: it samples with the page's weights, and its record belongs to the shipped network."""
+
+import study_rounded as study
+import torch
+
+from ddpm_lite.cli import report
+from ddpm_lite.files.pixels import from_bytes
+from ddpm_lite.files.weights import load_pretrained
+from ddpm_lite.viz.export_page import round_as_page
+
+
+def test_rounding_is_the_part_of_the_norm_that_is_lost():
+    whole, rounded = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    whole.load_state_dict({"weight": torch.tensor([[3.0, 4.0]]), "bias": torch.tensor([12.0])})
+    rounded.load_state_dict({"weight": torch.tensor([[3.0, 3.0]]), "bias": torch.tensor([12.0])})
+    assert abs(study.measure_rounding(whole, rounded) - 1 / 13) < 1e-7
+
+
+def test_the_rounded_weights_sample(clothes, monkeypatch):
+    images, labels = clothes
+    monkeypatch.setattr(report, "load_real_images", lambda *_: ((from_bytes(images), labels), clothes))
+    found = study.measure_network(count=20, steps=2)
+    model, _ = load_pretrained("fashion")
+    assert found["weights"] == report.hash_weights(model) != found["rounded_weights"]
+    assert found["rounded_weights"] == report.hash_weights(round_as_page(model))
+    assert 0.01 < found["rounding"] < 0.05
+    assert found["rounded"].keys() == {"seed", *report.COLUMNS, "seconds"}
