@@ -185,3 +185,19 @@ def test_without_katex_the_build_says_how_to_get_it(build):
     done, _ = build(katex="nowhere")
     assert done.returncode
     assert "tools/bundle.py --install" in done.stderr
+
+
+def test_figures_of_a_page_without_a_number_are_counted_by_page():
+    from ddpm_book.numbers import number_figures
+
+    numbers = {
+        "book/intro": {"figure": {"a": (1,), "b": (2,)}},
+        "book/02_forward": {"figure": {"c": (2, 1)}},
+        "book/microddpm": {"figure": {"d": (4,), "e": (3,)}, "exercise": {"f": (1,)}},
+        "book/glossary": {},
+    }
+    app = SimpleNamespace(config=SimpleNamespace(root_doc="book/intro"))
+    number_figures(app, SimpleNamespace(toc_fignumbers=numbers))
+    assert numbers["book/intro"]["figure"] == {"a": (1,), "b": (2,)}
+    assert numbers["book/02_forward"]["figure"] == {"c": (2, 1)}
+    assert numbers["book/microddpm"] == {"figure": {"d": ("M", 2), "e": ("M", 1)}, "exercise": {"f": (1,)}}
