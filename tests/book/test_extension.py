@@ -201,3 +201,22 @@ def test_figures_of_a_page_without_a_number_are_counted_by_page():
     assert numbers["book/intro"]["figure"] == {"a": (1,), "b": (2,)}
     assert numbers["book/02_forward"]["figure"] == {"c": (2, 1)}
     assert numbers["book/microddpm"] == {"figure": {"d": ("M", 2), "e": ("M", 1)}, "exercise": {"f": (1,)}}
+
+
+def test_folded_code_without_an_output_shares_the_bar_below_it():
+    from ddpm_book.look import share_bars
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    def cell(code, *outputs, mode="input"):
+        source = nodes.container("", nodes.literal_block(code, code))
+        return nodes.container(
+            "", source, *(nodes.container("", nodes.paragraph(text=o)) for o in outputs), hide_mode=mode
+        )
+
+    page = new_document("page")
+    page += [cell("setup"), cell("more"), cell("figure", "drawn"), cell("apart"), nodes.paragraph(text="words")]
+    page += [cell("drawing", "drawn"), cell("last"), cell("seen", mode="output")]
+    share_bars(None, page)
+    shown = [[block.astext() for block in part.findall(nodes.literal_block)] for part in page.children]
+    assert shown == [["setup", "more", "figure"], ["apart"], [], ["drawing"], ["last"], ["seen"]]

@@ -2,7 +2,7 @@
 
 An SVG, a figure of a cell or a diagram of book/images, becomes part of the page. Where it has a colour of the palette
 for white, it gets the custom property; it has no ground of its own, and its words are in the page's fonts. Builds for
-paper keep the file as it is.
+paper keep the file as it is. Code that is folded and shows nothing shares the bar of the folded code below it.
 """
 
 import re
@@ -71,6 +71,20 @@ def draw_in_page(app, doctree, docname):
             image.replace_self(nodes.raw("", text, format="html"))
 
 
+def _is_folded(node):
+    """True for a cell whose code is behind a bar."""
+    return isinstance(node, nodes.container) and node.get("hide_mode") == "input" and node.children
+
+
+def share_bars(app, doctree):
+    """Put folded code without an output above the folded code that follows, because two bars in a row say nothing."""
+    for cell in list(doctree.findall(_is_folded)):
+        below = cell.next_node(descend=False, siblings=True)
+        if len(cell.children) == 1 and below is not None and _is_folded(below):
+            below.children[0].insert(0, cell.children[0].children)
+            cell.parent.remove(cell)
+
+
 def write_style(app):
     folder = Path(app.doctreedir) / "ddpm_look"
     write(folder, {"palette.css": style()})
@@ -81,4 +95,5 @@ def write_style(app):
 
 def setup(app):
     app.connect("builder-inited", write_style)
+    app.connect("doctree-read", share_bars)
     app.connect("doctree-resolved", draw_in_page)
