@@ -1,6 +1,7 @@
 """The file of 200 lines: its gradients, optimiser and process beside torch and the package, and what it drew."""
 
 import ast
+import json
 import math
 import random
 import re
@@ -251,3 +252,13 @@ def test_recorded_digits_are_the_printed_ones(capsys):
             ink = line[16 * (number % 5) + 2 * (place % 8)]
             level = min(9, int(5 * int(letter, 17) / 8))  # the nearest of 17 levels may be the next ink
             assert ink in ramp[max(0, level - 1) : level + 2]
+
+
+def test_page_shows_the_file_line_by_line():
+    """The notebook has the code itself, so that Jupyter and Colab show it too."""
+    cells = json.loads((ROOT / "book" / "microddpm.ipynb").read_text(encoding="utf8"))["cells"]
+    page = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    shown = re.findall(r"^```python\n(# --- .*?)\n```$", page, re.M | re.S)
+    sections = re.split(r"^(?=# --- )", TEXT, flags=re.M)[1:]
+    assert [part.splitlines() for part in shown] == [part.rstrip("\n").splitlines() for part in sections]
+    assert not re.search(r"^```\{", page, re.M)  # a directive would be shown as it is written

@@ -53,6 +53,8 @@ OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "ddpm_lite/pretrained/
 READ = (".ipynb", ".md", ".py", ".js")
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 WIDEST = 72  # columns of visible code: what fits beside both sidebars
+# A section of a file that a page lists line by line, so it is as wide as the file.
+LISTING = re.compile(r"# --- \d\. ")
 FORMULA = "X"  # what a formula, a piece of code or a reference counts as: one word
 HEAD = ("\x02", "\x03")  # around bold text: a sentence that is all bold is a heading that runs on, and not counted
 WORD = re.compile(r"\w(?:[\w'’.,-]*\w)?")
@@ -237,7 +239,7 @@ def read_directive(page, token, cell):
     """What a directive says: its title and content, if they are prose."""
     match = re.match(r"\{([\w-]+)\}\s*(.*)", token.info.strip())
     code = not match or match[1] in ("code", "code-block", "code-cell")
-    if code and page.is_page:
+    if code and page.is_page and not LISTING.match(token.content):
         page.wide += [(cell, line) for line in token.content.splitlines() if len(line) > WIDEST]
     if code or match[1] in ("math", "bibliography", "eval-rst", "mermaid"):
         return
