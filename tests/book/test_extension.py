@@ -187,7 +187,7 @@ def test_without_katex_the_build_says_how_to_get_it(build):
     assert "tools/bundle.py --install" in done.stderr
 
 
-def test_figures_of_a_page_without_a_number_are_counted_by_page():
+def test_figures_and_exercises_of_a_page_without_a_number_are_counted_by_page():
     from ddpm_book.numbers import number_figures
 
     numbers = {
@@ -200,7 +200,7 @@ def test_figures_of_a_page_without_a_number_are_counted_by_page():
     number_figures(app, SimpleNamespace(toc_fignumbers=numbers))
     assert numbers["book/intro"]["figure"] == {"a": (1,), "b": (2,)}
     assert numbers["book/02_forward"]["figure"] == {"c": (2, 1)}
-    assert numbers["book/microddpm"] == {"figure": {"d": ("M", 2), "e": ("M", 1)}, "exercise": {"f": (1,)}}
+    assert numbers["book/microddpm"] == {"figure": {"d": ("M", 2), "e": ("M", 1)}, "exercise": {"f": ("M", 1)}}
 
 
 def test_folded_code_without_an_output_shares_the_bar_below_it():

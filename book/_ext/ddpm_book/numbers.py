@@ -1,7 +1,8 @@
 """Number equations by chapter: the third of book/02_forward_process.ipynb is (2.3), of notation (N.3).
 
-Sphinx counts equations anew on every page, so that (3) would be a different one in each chapter. Figures it counts by
-chapter, and those of all pages without a number in one row: the first of microddpm would be Figure 5, and is M.1.
+Sphinx counts equations anew on every page, so that (3) would be a different one in each chapter. Figures and exercises
+it counts by chapter, and those of all pages without a number in one row: the first figure of microddpm would be 5, and
+is M.1.
 """
 
 from docutils import nodes
@@ -24,12 +25,12 @@ def number(app, doctree):
 
 
 def number_figures(app, env):
-    """Put a page's letter before the numbers of its figures where it has no number; the first page has none before."""
+    """Put a page's letter before the numbers of its figures and exercises where it has none, but on the first page."""
     for docname, kinds in env.toc_fignumbers.items():
-        figures = kinds.get("figure", {})
-        if docname != app.config.root_doc and all(len(number) == 1 for number in figures.values()):
-            for place, name in enumerate(sorted(figures, key=figures.get), 1):
-                figures[name] = (chapter(docname), place)
+        for numbers in kinds.values():
+            if docname != app.config.root_doc and all(len(number) == 1 for number in numbers.values()):
+                for place, name in enumerate(sorted(numbers, key=numbers.get), 1):
+                    numbers[name] = (chapter(docname), place)
     return []
 
 
