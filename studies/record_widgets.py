@@ -25,6 +25,7 @@ from ddpm_lite.files.weights import PRETRAINED
 from ddpm_lite.viz import plots
 from ddpm_lite.viz.widgets import (
     AttentionViewer,
+    DrawClothes,
     DrawDigit,
     FewerSteps,
     GuidanceDial,
@@ -158,6 +159,8 @@ RECORDS = {  # file: the model, and the function
     "clothes-steps": ("fashion", clothes_steps),
     "learner": (None, learner),
     "draw-a-digit": ("digits-by-label", drawing(DrawDigit)),
+    "draw-clothes": ("fashion", drawing(DrawClothes)),
+    "draw-clothes-between": ("fashion", drawing(partial(DrawClothes, view="between", label=9))),
     "guidance-rows": ("digits-by-label", drawing(GuidanceRows)),
     "fewer-steps": ("digits", drawing(FewerSteps)),
 }

@@ -70,7 +70,8 @@ class Stand:
 
     def __init__(self, browser, folder, widgets, *, origin=None, theme="light", damage=None, init="", **context):
         twins = "".join(widget.twin() for widget in widgets)
-        write(folder, scripts() | live_scripts())
+        named = tuple(sorted(set(re.findall(r"networks/([\w-]+)", twins))))
+        write(folder, scripts() | live_scripts(named))
         tags = "".join(f'<script defer src="{name}.js"></script>' for name in first_scripts(twins))
         if damage:
             twins = damage(twins)

@@ -135,7 +135,8 @@ def test_heavy_widgets_are_light_until_they_are_pressed():
         if names := LATER.findall(twin.html):
             assert frame + len(twin.html.partition('<div class="ddpm-widget ddpm-widget-still">')[0].encode()) < 20_000
             weights = {name: len(live_scripts()[f"{name}.js"].encode()) for name in names[0].split()}
-            assert sum(weights.values()) < 640_000, weights
+            # the clothes' network is the large one
+            assert sum(weights.values()) < (1_500_000 if "networks/fashion" in weights else 640_000), weights
             assert weights[f"live/{twin.name}"] < 40_000, weights
 
 

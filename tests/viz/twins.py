@@ -48,6 +48,8 @@ def chosen():
         yield recorded(widgets.GuidanceDial, name)
     yield recorded(widgets.Learner, "learner")
     yield recorded(widgets.DrawDigit, "draw-a-digit")
+    yield recorded(widgets.DrawClothes, "draw-clothes")
+    yield recorded(widgets.DrawClothes, "draw-clothes-between", view="between", label=9)
     yield recorded(widgets.GuidanceRows, "guidance-rows")
     yield recorded(widgets.FewerSteps, "fewer-steps")
     snr = linear_schedule().snr[1:]

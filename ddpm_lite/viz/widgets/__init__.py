@@ -8,6 +8,7 @@ from ddpm_lite.viz.widgets.balls import PrecisionBalls
 from ddpm_lite.viz.widgets.cloud import Cloud
 from ddpm_lite.viz.widgets.cost import CostCalculator
 from ddpm_lite.viz.widgets.detective import BugDetective
+from ddpm_lite.viz.widgets.draw_clothes import DrawClothes
 from ddpm_lite.viz.widgets.draw_digit import DrawDigit
 from ddpm_lite.viz.widgets.fewer_steps import FewerSteps
 from ddpm_lite.viz.widgets.flow_paths import FlowPaths
@@ -31,6 +32,7 @@ __all__ = [
     "BugDetective",
     "Cloud",
     "CostCalculator",
+    "DrawClothes",
     "DrawDigit",
     "DrawGuess",
     "FewerSteps",

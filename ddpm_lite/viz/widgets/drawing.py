@@ -23,7 +23,7 @@ from ddpm_lite.viz.noise import normals
 from ddpm_lite.viz.widgets import recorded, still
 from ddpm_lite.viz.widgets.base import Widget, state
 
-NETWORKS = ("digits", "digits-by-label")  # the networks that the book's pages can load
+NETWORKS = ("digits", "digits-by-label", "fashion")  # the networks that the book's pages can load
 SAMPLERS = ("ddim", "ddpm")  # names in sampler.STEPS that js/shared/science.js has too
 VARIANCES = ("beta_tilde", "beta")
 SPACINGS = ("trailing", "leading")  # of `respace`
@@ -55,6 +55,8 @@ def walk_as_page(
     clip: bool = True,
     scale: float = 0.0,
     spacing: str = "trailing",
+    towards: int = 0,
+    turns: Sequence[float] | None = None,
 ) -> Iterator[tuple[int, Tensor]]:
     """Sample as `drawing` of js/shared/unet.js does, with the package's sampler and the page's noise; yield (t, x_t).
 
@@ -62,6 +64,9 @@ def walk_as_page(
         labels: one for each image; a network without labels ignores them.
         seeds: the seeds of each image's noise.
         spacing: which times are kept of a walk with fewer steps than T, one of SPACINGS.
+        towards: the seed of another noise.
+        turns: how far the first noise of each image is turned towards the other, 0..1 of a quarter turn
+            (eq-mix-starts); None turns none.
 
     Raises:
         ValueError: guidance of a network without labels.
@@ -70,6 +75,10 @@ def walk_as_page(
     config = get_unet(model).config
     size = config.in_channels, config.sample_size, config.sample_size
     drawn = np.stack([normals(seed, (steps + 1) * int(np.prod(size))).reshape(-1, *size) for seed in seeds])
+    if turns is not None:
+        angles = np.reshape(turns, (-1, 1, 1, 1)) * np.pi / 2
+        other = normals(towards, int(np.prod(size))).reshape(size)
+        drawn[:, 0] = np.cos(angles) * drawn[:, 0] + np.sin(angles) * other
     noise = torch.from_numpy(drawn).float().transpose(0, 1)  # (steps + 1, B, C, H, W)
     options = {"variance": variance} if sampler == "ddpm" else {"eta": eta}
     rule = partial(samplers.STEPS[sampler], clip=clip, **options)

@@ -232,9 +232,10 @@ export const ddpm = ({ alphaBar: bar, rest, beta, betaTilde }, t, { variance = "
 export const samplers = { ddim, ddpm };
 
 // From x_T to x_0, one frame for each step (alg-sampling). A frame has x_t at time t, and the estimates z and image of the
-// noise and of x_0; the last one, t = 0, has the image only. Later steps do not change a frame.
+// noise and of x_0; the last one, t = 0, has the image only. Later steps do not change a frame. Where `ask` is a generator,
+// what it yields comes between the frames.
 /**
- * @param {(x: Float64Array, t: number) => ArrayLike<number>} ask z_hat; the next call may overwrite it
+ * @param {(x: Float64Array, t: number) => any} ask z_hat; the next call may overwrite it
  * @param {Schedule} way
  * @param {Float64Array} x x_T
  * @param {(i: number, t: number) => number} noise what is added to x[i] on leaving step t, in order of i
@@ -243,15 +244,15 @@ export const samplers = { ddim, ddpm };
  */
 export function* walk(ask, way, x, noise, step, { clip = true, ...options } = {}) {
   for (let t = way.T; t > 0; t--) {
-    const z = Float64Array.from(ask(x, way.times[t])), from = x;
-    const { image: implied } = closed(way.alphaBar[t], way.rest[t]), image = z.map((v, i) => implied(from[i], v));
+    const asked = ask(x, way.times[t]), z = Float64Array.from(asked.next ? yield* asked : asked);
+    const { image: implied } = closed(way.alphaBar[t], way.rest[t]), image = x.map((v, i) => implied(v, z[i]));
     yield { t: way.times[t], x, z, image };
     const [weightX, weightImage, sigma] = step(way, t, options);
     x = x.map((v, i) => {
       return weightX * v + weightImage * (clip ? clipped(image[i]) : image[i]) + (sigma && sigma * noise(i, t));
     });
   }
-  yield { t: 0, x, z: null, image: x.slice() };
+  yield { t: 0, x, z: null, image: x };
 }
 
 // ---- The product of matrices

@@ -38,35 +38,53 @@ const fetched = (model) => {
   });
 };
 
-// Samples for a widget: `draw(walks, heard)` passes on what `serve` posts about these walks and drops earlier ones.
-const crew = async (file) => {
-  let hear, job = 0;
-  const worker = await hire();
-  const tell = worker ? (message) => worker.postMessage(message) : serve((message) => hear(message), 30);
-  if (worker) {
-    worker.onmessage = ({ data }) => hear(data);
-    worker.onerror = () => hear({ job, frames: [], done: true, error: "The worker stopped." });
-  }
-  /** @type {Promise<void>} */
-  const ready = new Promise((done, failed) => {
-    hear = ({ error }) => (error ? failed(new Error(error)) : done());
-    tell({ file });
+// Samples for a widget, with as many workers as it asks for and gets: `draw(walks, heard)` passes on what `serve` posts about
+// these walks and drops earlier ones. `pass` is how many milliseconds an evaluation of the network takes in each of `hands`.
+const crew = async (file, many) => {
+  const hired = (await Promise.all(Array.from({ length: many }, hire))).filter(Boolean);
+  let job = 0;
+  const hands = (hired.length ? hired : [null]).map((worker) => {
+    const hand = { hear: (/** @type {any} */ _) => {}, tell: (/** @type {any} */ message) => worker.postMessage(message) };
+    if (worker) {
+      worker.onmessage = ({ data }) => hand.hear(data);
+      worker.onerror = () => hand.hear({ job, frames: [], done: true, error: "The worker stopped." });
+    } else hand.tell = serve((message) => hand.hear(message), 30);
+    return hand;
   });
-  await ready;
+  const ready = hands.map((hand) => new Promise((done, failed) => {
+    hand.hear = ({ error, frames }) => (error ? failed(new Error(error)) : frames.length && done(frames[0].pass));
+    hand.tell({ file });
+  }));
+  const leave = () => hired.forEach((worker) => worker.terminate());
+  const pass = Math.max(...(await Promise.all(ready).catch((error) => {
+    leave();
+    throw error;
+  })));
+  const tell = (walks) => hands.forEach((hand, i) => hand.tell({ job, walks: [...walks.entries()].filter(([n]) => n % hands.length === i) }));
   const draw = (walks, heard) => {
     const mine = ++job;
-    hear = (message) => message.job === mine && heard(message);
-    tell({ job: mine, walks });
+    let left = hands.length;
+    for (const hand of hands) {
+      hand.hear = (message) => {
+        if (message.job !== mine || mine !== job) return;
+        if (message.done) left--;
+        heard({ ...message, done: left === 0 });
+        // What one of them cannot do, the others need not finish.
+        if (message.error) draw([], () => {});
+      };
+    }
+    tell(walks);
   };
-  return { draw, leave: () => worker?.terminate() };
+  return { draw, leave, pass, hands: hands.length, pause: (pause) => hands.forEach((hand) => hand.tell({ pause })) };
 };
 
 // The common part of the sampling widgets: a button, which stops a drawing while there is one, a progress bar, a status that a
 // screen reader reads at the beginning and the end, and the reaction to a changed setting. `plan()` returns the walks and
 // their description, `heard(frames)` gets frames as they arrive, `ended()` returns the closing words, and `stopped()` is called
 // when the reader stops a drawing. On a page the first samples are drawn as soon as
-// the reader has pressed the button that loads the widget; in Jupyter they wait for the button.
-export const atelier = ({ model, traits, begin, next, plan, heard, ended, stopped = () => {} }) => {
+// the reader has pressed the button that loads the widget; in Jupyter they wait for the button. If the plan has the number of
+// `passes`, evaluations of the network, the status says how long they will take. A tab in the background pauses.
+export const atelier = ({ model, traits, begin, next, plan, heard, ended, stopped = () => {}, many = 1 }) => {
   const status = kit.el("p", { role: "status" }), bar = kit.el("progress", { max: 1, value: 0, "aria-label": "drawn" });
   /** @type {ReturnType<typeof crew> | null} */
   let workers = null;
@@ -86,7 +104,7 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
   };
   const redraw = async () => {
     const mine = ++turn;
-    const { walks, words, frames } = plan();
+    const { walks, words, frames, passes = 0 } = plan();
     let count = 0;
     started = performance.now();
     status.textContent = `Drawing ${words}.`;
@@ -95,9 +113,12 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
     begin();
     work(true);
     try {
-      workers ??= crew(await fetched(model));
-      const { draw } = await workers;
+      workers ??= crew(await fetched(model), many);
+      const { draw, pass, hands } = await workers;
       if (mine !== turn) return;
+      // Each walk is one worker's.
+      const most = Math.ceil(walks.length / hands) * (passes / walks.length);
+      if (passes) status.textContent = `Drawing ${words}, in about ${kit.number((most * pass) / 1000, 2)} s.`;
       draw(walks, (message) => {
         count += message.frames.length;
         bar.value = count;
@@ -126,11 +147,13 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
     // What `render` returns: on a page, once the network is there and whole.
     open: async () => {
       if (model.file) {
-        workers = crew(await fetched(model));
+        workers = crew(await fetched(model), many);
         await workers;
         redraw();
       }
-      model.signal.addEventListener("abort", async () => (await workers)?.leave());
+      const { signal } = model, turned = async () => (await workers)?.pause(document.hidden);
+      document.addEventListener("visibilitychange", turned, { signal });
+      signal.addEventListener("abort", async () => (await workers)?.leave());
     },
   };
 };

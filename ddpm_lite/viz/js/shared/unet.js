@@ -47,9 +47,18 @@ export const sources = (shape, of, place) => {
   return from;
 };
 
+// Where the numbers of a result come from if each keeps its place: one list for all results of a size.
+/** @type {Map<number, Int32Array>} */
+const kept = new Map();
+const inOrder = (/** @type {number} */ size) => {
+  if (!kept.has(size)) kept.set(size, new Int32Array(size).map((_, i) => i));
+  return kept.get(size);
+};
+
 // torch.add and its like: two tensors, or a tensor and a number, stretched to the result's shape where they are 1.
 const elementwise = (apply) => (operands, out) => {
   const [x, y] = operands, [i, j] = operands.map(({ shape }) => {
+    if (count(shape) === count(out.shape)) return inOrder(count(shape));
     const short = out.shape.length - shape.length;
     known(short >= 0, "broadcasting");
     return sources(out.shape, shape, (at) => shape.map((size, axis) => (size === 1 ? 0 : at[axis + short])));
@@ -242,10 +251,20 @@ export const unpack = ({ sum, text }, memory) => {
   return { file, inputs, weights, constants, way: schedule(new Float64Array(bytes(file.beta))) };
 };
 
-// The network in such a file. `ask(x_t, t, label)` is its z_hat, an array that the next call overwrites; the number after
-// the last label means "no label". Without `simd` the products are plain JavaScript's.
+// What a generator returns in the end. Where a page computes by itself, its parts let the page breathe between them.
+/** @template T @param {Generator<undefined, T>} parts @returns {T} */
+const finish = (parts) => {
+  for (;;) {
+    const { done, value } = parts.next();
+    if (done) return value;
+  }
+};
+
+// The network in such a file, made in parts, each of some milliseconds; `network` makes it at once. `ask(x_t, t, label)` is
+// its z_hat, an array that the next call overwrites, and `asking` is the same in parts, one for each operation. The number
+// after the last label means "no label". Without `simd` the products are plain JavaScript's.
 /** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean, memory?: import("./engine.js").Memory }} [options] */
-export const network = (whole, { simd = true, memory = open({ simd }) } = {}) => {
+export function* building(whole, { simd = true, memory = open({ simd }) } = {}) {
   const { file, inputs, weights, constants, way } = unpack(whole, memory), values = [...inputs, ...weights, ...constants];
   // Room that all operations use in turn, as large as the largest of them needs.
   let most = 0;
@@ -257,6 +276,7 @@ export const network = (whole, { simd = true, memory = open({ simd }) } = {}) =>
   };
   const steps = [];
   for (const [name, operands, shape, settings] of file.operations) {
+    yield;
     known(Object.hasOwn(operations, name), name);
     const out = new Tensor(shape, name === "reshape" ? { data: null } : memory.take(count(shape)));
     const step = operations[name](operands.map((i) => values[i]), out, settings, { ...memory, scratch });
@@ -264,36 +284,58 @@ export const network = (whole, { simd = true, memory = open({ simd }) } = {}) =>
     values.push(out);
   }
   const [x, time, label] = inputs, output = values[file.output];
+  /** @param {ArrayLike<number>} x_t @param {number} t @param {number} [which] @returns {Generator<undefined, Float32Array>} */
+  function* asking(x_t, t, which = file.labels) {
+    x.data.set(x_t);
+    time.data[0] = t;
+    if (label) label.data[0] = which;
+    for (let i = 0; i < steps.length; i++) {
+      steps[i]();
+      yield;
+    }
+    return output.data;
+  }
   return {
     file,
     simd: memory.simd,
     size: count(inputs[0].shape),
     schedule: way,
-    ask: (x_t, t, which = file.labels) => {
-      x.data.set(x_t);
-      time.data[0] = t;
-      if (label) label.data[0] = which;
-      for (let i = 0; i < steps.length; i++) steps[i]();
-      return output.data;
-    },
+    asking,
+    /** @param {ArrayLike<number>} x_t @param {number} t @param {number} [which] */
+    ask: (x_t, t, which) => finish(asking(x_t, t, which)),
   };
-};
+}
+/** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean, memory?: import("./engine.js").Memory }} [options] */
+export const network = (whole, options) => finish(building(whole, options));
 
 // ---- Drawing
 
-// An image from a seed: the frames of `walk` in science.js, for a network's file and a label.
+// Noise a share `turn` of the way from one noise to another, with the same variance everywhere (eq-mix-starts)
+/** @param {Float64Array} z @param {Float64Array} other @param {number} turn 0..1 */
+const between = (z, other, turn) => {
+  const angle = (turn * Math.PI) / 2, stays = Math.cos(angle), comes = Math.sin(angle);
+  return z.map((v, i) => stays * v + comes * other[i]);
+};
+
+// An image from a seed: the frames of `walk` in science.js, for a network's file and a label. With `parts`, nothing comes
+// between two frames after each operation of the network, so that the page may do something else there. With `towards`, the
+// image begins with noise between those of two seeds, a share `turn` of the way along the sphere (eq-mix-starts).
 /**
  * @param {any} net the result of `network`
  * @param {{ steps: number, seed: number, label?: number, scale?: number, spacing?: string, sampler?: string, eta?: number,
- *   variance?: string, clip?: boolean }} options
+ *   variance?: string, clip?: boolean, parts?: boolean, towards?: number, turn?: number }} options
  */
-export const drawing = (net, { steps, seed, label, scale = 0, spacing, sampler = "ddim", ...options }) => {
+export function* drawing(net, { steps, seed, label, scale = 0, spacing, sampler = "ddim", parts = false, towards, turn = 0, ...options }) {
   const way = steps === net.schedule.T ? net.schedule : respace(net.schedule, steps, spacing), draw = normals(seed);
-  const ask = (/** @type {Float64Array} */ x, /** @type {number} */ t) => {
-    if (!scale) return net.ask(x, t, label);
-    const z = Float64Array.from(net.ask(x, t, label)); // eq-guidance, by two evaluations
-    net.ask(x, t).forEach((/** @type {number} */ none, /** @type {number} */ i) => (z[i] += scale * (z[i] - none)));
-    return z;
-  };
-  return walk(ask, way, Float64Array.from({ length: net.size }, draw), draw, samplers[sampler], options);
-};
+  function* ask(/** @type {Float64Array} */ x, /** @type {number} */ t) {
+    const z = Float64Array.from(yield* net.asking(x, t, label));
+    if (!scale) return z;
+    const none = yield* net.asking(x, t); // eq-guidance, by two evaluations
+    return z.map((v, i) => v + scale * (v - none[i]));
+  }
+  const start = Float64Array.from({ length: net.size }, draw);
+  const first = towards === undefined ? start : between(start, Float64Array.from(start, normals(towards)), turn);
+  for (const frame of walk(ask, way, first, draw, samplers[sampler], options)) {
+    if (frame || parts) yield frame;
+  }
+}

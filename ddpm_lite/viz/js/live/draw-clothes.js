@@ -1,0 +1,109 @@
+// Sampling of clothes: one picture as it comes out of the noise, the same noise in all kinds, or pictures between two noises.
+import * as kit from "../shared/kit.js";
+import { atelier } from "../shared/stage.js";
+
+const VIEWS = ["one picture", "one noise in all kinds", "between two noises"], SHARES = 12;
+
+export default kit.widget(({ model, el: place }) => {
+  const labels = kit.within(model, "labels", 1, 1000), [C, H, W] = model.get("size"), words = model.get("words");
+  const scales = model.get("scales"), choices = model.get("choices"), stops = kit.within(model, "stops", 2, 20);
+  kit.within(model, "label", 0, labels - 1);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const kinds = [["x", "xₜ", "the noisy image"], ["image", "x̂₀", "the estimated image"], ["z", "ẑ", "the estimated noise"]];
+  const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 168)), facts = kit.facts(true);
+  const strip = Array.from({ length: Math.max(labels, stops) }, () => {
+    const picture = kit.picture(H, W, "nothing drawn yet", 64);
+    return { picture, figure: kit.figure(picture.canvas, "") };
+  });
+  const named = (label) => words[label] ?? `label ${label}`;
+  const degrees = (turn) => `${kit.number(90 * turn, 2)}°`;
+  let ends = [], walks = [], steps = 0;
+
+  // What is drawn, in each view: the walks, and what is below the picture of each.
+  const listed = () => {
+    const one = { label: model.get("label"), turn: model.get("share") / SHARES };
+    const view = model.get("view"), share = (i, n) => i / (n - 1);
+    if (view === 1) return Array.from({ length: labels }, (_, label) => ({ walk: { ...one, label }, below: named(label) }));
+    if (view === 2) return Array.from({ length: stops }, (_, i) => ({ walk: { ...one, turn: share(i, stops) }, below: degrees(share(i, stops)) }));
+    return [{ walk: one, below: named(one.label) }];
+  };
+  const pairs = (t) => [["Time t:", t], ["Pictures:", `${ends.filter(Boolean).length} of ${walks.length}`]];
+
+  const work = atelier({
+    model,
+    traits: ["view", "label", "chosen", "seed", "other", "share", "steps"],
+    next: "Draw another",
+    many: 2,
+    plan: () => {
+      const scale = scales[model.get("chosen")], seed = model.get("seed"), view = model.get("view");
+      steps = choices[model.get("steps")];
+      walks = listed();
+      const what = [`${named(model.get("label"))} from seed ${seed}`, `${labels} kinds from seed ${seed}`, `${stops} times ${named(model.get("label"))} from seed ${seed} to seed ${model.get("other")}`][view];
+      return {
+        walks: walks.map(({ walk }) => ({ ...walk, steps, scale, seed, towards: model.get("other") })),
+        frames: walks.length * (steps + 1),
+        passes: walks.length * steps * (scale ? 2 : 1),
+        words: `${what} at w = ${kit.number(scale)} in ${steps} steps`,
+      };
+    },
+    begin: () => {
+      ends = [];
+      const view = model.get("view");
+      // With one picture it is large already, and between two noises the share is that of each picture.
+      below.hidden = view === 0;
+      share.querySelector("input").disabled = view === 2;
+      kind.querySelector("select").disabled = view === 1;
+      strip.forEach(({ picture, figure }, i) => {
+        figure.hidden = !walks[i];
+        if (!walks[i]) return;
+        figure.querySelector("figcaption").textContent = walks[i].below;
+        picture.paint(new Float64Array(C * H * W).fill(-1), 0, C);
+        picture.say(`${walks[i].below}: not drawn yet`);
+      });
+    },
+    heard: (frames) => {
+      for (const frame of frames) {
+        const { which, t, image } = frame, { picture } = strip[which];
+        if (calm.matches && t > 0) continue;
+        picture.paint(image, 0, C);
+        // Two walks are drawn at a time; the first worker's is the one that is shown large.
+        if (which % 2 === 0) {
+          kinds.forEach(([part, sign, said], i) => {
+            pictures[i].paint(frame[part] ?? new Float64Array(C * H * W), 0, C);
+            pictures[i].say(frame[part] ? `${sign}, ${said}, at t = ${t}: ${walks[which].below}` : "no noise at t = 0");
+          });
+          facts.write(pairs(String(t)));
+        }
+        if (t > 0) continue;
+        picture.say(`${walks[which].below}, drawn`);
+        ends[which] = image;
+        facts.write(pairs("0"));
+      }
+    },
+    ended: () => "",
+  });
+
+  const kind = kit.choice(model, "label", { label: "kind", options: Array.from({ length: labels }, (_, label) => named(label)) });
+  const share = kit.slider(model, "share", { label: "turned towards it", min: 0, max: SHARES, text: (i) => degrees(i / SHARES) });
+  const below = kit.row(...strip.map(({ figure }) => figure));
+  below.hidden = true;
+  kit.stage(
+    place,
+    "Draw clothes",
+    kit.row(
+      kit.choice(model, "view", { label: "draw", options: VIEWS }),
+      kind,
+      kit.slider(model, "chosen", { label: "scale", min: 0, max: scales.length - 1, text: (i) => `w = ${kit.number(scales[i])}` }),
+      kit.choice(model, "steps", { label: "steps", options: choices.map(String) }),
+      kit.slider(model, "seed", { label: "seed", min: 0, max: 99, text: String }),
+      kit.slider(model, "other", { label: "another seed", min: 0, max: 99, text: String }),
+      share,
+    ),
+    work.controls,
+    kit.row(...kinds.map(([, sign, said], i) => kit.figure(pictures[i].canvas, `${sign}, ${said}`))),
+    below,
+    facts,
+    work.status,
+  );
+  return work.open();
+});
