@@ -21,12 +21,14 @@ from pathlib import Path
 
 import mistakes
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ddpm_lite import GaussianChain, Schedule, load_digits
 from ddpm_lite.evaluate import class_agreement, features_of, frechet_distance
 from ddpm_lite.files.features import load_features
 from ddpm_lite.files.pixels import to_bytes
+from ddpm_lite.files.records import name_processor
 from ddpm_lite.runs.examine.listen import read_steps, walk
 from ddpm_lite.runs.examine.program import examine
 from ddpm_lite.runs.examine.tables import read_tables
@@ -69,7 +71,7 @@ def draw(program, network, w=0.0):
 
 
 def work(key, folder, images, labels):
-    """Train if the mistake needs it, sample, and write both into the folder."""
+    """Train if the mistake needs it, sample, and write both into the folder, with the processor that did it."""
     torch.set_num_threads(1)
     program = mistakes.load_program() if key in RIGHT else mistakes.load_wrong(key)
     if not needs_training(key):
@@ -83,8 +85,25 @@ def work(key, folder, images, labels):
     found["samples"] = draw(program, network, 1.0 if key == "guidance-plus-one" else 0.0)
     if key == RIGHT[0]:
         found["guided"] = draw(program, network, 1.0)
-    save_file({name: value.contiguous() for name, value in found.items()}, folder / f"{key}.safetensors")
+    made_by = {"hardware": name_processor(), "torch": torch.__version__}
+    save_file({name: value.contiguous() for name, value in found.items()}, folder / f"{key}.safetensors", made_by)
     print(key, flush=True)
+
+
+def read_circumstances(folder):
+    """Where the programs were trained and sampled, as their files say."""
+    found = []
+    for key in (*RIGHT, *mistakes.MISTAKES):
+        with safe_open(folder / f"{key}.safetensors", "pt") as stored:
+            found.append(stored.metadata() or {})
+    names, versions = ([*dict.fromkeys(each.get(name) for each in found)] for name in ("hardware", "torch"))
+    if None in names + versions:
+        raise ValueError(f"folder: expected files that name their processor, got {folder}; run the study again")
+    return {
+        "hardware": f"{', '.join(names)}, one thread for each program, no GPU",
+        "hardware_source": "stored with the samples of each program",
+        "torch": ", ".join(versions),
+    }
 
 
 def judge(x_0):
@@ -137,7 +156,7 @@ def describe(key, folder, images, right):
     return row, stored["samples"][:KEPT]
 
 
-def record(folder, images, hardware):
+def record(folder, images):
     from ddpm_lite.cli.report import describe_circumstances
 
     right, rows, shown = mistakes.load_program(), {}, {}
@@ -147,7 +166,7 @@ def record(folder, images, hardware):
     guided = load_file(folder / f"{RIGHT[0]}.safetensors")["guided"]
     rows["right, guided"], shown["right, guided"] = judge(guided) | {"losses": None, "chain": None}, guided[:KEPT]
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
-    table |= describe_circumstances(torch.device("cpu")) | ({"hardware": hardware} if hardware else {})
+    table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder)
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     (RESULTS / "mistakes.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     pixels = {key: to_bytes(x.nan_to_num(-1)) for key, x in shown.items()}
@@ -160,7 +179,6 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--digits", type=Path, help="a file with images and labels, where scikit-learn is missing")
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--hardware", help="where the programs were trained, if it was not here")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -171,7 +189,7 @@ def main():
     images = to_bytes(data).float()  # as a stranger's file has them
     start = time.perf_counter()
     if asked.record:
-        return record(asked.out, images, asked.hardware)
+        return record(asked.out, images)
     keys = [*RIGHT, *mistakes.MISTAKES]
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

@@ -8,7 +8,7 @@ import study_mistakes
 import torch
 
 from ddpm_lite import GaussianChain, examine, linear_schedule, load_digits
-from ddpm_lite.files.records import read_pictures, read_record
+from ddpm_lite.files.records import name_processor, read_pictures, read_record
 from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
 
 IMAGES = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float()
@@ -145,3 +145,27 @@ def test_the_study_trains_what_the_program_says():
             assert losses[0].item() == pytest.approx(loss.item(), rel=1e-4)
     assert not network.training
     assert len(losses) == 3
+
+
+def test_the_processor_is_stored_with_the_samples(tmp_path, monkeypatch):
+    def train(program, *_):
+        return program.Network(), torch.zeros(study_mistakes.STEPS)
+
+    monkeypatch.setattr(study_mistakes, "train", train)
+    monkeypatch.setattr(study_mistakes, "draw", lambda *_: torch.zeros(1, 1, 8, 8))
+    threads = torch.get_num_threads()
+    for key in (*study_mistakes.RIGHT, *mistakes.MISTAKES):
+        study_mistakes.work(key, tmp_path, IMAGES, torch.zeros(len(IMAGES), dtype=torch.int64))
+    torch.set_num_threads(threads)  # `work` takes one, as a process of its own may
+    told = study_mistakes.read_circumstances(tmp_path)
+    assert told["hardware"] == f"{name_processor()}, one thread for each program, no GPU"
+    assert told["torch"] == torch.__version__
+    study_mistakes.save_file({"samples": torch.zeros(1)}, tmp_path / "index-slip.safetensors")
+    with pytest.raises(ValueError, match="folder: expected"):
+        study_mistakes.read_circumstances(tmp_path)
+
+
+def test_the_record_says_where_its_processor_is_from():
+    record = read_record("results/mistakes.json")
+    assert record["hardware"]
+    assert "by hand" in record["hardware_source"] or "samples of each program" in record["hardware_source"]
