@@ -11,6 +11,7 @@ interface Window {
     file?: (name: string, sum: number, text: string) => void;
   };
   ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
+  ddpmServe: typeof import("../ddpm_lite/viz/js/shared/serve.js").serve;
   ddpmDerive: {
     (event: Event): Promise<void>;
     add: (lessons: any) => void;

@@ -57,6 +57,36 @@ def test_products_are_numpys(browser):
         assert kept, "nothing is written before the first row or after the last one"
 
 
+@pytest.mark.parametrize("browser", ["fused", "SIMD", "no SIMD"])
+def test_the_activation_is_numpys(browser):
+    x = np.concatenate([np.linspace(-200, 200, 4001), [0, -0.0, 1e-30, -1e-30, 3e38, -3e38]]).astype("f4")
+    code = """const memory = engine.open(), room = memory.take(given.x.length), to = memory.take(given.x.length);
+    room.data.set(given.x);
+    memory.silu(room, to);
+    return [...to.data];"""
+    found, wide = np.array(node(code, BROWSERS[browser][0], x=x.tolist())), x.astype("f8")
+    expected = wide / (1 + np.exp(-np.clip(wide, -700, 700)))
+    close = np.abs(x) < 80  # beyond it is x or nearly 0
+    # exp(-x) has the rounding of x itself, 87 / 2^24
+    np.testing.assert_allclose(found[close], expected[close], rtol=5.2e-6, atol=1e-30)
+    np.testing.assert_allclose(found[~close], expected[~close], rtol=1e-6, atol=1e-30 if browser == "no SIMD" else 2e4)
+
+
+@pytest.mark.parametrize("browser", ["fused", "SIMD"])
+def test_a_product_takes_its_rows_from_a_list(browser):
+    rng = np.random.default_rng(0)
+    M, K, P = 6, 5, 19
+    a, b, places = rng.standard_normal((M, K)).astype("f4"), rng.standard_normal(200).astype("f4"), [7, 0, 103, 31, 7]
+    code = """const memory = engine.open(), [rows, b, c] = [engine.roomForRows(6, 5), 200, 114].map(memory.take);
+    engine.packRows(rows.data, given.a, 6, 5);
+    b.data.set(given.b);
+    memory.filter(rows, b, c, 6, 5, 19, memory.place(given.places));
+    return [...c.data];"""
+    found = node(code, BROWSERS[browser][0], a=a.ravel().tolist(), b=b.tolist(), places=places)
+    expected = a.astype("f8") @ np.stack([b[at : at + P] for at in places]).astype("f8")
+    np.testing.assert_allclose(np.reshape(found, (M, P)), expected, atol=1e-5)
+
+
 def test_matrices_are_packed_from_any_strides():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((6, 11)).astype("f4")
@@ -86,6 +116,7 @@ def test_the_module_is_small_whole_and_the_same_again():
     });"""
     for first, second, imports, exports in node(code):
         assert first == second
-        assert len(first) < 1000
+        assert len(first) < 3000
         assert imports == []
-        assert exports == [{"name": "memory", "kind": "memory"}, {"name": "multiply", "kind": "function"}]
+        functions = ({"name": name, "kind": "function"} for name in ("multiply", "filter", "silu"))
+        assert exports == [{"name": "memory", "kind": "memory"}, *functions]

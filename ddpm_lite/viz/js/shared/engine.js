@@ -19,6 +19,10 @@ import { fours, multiply, pack } from "./science.js";
  * @property {(a: Room, b: Room, c: Room, M: number, K: number, P: number, across?: number, panel?: number, down?: number) => void} multiply
  *   c[m, p] += sum over k of a[m, k] b[k, p]. `a` is as `pack` of science.js stores it; b[k, p] is the number
  *   floor(p / 8) panel + k across + p mod 8, row by row unless told otherwise, and c[m, p] the number m down + p.
+ * @property {((a: Room, b: Room, c: Room, M: number, K: number, P: number, places: Room) => void) | null} filter the same
+ *   where b[k, p] is the number places[k] + p of b, or null without SIMD. `place` makes the places.
+ * @property {(places: number[]) => Room} place
+ * @property {(x: Room, to: Room) => void} silu x / (1 + exp(-x)), for as many numbers as `x` has
  */
 
 const PAGE = 65536, EIGHT = 8;
@@ -50,6 +54,12 @@ const plain = () => {
         multiply(a.data, b.data, (p / EIGHT) * panel, across, 1, c.data, p, down, 1, M, K, Math.min(EIGHT, P - p));
       }
     },
+    filter: null,
+    place: () => room(new Float32Array(0), 0),
+    silu: (x, to) => {
+      const from = x.data, into = to.data;
+      for (let i = 0; i < from.length; i++) into[i] = from[i] / (1 + Math.exp(-from[i]));
+    },
   };
 };
 
@@ -57,7 +67,7 @@ const plain = () => {
 export const open = ({ simd = true } = {}) => {
   if (compiled === undefined) compiled = compile();
   if (!simd || !compiled) return plain();
-  const { memory, multiply: run } = /** @type {any} */ (new WebAssembly.Instance(compiled).exports);
+  const { memory, multiply: run, filter, silu } = /** @type {any} */ (new WebAssembly.Instance(compiled).exports);
   let whole = new Float32Array(memory.buffer), used = 32; // the kernel keeps a tile in the first 128 bytes
   /** @param {number} at @param {number} size @returns {Room} */
   const room = (at, size) => {
@@ -72,19 +82,28 @@ export const open = ({ simd = true } = {}) => {
       part: (first) => room(at + first, size - first),
     };
   };
+  /** @param {number} size */
+  const take = (size) => {
+    const at = used;
+    // The kernel reads whole tiles, so up to 7 numbers follow the last ones.
+    used += fours(size);
+    const more = used + EIGHT - whole.length;
+    if (more > 0) {
+      memory.grow(Math.ceil((4 * more) / PAGE) + 16);
+      whole = new Float32Array(memory.buffer);
+    }
+    return room(at, size);
+  };
   return {
     simd: true,
-    take: (size) => {
-      const at = used;
-      // The kernel reads whole tiles, so up to 7 numbers follow the last ones.
-      used += fours(size);
-      const more = used + EIGHT - whole.length;
-      if (more > 0) {
-        memory.grow(Math.ceil((4 * more) / PAGE) + 16);
-        whole = new Float32Array(memory.buffer);
-      }
-      return room(at, size);
+    take,
+    filter: (a, b, c, M, K, P, places) => filter(4 * a.at, 4 * b.at, 4 * c.at, M, K, P, 4 * places.at, 4 * EIGHT, 4 * P),
+    place: (places) => {
+      const made = take(places.length);
+      new Int32Array(memory.buffer, 4 * made.at, places.length).set(places.map((number) => 4 * number));
+      return made;
     },
+    silu: (x, to) => silu(4 * x.at, 4 * to.at, 4 * (x.at + x.size)),
     multiply: (a, b, c, M, K, P, across = P, panel = EIGHT, down = P) => run(4 * a.at, 4 * b.at, 4 * c.at, M, K, P, 4 * across, 4 * panel, 4 * down),
   };
 };

@@ -1,7 +1,6 @@
 // Runs a network for a widget in a worker, which is made from the text of its bundle because a page that is opened as a
 // file may not load another script. Where workers are refused, it runs on the page in slices, to keep it responsive.
 import * as kit from "./kit.js";
-import { serve } from "./serve.js";
 import text from "worker:./worker.js";
 
 // A worker that has answered, or null if workers are not available.
@@ -48,7 +47,10 @@ const crew = async (file, many) => {
     if (worker) {
       worker.onmessage = ({ data }) => hand.hear(data);
       worker.onerror = () => hand.hear({ job, frames: [], done: true, error: "The worker stopped." });
-    } else hand.tell = serve((message) => hand.hear(message), 30);
+    } else {
+      if (!window.ddpmServe) document.head.append(kit.el("script", {}, text));
+      hand.tell = window.ddpmServe((message) => hand.hear(message), 30);
+    }
     return hand;
   });
   const ready = hands.map((hand) => new Promise((done, failed) => {

@@ -68,7 +68,7 @@ const elementwise = (apply) => (operands, out) => {
 
 export const operations = {
   // torch.nn.functional.conv2d: the filters, times columns of the pixels that they see
-  conv2d: ([x, weight, bias], out, { stride, padding }, { take, multiply, scratch }) => {
+  conv2d: ([x, weight, bias], out, { stride, padding }, { take, multiply, filter, place, scratch }) => {
     const [O, C, kh, kw] = weight.shape, [, , H, W] = x.shape, [, , h, w] = out.shape, K = C * kh * kw, P = h * w;
     const filters = take(roomForRows(O, K));
     packRows(filters.data, weight.data, O, K);
@@ -79,6 +79,25 @@ export const operations = {
       return () => {
         start();
         multiply(filters, x.room, out.room, O, K, P);
+      };
+    }
+    if (filter && stride[0] === 1 && stride[1] === 1) {
+      // With zeros around the image, what the filter sees from the next pixel is one number further, so nothing is copied
+      // for it. The result is as wide as that image: what is computed from its last pixels of a row is left out.
+      const tall = H + 2 * padding[0], wide = W + 2 * padding[1], columns = 8 * Math.ceil((h * wide) / 8);
+      const framed = C * tall * wide + kw + 8, space = scratch(fours(framed) + O * columns);
+      const places = place(Array.from({ length: K }, (_, k) => Math.floor(k / (kh * kw)) * tall * wide + Math.floor((k % (kh * kw)) / kw) * wide + (k % kw)));
+      return () => {
+        const image = space(), sums = image.part(fours(framed)), from = x.data, to = out.data, cells = image.data, made = sums.data;
+        cells.fill(0, 0, fours(framed) + O * columns);
+        for (let c = 0, i = 0, row = padding[0] * wide + padding[1]; c < C; c++, row += 2 * padding[0] * wide) {
+          for (let y = 0; y < H; y++, row += wide) for (let at = row; at < row + W; ) cells[at++] = from[i++];
+        }
+        filter(filters, image, sums, O, K, columns, places);
+        for (let o = 0, i = 0; o < O; o++) {
+          const shift = bias.data[o];
+          for (let y = 0, row = o * columns; y < h; y++, row += wide) for (let at = row; at < row + w; ) to[i++] = made[at++] + shift;
+        }
       };
     }
     // For one channel and eight pixels of the result at a time: which pixel each (a, b) of the filter sees from pixel p.
@@ -154,10 +173,7 @@ export const operations = {
     };
   },
   // torch.nn.functional.silu: x times the logistic function of x
-  silu: ([x], out) => () => {
-    const from = x.data, to = out.data;
-    for (let i = 0; i < to.length; i++) to[i] = from[i] / (1 + Math.exp(-from[i]));
-  },
+  silu: ([x], out, _, { silu }) => () => silu(x.room, out.room),
   // torch.nn.functional.embedding: the rows of a table
   embedding: ([x, table], out) => () => {
     const width = table.shape[1], row = x.data[0];
