@@ -5,8 +5,9 @@ import torch
 
 from ddpm_lite.cli import report
 from ddpm_lite.files.pixels import from_bytes
+from ddpm_lite.files.records import read_record
 from ddpm_lite.files.weights import load_pretrained
-from ddpm_lite.viz.export_page import round_as_page
+from ddpm_lite.viz.export_page import export_page, round_as_page
 
 
 def test_rounding_is_the_part_of_the_norm_that_is_lost():
@@ -25,3 +26,15 @@ def test_the_rounded_weights_sample(clothes, monkeypatch):
     assert found["rounded_weights"] == report.hash_weights(round_as_page(model))
     assert 0.01 < found["rounding"] < 0.05
     assert found["rounded"].keys() == {"seed", *report.COLUMNS, "seconds"}
+
+
+def test_the_record_belongs_to_the_shipped_network():
+    model, schedule = load_pretrained("fashion")
+    record, whole = read_record(study.RECORD), read_record(study.WHOLE)
+    rounded = round_as_page(model)
+    assert (record["weights"], record["rounded_weights"]) == (report.hash_weights(model), report.hash_weights(rounded))
+    assert record["bytes"] == len(export_page("fashion", model, schedule))
+    assert record["rounding"] == round(study.measure_rounding(model, rounded), 5)
+    assert record["whole"] == whole["rows"][study.SEED]
+    three = [row["agreement"] for row in whole["rows"]]
+    assert abs(record["rounded"]["agreement"] - sum(three) / 3) <= max(three) - min(three), "seeds differ by as much"
