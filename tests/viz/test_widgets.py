@@ -274,12 +274,23 @@ CUT = """() => Array.from(document.querySelectorAll("svg.dw-plot text")).map((te
   return [text.textContent, Math.max(box.left - left, right - box.right, box.top - top, bottom - box.bottom)];
 }).filter(([words, out]) => words && out > 0.5)"""
 
+# In the page: the names of upright axes that lie on a number of the axis.
+MEET = """() => [...document.querySelectorAll("svg.dw-plot text[transform]")].flatMap((name) => {
+  const { right, top, bottom } = name.getBoundingClientRect();
+  return [...name.ownerSVGElement.querySelectorAll("text:not([transform])")].filter((number) => {
+    const box = number.getBoundingClientRect();
+    return number.textContent && box.left < right && box.top < bottom && box.bottom > top;
+  }).map((number) => [name.textContent, number.textContent]);
+})"""
+
 
 @pytest.mark.html
-def test_no_word_of_a_plot_is_cut_off(stand):
+def test_no_word_of_a_plot_is_cut_off_or_lies_on_an_axis_name(stand):
     page = stand(*TWINS).page
+    assert page.evaluate(MEET) == []
     started(page)
     assert page.evaluate(CUT) == []
+    assert page.evaluate(MEET) == []
     # the widest marks that an axis may have
     page.evaluate("""() => {
       const { kit } = window.ddpmWidgets;

@@ -90,8 +90,9 @@ class DrawGuess(Widget):
         self.words = (xlabel, ylabel)
         right = np.arange(len(x), dtype=np.float64) if across == "even" else np.log10(x) if across == "log" else x
         up = np.log10 if log else np.asarray
+        left = self.leave_margin(limits, log)
         # Rounded twice as in still.curves, so that these are the same numbers on every processor.
-        px = np.round(LEFT + (right - right[0]) / (right[-1] - right[0]) * (WIDTH - LEFT - RIGHT), 6).round(1)
+        px = np.round(left + (right - right[0]) / (right[-1] - right[0]) * (WIDTH - left - RIGHT), 6).round(1)
         share = np.round((up(y) - up(low)) / (up(high) - up(low)), 6).round(4)
         py = np.round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 6).round(1)
         words = (
@@ -112,15 +113,26 @@ class DrawGuess(Widget):
             hides=hides,
         )
 
+    @staticmethod
+    def pick_ticks(limits: tuple[float, float], log: bool) -> tuple[float, float, float]:
+        """Return the three numbers beside the vertical axis, from below."""
+        low, high = limits
+        return low, float(low * high) ** 0.5 if log else (low + high) / 2, high
+
+    @classmethod
+    def leave_margin(cls, limits: tuple[float, float], log: bool) -> int:
+        """Return the pixels left of the plot, so that the axis' name stands beside the longest number."""
+        longest = max(len(format_tick(value)) for value in cls.pick_ticks(limits, log))
+        return LEFT + 17 * max(0, longest - 3) // 2  # there is room for three letters, and each has about 8.5 pixels
+
     def draw_axes(self, px: np.ndarray, words: list[str], limits: tuple[float, float], log: bool) -> str:
         """Draw the axes with a line above each place of a handle."""
-        low, high = limits
-        middle = float(low * high) ** 0.5 if log else (low + high) / 2
+        left = self.leave_margin(limits, log)
         bottom, parts = HEIGHT - BOTTOM, []
-        for value, share in ((low, 0), (middle, 0.5), (high, 1)):
+        for value, share in zip(self.pick_ticks(limits, log), (0, 0.5, 1), strict=True):
             at = bottom - share * (bottom - TOP)
-            parts.append(f'<line class="dw-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"></line>')
-            parts.append(f'<text x="{LEFT - 10}" y="{at + 4:.1f}" text-anchor="end">{format_tick(value)}</text>')
+            parts.append(f'<line class="dw-grid" x1="{left}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"></line>')
+            parts.append(f'<text x="{left - 10}" y="{at + 4:.1f}" text-anchor="end">{format_tick(value)}</text>')
         last = len(px) - 1
         kept = [last]
         # From both ends inwards a number is written where there is room for it.
@@ -134,7 +146,7 @@ class DrawGuess(Widget):
                 anchor = "end" if number == last else "middle"
                 parts.append(f'<text {place} text-anchor="{anchor}">{escape(words[number])}</text>')
         across, upward = self.words
-        middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, -(TOP + bottom) / 2
+        middle_x, middle_y = (left + WIDTH - RIGHT) / 2, -(TOP + bottom) / 2
         parts.append(f'<text x="{middle_x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(across)}</text>')
         parts.append(
             f'<text x="{middle_y:.1f}" y="12" text-anchor="middle" transform="rotate(-90)">{escape(upward)}</text>'
