@@ -62,8 +62,8 @@ def export_page(name: str, model: UNet | ConditionalUNet, schedule: Schedule, we
         "name": name,
         "config": asdict(get_unet(model).config),
         "labels": count_labels(model),
-        "beta": _encode(schedule.beta.cpu().numpy(), "<f8"),
-        **_record_network(model),
+        "beta": encode(schedule.beta.cpu().numpy(), "<f8"),
+        **record_network(model),
         **_encode_weights(model, kind),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -89,7 +89,7 @@ def compute_checksum(text: str) -> int:
     return value
 
 
-def _encode(values: np.ndarray, dtype: str) -> str:
+def encode(values: np.ndarray, dtype: str) -> str:
     return b64encode(np.ascontiguousarray(values).astype(dtype).tobytes()).decode()
 
 
@@ -156,7 +156,7 @@ def _encode_weights(model: UNet | ConditionalUNet, kind: str) -> dict:
     floats = np.concatenate(halves).astype("<f2")
     signs = np.frombuffer(LEVELS.encode(), np.uint8)[np.concatenate([np.empty(0), *levels]).astype(int) + MOST]
     digest = hashlib.sha256(floats.tobytes() + signs.tobytes()).hexdigest()
-    encoded = {"float16": _encode(floats, "<f2"), "sha256": digest}
+    encoded = {"float16": encode(floats, "<f2"), "sha256": digest}
     return encoded | ({"levels": signs.tobytes().decode()} if kind == "levels" else {})
 
 
@@ -266,7 +266,7 @@ class _Recorder(TorchFunctionMode):
         return result
 
 
-def _record_network(model: UNet | ConditionalUNet) -> dict:
+def record_network(model: UNet | ConditionalUNet) -> dict:
     """Record what the network computes: its values, numbered as inputs, weights, constants and results, and operations.
 
     An operation is [name, numbers of its operands, shape of its result, settings]; results are in their order.
@@ -296,7 +296,7 @@ def _record_network(model: UNet | ConditionalUNet) -> dict:
     return {
         "inputs": [[name, list(tensor.shape)] for name, tensor in inputs.items()],
         "weights": [[name, list(tensor.shape)] for name, tensor in weights.items()],
-        "constants": [[list(tensor.shape), _encode(tensor.double().numpy(), "<f8")] for tensor in constants],
+        "constants": [[list(tensor.shape), encode(tensor.double().numpy(), "<f8")] for tensor in constants],
         "operations": operations,
         "output": numbers[id(output)],
     }

@@ -43,12 +43,13 @@ def scripts():
 @cache
 def live_scripts(networks=None):
     """The files that pages load on a reader's press, by name: live/NAME.js, and networks, or some of them."""
+    from ddpm_lite.viz import untrained
     from ddpm_lite.viz.widgets.drawing import NETWORKS, write_page_file
 
     made = {f"live/{path.name}": path.read_text(encoding="utf8") for path in sorted(BUNDLES.glob("live/*.js"))}
-    return made | {
-        f"networks/{name}.js": write_page_file(name) for name in (NETWORKS if networks is None else networks)
-    }
+    for name in (*NETWORKS, untrained.NAME) if networks is None else networks:
+        made[f"networks/{name}.js"] = untrained.write_untrained() if name == untrained.NAME else write_page_file(name)
+    return made
 
 
 def write(folder, files):

@@ -26,6 +26,7 @@ from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.reverse import ReversePath
 from ddpm_lite.viz.widgets.time_weights import TimeWeights
 from ddpm_lite.viz.widgets.two_humps import TwoHumps
+from ddpm_lite.viz.widgets.watch_learn import WatchLearn
 
 __all__ = [
     "AttentionViewer",
@@ -51,4 +52,5 @@ __all__ = [
     "ReversePath",
     "TimeWeights",
     "TwoHumps",
+    "WatchLearn",
 ]

@@ -1,46 +1,12 @@
-// Runs a network for a widget in a worker, which is made from the text of its bundle because a page that is opened as a
-// file may not load another script. Where workers are refused, it runs on the page in slices, to keep it responsive.
+// Runs a network for a widget in a worker. Where workers are refused, it runs on the page in slices, to keep it responsive.
+import { fetched, hire } from "./hire.js";
 import * as kit from "./kit.js";
 import text from "worker:./worker.js";
-
-// A worker that has answered, or null if workers are not available.
-const hire = () =>
-  new Promise((done) => {
-    let worker, patience;
-    const refused = (event) => {
-      event?.preventDefault?.();
-      clearTimeout(patience);
-      worker?.terminate();
-      done(null);
-    };
-    try {
-      const address = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-      worker = new Worker(address);
-      patience = setTimeout(refused, 5000);
-      worker.onerror = refused;
-      worker.onmessage = () => {
-        clearTimeout(patience);
-        URL.revokeObjectURL(address);
-        done(worker);
-      };
-    } catch {
-      refused();
-    }
-  });
-
-// The network's file: the book's pages have it in press.js, and in Jupyter Python sends it on request.
-const fetched = (model) => {
-  if (model.file) return model.file(model.get("network"));
-  return new Promise((done) => {
-    model.on("msg:custom", (message) => message.text && done(message));
-    model.send("network");
-  });
-};
 
 // Samples for a widget, with as many workers as it asks for and gets: `draw(walks, heard)` passes on what `serve` posts about
 // these walks and drops earlier ones. `pass` is how many milliseconds an evaluation of the network takes in each of `hands`.
 const crew = async (file, many) => {
-  const hired = (await Promise.all(Array.from({ length: many }, hire))).filter(Boolean);
+  const hired = (await Promise.all(Array.from({ length: many }, () => hire(text)))).filter(Boolean);
   let job = 0;
   const hands = (hired.length ? hired : [null]).map((worker) => {
     const hand = { hear: (/** @type {any} */ _) => {}, tell: (/** @type {any} */ message) => worker.postMessage(message) };

@@ -14,7 +14,7 @@ import { closed, gaussians, mix, stream } from "./science.js";
 // training was stopped before it. The numbers are the page's own: PyTorch's generator draws others from the same seed.
 
 // A sequence of uniform numbers for a seed, a purpose and a number, such as that of the step.
-const keyed = (/** @type {number} */ seed, /** @type {number} */ purpose, /** @type {number} */ i) => stream(mix(mix(8 * seed + purpose + 1) + i));
+export const keyed = (/** @type {number} */ seed, /** @type {number} */ purpose, /** @type {number} */ i) => stream(mix(mix(8 * seed + purpose + 1) + i));
 
 // The images of a step, counted from 1: epochs, each a permutation of all N images, cut into batches.
 /** @param {number} N @param {number} batch @param {number} seed @param {number} step */
