@@ -77,9 +77,12 @@ def test_first_weights_have_pytorchs_distribution():
     torch.manual_seed(0)
     theirs = ConditionalUNet(UNet(CONFIG), LabelEncoder(LABELS, CONFIG.context_dim)).state_dict()
     for name, weight in make_untrained(3).state_dict().items():
-        if weight.numel() > 200:
+        if weight.numel() > 200:  # the tails of normal numbers have no limit, those of uniform ones have
             assert float(weight.std()) == pytest.approx(float(theirs[name].std()), rel=0.15, abs=1e-9), name
-            assert float(weight.abs().max()) == pytest.approx(float(theirs[name].abs().max()), rel=0.35, abs=1e-9), name
+            if "table" not in name:
+                assert float(weight.abs().max()) == pytest.approx(float(theirs[name].abs().max()), rel=0.1, abs=1e-9), (
+                    name
+                )
 
 
 def test_the_record_is_the_figure_and_says_how_it_was_made():

@@ -1,7 +1,6 @@
 // A small U-Net that learns digits in the page from random weights: its loss, its samples, and what it estimates of one image.
 import { fetched, hire } from "../shared/hire.js";
 import * as kit from "../shared/kit.js";
-import { BATCH, teach, TIMES } from "../shared/lesson.js";
 import text from "worker:../shared/lesson-worker.js";
 
 const SIDE = 8, RATES = [5e-4, 2e-3, 4e-3, 2e-2], MEAN = 5;
@@ -44,7 +43,7 @@ export default kit.widget(async ({ model, el: place }) => {
     const done = losses.length, left = (seconds() * (STEPS - done)) / done;
     bar.value = done;
     facts.write([
-      ["images seen:", (done * BATCH).toLocaleString("en")],
+      ["images seen:", (done * about.batch).toLocaleString("en")],
       ["loss, last 20 steps:", loss()],
       ["time:", `${seconds().toFixed(0)} s`],
       ["still to come:", done > 2 ? `about ${left.toFixed(0)} s` : "not known yet"],
@@ -73,18 +72,20 @@ export default kit.widget(async ({ model, el: place }) => {
       seen = true;
       samples.put(Array.from({ length: 10 }, (_, i) => x.subarray(i * SIDE * SIDE, (i + 1) * SIDE * SIDE)));
       samples.say(`Samples for the digits 0 to 9 after ${step} steps`);
-      guesses.put([...pictures.noisy, ...images]);
-      guesses.say(`Noisy images at t = ${TIMES.join(", ")}, and below them what the network estimates after ${step} steps`);
+      guesses.put([...about.noisy, ...images]);
+      guesses.say(`Noisy images at t = ${about.times.join(", ")}, and below them what the network estimates after ${step} steps`);
     }
     if (done) run(false);
     draw(seen || done);
     if (error) say(error);
-    else if (done) say(`Done: ${STEPS} steps, ${(STEPS * BATCH).toLocaleString("en")} images, in ${seconds().toFixed(0)} s. Loss ${loss()}.`);
+    else if (done) say(`Done: ${STEPS} steps, ${(STEPS * about.batch).toLocaleString("en")} images, in ${seconds().toFixed(0)} s. Loss ${loss()}.`);
   };
 
   // A worker, or the page itself where workers are refused, in slices that leave it responsive.
   let hear = (/** @type {any} */ _) => {};
-  const worker = await hire(text), tell = worker ? (message) => worker.postMessage(message) : teach((message) => hear(message), 20);
+  const worker = await hire(text);
+  if (!worker) document.head.append(kit.el("script", {}, text));
+  const tell = worker ? (message) => worker.postMessage(message) : /** @type {any} */ (window).ddpmTeach((message) => hear(message), 20);
   if (worker) {
     worker.onmessage = ({ data }) => hear(data);
     worker.onerror = () => hear({ job, news: [], done: true, error: "The worker stopped." });
@@ -94,10 +95,10 @@ export default kit.widget(async ({ model, el: place }) => {
     worker?.terminate();
   });
   /** @type {any} */
-  let pictures;
+  let about;
   const open = async () => {
     const file = await fetched(model);
-    pictures = await new Promise((done, failed) => {
+    about = await new Promise((done, failed) => {
       hear = (message) => (message.error ? failed(new Error(message.error)) : done(message));
       tell({ file });
     });
@@ -116,8 +117,8 @@ export default kit.widget(async ({ model, el: place }) => {
     tell({ go: false });
     samples.put(Array(10).fill(new Float32Array(SIDE * SIDE)));
     samples.say("No samples yet");
-    guesses.put([...pictures.noisy, ...TIMES.map(() => new Float32Array(SIDE * SIDE))]);
-    guesses.say(`Noisy images at t = ${TIMES.join(", ")}`);
+    guesses.put([...about.noisy, ...about.times.map(() => new Float32Array(SIDE * SIDE))]);
+    guesses.say(`Noisy images at t = ${about.times.join(", ")}`);
     draw(true);
     say("Ready: the weights are random.");
   };
@@ -145,7 +146,7 @@ export default kit.widget(async ({ model, el: place }) => {
 
   const button = kit.el("button", { type: "button", onclick: toggled }, "Start");
   await open();
-  truth.put([pictures.one]);
+  truth.put([about.one]);
   truth.say("The image itself, which the network is never trained on");
   kit.stage(
     place,
@@ -160,7 +161,7 @@ export default kit.widget(async ({ model, el: place }) => {
     status,
     kit.row(
       kit.figure(samples.canvas, "samples for 0 to 9, always from the same noise"),
-      kit.figure(guesses.canvas, `top: a noisy digit at t = ${TIMES.join(", ")}; below: the estimate x̂₀`),
+      kit.figure(guesses.canvas, `top: a noisy digit at t = ${about.times.join(", ")}; below: the estimate x̂₀`),
       kit.figure(truth.canvas, "the digit"),
     ),
     kit.row(curve.svg, facts),

@@ -16,7 +16,7 @@ import { unpack } from "./unet.js";
  * @property {boolean} average whether it is looked at with the average of its weights
  */
 
-export const BATCH = 32, TIMES = [100, 300, 600];
+const BATCH = 32, TIMES = [100, 300, 600];
 const WARMUP = 20, DROPOUT = 0.1, FEW = 25, GUIDANCE = 1, WEIGHTS = 4;
 
 // The weights before the first step, one after the other, as make_untrained of untrained.py draws them.
@@ -84,11 +84,7 @@ export const lesson = (whole, options) => {
     yield { step, samples, guesses };
   }
   return {
-    one, noisy,
-    get weights() {
-      return net.weights;
-    },
-    simd: memory.simd,
+    about: { one, noisy, times: TIMES, batch: BATCH },
     /** @param {Settings} settings */
     *learn(settings) {
       const { seed, told, steps, every } = settings, limits = { seed, batch: BATCH, dropout: DROPOUT };
@@ -114,7 +110,7 @@ export const lesson = (whole, options) => {
   };
 };
 
-// Returns a function for messages. For a file, it posts what the pictures of the three times are, or an error. A job has
+// Returns a function for messages. For a file, it posts the times, the image and x_t at them, or an error. A job has
 // settings, and begins a run; `go` says whether it goes on, and `change` has new settings. What a run yields is posted.
 /** @param {(message: any) => void} post @param {number} slice milliseconds of work at a time */
 export const teach = (post, slice) => {
@@ -148,7 +144,7 @@ export const teach = (post, slice) => {
     if (file) {
       try {
         school = lesson(file);
-        post({ one: school.one, noisy: school.noisy });
+        post(school.about);
       } catch (wrong) {
         post({ error: /** @type {Error} */ (wrong).message });
       }
