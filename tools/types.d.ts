@@ -12,6 +12,7 @@ interface Window {
   };
   ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
   ddpmServe: typeof import("../ddpm_lite/viz/js/shared/serve.js").serve;
+  ddpmTeach: typeof import("../ddpm_lite/viz/js/shared/lesson.js").teach;
   ddpmDerive: {
     (event: Event): Promise<void>;
     add: (lessons: any) => void;

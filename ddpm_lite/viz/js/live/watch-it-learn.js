@@ -84,8 +84,8 @@ export default kit.widget(async ({ model, el: place }) => {
   // A worker, or the page itself where workers are refused, in slices that leave it responsive.
   let hear = (/** @type {any} */ _) => {};
   const worker = await hire(text);
-  if (!worker) document.head.append(kit.el("script", {}, text));
-  const tell = worker ? (message) => worker.postMessage(message) : /** @type {any} */ (window).ddpmTeach((message) => hear(message), 20);
+  if (!worker && !window.ddpmTeach) document.head.append(kit.el("script", {}, text));
+  const tell = worker ? (message) => worker.postMessage(message) : window.ddpmTeach((message) => hear(message), 20);
   if (worker) {
     worker.onmessage = ({ data }) => hear(data);
     worker.onerror = () => hear({ job, news: [], done: true, error: "The worker stopped." });

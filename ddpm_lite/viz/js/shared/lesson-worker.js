@@ -6,4 +6,4 @@ if (typeof document === "undefined") {
   const tell = teach((message) => postMessage(message), 60);
   onmessage = ({ data }) => tell(data);
   postMessage("here");
-} else /** @type {any} */ (window).ddpmTeach = teach;
+} else window.ddpmTeach = teach;
