@@ -11,8 +11,8 @@ slices by itself. The page's time is read at the press, and when the status says
 timer is set every millisecond; the longest interval between two calls is the longest block of the main thread.
 
 Both are repeated where WebAssembly is refused, so that plain JavaScript multiplies the matrices. Last come clothes,
-which the page computes by itself without a widget, with WebAssembly's SIMD, throttled, and without: the network that
-`export-page fashion` writes, read and started, and then 25 steps of DDIM for one picture.
+with two workers, where workers are refused, throttled, and without WebAssembly: from the press to the first picture in
+25 steps of DDIM, one more picture, and one of each of the ten kinds.
 
 Other work on the machine makes the times longer, so the first line says how busy it was.
 """
@@ -28,15 +28,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "viz"), str(ROOT / "book" / "_ext")]
 
 import chromium  # noqa: E402
+from ddpm_book.widgets import live_scripts  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from stands import Stand  # noqa: E402
 
-from ddpm_lite.files.weights import load_pretrained  # noqa: E402
-from ddpm_lite.viz.export_page import export_page  # noqa: E402
-from ddpm_lite.viz.widgets import DrawDigit  # noqa: E402
-from ddpm_lite.viz.widgets.base import BUNDLES  # noqa: E402
+from ddpm_lite.viz.widgets import DrawClothes, DrawDigit  # noqa: E402
 
-RECORD = ROOT / "book" / "results" / "widgets" / "draw-a-digit.safetensors"
+RECORDS = ROOT / "book" / "results" / "widgets"
+RECORD, CLOTHES = RECORDS / "draw-a-digit.safetensors", RECORDS / "draw-clothes.safetensors"
+FILE = "networks/{}.js"
 BLOCK = 100  # milliseconds
 
 CLOCK = """() => {
@@ -75,22 +75,27 @@ const Whole = Blob;
 window.Blob = class extends Whole {
   constructor(parts, options) { super(["WebAssembly = undefined;", ...parts], options); }
 };"""
-CLOTHES = """(steps) => {
-  const start = performance.now(), net = ddpmDraw.network(clothes), ready = performance.now();
-  for (const frame of ddpmDraw.drawing(net, { steps, seed: 0, label: 0 })) window.last = frame;
-  return [net.simd, (ready - start) / 1000, (performance.now() - ready) / 1000];
-}"""
 
 
-def time_clothes(one, script, what, limit):
-    """Read the network of the script in an open page, draw one picture with it, print the times, and close the page."""
-    one.page.evaluate("window.ddpmWidgets.file = (name, sum, text) => { window.clothes = { sum, text }; }")
-    one.page.add_script_tag(content=script)
-    one.page.add_script_tag(path=BUNDLES / "page" / "live" / "draw.js")
-    simd, ready, spent = one.page.evaluate(CLOTHES, 25)
-    verdict, how = "within" if spent < limit else "over", "SIMD" if simd else "JavaScript"
-    print(f"{what:48} {spent:6.2f} s ({how}; {ready:.2f} s to start): {verdict} {limit} s")
-    one.context.close()
+def time_clothes(opened, throttle, told):
+    """Draw clothes with the widget, one picture and one of each kind, on a page for each kind of machine."""
+    widget = DrawClothes.from_record(CLOTHES, view="one", scale=0.0)
+    file = FILE.format(widget.network)
+    print(f"{file} has {len(live_scripts((widget.network,))[file]):,} bytes")
+    for what, init, slow, limits in (
+        ("", "", False, (1.5, 8)),
+        (", workers refused", REFUSE, False, (3, 16)),
+        (", workers refused, throttled", REFUSE, True, (12, 64)),
+        (", without WebAssembly", PLAIN, False, (15, 80)),
+    ):
+        one = opened(init, widget)
+        if slow:
+            throttle(one)
+        told(one, f"first press to clothes{what}", limits[0] + 1.5, press=True, words="seed 0 at w = 0 in 25 steps")
+        # The network is there now, so this is the drawing alone.
+        told(one, f"clothes in 25 steps{what}", limits[0], traits={"seed": 1}, words="seed 1 at w = 0 in 25 steps")
+        told(one, f"ten kinds in 25 steps{what}", limits[1], traits={"view": 1}, words="10 kinds from seed 1")
+        one.context.close()
 
 
 def main():
@@ -105,8 +110,8 @@ def main():
         print(f"Chromium {browser.version} on {platform.machine()}")
         print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
-        def opened(init=""):
-            one = Stand(browser, Path(folder), [DrawDigit.from_record(RECORD)], init=init)
+        def opened(init="", widget=None):
+            one = Stand(browser, Path(folder), [widget or DrawDigit.from_record(RECORD)], init=init)
             one.page.set_default_timeout(600_000)
             one.page.evaluate(CLOCK)
             one.page.wait_for_timeout(500)
@@ -140,13 +145,7 @@ def main():
         )
         one.context.close()
 
-        script = export_page("fashion", *load_pretrained("fashion"))
-        print(f"the clothes' file has {len(script):,} bytes")
-        time_clothes(opened(), script, "clothes in 25 steps", 1.5)
-        one = opened()
-        throttle(one)
-        time_clothes(one, script, f"clothes in 25 steps, throttled {options.throttle:g} times", 6)
-        time_clothes(opened(PLAIN), script, "clothes in 25 steps without WebAssembly", 15)
+        time_clothes(opened, throttle, told)
         browser.close()
 
 
