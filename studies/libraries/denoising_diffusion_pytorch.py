@@ -355,7 +355,7 @@ def lucid_range():
     "`EMA(model, beta=0.9999)`",
     "warm-up",
     "1 - (step - 100) ** (-2 / 3)",
-    "the weights are copied for 100 steps, then a power of the step",
+    "the weights are copied for 100 steps, then 1 minus a power of the step",
     equal=1e-6,
 )
 def lucid_ema():

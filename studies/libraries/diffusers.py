@@ -307,7 +307,7 @@ def diffusers_ema():
     "`use_ema_warmup=True`",
     "warm-up",
     "1 - step ** (-2 / 3)",
-    "a power of the step",
+    "1 minus a power of the step",
     equal=EXACT,
 )
 def diffusers_ema_power():
