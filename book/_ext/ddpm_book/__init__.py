@@ -15,6 +15,7 @@ api.py        makes the appendix of docstrings, and links the names in the chapt
 guess.py      puts a button at each guess, and covers the figure with its result
 quick.py      puts a button below an exercise that the page can judge: a number, a choice or a formula
 derive.py     puts a button at each derivation that a reader can do in the page
+kept.py       lists on the page of progress what a reader can do in the pages, and has done
 front.py      makes the first page: a walk from noise to an image, typos to try, a card for each chapter
 reach.py      describes each page to those who share or search it, and makes the page for wrong links
 addresses.py  takes the project's addresses from pyproject.toml
@@ -30,6 +31,7 @@ from . import (
     front,
     guess,
     hygiene,
+    kept,
     light,
     look,
     maths,
@@ -56,6 +58,7 @@ def setup(app):
     quick.setup(app)
     quoted.setup(app)
     hygiene.setup(app)
+    kept.setup(app)
     look.setup(app)
     light.setup(app)
     search.setup(app)

@@ -6,7 +6,7 @@ import { NotUnderstood, parse } from "../shared/reader.js";
 
 /** @typedef {{ title: string, shown?: string, reach: string, rules: string[], next?: string }} Words */
 /** @typedef {import("../shared/judge.js").Derivation & Words} Lesson */
-/** @typedef {{ lines: string[], hints: number }} Kept */
+/** @typedef {{ lines: string[], hints: number, done?: boolean }} Kept */
 
 const HELP = "LaTeX, or plain text such as sqrt(abar_{t-1}) x_0 for $\\sqrt{\\bar{\\alpha}_{t-1}} x_0$; a_t and b_t are $\\alpha_t$ and "
   + "$\\beta_t$. Press Enter to check.";
@@ -190,6 +190,8 @@ const build = (name, number) => {
     back.disabled = again.disabled = !kept.lines.length;
     again.disabled &&= !kept.hints;
     [...lines.children, ...hints.querySelectorAll(".ddpm-derive-long")].forEach((box) => fit(/** @type {HTMLElement} */ (box)));
+    // The page of progress asks whether the goal was reached, and cannot judge a line.
+    kept.done = kept.lines.some((line) => engine.judge(line).kind === "goal");
     keep(name, kept);
   };
 
