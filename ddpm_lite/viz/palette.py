@@ -9,7 +9,8 @@
 Each has a value for a white ground and one for a dark ground. The four hues differ in lightness too, so that they are
 distinguishable with every kind of colour vision; on both grounds all are dark or bright enough for words (4.5 : 1). A
 page uses them as custom properties, `var(--ddpm-data)`, which `write_css` defines; with forced colours they are the
-reader's own. Figures hold the values for white, and the book's pages put the custom properties in their place.
+reader's own, of which only four differ (links that were visited look like the others). Figures hold the values for
+white, and the book's pages put the custom properties in their place.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,7 @@ class Colour(NamedTuple):
 PALETTE = {
     "data": Colour("#1450c4", "#5aa2ff", "LinkText"),
     "noise": Colour("#b55400", "#f5872a", "Highlight"),
-    "model": Colour("#207d56", "#57eba9", "VisitedText"),
+    "model": Colour("#207d56", "#57eba9", "GrayText"),
     "exact": Colour("#7a2a6f", "#e898c8", "CanvasText"),
     "ink": Colour("#222832", "#ced6dd", "CanvasText"),
     "muted": Colour("#48566b", "#9ca4af", "CanvasText"),

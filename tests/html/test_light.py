@@ -50,6 +50,8 @@ def test_a_page_is_light_before_a_press(loaded, document):
     names = " ".join(weights)
     assert sum(weights.values()) <= BUDGET, sorted(weights.items(), key=lambda pair: -pair[1])[:12]
     assert re.findall(NOT_YET, names) == []
+    # Its menu asks for files that a book does not carry, and keeps the choice for every book of the host.
+    assert "mathjax" not in names.lower()
 
 
 def test_icons_are_cut_out_of_their_fonts(open_page):

@@ -149,6 +149,12 @@ def test_marks_keep_their_colours_when_the_reader_forces_others(theme, stand):
     drawn = page.evaluate("""() => [...document.querySelectorAll(".ddpm-widget:not(.ddpm-widget-still) .dw-line")]
       .map((line) => [line.getAttribute("class"), getComputedStyle(line).stroke])""")
     lines = {kind.split()[1]: colour for kind, colour in drawn}
+    roles = page.evaluate("""() => ["data", "noise", "model", "exact"].map((role) => {
+      const key = document.querySelector(".dw-key");
+      key.style.setProperty("--dw", `var(--ddpm-${role})`);
+      return getComputedStyle(key, "::before").borderTopColor;
+    })""")
+    assert len(set(roles)) == 4, roles
     assert lines["dw-3"] == dict(colours_of(colours))["dw-3"]
     assert len(set(lines.values())) >= 3
 
