@@ -26,7 +26,7 @@ export default kit.widget(async ({ model, el: place }) => {
   let losses = [];
   let job = 0, running = false, begun = false, spent = 0, since = 0;
 
-  const samples = sheet(2, 5, 260), guesses = sheet(2, 3, 160), truth = sheet(1, 1, 60);
+  const samples = sheet(2, 5, 260), guesses = sheet(2, 4, 210), blank = new Float32Array(SIDE * SIDE).fill(-1);
   const curve = kit.plot({ x: [0, STEPS], y: [0, 1.2], xlabel: "step", ylabel: "loss", label: "", height: 190 }), line = curve.line("dw-1");
   // The facts change several times a second, so a screen reader reads the status instead, at the beginning and the end.
   const facts = kit.facts(true), status = kit.el("p", { role: "status" });
@@ -46,13 +46,14 @@ export default kit.widget(async ({ model, el: place }) => {
       ["images seen:", (done * about.batch).toLocaleString("en")],
       ["loss, last 20 steps:", loss()],
       ["time:", `${seconds().toFixed(0)} s`],
-      ["still to come:", done > 2 ? `about ${left.toFixed(0)} s` : "not known yet"],
+      ["still to come:", done === STEPS ? "nothing" : done > 2 ? `about ${left.toFixed(0)} s` : "not known yet"],
     ]);
     if (calm.matches && !all) return;
     const ends = Array.from({ length: Math.ceil(done / MEAN) }, (_, i) => Math.min(MEAN * (i + 1), done));
     line(ends, ends.map((end, i) => losses.slice(MEAN * i, end).reduce((a, b) => a + b) / (end - MEAN * i)));
     curve.say(`The loss up to step ${done}: ${loss()}.`);
   };
+  const looked = () => `A digit that is not in the training, and noisy at t = ${about.times.join(", ")}`;
   const run = (/** @type {boolean} */ now) => {
     const clock = performance.now();
     if (running) spent += clock - since;
@@ -72,8 +73,8 @@ export default kit.widget(async ({ model, el: place }) => {
       seen = true;
       samples.put(Array.from({ length: 10 }, (_, i) => x.subarray(i * SIDE * SIDE, (i + 1) * SIDE * SIDE)));
       samples.say(`Samples for the digits 0 to 9 after ${step} steps`);
-      guesses.put([...about.noisy, ...images]);
-      guesses.say(`Noisy images at t = ${about.times.join(", ")}, and below them what the network estimates after ${step} steps`);
+      guesses.put([about.one, ...about.noisy, blank, ...images]);
+      guesses.say(`${looked()}, and below them what the network estimates after ${step} steps`);
     }
     if (done) run(false);
     draw(seen || done);
@@ -115,10 +116,10 @@ export default kit.widget(async ({ model, el: place }) => {
     job++;
     run(false);
     tell({ go: false });
-    samples.put(Array(10).fill(new Float32Array(SIDE * SIDE)));
+    samples.put(Array(10).fill(blank));
     samples.say("No samples yet");
-    guesses.put([...about.noisy, ...about.times.map(() => new Float32Array(SIDE * SIDE))]);
-    guesses.say(`Noisy images at t = ${about.times.join(", ")}`);
+    guesses.put([about.one, ...about.noisy, ...Array(4).fill(blank)]);
+    guesses.say(looked());
     draw(true);
     say("Ready: the weights are random.");
   };
@@ -146,8 +147,6 @@ export default kit.widget(async ({ model, el: place }) => {
 
   const button = kit.el("button", { type: "button", onclick: toggled }, "Start");
   await open();
-  truth.put([about.one]);
-  truth.say("The image itself, which the network is never trained on");
   kit.stage(
     place,
     "A network that learns digits",
@@ -161,8 +160,7 @@ export default kit.widget(async ({ model, el: place }) => {
     status,
     kit.row(
       kit.figure(samples.canvas, "samples for 0 to 9, always from the same noise"),
-      kit.figure(guesses.canvas, `top: a noisy digit at t = ${about.times.join(", ")}; below: the estimate x̂₀`),
-      kit.figure(truth.canvas, "the digit"),
+      kit.figure(guesses.canvas, `top: a digit, and xₜ at t = ${about.times.join(", ")}; below: the estimates x̂₀`),
     ),
     kit.row(curve.svg, facts),
   );
