@@ -220,3 +220,18 @@ def test_folded_code_without_an_output_shares_the_bar_below_it():
     share_bars(None, page)
     shown = [[block.astext() for block in part.findall(nodes.literal_block)] for part in page.children]
     assert shown == [["setup", "more", "figure"], ["apart"], [], ["drawing"], ["last"], ["seen"]]
+
+
+def test_a_printed_chapter_has_its_number_once(tmp_path):
+    from ddpm_book.hygiene import mend_around
+
+    title = '<div id="jb-print-docs-body" class="onlyprint">\n    <h1>Noise</h1>\n</div>'
+    number = '<span class="section-number">2. </span>'
+    pages = {"numbered": f"<h1>{number}Noise</h1>", "plain": f"<h1>Noise</h1><p>next: {number}More</p>"}
+    for name, text in pages.items():
+        (tmp_path / f"{name}.html").write_text(title + text, encoding="utf8")
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path)
+    for _ in range(2):  # a page that did not change is not written anew
+        mend_around(app, None)
+    assert BeautifulSoup((tmp_path / "numbered.html").read_text("utf8"), "html.parser").h1.get_text() == "2. Noise"
+    assert BeautifulSoup((tmp_path / "plain.html").read_text("utf8"), "html.parser").h1.get_text() == "Noise"

@@ -58,6 +58,12 @@ AROUND = {
     re.compile(r'<summary>(?=<span class="toctree-toggle")'): '<summary aria-label="Pages below">',
     # All that is read belongs to a landmark.
     re.compile(r'(<div id="pst-primary-sidebar")(?= class)'): r'\1 role="region" aria-label="The book"',
+    # On paper a chapter has its number too, because its equations and figures do.
+    re.compile(
+        r'(<div id="jb-print-docs-body" class="onlyprint">\s*<h1>)(?!\d)'
+        r'(?=.*?<h1><span class="section-number">([^<]*)<)',
+        re.DOTALL,
+    ): r"\1\2",
 }
 
 
