@@ -51,7 +51,7 @@ export default kit.widget(({ model, el: place }) => {
       const view = model.get("view");
       // With one picture it is large already, and between two noises the share is that of each picture.
       below.hidden = view === 0;
-      share.querySelector("input").disabled = view === 2;
+      share.hidden = view === 2;
       kind.querySelector("select").disabled = view === 1;
       strip.forEach(({ picture, figure }, i) => {
         figure.hidden = !walks[i];
