@@ -43,17 +43,18 @@ export const lesson = (whole, options) => {
   const start = Float64Array.from({ length: N * size }, draw), noise = Float64Array.from({ length: size }, draw);
   const noisy = TIMES.map((t) => Float64Array.from(one, (v, i) => closed(way.alphaBar[t], way.rest[t]).noised(v, noise[i])));
 
-  // z_hat of any number of images
-  const ask = (/** @type {ArrayLike<number>} */ x, /** @type {number[]} */ times, /** @type {number[]} */ labels) => {
+  // z_hat of any number of images, of which a few are done at a time
+  function* ask(/** @type {ArrayLike<number>} */ x, /** @type {number[]} */ times, /** @type {number[]} */ labels) {
     const found = new Float64Array(x.length), part = new Float32Array(B * size), from = Float64Array.from(x);
     for (let first = 0; first < times.length; first += B) {
       const here = from.subarray(first * size, (first + B) * size);
       part.set(here);
       const answer = net.ask(part, Array.from({ length: B }, (_, i) => times[first + i] ?? 1), labels.slice(first, first + B));
       found.set(answer.subarray(0, here.length), first * size);
+      yield null;
     }
     return found;
-  };
+  }
   const digits = Array.from({ length: N }, (_, i) => i), nothing = digits.map(() => N);
   function* look(/** @type {Settings} */ { told, average }, /** @type {Float32Array} */ mean, /** @type {number} */ step) {
     const kept = net.weights.slice(), time = (/** @type {number} */ t) => (told ? t : 1);
@@ -63,23 +64,24 @@ export const lesson = (whole, options) => {
     };
     if (average) use(mean);
     // eq-guidance, for all digits at once
-    const guided = (/** @type {Float64Array} */ x, /** @type {number} */ t) => {
+    function* guided(/** @type {Float64Array} */ x, /** @type {number} */ t) {
       const both = new Float64Array(2 * x.length);
       both.set(x);
       both.set(x, x.length);
-      const z = ask(both, Array.from({ length: 2 * N }, () => time(t)), [...digits, ...nothing]);
+      const z = yield* ask(both, Array.from({ length: 2 * N }, () => time(t)), [...digits, ...nothing]);
       return x.map((_, i) => z[i] + GUIDANCE * (z[i] - z[i + x.length]));
-    };
+    }
     /** @type {Float64Array} */
     let samples = start;
     for (const frame of walk(guided, few, start, () => 0, ddim)) {
-      samples = frame.x;
+      if (frame) samples = frame.x;
       yield null;
     }
-    const guesses = TIMES.map((t, k) => {
-      const { image } = closed(way.alphaBar[t], way.rest[t]), z = ask(noisy[k], [time(t)], [N]);
-      return noisy[k].map((v, i) => image(v, z[i]));
-    });
+    const guesses = [];
+    for (const [k, t] of TIMES.entries()) {
+      const { image } = closed(way.alphaBar[t], way.rest[t]), z = yield* ask(noisy[k], [time(t)], [N]);
+      guesses.push(noisy[k].map((v, i) => image(v, z[i])));
+    }
     use(kept);
     yield { step, samples, guesses };
   }
