@@ -1,6 +1,7 @@
 """The prose linter finds what it should, leaves alone what it should, and holds the chapters."""
 
 import json
+import re
 
 import notebooks
 import prose
@@ -206,6 +207,14 @@ def test_what_cannot_be_read_is_named(tmp_path, capsys):
 
 def test_the_words_of_the_code_are_clean():
     assert [line for path in prose.sources() for line in prose.judge(prose.read_page(path))] == []
+
+
+def test_no_number_of_an_equation_stands_in_two_pairs_of_parentheses():
+    """The number brings its own: "({eq}`...`)" would be "((1.20))"."""
+    found = [
+        (page.name, text) for page in prose.pages() for text in re.findall(r"\({eq}`[^`]*`", page.read_text("utf8"))
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("path", prose.pages(), ids=lambda path: path.stem)
