@@ -1,7 +1,7 @@
 """The page of progress: a list of all that a reader can do in the pages, in which a script says what was done.
 
 The list is taken from the built pages: quick checks, derivations and guesses. What a reader did is in the browser only,
-under the names that kept.js reads; the script stands in this one page. Without scripts the list is a list of links.
+under the names that kept.js reads; no other page has the script. Without scripts the list is a list of links.
 """
 
 import json
@@ -22,7 +22,7 @@ NO_SCRIPT = "<noscript><p>What you have done is listed by a script, and here non
 
 
 def find_offers(html, places):
-    """What a page offers, in its order: (kind, name, anchor, words); `places` has what each derivation stands at."""
+    """What a page offers, in its order: (kind, name, anchor, words); `places` says which equation or section each derivation belongs to."""
     titles = {label: re.sub(r"<[^>]*>", "", title) for label, title in EXERCISE.findall(html)}
     found = [(m.start(), "quick", m[1], m[1], titles[m[1]]) for m in QUICK.finditer(html)]
     for m in DERIVE.finditer(html):

@@ -121,7 +121,7 @@ class DrawGuess(Widget):
 
     @classmethod
     def leave_margin(cls, limits: tuple[float, float], log: bool) -> int:
-        """Return the pixels left of the plot, so that the axis' name stands beside the longest number."""
+        """Return the pixels left of the plot, so that the axis' name keeps clear of the longest number."""
         longest = max(len(format_tick(value)) for value in cls.pick_ticks(limits, log))
         return LEFT + 17 * max(0, longest - 3) // 2  # there is room for three letters, and each has about 8.5 pixels
 

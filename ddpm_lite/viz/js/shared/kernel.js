@@ -62,7 +62,7 @@ const product = (called, listed, fused) => `
       (br_if $columns (i32.lt_s (local.tee $p (i32.add (local.get $p) (i32.const 8))) (local.get $P)))))`;
 
 // x / (1 + exp(-x)) for the numbers from $from to $end, four at a time. -x = k log 2 + r with a whole k and a small r, so that
-// exp(-x) is 2^k, whose bits are 127 + k in the place of a float's exponent, times a polynomial in r.
+// exp(-x) is 2^k, a float with the exponent bits 127 + k, times a polynomial in r.
 /** @param {number} value */
 const four = (value) => `(f32x4.splat (f32.const ${value}))`;
 /** @param {number[]} ratios those of x^0, x^1... in a polynomial of $r @returns {string} */
