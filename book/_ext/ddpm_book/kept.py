@@ -22,7 +22,7 @@ NO_SCRIPT = "<noscript><p>What you have done is listed by a script, and here non
 
 
 def find_offers(html, places):
-    """What a page offers, in its order: (kind, name, anchor, words); `places` says which equation or section each derivation belongs to."""
+    """What a page offers, in its order: (kind, name, anchor, words); `places` names where each derivation belongs."""
     titles = {label: re.sub(r"<[^>]*>", "", title) for label, title in EXERCISE.findall(html)}
     found = [(m.start(), "quick", m[1], m[1], titles[m[1]]) for m in QUICK.finditer(html)]
     for m in DERIVE.finditer(html):
