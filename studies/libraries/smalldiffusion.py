@@ -215,7 +215,7 @@ def small_guidance():
     "`get_sigma_embeds(batch, sigma)`",
     "clock",
     "torch.stack([angle.sin(), angle.cos()], 1)",
-    "sine and cosine of one `angle` only, which is `noise_level[t].log() / 2`",
+    "sine and cosine of one `angle` only, half of the logarithm of `noise_level[t]`",
     equal=1e-4,
 )
 def small_embedding():

@@ -2,7 +2,7 @@
 // ddpm_lite/viz/js (page/quick.js, page/derive.js, shared/store.js) and of assets/progress.js.
 (() => {
   const STORES = { quick: "ddpm-lite:quick", derive: "ddpm-lite:derive", guess: "ddpm-lite:guess", read: "ddpm-lite:read" };
-  const NAMES = { quick: "quick checks", derive: "derivations", guess: "guesses", read: "of these pages read to the end" };
+  const NAMES = { quick: "quick checks", derive: "derivations", guess: "guesses", read: "pages read to the end" };
   const list = document.getElementById("ddpm-kept");
   const make = (tag, attributes, ...children) => {
     const made = Object.assign(document.createElement(tag), attributes);
