@@ -174,6 +174,7 @@ def test_a_long_drawing_can_be_stopped_and_begun_again(name, stand):
     button.press("Enter")
     status = page.locator("p[role=status]:not(.dw-said)")
     status.filter(has_text="Stopped after ").wait_for()
+    one.let_timers_run(20)  # in which the facts so far are told
     words = page.locator("[data-widget]").inner_text()
     one.let_timers_run(20)
     assert page.locator("[data-widget]").inner_text() == words
