@@ -30,8 +30,8 @@ DEAD = (
     ".front-press, .front-panel details, .citation > .label"
 )
 
-# Pages of names and signatures only: one searches them on a screen.
-LISTINGS = {"api"}
+# Names and signatures, which one searches on a screen, and what a reader did in the pages, which a script says there.
+ON_SCREEN = {"api", "progress"}
 
 
 @dataclass
@@ -77,11 +77,11 @@ def find_about(root=ROOT):
 
 
 def list_pages(root=ROOT):
-    """The pages of _toc.yml in its order without the listings: (the part that the page opens, or ""; its document)."""
+    """The pages of _toc.yml in its order, without ON_SCREEN: (the part that the page opens, or ""; its document)."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf8"))
     listed = [("", toc["root"])]
     for part in toc["parts"]:
-        files = [entry["file"] for entry in part["chapters"] if Path(entry["file"]).stem not in LISTINGS]
+        files = [entry["file"] for entry in part["chapters"] if Path(entry["file"]).stem not in ON_SCREEN]
         listed += zip([part["caption"], *[""] * (len(files) - 1)], files, strict=True)
     return listed
 

@@ -95,6 +95,14 @@ def test_what_was_done_is_told_copied_and_forgotten(page):
     assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('ddpm-lite:'))") == []
 
 
+def test_a_page_to_which_a_reader_goes_back_says_what_was_done_since(page):
+    """Browsers keep the page as it was left, and then only tell it that it is shown; those of the tests keep none."""
+    page.goto(PROGRESS)
+    page.evaluate("localStorage['ddpm-lite:derive'] = JSON.stringify({ variance: { lines: ['1'], done: true } })")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    assert page.evaluate(SAID) == {"variance": "(✓ derived)"}
+
+
 @pytest.mark.parametrize("kept", ["{", "7", "null", '{"variance": 3}', '{"variance": {"lines": "x", "done": "yes"}}'])
 def test_what_somebody_else_stored_is_survived(page, kept):
     page.goto(PROGRESS)

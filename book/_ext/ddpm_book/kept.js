@@ -64,7 +64,8 @@
     }
   };
   const forget = make("button", { type: "button" }, "Forget everything");
-  const sure = make("span", { hidden: true }, " All answers, derivations, guesses and reading places go for good. ");
+  const warning = "All answers, derivations, guesses and reading places go for good.";
+  const sure = make("span", { hidden: true, role: "group", ariaLabel: warning }, ` ${warning} `);
   const ask = (open) => {
     sure.hidden = !open;
     forget.hidden = open;
@@ -89,4 +90,5 @@
   list.prepend(summary, actions, said, copied);
   show();
   addEventListener("storage", show); // another tab
+  addEventListener("pageshow", show); // back from a chapter, to this page as it was left
 })();

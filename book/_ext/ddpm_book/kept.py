@@ -11,7 +11,9 @@ from pathlib import Path
 
 from .widgets import shorten
 
-PAGE, PLACE = "book/progress", '<div id="ddpm-kept"></div>'
+PAGE = "book/progress"
+# The place as progress.md has it, or as an earlier build left it: a build writes only the pages that changed.
+PLACE = re.compile(r'<div id="ddpm-kept">.*?</div>(?:<script>.*?</script>)?', re.DOTALL)
 SCRIPT = Path(__file__).with_name("kept.js")
 TITLE = re.compile(r"<title>(.*?) &#8212; ")
 EXERCISE = re.compile(r'<div class="exercise[^>]* id="([^"]+)">\s*<p class="admonition-title">(.*?)</p>', re.DOTALL)
@@ -23,7 +25,7 @@ NO_SCRIPT = "<noscript><p>What you have done is listed by a script, and here non
 
 def find_offers(html, places):
     """What a page offers, in its order: (kind, name, anchor, words); `places` names where each derivation belongs."""
-    titles = {label: re.sub(r"<[^>]*>", "", title) for label, title in EXERCISE.findall(html)}
+    titles = {label: " ".join(re.sub(r"<[^>]*>", "", title).split()) for label, title in EXERCISE.findall(html)}
     found = [(m.start(), "quick", m[1], m[1], titles[m[1]]) for m in QUICK.finditer(html)]
     for m in DERIVE.finditer(html):
         anchor = places[m[1]].removeprefix("#") if places[m[1]].startswith("#") else f"equation-{places[m[1]]}"
@@ -56,7 +58,7 @@ def write_list(app, error):
     parts = [list_page(path.name, path.read_text(encoding="utf8"), places) for path in others]
     script = f"<script>{shorten(SCRIPT.name, SCRIPT.read_text(encoding='utf8'))}</script>"
     filled = f'<div id="ddpm-kept">{NO_SCRIPT}{"".join(parts)}</div>{script}'
-    page.write_text(html.replace(PLACE, filled), encoding="utf8")
+    page.write_text(PLACE.sub(lambda found: filled, html, count=1), encoding="utf8")
 
 
 def setup(app):
