@@ -67,6 +67,7 @@ const made = {
   "page/live/draw.js": await bundle({ entryPoints: [join(SOURCES, "page/draw.js")], format: "iife" }),
   "page/book/derive.js": await bundle({ entryPoints: [join(SOURCES, "page/derive.js")], format: "iife" }),
   "page/book/quick.js": await bundle({ entryPoints: [join(SOURCES, "page/quick.js")], format: "iife" }),
+  "page/book/kept.js": await bundle({ entryPoints: [join(SOURCES, "page/kept.js")], format: "iife" }),
 };
 for (const folder of ["", "live/"]) {
   for (const file of scripts(folder)) {

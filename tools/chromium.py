@@ -6,9 +6,11 @@ Set CHROMIUM to a browser's path to use that one.
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -74,6 +76,22 @@ def install():
         if path := find():
             return path
     return None
+
+
+@contextmanager
+def launch_to_time(also=""):
+    """A browser in which pages are timed; what it is and how busy the machine is are printed first."""
+    from playwright.sync_api import sync_playwright
+
+    path = find()
+    if not path:
+        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        print(f"Chromium {browser.version} on {platform.machine()}{also}")
+        print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        yield browser
+        browser.close()
 
 
 def main():

@@ -9,14 +9,10 @@ longest interval between two calls of a timer that is set every millisecond.
 """
 
 import argparse
-import os
-import platform
-import sys
 import tempfile
 from pathlib import Path
 
 import chromium
-from playwright.sync_api import sync_playwright
 from time_live import BLOCK, CLOCK, PLAIN, REFUSE, Stand
 
 from ddpm_lite.viz.widgets import WatchLearn
@@ -41,13 +37,7 @@ def main():
     parser.add_argument("--steps", type=int, help="train so many steps")
     whole = WatchLearn().steps
     steps = parser.parse_args().steps or whole
-    path = chromium.find()
-    if not path:
-        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        print(f"Chromium {browser.version} on {platform.machine()}")
-        print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    with chromium.launch_to_time() as browser, tempfile.TemporaryDirectory() as folder:
         for name, init in WAYS.items():
             one = Stand(browser, Path(folder), [WatchLearn(steps=steps)], init=init)
             spent, total, block = time_lesson(one, steps, whole)
@@ -55,7 +45,6 @@ def main():
             times = f"{steps} steps in {spent:6.1f} s, {whole} in {total:6.1f} s, longest block {block:4.0f} ms"
             print(f"{name:24} {times}: {verdict} {LIMIT} s and {BLOCK} ms", flush=True)
             one.context.close()
-        browser.close()
 
 
 if __name__ == "__main__":

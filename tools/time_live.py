@@ -18,8 +18,6 @@ Other work on the machine makes the times longer, so the first line says how bus
 """
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +27,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "viz"), str
 
 import chromium  # noqa: E402
 from ddpm_book.widgets import live_scripts  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 from stands import Stand  # noqa: E402
 
 from ddpm_lite.viz.widgets import DrawClothes, DrawDigit  # noqa: E402
@@ -102,13 +99,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
     options = parser.parse_args()
-    path = chromium.find()
-    if not path:
-        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        print(f"Chromium {browser.version} on {platform.machine()}")
-        print(f"load before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    with chromium.launch_to_time() as browser, tempfile.TemporaryDirectory() as folder:
 
         def opened(init="", widget=None):
             one = Stand(browser, Path(folder), [widget or DrawDigit.from_record(RECORD)], init=init)
@@ -146,7 +137,6 @@ def main():
         one.context.close()
 
         time_clothes(opened, throttle, told)
-        browser.close()
 
 
 if __name__ == "__main__":

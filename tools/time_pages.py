@@ -19,8 +19,6 @@ Other work on the machine makes the times longer, so the first line says how bus
 """
 
 import argparse
-import os
-import platform
 import sys
 from pathlib import Path
 
@@ -30,7 +28,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "viz"), str(ROOT / "book" / "_ext")]
 
 import chromium  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 from stands import PATIENCE, Served  # noqa: E402
 
 LIMITS = {"text": 2, "equation": 2, "all": 5}  # seconds
@@ -111,21 +108,13 @@ def main():
     for site in sites:
         if not (site / f"{options.page}.html").is_file():
             sys.exit(f"{site}: there is no {options.page}.html: run `make book` first")
-    path = chromium.find()
-    if not path:
-        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
     servers = [Served(site) for site in sites]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        busy, processors = os.getloadavg()[0], os.cpu_count()
-        print(f"Chromium {browser.version} on {platform.machine()}, CPU throttled {options.throttle:g} times")
-        print(f"load before the start: {busy:.1f} on {processors} processors")
+    with chromium.launch_to_time(f", CPU throttled {options.throttle:g} times") as browser:
         size = options.width, 900
         found = [[] for _ in sites]
         for _ in range(options.rounds):
             for server, rounds in zip(servers, found, strict=True):
                 rounds.append(open_page(browser, server.origin, options.page, options.throttle, *size))
-        browser.close()
     for server in servers:
         server.close()
     for site, rounds in zip(sites, found, strict=True):

@@ -20,8 +20,6 @@ with a thread that needs its own processor. So the first line says how busy the 
 """
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -32,7 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "viz"), str(ROOT / "book" / "_ext")]
 
 import chromium  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 from stands import TWINS, Stand  # noqa: E402
 
 LIMIT = 16  # milliseconds, of the 95th percentile
@@ -129,14 +126,7 @@ def main():
     parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
     parser.add_argument("--moves", type=int, default=120, help="how many moves of the mouse for each slider (120)")
     options = parser.parse_args()
-    path = chromium.find()
-    if not path:
-        sys.exit("there is no Chromium: run `python tools/chromium.py`, it says what to do")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
-        busy, processors = os.getloadavg()[0], os.cpu_count()
-        print(f"Chromium {browser.version} on {platform.machine()}, CPU throttled {options.throttle:g} times")
-        print(f"load before the start: {busy:.1f} on {processors} processors")
+    with chromium.launch_to_time(f", CPU throttled {options.throttle:g} times") as browser:
         for name, twin in choose_twins(options.widgets).items():
             for control, times in measure(browser, twin, options.throttle, options.moves).items():
                 if not times:
@@ -149,7 +139,6 @@ def main():
                     f"95th percentile {late:5.1f} ms, {verdict} {LIMIT} ms",
                     flush=True,
                 )
-        browser.close()
 
 
 if __name__ == "__main__":

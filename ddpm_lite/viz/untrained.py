@@ -41,14 +41,19 @@ def make_untrained(seed: int = 0) -> ConditionalUNet:
         seed: of the weights, 0..99.
     """
     check_whole("seed", seed, 0, 99)
-    with torch.random.fork_rng(devices=[]):
-        model = ConditionalUNet(UNet(CONFIG), LabelEncoder(LABELS, CONFIG.context_dim or 0))
+    model = _make_network()
     with torch.no_grad():
         for number, (weight, (kind, size)) in enumerate(
             zip(model.state_dict().values(), _describe_first(model), strict=True)
         ):
             weight.copy_(_draw_weight(weight, kind, size, keyed(seed, WEIGHTS, number)))
     return model
+
+
+def _make_network() -> ConditionalUNet:
+    """Make the network with weights of its own, and leave PyTorch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return ConditionalUNet(UNet(CONFIG), LabelEncoder(LABELS, CONFIG.context_dim or 0))
 
 
 def _draw_weight(weight: Tensor, kind: str, size: float, uniform) -> Tensor:
@@ -86,8 +91,7 @@ def write_untrained() -> str:
     "first" has a kind and a size for each weight; "images" a letter for each pixel, "A" to "Q"; "answers" the labels;
     "held_out" one digit that is not among them.
     """
-    with torch.random.fork_rng(devices=[]):
-        model = ConditionalUNet(UNet(CONFIG), LabelEncoder(LABELS, CONFIG.context_dim or 0))
+    model = _make_network()
     images, labels = load_digits("train")
     held_out, _ = load_digits("test")
     content = {

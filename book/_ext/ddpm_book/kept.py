@@ -1,7 +1,8 @@
 """The page of progress: a list of all that a reader can do in the pages, in which a script says what was done.
 
 The list is taken from the built pages: quick checks, derivations and guesses. What a reader did is in the browser only,
-under the names that kept.js reads; no other page has the script. Without scripts the list is a list of links.
+under the names that the script reads, a bundle of ddpm_lite/viz/js/page/kept.js; no other page has it. Without scripts
+the list is a list of links.
 """
 
 import json
@@ -9,12 +10,12 @@ import re
 from html import escape, unescape
 from pathlib import Path
 
-from .widgets import shorten
+from .widgets import BUNDLES
 
 PAGE = "book/progress"
 # The place as progress.md has it, or as an earlier build left it: a build writes only the pages that changed.
 PLACE = re.compile(r'<div id="ddpm-kept">.*?</div>(?:<script>.*?</script>)?', re.DOTALL)
-SCRIPT = Path(__file__).with_name("kept.js")
+SCRIPT = BUNDLES / "book" / "kept.js"
 TITLE = re.compile(r"<title>(.*?) &#8212; ")
 EXERCISE = re.compile(r'<div class="exercise[^>]* id="([^"]+)">\s*<p class="admonition-title">(.*?)</p>', re.DOTALL)
 QUICK = re.compile(r'data-quick="([^"]+)"')
@@ -56,8 +57,8 @@ def write_list(app, error):
     places = {name: derivation["place"] for name, derivation in app.ddpm_derivations.items()}
     others = [path for path in sorted(page.parent.glob("*.html")) if path != page]
     parts = [list_page(path.name, path.read_text(encoding="utf8"), places) for path in others]
-    script = f"<script>{shorten(SCRIPT.name, SCRIPT.read_text(encoding='utf8'))}</script>"
-    filled = f'<div id="ddpm-kept">{NO_SCRIPT}{"".join(parts)}</div>{script}'
+    script = SCRIPT.read_text(encoding="utf8")
+    filled = f'<div id="ddpm-kept">{NO_SCRIPT}{"".join(parts)}</div><script>{script}</script>'
     page.write_text(PLACE.sub(lambda found: filled, html, count=1), encoding="utf8")
 
 

@@ -2,7 +2,9 @@
 // of the book loads this file on the first press of such a button; the typesetter and the derivations follow.
 import { print, symbolsOf } from "../shared/algebra.js";
 import { prepare } from "../shared/judge.js";
+import { make } from "../shared/make.js";
 import { NotUnderstood, parse } from "../shared/reader.js";
+import { recall } from "../shared/store.js";
 
 /** @typedef {{ title: string, shown?: string, reach: string, rules: string[], next?: string }} Words */
 /** @typedef {import("../shared/judge.js").Derivation & Words} Lesson */
@@ -20,13 +22,6 @@ let lessons = {};
 /** @type {Map<HTMLElement, HTMLElement>} */
 const panels = new Map();
 
-/** @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node | string)} children @returns {any} the element */
-const make = (tag, attributes = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
-
 /** @param {string} name @returns {Promise<void>} */
 const load = (name) => new Promise((done, failed) => {
   const onerror = () => failed(new Error(`${name} could not be loaded. Press again to try once more.`));
@@ -37,17 +32,9 @@ let loading;
 
 // ---- What is kept, on this machine only. A browser may refuse to store, or hold what somebody else wrote.
 
-/** @returns {Record<string, Kept>} */
-const readAll = () => {
-  try {
-    return Object(JSON.parse(localStorage[STORE] ?? "{}"));
-  } catch {
-    return {};
-  }
-};
 /** @param {string} name @returns {Kept} */
 const read = (name) => {
-  const { lines, hints } = Object(readAll()[name]);
+  const { lines, hints } = Object(recall(STORE)[name]);
   return {
     lines: Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : [],
     hints: Number.isInteger(hints) && hints > 0 ? hints : 0,
@@ -55,7 +42,7 @@ const read = (name) => {
 };
 /** @param {string} name @param {Kept} kept */
 const keep = (name, kept) => {
-  const all = readAll();
+  const all = recall(STORE);
   if (kept.lines.length || kept.hints) all[name] = kept;
   else delete all[name];
   try {

@@ -1,5 +1,6 @@
 // Quick checks: a panel below an exercise, in which a number, a choice or a formula is judged in the page. A page loads this
 // file, with all checks before it, on the first press of such a button; a formula needs the panel of the derivations too.
+import { make } from "../shared/make.js";
 import { asDerivation, judgeChoice, judgeFormula, judgeNumber } from "../shared/quick.js";
 import { keep, recall } from "../shared/store.js";
 
@@ -15,13 +16,6 @@ const KEYS = ["\\alpha_t", "\\beta_t", "\\bar{\\alpha}_t", "\\bar{\\alpha}_{t-1}
 const root = /** @type {HTMLScriptElement} */ (document.currentScript).src.replace(/quick\.js.*/, "");
 /** @type {Record<string, NumberCheck & ChoiceCheck & FormulaCheck>} */
 const checks = window.ddpmChecks;
-
-/** @param {string} tag @param {Record<string, any>} [attributes] @param {...(Node | string)} children @returns {any} the element */
-const make = (tag, attributes = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 
 // ---- One field for each kind of answer
 

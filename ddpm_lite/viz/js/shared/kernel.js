@@ -1,5 +1,5 @@
-// The product of matrices and an activation in WebAssembly with SIMD: their source in WebAssembly's text format, and the assembler that makes the
-// bytes of it in the reader's browser. So no binary file is shipped, and what runs can be read here.
+// The product of matrices and an activation in WebAssembly with SIMD: their source in its text format, and the assembler that
+// makes the bytes in the reader's browser. So no binary file is shipped, and what runs can be read here.
 
 // ---- The source. All addresses and strides are in bytes; a tile is 4 rows by 8 columns of c, kept in eight registers r h.
 
