@@ -159,7 +159,7 @@ def diffusers_variance():
     '`_get_variance(3)`, "fixed_small"',
     "rounding",
     "(1 - a[3]) / (1 - a[4]) * (1 - a[4] / a[3])",
-    "`beta_tilde[4]` from two small differences of `a`, which is `alpha_bar` in float32",
+    "`beta_tilde[4]` from small differences of `a`, which is `alpha_bar` in float32",
     equal=1e-6,
 )
 def diffusers_variance_4():

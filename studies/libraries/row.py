@@ -29,7 +29,7 @@ REASONS = {
     "name": "The word means another quantity than in this book.",
     "scaled x_t": "Their variable is `x_t / alpha_bar[t].sqrt()`, the image plus noise that is not scaled down.",
     "clock": "Their time goes from 0 to 1, or is a noise level.",
-    "warm-up": "The decay of the running average increases by another formula.",
+    "warm-up": "The decay of the running average increases by another formula, or a step later.",
     "clip": "The estimated image is limited to the range of pixels.",
     "rounding": "Numbers in float32 are subtracted that are nearly equal.",
     "w + 1": "Guidance starts from the estimate without the label, so the scale is ours plus 1.",
