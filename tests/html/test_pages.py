@@ -227,6 +227,13 @@ def test_widgets_scripts_are_on_their_pages_only():
         assert loaded == used | shared, path.name
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_link_begins_or_ends_with_a_space(document):
+    """The space would be underlined as if it were a word."""
+    links = [link.get_text() for link in read_page(SITE / f"{document}.html").select(".bd-article a[href]")]
+    assert [text for text in links if text.strip() and text != text.strip()] == []
+
+
 def test_links_and_pictures_lead_somewhere():
     pages = {path: read_page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
     anchors = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}

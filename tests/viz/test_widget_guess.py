@@ -141,6 +141,8 @@ def test_the_result_is_covered_until_it_is_asked_for(stand):
     assert not number.is_visible(), "what is printed between the guess and the figure is a part of the result"
     assert page.get_by_text("at t = 100").is_visible()
     assert page.get_by_text("at t = 900").is_visible()
+    framed = page.locator(".dw-covered").evaluate_all("all => all.map((one) => getComputedStyle(one).outlineStyle)")
+    assert framed == ["dashed", "dashed"], "a gap without a frame looks like a mistake"
     page.emulate_media(media="print")
     assert caption.is_visible()
     page.emulate_media(media="screen")

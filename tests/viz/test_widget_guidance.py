@@ -153,6 +153,12 @@ def test_page_shows_numpys_pixels_and_the_studys_numbers(stand, made):
 
 
 @pytest.mark.html
+def test_what_was_measured_at_no_scale_is_not_mentioned(stand, made):
+    made.measured = [[] for _ in made.scales]
+    assert list(stand(made).facts()) == ["s = w + 1:"]
+
+
+@pytest.mark.html
 def test_keyboard(stand, made):
     page = stand(made)
     page.page.get_by_label("label", exact=True).focus()

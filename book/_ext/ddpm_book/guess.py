@@ -22,7 +22,7 @@ BUTTON = (
     '<p class="ddpm-derive-open screen-only"><button type="button" onclick="{load}">{press}</button>'
     '<span role="status"></span></p>'
 )
-# What is covered keeps its room; paper and a link to it show it.
+# What is covered keeps its room, in a frame, because a mere gap looks like a mistake; paper and a link to it show it.
 STYLE = """<style>
 .dw-covered {
   min-height: 3.5rem;
@@ -31,7 +31,7 @@ STYLE = """<style>
 
 .dw-covered > button {
   background: none;
-  border: 1px solid currentcolor;
+  border: 1px solid;
   border-radius: 0.3rem;
   color: inherit;
   inset: 0;
@@ -51,6 +51,10 @@ STYLE = """<style>
 }
 
 @media screen {
+  .dw-covered:not(:target) {
+    outline: 1px dashed #888;
+  }
+
   .dw-covered:not(:target) > :not(button) {
     visibility: hidden;
   }

@@ -48,6 +48,9 @@ MENDED = {
     ' role="doc-biblioentry"': "",
 }
 
+# A link should not begin with a space, which would be underlined.
+LEADING_SPACE = re.compile(r"(Solution to)(<a [^>]*>) ")
+
 # The same around the text, in the theme's own parts of every page.
 AROUND = {
     # The button says "Search Ctrl+K", and is called so by those who speak to their computer.
@@ -70,6 +73,7 @@ AROUND = {
 def mend(app, pagename, templatename, context, doctree):
     for found, better in MENDED.items():
         context["body"] = context.get("body", "").replace(found, better)
+    context["body"] = LEADING_SPACE.sub(r"\1 \2", context.get("body", ""))
 
 
 def mend_around(app, error):

@@ -2,7 +2,7 @@
 import * as kit from "./shared/kit.js";
 
 export default kit.widget(({ model, el: place }) => {
-  const labels = model.get("labels"), scales = model.get("scales"), n = model.get("count");
+  const labels = model.get("labels"), scales = model.get("scales"), n = model.get("count"), measured = model.get("measured");
   const [C, H, W] = model.get("size"), size = C * H * W;
   const values = kit.images(model, "images", labels * scales.length * n * size);
   const pictures = Array.from({ length: n }, () => kit.picture(H, W, ""));
@@ -18,9 +18,10 @@ export default kit.widget(({ model, el: place }) => {
     });
     const how = w === -1 ? "unconditional" : w ? "guided" : "conditional, no guidance";
     shown.lastChild.textContent = `Label ${label}, ${named(i)}: ${how}`;
-    const row = model.get("measured")[i];
+    const row = measured[i], scale = ["s = w + 1:", kit.number(w + 1)];
+    if (!measured.some((one) => one.length)) return facts.write([scale]);
     const [right, varied, far] = row.length ? [`${kit.number(row[0] * 100)} %`, ...row.slice(1).map((v) => kit.number(v))] : Array(3).fill("not measured");
-    facts.write([["s = w + 1:", kit.number(w + 1)], ["Label agreement:", right], ["Diversity:", varied], ["Distance:", far]]);
+    facts.write([scale, ["Label agreement:", right], ["Diversity:", varied], ["Distance:", far]]);
   };
 
   kit.stage(
