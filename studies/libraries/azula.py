@@ -211,7 +211,8 @@ def azula_euler():
     "`guidance`",
     "target",
     "predict_x_0(schedule, x_t, t, guided(model, w, none)(x_t, t, c))",
-    "the two estimates that are combined are of `x_0`, not of `z`",
+    "the guided `x_0` is returned, not the guided `z`; one follows from the other, because the weights `1 + w` and "
+    "`-w` add up to 1",
     equal=1e-9,
 )
 def azula_guidance():

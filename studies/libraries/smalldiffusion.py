@@ -109,17 +109,20 @@ x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
     "model.py: ModelMixin.get_loss",
     "`get_loss(x0, sigma, eps)`",
     "scaled x_t",
-    "Scaled(Model)",
-    "wrap their model so, and the network gets our `x_t`",
+    "ddpm_loss(lambda x_t, t: net(x_t / alpha_bar[t].sqrt(), t), schedule, x_0, t, z)",
+    "their network gets the variable that is not scaled down; wrapped in their `Scaled` it gets our `x_t`",
     equal=1e-4,
 )
 def small_loss():
     x_0, z = draw(2)
     schedule, net = linear_schedule(), Network()
     sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
-    plain, scaled = (small_model(net, *wraps).get_loss(x_0, sigma, z) for wraps in ((), ("Scaled",)))
-    ours = ddpm_loss(net, schedule, x_0, TIMES, z)
-    return plain, ours, ours + plain - scaled
+    theirs = small_model(net).get_loss(x_0, sigma, z)
+
+    def unscaled(x_t, t, context=None):
+        return net(x_t / schedule.alpha_bar[t].sqrt().to(x_t).reshape(-1, 1, 1, 1), t)
+
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(unscaled, schedule, x_0, TIMES, z)
 
 
 @row(
