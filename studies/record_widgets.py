@@ -21,6 +21,7 @@ from safetensors.numpy import save
 from ddpm_lite import ddim_step, last, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.files.pixels import from_bytes, to_bytes
+from ddpm_lite.files.records import read_pictures
 from ddpm_lite.files.weights import PRETRAINED
 from ddpm_lite.viz import plots
 from ddpm_lite.viz.widgets import (
@@ -30,8 +31,10 @@ from ddpm_lite.viz.widgets import (
     FewerSteps,
     GuidanceDial,
     GuidanceRows,
+    LabelAttention,
     Learner,
     ReversePath,
+    label_attention,
 )
 
 FOLDER = train_digits.RESULTS / "widgets"
@@ -71,6 +74,17 @@ def cross_attention(model, schedule):
 def attention(widget):
     """Return the arrays of an attention viewer: the images, the times, and one array for each layer, by its name."""
     return widget, {"images": widget.frames(), "times": np.array(widget.times, np.int64), **widget.bytes_by_layer()}
+
+
+def noisy_pullover():
+    """Return the held-out pullover of the chapter on attention and its noise, (1, 1, 28, 28) each."""
+    pullover = read_pictures(FOLDER / "clothes.safetensors")["images"][2:3]
+    return pullover, torch.randn(pullover.shape, generator=torch.Generator().manual_seed(SEED))
+
+
+def label_attention_maps(model, schedule):
+    """Record the self- and cross-attention on the pullover under several labels."""
+    return LabelAttention, label_attention.measure_maps(model, schedule, *noisy_pullover())
 
 
 def guidance(model, schedule):
@@ -151,6 +165,7 @@ RECORDS = {  # file: the model, and the function
     "reverse-path": ("digits", reverse_path),
     "self-attention": ("digits", self_attention),
     "cross-attention": ("digits-by-label", cross_attention),
+    "label-attention": ("fashion", label_attention_maps),
     "guidance-dial": ("digits-by-label", guidance),
     "clothes": (None, clothes),
     "clothes-grid": ("fashion", clothes_grid),

@@ -37,7 +37,7 @@ export default kit.widget(({ model, el: place }) => {
     set(model.get("row") + (key < 2 ? by : 0), model.get("column") + (key < 2 ? 0 : by));
   };
   const framed = (picture, attributes) => {
-    const frame = kit.el("div", { class: "dw-cell" });
+    const frame = kit.el("div", { class: "dw-cell", style: "forced-color-adjust: none" });
     return [kit.el("div", { class: "dw-pick", ...attributes }, picture.canvas, frame), frame];
   };
   const [pick, here] = framed(seen, {

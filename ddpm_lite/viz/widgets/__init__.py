@@ -17,6 +17,7 @@ from ddpm_lite.viz.widgets.guess import DrawGuess
 from ddpm_lite.viz.widgets.guidance import GuidanceDial
 from ddpm_lite.viz.widgets.guidance_cloud import GuidanceCloud
 from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
+from ddpm_lite.viz.widgets.label_attention import LabelAttention
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
 from ddpm_lite.viz.widgets.merge import MergeExplorer
@@ -42,6 +43,7 @@ __all__ = [
     "GuidanceCloud",
     "GuidanceDial",
     "GuidanceRows",
+    "LabelAttention",
     "Learner",
     "MeanExplorer",
     "MergeExplorer",
