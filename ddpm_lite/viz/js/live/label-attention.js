@@ -95,18 +95,18 @@ export default kit.widget(({ model, el: place }) => {
         const far = Math.max(Math.abs(Math.floor(cell / side) - row), Math.abs((cell % side) - column));
         return far > reach ? sum : sum + value;
       }, 0);
-      const most = `largest weight ${kit.number(values[best], 2)} at row ${Math.floor(best / side) + 1}, column ${(best % side) + 1}`;
+      const most = `largest weight ${kit.number(values[best], 2)} (row ${Math.floor(best / side) + 1}, column ${(best % side) + 1})`;
       maps[i].picture.paint(values.map((value) => 2 * Math.min(1, value / white) - 1));
       maps[i].picture.say(`Weights of the query, ${named(chosen[i])}: ${most}`);
       maps[i].caption.textContent = named(chosen[i]);
-      return `${most}; ${near.toFixed(2)} within ${reach} cells of the query`;
+      return `${most}, ${near.toFixed(2)} within ${reach} cells`;
     });
     const apart = rows[0].reduce((sum, value, cell) => sum + Math.abs(value - rows[1][cell]), 0) / 2;
     // A label that changes no map of a layer enters the network after it.
     const late = which[frame][layer].every((/** @type {number} */ map, /** @type {number} */ _, /** @type {number[]} */ all) => map === all[0]);
     facts.write([
       ["Query:", `row ${row + 1}, column ${column + 1} of ${side} × ${side}`],
-      ...chosen.map((n, i) => [`${i ? "Compared" : "First"}, ${named(n)}:`, found[i]]),
+      ...chosen.map((n, i) => [`${named(n)}:`, found[i]]),
       ["Weight that moves with the label:", `${apart.toFixed(2)}${late ? ", as the label enters after this layer" : ""}`],
       ["Mean over all queries:", moved[frame][layer][label][other].toFixed(2)],
       ["Equal weights would be:", kit.number(1 / cells, 2)],
