@@ -296,6 +296,46 @@ def test_slips_of_the_catalogue_are_refused_and_named():
         assert found.count(kind) >= 0.8 * len(found) > 0, (kind, found)
 
 
+SWAPPED = [
+    (
+        "mean",
+        r"\frac{\sqrt{\bar{\alpha}_{t-1}} \beta_t}{1 - \bar{\alpha}_t} x_t"
+        r" + \frac{\sqrt{\alpha_t} (1 - \bar{\alpha}_{t-1})}{1 - \bar{\alpha}_t} x_0",
+        ("x_t", "x_0"),
+    ),
+    (
+        "mean",
+        "(sqrt(abar_{t-1}) beta_t x_t + sqrt(alpha_t) (1 - abar_{t-1}) x_0) / (1 - abar_t)",
+        ("x_t", "x_0"),
+    ),
+    ("closed-form", "sqrt(1 - abar_t) x_0 + sqrt(abar_t) z", ("x_0", "z")),
+    (
+        "noise",
+        r"\frac{1}{\sqrt{\alpha_t}} \left(z - \frac{\beta_t}{\sqrt{1 - \bar{\alpha}_t}} x_t\right)",
+        ("z", "x_t"),
+    ),
+    ("image", "x_0 = (z - sqrt(1 - abar_t) x_t) / sqrt(abar_t)", ("z", "x_t")),
+]
+
+
+def test_two_weights_that_changed_places_are_named():
+    """A slip of two places at once; the two letters are in boxes."""
+    verdicts = judge([case[:2] for case in SWAPPED])
+    for (name, line, letters), verdict in zip(SWAPPED, verdicts, strict=True):
+        assert verdict["kind"] == "different", (name, line)
+        assert verdict["slip"]["kind"] == "weights", (name, line, verdict)
+        assert all(f"${letter}$" in verdict["words"] for letter in letters)
+        assert verdict["slip"]["shown"].count("boxed") == 2
+
+
+def test_letters_that_changed_places_in_right_weights_are_not_taken_for_swapped_weights():
+    """A line that is wrong in another way as well has no such name."""
+    line = "sqrt(abar_{t-1}) beta_t x_t / (1 - abar_t) + sqrt(alpha_t) (1 + abar_{t-1}) x_0 / (1 - abar_t)"
+    (verdict,) = judge([("mean", line)])
+    assert verdict["kind"] == "different"
+    assert verdict.get("slip", {}).get("kind") != "weights"
+
+
 def test_rearrangements_are_accepted():
     cases = many(rearrange, 0, True)
     assert len(cases) == 200

@@ -7,7 +7,7 @@ import { moved } from "./reader.js";
 /**
  * @typedef {object} Slip
  * @property {"braces" | "index" | "letter" | "sign" | "root" | "square" | "swap" | "one" | "two" | "extra" | "lack" | "term"
- *   | "line" | "side" | "own"} kind
+ *   | "weights" | "line" | "side" | "own"} kind
  * @property {string} words
  * @property {string} [shown] the line with the place of the slip in a box
  */
@@ -21,7 +21,7 @@ const MIXED_UP = {
 };
 // Which explanation comes first, where several are right.
 /** @type {Slip["kind"][]} */
-export const RANKS = ["braces", "index", "letter", "sign", "root", "square", "swap", "one", "two", "extra", "lack", "term"];
+export const RANKS = ["braces", "index", "letter", "sign", "root", "square", "swap", "one", "two", "extra", "lack", "term", "weights"];
 /** @type {(index: string) => Tree[]} */
 const roots = (index) => ["\\alpha", "\\beta", "\\bar{\\alpha}"].map((name) => symbol(name, index))
   .flatMap((sign) => [sign, make("+", number(1), make("-", sign))]).flatMap((tree) => [tree, make("sqrt", tree)]);
@@ -102,6 +102,7 @@ export const makeChanges = (letters, factors) => {
           yield ["lack", put(term.op === "-" ? make("-", more) : more), more, marked];
         }
       }
+      yield* exchanged(args);
       const [first, second] = args;
       yield ["one", make("+", number(1), first.op === "-" ? first.args[0] : make("-", first), ...args.slice(1))];
       if (args.length === 2 && first.op === "num" && first.value === 1 && second.op === "-") yield ["one", second.args[0]];
@@ -155,6 +156,32 @@ export const makeChanges = (letters, factors) => {
   return { everywhere, throughout };
 };
 
+// Two terms of a sum, each of which has the weight of the other.
+/** @param {Tree[]} terms @returns {Generator<[Slip["kind"], Tree, Tree, Tree]>} */
+function* exchanged(terms) {
+  for (const [i, one] of terms.entries()) {
+    for (const [k, other] of terms.entries()) {
+      if (k <= i) continue;
+      for (const a of weighted(one)) {
+        for (const b of weighted(other)) {
+          /** @param {Tree} first @param {Tree} second */
+          const put = (first, second) =>
+            joined(...terms.map((term, n) => (n === i ? replaced(term, a, first) : n === k ? replaced(term, b, second) : term)));
+          if (keyOf(a) !== keyOf(b)) yield ["weights", put(b, a), make("*", a, b), put(make("box", a), make("box", b))];
+        }
+      }
+    }
+  }
+}
+
+// The letters that a term multiplies, none of them of the schedule.
+/** @param {Tree} term @returns {Tree[]} */
+const weighted = (term) => {
+  const { op, args, name = "" } = term;
+  if (op === "sym") return SCHEDULE.includes(name) ? [] : [term];
+  return op === "*" ? args.flatMap(weighted) : op === "-" || op === "/" ? weighted(args[0]) : [];
+};
+
 // ---- Parts of trees
 
 /** @param {Tree} tree @param {number} i @param {Tree} other @returns {Tree} */
@@ -190,6 +217,10 @@ export const tell = ({ kind, from, to }) => {
   if (kind === "one") return `“1 −” ${amount}: ${equal}.`;
   if (kind === "lack") return `A factor is missing: it would be equal with $${old}$ where you wrote $${print(from.args[1])}$.`;
   if (kind === "extra") return `A factor is too many: it would be equal without $${old}$.`;
+  if (kind === "weights") {
+    const [a, b] = from.args.map(print);
+    return `Two weights have changed places: it would be equal if $${b}$ had the factor of $${a}$, and $${a}$ that of $${b}$.`;
+  }
   if (kind === "term") return `A term is too many: it would be equal without $${old}$.`;
   if (to.op === "*") return `A factor 2 is missing: it would be equal if $${old}$ were twice as large.`;
   if (to.op === "/") return `A factor 2 is too many: it would be equal if $${old}$ were half as large.`;
