@@ -328,8 +328,8 @@ def test_two_weights_that_changed_places_are_named():
         assert verdict["slip"]["shown"].count("boxed") == 2
 
 
-def test_letters_that_changed_places_in_right_weights_are_not_taken_for_swapped_weights():
-    """A line that is wrong in another way as well has no such name."""
+def test_a_line_that_is_wrong_in_two_ways_is_not_named_after_its_weights():
+    """The weights have changed places, and a sign is wrong too."""
     line = "sqrt(abar_{t-1}) beta_t x_t / (1 - abar_t) + sqrt(alpha_t) (1 + abar_{t-1}) x_0 / (1 - abar_t)"
     (verdict,) = judge([("mean", line)])
     assert verdict["kind"] == "different"

@@ -2,7 +2,7 @@
 import * as kit from "../shared/kit.js";
 import { checksum } from "../shared/science.js";
 
-const PIXELS = 28;
+const PIXELS = 28, SIZE = 208; // of the picture, and its width on the page
 
 // On a page the record comes with the module, in Jupyter with the widget.
 /** @param {kit.Model} model */
@@ -59,15 +59,16 @@ export default kit.widget(({ model, el: place }) => {
     const frame = kit.el("div", { class: "dw-cell", style: `width: ${100 / side}%; height: ${100 / side}%; forced-color-adjust: none` });
     const drag = (/** @type {any} */ event) => event.buttons && event.pointerType !== "touch" && point(event);
     const figure = kit.figure(kit.el("div", { class: "dw-pick", onclick: point, onpointermove: drag, ...attributes }, picture.canvas, frame), "");
+    figure.style.padding = "0";
     return { picture, frame, figure, caption: figure.lastChild };
   };
-  const seen = framed(kit.picture(PIXELS, PIXELS, "", 224), {
+  const seen = framed(kit.picture(PIXELS, PIXELS, "", SIZE), {
     tabindex: 0, role: "application", "aria-label": "The query pixel: move it with the arrow keys",
     "data-lm-suppress-shortcuts": "true", onkeydown: press,
   });
-  const maps = [0, 1].map(() => framed(kit.picture(side, side, "", 224)));
+  const maps = [0, 1].map(() => framed(kit.picture(side, side, "", SIZE)));
   // Two maps side by side on a phone, too
-  for (const { picture } of maps) picture.canvas.style.width = "min(224px, 40vw)";
+  for (const { picture } of maps) picture.canvas.style.width = `min(${SIZE}px, 38vw)`;
 
   const STEPS = 64, ramp = kit.picture(6, STEPS, `The scale of all maps: black for a weight of 0, white for ${white} or more`, 160);
   ramp.paint(Float64Array.from({ length: 6 * STEPS }, (_, i) => (2 * (i % STEPS)) / (STEPS - 1) - 1));
