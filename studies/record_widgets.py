@@ -33,8 +33,10 @@ from ddpm_lite.viz.widgets import (
     GuidanceRows,
     LabelAttention,
     Learner,
+    ReceptiveField,
     ReversePath,
     label_attention,
+    receptive_field,
 )
 
 FOLDER = train_digits.RESULTS / "widgets"
@@ -85,6 +87,13 @@ def noisy_pullover():
 def label_attention_maps(model, schedule):
     """Record the self- and cross-attention on the pullover under several labels."""
     return LabelAttention, label_attention.measure_maps(model, schedule, *noisy_pullover())
+
+
+def receptive_fields(model, schedule):
+    """Record the gradients of each pixel of the answer for one of a hundred digits, with and without the skips."""
+    digits, _ = load_digits("test")
+    noise = torch.randn((100, *digits.shape[1:]), generator=torch.Generator().manual_seed(SEED))
+    return ReceptiveField, receptive_field.measure_fields(model, schedule, digits[:100], noise)
 
 
 def guidance(model, schedule):
@@ -166,6 +175,7 @@ RECORDS = {  # file: the model, and the function
     "self-attention": ("digits", self_attention),
     "cross-attention": ("digits-by-label", cross_attention),
     "label-attention": ("fashion", label_attention_maps),
+    "receptive-field": ("digits", receptive_fields),
     "guidance-dial": ("digits-by-label", guidance),
     "clothes": (None, clothes),
     "clothes-grid": ("fashion", clothes_grid),

@@ -42,13 +42,14 @@ def scripts():
 
 @cache
 def live_scripts(networks=None):
-    """The files that pages load on a reader's press, by name: live/NAME.js, a record, and networks, or some of them."""
+    """The files that pages load on a reader's press, by name: live/NAME.js, records, and networks, or some of them."""
     from ddpm_lite.viz import untrained
-    from ddpm_lite.viz.widgets import label_attention
+    from ddpm_lite.viz.widgets import label_attention, receptive_field
     from ddpm_lite.viz.widgets.drawing import NETWORKS, write_page_file
 
     made = {f"live/{path.name}": path.read_text(encoding="utf8") for path in sorted(BUNDLES.glob("live/*.js"))}
-    made["records/label-attention.js"] = label_attention.write_page_file()
+    for record in (label_attention, receptive_field):
+        made[f"records/{Path(record.RECORD).stem}.js"] = record.write_page_file()
     for name in (*NETWORKS, untrained.NAME) if networks is None else networks:
         made[f"networks/{name}.js"] = untrained.write_untrained() if name == untrained.NAME else write_page_file(name)
     return made

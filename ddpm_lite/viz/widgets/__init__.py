@@ -24,6 +24,7 @@ from ddpm_lite.viz.widgets.merge import MergeExplorer
 from ddpm_lite.viz.widgets.noise_sum import NoiseSum
 from ddpm_lite.viz.widgets.path import PathStepper
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
+from ddpm_lite.viz.widgets.receptive_field import ReceptiveField
 from ddpm_lite.viz.widgets.reverse import ReversePath
 from ddpm_lite.viz.widgets.time_weights import TimeWeights
 from ddpm_lite.viz.widgets.two_humps import TwoHumps
@@ -51,6 +52,7 @@ __all__ = [
     "PathStepper",
     "PosteriorExplorer",
     "PrecisionBalls",
+    "ReceptiveField",
     "ReversePath",
     "TimeWeights",
     "TwoHumps",
