@@ -5,7 +5,8 @@
     python studies/speedrun.py --device cuda --graph step --jobs 8    as many steps as the budget buys on a CPU
     python studies/speedrun.py --climb base                   add the best idea to the best so far, again and again
     python studies/speedrun.py --best 2 --minutes 75 --keep   train the best of those for longer, keep the weights
-    python studies/speedrun.py --record                       add the files to book/results/speedrun.json
+    python studies/speedrun.py --record                       add the files to book/results/speedrun.json, and the
+                                                              weights that the nearest run kept to speedrun.safetensors
 
 The meter: Fashion-MNIST, the package's features, COUNT images for each of three sampling seeds, 50 network evaluations
 an image, against the 10,000 held-out images. The budget is processor time of the training alone, on one thread. On a
@@ -15,6 +16,7 @@ and its file says so. An idea is a name in IDEAS; "decay+v" is both. A run whose
 
 import argparse
 import contextlib
+import hashlib
 import json
 import math
 import multiprocessing
@@ -40,6 +42,7 @@ from ddpm_lite.files.weights import save, write_whole
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 RECORD, SPEED = RESULTS / "speedrun.json", RESULTS / "speedrun-speed.json"
+WEIGHTS = RESULTS / "speedrun.safetensors"
 COUNT, WALK, SAMPLING_SEEDS = 1000, 50, (0, 1, 2)
 MINUTES = 15.0
 STEPS = {"ddpm": ddpm_step, "ddpm, beta": partial(ddpm_step, variance="beta"), "ddim": ddim_step}
@@ -312,17 +315,38 @@ def gather(folder: Path) -> dict:
     runs = [{key: value for key, value in run.items() if key not in left} for run in read_runs(folder)]
     for run in runs:  # files of the first version say whether there was a graph, and it was one of the loss
         run["graph"] = {True: "loss", False: "no"}.get(run["graph"], run["graph"])
-    before = json.loads(RECORD.read_text(encoding="utf8"))["runs"] if RECORD.exists() else []
+    before = json.loads(RECORD.read_text(encoding="utf8")) if RECORD.exists() else {"runs": []}
     same = ("idea", "seed", "minutes", "steps", "count", "device")
-    known = {tuple(run[key] for key in same): run for run in [*before, *runs]}
+    known = {tuple(run[key] for key in same): run for run in [*before["runs"], *runs]}
     return {
         "command": "python studies/speedrun.py --record",
         "note": "Runs on a GPU shared it with others, so their seconds say nothing about its speed.",
         "speed": {key: value for key, value in read_speed().items() if key != "seconds"},
         "walk": WALK,
         "ideas": {name: idea.about for name, idea in IDEAS.items()},
+        "kept": before.get("kept"),
         "runs": sort_runs(list(known.values())),
     }
+
+
+def keep_nearest(folder: Path, record: dict) -> dict:
+    """Copy the weights of the folder's nearest run beside the record, unless the record has nearer ones.
+
+    Return what the record says of them: which run they are of, its distance, and their SHA-256.
+    """
+    before, found = record["kept"], []
+    for path in folder.glob("*.safetensors"):
+        run = json.loads(path.with_suffix(".json").read_text(encoding="utf8"))
+        found.append((run["mean"]["frechet"], path, run))
+    if not found:
+        return before
+    distance, path, run = min(found, key=lambda one: one[0])
+    if before and before["frechet"] <= distance:
+        return before
+    content = path.read_bytes()
+    write_whole(WEIGHTS, content)
+    about = {key: run[key] for key in ("idea", "seed", "steps", "device")}
+    return about | {"frechet": distance, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def list_parts(name: str) -> tuple:
@@ -369,7 +393,9 @@ def main(words: list[str] | None = None) -> None:
         measure_speed(names, options.data, options.rounds, options.steps or 2)
         return
     if options.record:
-        write_whole(RECORD, (json.dumps(gather(options.out), indent=1) + "\n").encode())
+        record = gather(options.out)
+        record["kept"] = keep_nearest(options.out, record)
+        write_whole(RECORD, (json.dumps(record, indent=1) + "\n").encode())
         print(f"wrote {RECORD}")
         return
     if options.jobs > 1:

@@ -1,5 +1,6 @@
 """The meter of small models: its recipes are what they say, and a tiny run goes from the command to the record."""
 
+import hashlib
 import json
 import math
 
@@ -154,6 +155,7 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
     monkeypatch.setattr(speedrun, "judge", lambda folder: real)
     monkeypatch.setattr(speedrun, "WALK", 2)
     monkeypatch.setattr(speedrun, "RECORD", tmp_path / "speedrun.json")
+    monkeypatch.setattr(speedrun, "WEIGHTS", tmp_path / "speedrun.safetensors")
     tiny = {"channels": (8, 8), "attention_levels": (), "batch_size": 4, "ema": (0.0, 0.9)}
     monkeypatch.setitem(speedrun.IDEAS, "tiny", speedrun_ideas.Idea("small", tiny))
     names = ["tiny+decay+edm-full+muon+immiscible", "tiny+bf16+v+guidance+stratified"]
@@ -171,6 +173,13 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
         assert (run["steps"], run["images_seen"], run["steps_from"]) == (2, 8, "given")
         assert run["mean"]["frechet"] == pytest.approx(min(run["frechet_by_ema"].values()))
         assert {"precision", "recall", "nearest", "agreement"} <= run["mean"].keys() == run["spread"].keys()
+    kept, content = record["kept"], (tmp_path / "speedrun.safetensors").read_bytes()
+    assert (kept["idea"], kept["sha256"]) == (names[1], hashlib.sha256(content).hexdigest())  # EDM's are not kept
+    # A record with nearer weights keeps them, and one with farther ones gets these.
+    for distance, stays in (kept["frechet"] - 1, True), (kept["frechet"] + 1, False):
+        given = {**record, "kept": {**kept, "frechet": distance}}
+        found = speedrun.keep_nearest(tmp_path / "runs", given)
+        assert found == (given["kept"] if stays else kept)
 
 
 def test_a_climb_keeps_what_helps(tmp_path, monkeypatch):
