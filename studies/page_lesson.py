@@ -37,14 +37,16 @@ RECORD = train_digits.RESULTS / "page-lesson.json"
 PICTURES = train_digits.RESULTS / "widgets" / "watch-it-learn.safetensors"
 
 
-def draw_step(images: Tensor, labels: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw_step(
+    images: Tensor, labels: Tensor, seed: int, step: int, batch: int = BATCH
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw what step `step`, from 1, draws in the page: x_0, t, z, and labels of which some are dropped."""
-    positions = np.arange((step - 1) * BATCH, step * BATCH)
+    positions = np.arange((step - 1) * batch, step * batch)
     chosen = [_permute(len(images), seed, p // len(images))[p % len(images)] for p in positions.tolist()]
-    i, uniform = np.arange(BATCH), keyed(seed, TIME, step)
+    i, uniform = np.arange(batch), keyed(seed, TIME, step)
     t = 1 + np.floor(1000 * uniform(2 * i)).astype(np.int64)
     dropped = torch.from_numpy(uniform(2 * i + 1) < DROPOUT)
-    x_0, pairs = images[chosen], 2 * np.arange(BATCH * images[0].numel() // 2)
+    x_0, pairs = images[chosen], 2 * np.arange(batch * images[0].numel() // 2)
     noise = keyed(seed, NOISE, step)
     z = torch.from_numpy(gaussians(noise(pairs), noise(pairs + 1))).float().reshape(x_0.shape)
     return x_0, torch.from_numpy(t), z, torch.where(dropped, LABELS, labels[chosen])

@@ -12,7 +12,8 @@ interface Window {
   };
   ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
   ddpmServe: typeof import("../ddpm_lite/viz/js/shared/serve.js").serve;
-  ddpmTeach: typeof import("../ddpm_lite/viz/js/shared/lesson.js").teach;
+  ddpmTeach: (post: (message: any) => void, slice: number) => (message: any) => void;
+  ddpmTeachSet: Window["ddpmTeach"];
   ddpmDerive: {
     (event: Event): Promise<void>;
     add: (lessons: any) => void;

@@ -53,6 +53,7 @@ def chosen():
     yield recorded(widgets.GuidanceRows, "guidance-rows")
     yield recorded(widgets.FewerSteps, "fewer-steps")
     yield recorded(widgets.WatchLearn, "watch-it-learn")
+    yield recorded(widgets.TeachYourOwn, "teach-your-own")
     snr = linear_schedule().snr[1:]
     words = {"xlabel": "t", "ylabel": "SNR", "limits": (1e-5, 1e5), "log": True, "across": "log"}
     yield widgets.DrawGuess("snr", "How fast does it fall?", range(1, 1001), snr, at=(1, 10, 100, 1000), **words)

@@ -26,6 +26,7 @@ from ddpm_lite.viz.widgets.path import PathStepper
 from ddpm_lite.viz.widgets.posterior import PosteriorExplorer
 from ddpm_lite.viz.widgets.receptive_field import ReceptiveField
 from ddpm_lite.viz.widgets.reverse import ReversePath
+from ddpm_lite.viz.widgets.teach_your_own import TeachYourOwn
 from ddpm_lite.viz.widgets.time_weights import TimeWeights
 from ddpm_lite.viz.widgets.two_humps import TwoHumps
 from ddpm_lite.viz.widgets.watch_learn import WatchLearn
@@ -54,6 +55,7 @@ __all__ = [
     "PrecisionBalls",
     "ReceptiveField",
     "ReversePath",
+    "TeachYourOwn",
     "TimeWeights",
     "TwoHumps",
     "WatchLearn",

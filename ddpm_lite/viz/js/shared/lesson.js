@@ -16,8 +16,8 @@ import { unpack } from "./unet.js";
  * @property {boolean} average whether it is looked at with the average of its weights
  */
 
-const BATCH = 32, TIMES = [100, 300, 600];
-const WARMUP = 20, DROPOUT = 0.1, FEW = 25, GUIDANCE = 1, WEIGHTS = 4;
+export const WARMUP = 20, FEW = 25;
+const BATCH = 32, TIMES = [100, 300, 600], DROPOUT = 0.1, GUIDANCE = 1, WEIGHTS = 4;
 
 // The weights before the first step, one after the other, as make_untrained of untrained.py draws them.
 /** @param {{ first: [string, number][], weights: [string, number[]][] }} file @param {number} seed */
@@ -31,21 +31,12 @@ export const firstWeights = ({ first, weights }, seed) =>
   );
 
 // Images in letters: A is -1, and 16 letters later there is 1.
-const readImages = (/** @type {string} */ text) => Float32Array.from(text, (letter) => (letter.charCodeAt(0) - 65) / 8 - 1);
+export const readImages = (/** @type {string} */ text) => Float32Array.from(text, (letter) => (letter.charCodeAt(0) - 65) / 8 - 1);
 
-// A function that begins a training run. The run is a generator that stops after every few milliseconds' work and yields
-// `{ step, loss }` after each step, `{ step, samples, guesses }` after each look, and nothing in between.
-/** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean }} [options] */
-export const lesson = (whole, options) => {
-  const memory = open(options), read = unpack(whole, memory), { file, way } = read, net = trainable(read, memory);
-  const { size, B } = net, N = file.labels, data = { images: readImages(file.images), labels: Array.from(file.answers, Number), none: N };
-  const one = readImages(file.held_out), few = respace(way, FEW), draw = normals(0);
-  const start = Float64Array.from({ length: N * size }, draw), noise = Float64Array.from({ length: size }, draw);
-  const noisy = TIMES.map((t) => Float64Array.from(one, (v, i) => closed(way.alphaBar[t], way.rest[t]).noised(v, noise[i])));
-
-  // z_hat of any number of images, of which a few are done at a time
-  function* ask(/** @type {ArrayLike<number>} */ x, /** @type {number[]} */ times, /** @type {number[]} */ labels) {
-    const found = new Float64Array(x.length), part = new Float32Array(B * size), from = Float64Array.from(x);
+// A function for z_hat of any number of images, of which a few are done at a time.
+export const asker = (/** @type {ReturnType<typeof trainable>} */ net) =>
+  function* (/** @type {ArrayLike<number>} */ x, /** @type {number[]} */ times, /** @type {number[]} */ labels) {
+    const { size, B } = net, found = new Float64Array(x.length), part = new Float32Array(B * size), from = Float64Array.from(x);
     for (let first = 0; first < times.length; first += B) {
       const here = from.subarray(first * size, (first + B) * size);
       part.set(here);
@@ -54,7 +45,18 @@ export const lesson = (whole, options) => {
       yield null;
     }
     return found;
-  }
+  };
+
+// A function that begins a training run. The run is a generator that stops after every few milliseconds' work and yields
+// `{ step, loss }` after each step, `{ step, samples, guesses }` after each look, and nothing in between.
+/** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean }} [options] */
+export const lesson = (whole, options) => {
+  const memory = open(options), read = unpack(whole, memory), { file, way } = read, net = trainable(read, memory);
+  const { size, B } = net, N = file.labels, data = { images: readImages(file.images), labels: Array.from(file.answers, Number), none: N };
+  const one = readImages(file.held_out), few = respace(way, FEW), draw = normals(0);
+  const start = Float64Array.from({ length: N * size }, draw), ask = asker(net), noise = Float64Array.from({ length: size }, draw);
+  const noisy = TIMES.map((t) => Float64Array.from(one, (v, i) => closed(way.alphaBar[t], way.rest[t]).noised(v, noise[i])));
+
   const digits = Array.from({ length: N }, (_, i) => i), nothing = digits.map(() => N);
   function* look(/** @type {Settings} */ { told, average }, /** @type {Float32Array} */ mean, /** @type {number} */ step) {
     const kept = net.weights.slice(), time = (/** @type {number} */ t) => (told ? t : 1);
@@ -114,8 +116,8 @@ export const lesson = (whole, options) => {
 
 // Returns a function for messages. For a file, it posts the times, the image and x_t at them, or an error. A job has
 // settings, and begins a run; `go` says whether it goes on, and `change` has new settings. What a run yields is posted.
-/** @param {(message: any) => void} post @param {number} slice milliseconds of work at a time */
-export const teach = (post, slice) => {
+/** @param {(message: any) => void} post @param {number} slice milliseconds of work at a time @param {(file: any) => any} begin such as `lesson` */
+export const teach = (post, slice, begin) => {
   let school, settings, work, job, going = false, waiting = false;
   const turn = () => {
     waiting = false;
@@ -145,7 +147,7 @@ export const teach = (post, slice) => {
     const { file, go, change } = message;
     if (file) {
       try {
-        school = lesson(file);
+        school = begin(file);
         post(school.about);
       } catch (wrong) {
         post({ error: /** @type {Error} */ (wrong).message });
