@@ -132,7 +132,8 @@ def load_cifar10(
         Images, (N, 3, 32, 32) of uint8, and labels, (N,): CIFAR10_WORDS[label].
 
     Raises:
-        As `load_fashion_mnist`.
+        ValueError: another part, or a damaged file in the folder. FileNotFoundError: no such file in the folder.
+        OSError: the download failed from every server. ImportError: pooch, which downloads, is not installed.
 
     Source: Krizhevsky (2009), "Learning multiple layers of features from tiny images".
     """

@@ -1,15 +1,19 @@
 """The appendix made of docstrings: whole, readable, and linked with chapters and equations both ways."""
 
+import builtins
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from bs4 import BeautifulSoup
 from ddpm_book import api
 
 import ddpm_lite
+from ddpm_lite.trainer import Diverged
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = f"""
@@ -127,6 +131,41 @@ def test_imported_names_are_links(pages):
     code = pages[0].select_one(".highlight pre")
     assert [link.get_text() for link in code.select("a.api")] == ["Schedule", "q_sample", "q_sample"]
     assert code.get_text() == INDEX.partition("```python\n")[2].removesuffix("```\n")
+
+
+def find_raises(thing):
+    """The lines of a docstring's section of errors."""
+    lines = api.list_errors(inspect.cleandoc(thing.__doc__).splitlines())
+    start = lines.index("Raises:") + 1
+    return lines[start : lines.index("", start)]
+
+
+def test_each_error_of_a_docstring_has_a_line_of_its_own():
+    lines = [
+        "Do.",
+        "",
+        "Raises:",
+        "    ValueError, TypeError: a size",
+        "    below 1. OSError: none.",
+        "",
+        "Source: A, B: C.",
+    ]
+    entries = ["    ValueError, TypeError: a size below 1.", "    OSError: none."]
+    assert api.list_errors(lines) == [*lines[:3], *entries, "", "Source: A, B: C."]
+    assert api.list_errors(["Do."]) == ["Do."]
+    with pytest.raises(ValueError, match="expected 'Name: when', got 'As the other.'"):
+        api.list_errors(["Raises:", "    As the other."])
+
+
+@pytest.mark.parametrize("name", sorted(ddpm_lite.__all__))
+def test_what_a_docstring_raises_is_an_error(name):
+    thing = getattr(ddpm_lite, name)
+    if "Raises:" not in (thing.__doc__ or ""):
+        return
+    known = vars(builtins) | {"Diverged": Diverged, "torch.OutOfMemoryError": torch.OutOfMemoryError}
+    for line in find_raises(thing):
+        for error in line.partition(":")[0].strip().split(", "):
+            assert issubclass(known[error], BaseException), line
 
 
 def test_label_that_the_book_lacks_breaks_the_build(tmp_path):

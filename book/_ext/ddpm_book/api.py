@@ -23,6 +23,9 @@ IMPORT = re.compile(r'<span class="nn">ddpm_lite[\w.]*</span>.*?import</span>(?:
 NAME = re.compile(r'<span class="n">(\w+)</span>')
 # As Sphinx writes the arguments of a long signature: a list of definitions that define nothing.
 ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>', re.DOTALL)
+# What a docstring says of an error, which begins with the error's name or with several names.
+ERROR = r"(?:\w+\.)*[A-Z]\w*"
+RAISES = re.compile(rf"(?:^|(?<=[.;] ))({ERROR}(?:, {ERROR})*): ")
 CALL = re.compile(r"(?:ddpm_lite\.)?([\w.]+)(?:\(\))?")
 # What heads a column of names that are not ours.
 THEIRS = re.compile(r"theirs?\b.*|diffusers|denoising-diffusion-pytorch|smalldiffusion|azula|PyTorch")
@@ -90,6 +93,19 @@ def show_signature(app, what, name, thing, options, signature, returned):
     return f"({ast.unparse(arguments)})", shown
 
 
+def list_errors(lines):
+    """Give each error of a docstring one line, because napoleon takes every line of the section for another error."""
+    if "Raises:" not in lines:
+        return lines
+    start = lines.index("Raises:") + 1
+    end = next((k for k in range(start, len(lines)) if lines[k] and not lines[k].startswith(" ")), len(lines))
+    before, *found = RAISES.split(" ".join(line.strip() for line in lines[start:end] if line.strip()))
+    if before.strip():
+        raise ValueError(f"Raises: expected 'Name: when', got {before!r}")
+    errors = [f"    {name}: {when.strip()}" for name, when in zip(found[::2], found[1::2], strict=True)]
+    return [*lines[:start], *errors, "", *lines[end:]]
+
+
 def show_docstring(app, what, name, thing, options, lines):
     """Our docstrings are plain text with `code` and labels; what reStructuredText would read into them is escaped."""
 
@@ -102,6 +118,7 @@ def show_docstring(app, what, name, thing, options, lines):
     if what == "module":  # what is set off there is a table
         text = "\n".join(lines)
         lines[:] = re.sub(r"\n\n(?=    )", "\n\n::\n\n", text).split("\n")
+    lines[:] = list_errors(lines)
     for number, line in enumerate(lines):
         if what == "module" and line.startswith("    "):
             continue
