@@ -259,6 +259,7 @@ class UNet(nn.Module):
         t: Time,
         context: Float[Tensor, "B tokens width"] | None = None,
     ) -> Float[Tensor, "B C H W"]:
+        """Estimate the noise in x_t at times t; a context is required exactly if the config has a `context_dim`."""
         t = to_times(t, x_t)  # the package passes a tensor; a number is convenient in a notebook
         check_input(self.config, self.conv_in.weight, x_t, t, context)
         # positions start at 0 and times at 1; in the paper's code and diffusers, times start at 0 too

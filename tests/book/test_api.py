@@ -168,6 +168,14 @@ def test_what_a_docstring_raises_is_an_error(name):
             assert issubclass(known[error], BaseException), line
 
 
+@pytest.mark.parametrize("name", sorted(ddpm_lite.__all__))
+def test_forward_is_described_in_our_words(name):
+    """Without a docstring of its own, a method is shown with PyTorch's, which says that it should be overridden."""
+    thing = getattr(ddpm_lite, name)
+    if isinstance(thing, type) and issubclass(thing, torch.nn.Module):
+        assert thing.forward.__doc__
+
+
 def test_label_that_the_book_lacks_breaks_the_build(tmp_path):
     done, _ = build(tmp_path, INDEX.replace("eq-forward-closed", "eq-forward-gone"))
     assert done.returncode != 0
