@@ -54,3 +54,15 @@ def test_captions_stand_out_in_the_dark(open_page):
     for colour, weight in words:
         assert min(int(part) for part in re.findall(r"\d+", colour)[:3]) > 180, colour
         assert weight >= 400
+
+
+def test_a_table_that_is_scrolled_on_a_phone_has_room_for_its_sentences(open_page):
+    page = open_page("book/14_other_peoples_code", 390)
+    cells = page.locator('.pst-scrollable-table-container[tabindex="0"] td:not(.text-right)')
+    widths = cells.evaluate_all(
+        """(all) => all.map((cell) => cell.getBoundingClientRect().width
+          / parseFloat(getComputedStyle(document.documentElement).fontSize))"""
+    )
+    assert len(widths) > 50
+    assert min(widths) >= 6.9
+    page.close()

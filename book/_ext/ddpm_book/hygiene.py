@@ -51,6 +51,17 @@ MENDED = {
 # A link should not begin with a space, which would be underlined.
 LEADING_SPACE = re.compile(r"(Solution to)(<a [^>]*>) ")
 
+# On a phone a table that has to be scrolled squeezes its sentences into columns of single words, to spare what is out of
+# sight anyway. The rule is written into pages with tables, because every page pays for what is in book.css.
+TABLE = '<div class="pst-scrollable-table-container">'
+ROOM = """<style>
+@media screen and (max-width: 600px) {
+  .pst-scrollable-table-container[tabindex="0"] td:not(.text-right) {
+    min-width: 7rem;
+  }
+}
+</style>"""
+
 # The same around the text, in the theme's own parts of every page.
 AROUND = {
     # The button says "Search Ctrl+K", and is called so by those who speak to their computer.
@@ -74,6 +85,8 @@ def mend(app, pagename, templatename, context, doctree):
     for found, better in MENDED.items():
         context["body"] = context.get("body", "").replace(found, better)
     context["body"] = LEADING_SPACE.sub(r"\1 \2", context.get("body", ""))
+    if TABLE in context["body"]:
+        context["body"] += shorten("room.css", ROOM)
 
 
 def mend_around(app, error):
