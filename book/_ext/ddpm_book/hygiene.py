@@ -51,8 +51,8 @@ MENDED = {
 # A link should not begin with a space, which would be underlined.
 LEADING_SPACE = re.compile(r"(Solution to)(<a [^>]*>) ")
 
-# On a phone a table that has to be scrolled squeezes its sentences into columns of single words, to spare what is out of
-# sight anyway. The rule is written into pages with tables, because every page pays for what is in book.css.
+# On a phone a table that has to be scrolled squeezes its sentences into columns of single words, and what that saves is
+# out of sight anyway. The rule is written into pages with tables, because every page pays for what is in book.css.
 TABLE = '<div class="pst-scrollable-table-container">'
 ROOM = """<style>
 @media screen and (max-width: 600px) {
