@@ -389,7 +389,7 @@ def lucid_guidance():
 @row(
     "eq-guidance",
     GUIDES,
-    "`cond_scale` by default",
+    "`cond_scale` with `remove_parallel_component=True`, the default",
     "own rule",
     "guided(model, w, none)(x_t, t) - w * along",
     "`along` is the part of the difference parallel to the estimate with the label, and `w` is `cond_scale - 1`",
