@@ -10,7 +10,7 @@ interface Window {
     define: (name: string, widget: any) => void;
     file?: (name: string, sum: number, text: string) => void;
   };
-  ddpmDraw: Pick<typeof import("../ddpm_lite/viz/js/shared/unet.js"), "drawing" | "network">;
+  ddpmDraw: (front: any) => Promise<void>;
   ddpmServe: typeof import("../ddpm_lite/viz/js/shared/serve.js").serve;
   ddpmTeach: (post: (message: any) => void, slice: number) => (message: any) => void;
   ddpmTeachSet: Window["ddpmTeach"];

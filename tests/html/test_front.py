@@ -18,6 +18,8 @@ from equations import checks, source
 from equations.corruptions import corruptions
 from stands import PATIENCE, Served
 
+from ddpm_lite.data import FASHION_WORDS
+
 pytestmark = pytest.mark.html
 
 FRONT = TOC["root"]
@@ -126,10 +128,13 @@ def test_slider_keys_and_buttons_move_it(visit, server):
     assert not any("networks/" in url for url in asked), "the network is loaded only when it is asked for"
     page.locator(".front-draw").press("Enter")
     page.wait_for_function("() => /drawn by this page/.test(document.querySelector('.front-status').textContent)")
-    assert page.evaluate("() => document.querySelector('.front-canvas').width") == 8
+    assert page.evaluate("() => document.querySelector('.front-canvas').width") == 28
+    assert page.locator(".front-status").inner_text().partition(":")[0] in FASHION_WORDS
+    assert slider.get_attribute("max") == "25"
     drawn = page.evaluate(PIXELS)[::4]
-    assert min(drawn) < 40
-    assert max(drawn) > 215
+    assert min(drawn) < 10
+    assert max(drawn) > 150
+    assert sum(pixel < 10 for pixel in drawn) > 100, "clothes lie on a black ground"
     slider.press("Home")
     assert page.evaluate(PIXELS)[::4] != drawn
     page.locator(".front-back").press("Enter")
@@ -139,6 +144,20 @@ def test_slider_keys_and_buttons_move_it(visit, server):
     assert not page.locator(".front-back").is_visible()
     assert play.evaluate("(button) => button === document.activeElement || button.matches(':focus')") is False
     assert not any(not url.startswith((server, "data:")) for url in asked)
+
+
+def test_a_drawing_can_be_stopped_and_looked_at(visit, server):
+    page, _ = visit(f"{server}/{FRONT}.html")
+    draw, slider = page.locator(".front-draw"), page.locator(".front-slide input")
+    draw.press("Enter")
+    page.wait_for_function("() => document.querySelector('.front-status').textContent.startsWith('Drawing')")
+    assert draw.inner_text() == "Stop"
+    draw.press("Enter")
+    page.wait_for_function("() => document.querySelector('.front-status').textContent === 'Stopped.'")
+    assert draw.inner_text() == "Draw another"
+    assert 0 <= int(slider.get_attribute("max")) < 25
+    slider.press("End")
+    assert page.evaluate(TIME).startswith("t = ")
 
 
 def test_without_motion_or_scripts_and_on_paper_the_row_shows(visit):

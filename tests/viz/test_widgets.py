@@ -71,7 +71,7 @@ def test_a_widget_without_a_module_is_told_which_file_to_write():
 
 
 # Scripts of the book that a page loads only when a reader asks for what they do, and that of the page of results.
-ASKED_FOR = {"cards.js", "copy.js", "digit.js", "progress.js", "search.js", "state.js"}
+ASKED_FOR = {"cards.js", "copy.js", "progress.js", "search.js", "state.js"}
 
 
 def weigh():

@@ -27,9 +27,9 @@ PLAYER = """<div class="front-player pst-js-only">
 <input type="range" min="0" max="{last}" value="0" aria-label="Time, from noise to image" aria-valuetext="t = {first}">
 <output>t = {first}</output>
 </div>
-<button type="button" class="front-back" hidden>Back to the clothes</button>
+<button type="button" class="front-back" hidden>Back to the boot</button>
 </div>"""
-DRAW = '<button type="button" class="front-draw pst-js-only">Watch it draw a digit here</button>'
+DRAW = '<button type="button" class="front-draw pst-js-only">Watch it draw clothes here</button>'
 STATUS = '<p class="front-status" role="status"></p>'
 
 
@@ -60,8 +60,11 @@ class FrontWalk(SphinxDirective):
         box.insert(1, nodes.raw("", player, format="html"))
         parts["press"].insert(0, nodes.raw("", DRAW, format="html"))
         box.append(nodes.raw("", STATUS, format="html"))
+        from ddpm_lite.data import FASHION_WORDS
+
         sheet = f"front/{Path(self.options['sheet']).name}"
-        data = f'<div class="front-data" data-sheet="{sheet}" data-times="{json.dumps(times)}" hidden></div>'
+        data = f'<div class="front-data" data-sheet="{sheet}" data-times="{json.dumps(times)}" '
+        data += f'data-kinds="{escape(json.dumps(FASHION_WORDS))}" hidden></div>'
         box.append(nodes.raw("", data, format="html"))
         return [box]
 

@@ -1,4 +1,4 @@
-// The first page's walk: recorded pictures that play once, a slider through them, and digits that the page itself draws.
+// The first page's walk: recorded pictures that play once, a slider through them, and clothes that the page itself draws.
 (() => {
   const box = document.querySelector(".front-walk");
   if (!box) return;
@@ -8,8 +8,8 @@
   const slider = box.querySelector("input"), shown = box.querySelector("output");
   const [play, back, draw, status] = ["play", "back", "draw", "status"].map((name) => box.querySelector(`.front-${name}`));
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  const STEPS = 50, PACE = 45; // steps of a digit's walk, and milliseconds that each is shown
-  let timer, busy = false;
+  const STEPS = 25, PACE = 60; // steps of a walk that is drawn here, and milliseconds that each is shown again
+  let timer, busy = false, stop = false;
 
   // What is shown: the times, what the picture is, and a function that paints one of its frames.
   const boot = { times: recorded, what: "an ankle boot", paint: () => {} };
@@ -83,7 +83,7 @@
     first();
   });
 
-  // A digit, sampled here by digit.js, which a press loads.
+  // Clothes, drawn here by draw.js, which a press loads; another press stops it.
   const loaded = {};
   const load = (name) =>
     (loaded[name] ??= new Promise((done, failed) => {
@@ -98,23 +98,26 @@
       document.head.append(tag);
     }));
   draw.addEventListener("click", async () => {
+    stop = busy;
     if (busy) return;
     busy = back.hidden = true;
     halt();
     status.textContent = "Loading the network.";
+    draw.textContent = "Stop";
     try {
-      await load("digit");
+      await load("widgets/live/draw");
       const begin = (next) => {
         walk = next;
         slider.max = String(STEPS);
         box.classList.add("drawn");
       };
-      await window.ddpmDigit({ begin, calm, canvas, load, PACE, paper, show, status, STEPS });
-      draw.textContent = "Draw another digit";
+      await window.ddpmDraw({ begin, calm, canvas, data, load, paper, show, status, stopped: () => stop, STEPS });
     } catch (error) {
       status.textContent = error.message;
     }
     busy = false;
+    slider.max = String(walk.times.length - 1); // fewer, if it was stopped
+    draw.textContent = "Draw another";
     back.hidden = walk === boot;
   });
 })();
