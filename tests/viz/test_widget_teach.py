@@ -160,7 +160,7 @@ def test_a_set_is_saved_opened_and_a_damaged_file_is_told(stand, tmp_path):
     press(one, "Learn this set")
     assert learnt(one) == json.loads(path.read_text())["pictures"]
     press(one, "Cancel")
-    assert said(one, 1) == "Ready: the weights are random."
+    assert said(one, 1) == "The weights are random."
     for text, words in (
         (path.read_text()[:-9], "not JSON"),
         ("{}", "another kind"),

@@ -6,7 +6,7 @@ import * as pixels from "../shared/pixels.js";
 import text from "worker:../shared/set-worker.js";
 
 const { SIDE, COUNT, MOST } = pixels, SAMPLES = 8, FIRST = 5, BLANK = "A".repeat(COUNT), SHOWN = 60, COLUMNS = 12;
-const EMPTY = "The set is empty: add a picture, or choose a ready set.";
+const EMPTY = "The set is empty: add a picture or choose a set.";
 
 const button = (/** @type {string} */ words, /** @type {() => void} */ onclick) => kit.el("button", { type: "button", onclick }, words);
 const controls = (/** @type {any[]} */ ...parts) => kit.el("div", { class: "dw-control" }, ...parts);
@@ -60,7 +60,7 @@ const gather = (/** @type {{ ready: string[], digits: string[], place: HTMLEleme
     show("");
   };
   const remove = () => {
-    if (open < 0) return say("Choose a picture first, with Next.");
+    if (open < 0) return say("First press Next.");
     pad.put(BLANK);
     replace(set.filter((_, n) => n !== open), "Removed.");
   };
@@ -78,11 +78,11 @@ const gather = (/** @type {{ ready: string[], digits: string[], place: HTMLEleme
     return [button(words, () => input.click()), input];
   };
   const load = (/** @type {File[]} */ [file]) => file && guard(async () => replace(pixels.readSet(await file.text()), "Opened."));
-  const signs = kit.el("input", { type: "text", "aria-label": "letters, symbols or emoji", size: 12, value: "☀☂★♥" });
+  const signs = kit.el("input", { type: "text", "aria-label": "letters, symbols or emoji", size: 9, style: "height: 2rem", value: "☀☂★♥" });
   const write = () => {
     const found = pixels.splitSigns(signs.value), font = getComputedStyle(place).fontFamily;
     if (found.length) add(found.map((sign) => pixels.fromSign(sign, font)), "Added.");
-    else say("Type letters, symbols or emoji first.");
+    else say("Type some signs first.");
   };
   /** @type {[string, () => void][]} */
   const kinds = [
@@ -166,7 +166,8 @@ const school = async (model, hear) => {
 
 export default kit.widget(async ({ model, el: place }) => {
   const [steps, every, batch] = ["steps", "every", "batch"].map((name) => kit.within(model, name, 1, 10000));
-  const rate = model.get("rate"), limit = kit.within(model, "limit", 0, 2, false), ready = model.get("letters");
+  kit.within(model, "seed", 0, 99);
+  const rate = kit.within(model, "rate", 0, 1, false), limit = kit.within(model, "limit", 0, 2, false), ready = [...model.get("letters")];
   const pairs = makePairs(limit), note = kit.el("p"), status = kit.el("p", { role: "status" });
   /** @type {{ job: number, running: boolean, losses: number[], pictures: number[][], spent: number, since: number, verdict: string }} */
   const run = { job: 0, running: false, losses: [], pictures: [], spent: 0, since: 0, verdict: "" };
@@ -202,7 +203,7 @@ export default kit.widget(async ({ model, el: place }) => {
     turn(false);
     pairs.clear();
     draw();
-    say("Ready: the weights are random.");
+    say("The weights are random.");
   };
   const heard = ({ job = run.job, news, done, error }) => {
     if (job !== run.job) return;
@@ -245,13 +246,13 @@ export default kit.widget(async ({ model, el: place }) => {
   kit.stage(
     place,
     "A network that learns your pictures",
-    kit.el("p", {}, "Draw pictures and add them to the set; or choose a ready set, type signs, or paste an image. Nothing is sent, and nothing is stored unless you save the set."),
+    kit.el("p", {}, "Draw pictures and add them to the set; or choose a ready set, type signs, or paste an image. Nothing is sent, or stored unless you save the set."),
     own.part,
     controls(learn, button("Cancel", reset)),
     note,
     status,
-    kit.el("p", {}, "Samples, and below each the nearest picture of the set, with the root-mean-square distance per pixel:"),
+    kit.el("p", {}, "Samples, each above its nearest picture, with the root-mean-square distance per pixel:"),
     pairs.row,
   );
-  reset();
+  kit.follow(model, ["seed"], reset);
 });
