@@ -198,8 +198,7 @@ def diffusers_ddim_step():
     "`DDIMScheduler.step` with `clip_sample=True`, the default",
     "clip",
     "alpha_bar[s] ** 0.5 * x_0_hat.clamp(-1, 1) + (1 - alpha_bar[s]) ** 0.5 * z_hat",
-    "they clip the image and keep the noise, which we compute again from the clipped image, as they do with "
-    "`use_clipped_model_output=True`",
+    "they clip the image and keep the noise, which we compute again from the clipped image",
     equal=1e-4,
 )
 def diffusers_ddim_clipped():
