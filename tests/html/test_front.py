@@ -131,6 +131,8 @@ def test_slider_keys_and_buttons_move_it(visit, server):
     assert page.evaluate("() => document.querySelector('.front-canvas').width") == 28
     assert page.locator(".front-status").inner_text().partition(":")[0] in FASHION_WORDS
     assert slider.get_attribute("max") == "25"
+    box = page.locator(".front-status").bounding_box()
+    assert box["y"] + box["height"] <= page.locator(".front-still").bounding_box()["y"], "it lies on the row"
     drawn = page.evaluate(PIXELS)[::4]
     assert min(drawn) < 10
     assert max(drawn) > 150
