@@ -41,17 +41,17 @@ window.ddpmDraw = async ({ begin, calm, canvas, data, load, paper, show, status,
   }
   seed = (seed + 1) % 100;
   const frames = [], times = [], started = performance.now();
-  begin({ times, what: kind, paint: (frame) => paint(frames[frame]) });
   status.textContent = `Drawing: ${kind}.`;
   // The picture that is asked for, with guidance of weight 1: two evaluations of the network for each step.
   const options = { steps: STEPS, seed, label, scale: 1, sampler: "ddim", clip: true, parts: true };
   await run(drawing(net, options), ({ t, x }) => {
+    if (!frames.length) begin({ times, what: kind, paint: (frame) => paint(frames[frame]) });
     frames.push(Float64Array.from(x));
     times.push(t);
     if (!calm.matches) show(frames.length - 1);
     const seconds = ((performance.now() - started) / 1000) * STEPS;
     if (frames.length === 2) status.textContent = `Drawing: ${kind}, in about ${Math.max(1, Math.round(seconds))} s.`;
   });
-  show(frames.length - 1);
+  if (frames.length) show(frames.length - 1);
   status.textContent = stopped() ? "Stopped." : `${kind}: drawn by this page in ${STEPS} steps.`;
 };
