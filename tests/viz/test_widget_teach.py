@@ -24,9 +24,9 @@ window.Worker = class extends Real {
     super(address);
     this.addEventListener("message", ({ data }) => window.heard.push(...(data.news ?? [])));
   }
-  postMessage(message) {
+  postMessage(message, handed) {
     window.told.push(message);
-    super.postMessage(message);
+    super.postMessage(message, handed);
   }
 };"""
 HIDE = """(hidden) => {

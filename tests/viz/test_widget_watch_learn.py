@@ -20,22 +20,25 @@ from ddpm_lite.viz.widgets.recorded import read_widget_record
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 RECORD = RESULTS / "widgets" / "watch-it-learn.safetensors"
-MODULES = ["science.js", "engine.js", "unet.js", "grad.js", "train.js", "lesson.js"]
+MODULES = ["science.js", "engine.js", "unet.js", "grad.js", "train.js", "team.js", "school.js", "lesson.js"]
 # What workers post, and how fast they are told to go, for a test to look at.
 LISTEN = """
 window.heard = [];
 window.told = [];
+window.hired = 0;
 const Real = Worker;
 window.Worker = class extends Real {
   constructor(address) {
     super(address);
+    window.hired++;
     this.addEventListener("message", ({ data }) => window.heard.push(...(data.news ?? [])));
   }
-  postMessage(message) {
+  postMessage(message, handed) {
     window.told.push(message);
-    super.postMessage(message);
+    super.postMessage(message, handed);
   }
 };"""
+CORES = "Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', {{ get: () => {} }});"
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -69,6 +72,61 @@ def test_first_weights_and_draws_are_those_of_pytorch():
     drawn = page_lesson.draw_step(*load_digits("train"), 7, 41)  # step 41 has images of two epochs
     for name, values in zip(("x_0", "t", "z", "labels"), drawn, strict=True):
         np.testing.assert_allclose(found["batch"][name], values.flatten(), atol=1e-6)
+
+
+# Training with so many members of a team, which are in one thread here: what the lead yields, and its last weights.
+TEAM = """const run = async (of, file, settings) => {
+  const channels = Array.from({ length: of - 1 }, () => new MessageChannel());
+  for (const { port2 } of channels) {
+    const { net, tasks } = modules.lesson(file, { of });
+    modules.help(port2, net, tasks);
+  }
+  const lead = modules.lesson(file, { ports: channels.map(({ port1 }) => port1), of }), news = [];
+  for (const value of lead.learn(settings)) {
+    if (value instanceof Promise) await value;
+    else if (value) news.push(value);
+  }
+  channels.forEach(({ port1 }) => port1.close());
+  return { news, weights: lead.net.weights };
+};"""
+
+
+@pytest.fixture(scope="module")
+def ten_steps():
+    """Ten steps in PyTorch: the losses, the weights before and after, the average, and what is seen with that."""
+    run = [(loss, flat(model), average) for _, loss, model, average in page_lesson.learn(3, steps=10)]
+    average = run[-1][2]
+    losses, weights = [loss for loss, *_ in run[1:]], (run[0][1], run[-1][1])
+    return losses, weights, page_lesson.draw_digits(average)[0], page_lesson.estimate(average)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3, 8])
+def test_ten_steps_of_a_team_are_ten_in_pytorch(ten_steps, members):
+    settings = {"seed": 3, "told": True, "average": True, "steps": 10, "every": 10, "rate": page_lesson.RATE}
+    code = f"return run({members}, given, {json.dumps(settings)});"
+    found = run_module(MODULES, f"const given = {json.dumps(whole())}; {TEAM}", code)
+    losses, (first, weights), samples, guesses = ten_steps
+    *steps, look = found["news"][1:]
+    assert [one["loss"] for one in steps] == pytest.approx(losses, rel=1e-4)
+    off, moved = (torch.tensor(found["weights"]) - weights).abs(), (weights - first).abs()
+    assert float(moved.median()) > 1e-3, "the ten steps are to change the weights"
+    assert float(off.max()) < 1e-4 * float(moved.max())
+    close(look["samples"], samples, within=1e-3)
+    close(look["guesses"], guesses, within=1e-3)
+
+
+def test_a_team_repeats_its_run_exactly_and_shares_fairly():
+    settings = {"seed": 5, "told": False, "average": False, "steps": 3, "every": 3, "rate": 4e-3}
+    code = f"""const settings = {json.dumps(settings)}, again = () => run(3, given, settings), one = await again();
+    return [one, await again(), [32, 10, 5].map((count) => [1, 3, 8].map((among) => modules.cut(count, among)))];"""
+    one, other, shares = run_module(MODULES, f"const given = {json.dumps(whole())}; {TEAM}", code)
+    assert one == other
+    for count, cuts in zip((32, 10, 5), shares, strict=True):
+        for cut in cuts:
+            sizes = [end - start for start, end in cut]
+            assert [i for start, end in cut for i in range(start, end)] == list(range(count))
+            assert max(sizes) - min(sizes) <= 1
+            assert sizes[0] == max(sizes), "the lead has no fewer than any other"
 
 
 def test_first_weights_have_pytorchs_distribution():
@@ -140,16 +198,18 @@ def looks(one):
 
 
 @pytest.mark.html
-def test_ten_steps_in_the_page_are_ten_in_pytorch(stand):
-    one = open_lesson(stand, WatchLearn(seed=3, steps=10, every=10), init=LISTEN)
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_ten_steps_in_the_page_are_ten_in_pytorch(stand, ten_steps, cores):
+    one = open_lesson(stand, WatchLearn(seed=3, steps=10, every=10), init=LISTEN + CORES.format(cores))
+    assert one.page.evaluate("hired") == cores
     button(one, "Start").click()
     one.page.get_by_text("Done: 10 steps, 320 images").wait_for()
-    losses, seen = looks(one)
-    *_, (_, _, _, average) = run = list(page_lesson.learn(3, steps=10))
-    np.testing.assert_allclose(losses, [loss for _, loss, *_ in run[1:]], rtol=1e-4)
+    found, seen = looks(one)
+    losses, _, samples, guesses = ten_steps
+    np.testing.assert_allclose(found, losses, rtol=1e-4)
     assert [step for step, *_ in seen] == [0, 10]
-    close(seen[1][1], page_lesson.draw_digits(average)[0], within=1e-3)
-    close(seen[1][2], page_lesson.estimate(average), within=1e-3)
+    close(seen[1][1], samples, within=1e-3)
+    close(seen[1][2], guesses, within=1e-3)
     first = one.pixels(0)[:8, :8, 0].astype(int)
     assert np.abs(first - (np.array(seen[1][1][:64]).reshape(8, 8).clip(-1, 1) + 1) * 127.5).max() <= 1
 

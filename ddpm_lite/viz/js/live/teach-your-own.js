@@ -1,5 +1,5 @@
 // A set of the reader's own pictures, and a small U-Net that learns it in the page: samples beside their nearest pictures.
-import { fetched, hire } from "../shared/hire.js";
+import { hireTeam } from "../shared/hire.js";
 import * as kit from "../shared/kit.js";
 import { pad as makePad } from "../shared/pad.js";
 import * as pixels from "../shared/pixels.js";
@@ -141,29 +141,6 @@ const makePairs = (/** @type {number} */ limit) => {
   return { row: kit.row(...pairs.map(({ figure }) => figure)), put, clear };
 };
 
-// A worker with the network, or the page itself where workers are refused.
-const school = async (model, hear) => {
-  const worker = await hire(text);
-  if (!worker && !window.ddpmTeachSet) document.head.append(kit.el("script", {}, text));
-  let listen;
-  const tell = worker ? (message) => worker.postMessage(message) : window.ddpmTeachSet((message) => listen(message), 20);
-  if (worker) {
-    worker.onmessage = ({ data }) => listen(data);
-    worker.onerror = () => listen({ error: "The worker stopped.", news: [], done: true });
-  }
-  model.signal.addEventListener("abort", () => {
-    tell({ go: false });
-    worker?.terminate();
-  });
-  const file = await fetched(model);
-  const about = await new Promise((done, failed) => {
-    listen = (message) => (message.error ? failed(new Error(message.error)) : done(message));
-    tell({ file });
-  });
-  listen = hear;
-  return { tell, about };
-};
-
 export default kit.widget(async ({ model, el: place }) => {
   const [steps, every, batch] = ["steps", "every", "batch"].map((name) => kit.within(model, name, 1, 10000));
   kit.within(model, "seed", 0, 99);
@@ -228,7 +205,7 @@ export default kit.widget(async ({ model, el: place }) => {
     if (!run.losses.length) {
       run.job++;
       run.pictures = set.map(pixels.values);
-      tell({ job: run.job, settings: { pictures: set, seed: model.get("seed"), steps, every, batch, rate } });
+      tell({ job: run.job, settings: { pictures: set, seed: model.get("seed"), steps, every, rate } });
       say(`Learning. The time is known after ${FIRST} steps.`);
     } else say("Learning.");
     turn(true);
@@ -241,7 +218,7 @@ export default kit.widget(async ({ model, el: place }) => {
   }, { signal: model.signal });
 
   const learn = button("Learn this set", toggle);
-  const { tell, about } = await school(model, heard);
+  const { tell, about } = await hireTeam(model, text, "ddpmTeachSet", heard, { batch });
   const digits = about.digits.match(/.{64}/g), own = gather({ ready, digits, place, changed: reset });
   kit.stage(
     place,

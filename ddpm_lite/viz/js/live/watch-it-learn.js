@@ -1,5 +1,5 @@
 // A small U-Net that learns digits in the page from random weights: its loss, its samples, and what it estimates of one image.
-import { fetched, hire } from "../shared/hire.js";
+import { hireTeam } from "../shared/hire.js";
 import * as kit from "../shared/kit.js";
 import text from "worker:../shared/lesson-worker.js";
 
@@ -63,8 +63,8 @@ export default kit.widget(async ({ model, el: place }) => {
     button.textContent = now ? "Pause" : "Start";
   };
 
-  // What the worker posts.
-  const heard = (/** @type {any} */ { job: whose, news, done, error }) => {
+  // What the workers post.
+  const heard = (/** @type {any} */ { job: whose = job, news, done, error }) => {
     if (whose !== job) return;
     let seen = false;
     for (const { step, loss: one, samples: x, guesses: images } of news) {
@@ -80,30 +80,6 @@ export default kit.widget(async ({ model, el: place }) => {
     draw(seen || done);
     if (error) say(error);
     else if (done) say(`Done: ${STEPS} steps, ${(STEPS * about.batch).toLocaleString("en")} images, in ${seconds().toFixed(0)} s. Loss ${loss()}.`);
-  };
-
-  // A worker, or the page itself where workers are refused, in slices that leave it responsive.
-  let hear = (/** @type {any} */ _) => {};
-  const worker = await hire(text);
-  if (!worker && !window.ddpmTeach) document.head.append(kit.el("script", {}, text));
-  const tell = worker ? (message) => worker.postMessage(message) : window.ddpmTeach((message) => hear(message), 20);
-  if (worker) {
-    worker.onmessage = ({ data }) => hear(data);
-    worker.onerror = () => hear({ job, news: [], done: true, error: "The worker stopped." });
-  }
-  model.signal.addEventListener("abort", () => {
-    tell({ go: false });
-    worker?.terminate();
-  });
-  /** @type {any} */
-  let about;
-  const open = async () => {
-    const file = await fetched(model);
-    about = await new Promise((done, failed) => {
-      hear = (message) => (message.error ? failed(new Error(message.error)) : done(message));
-      tell({ file });
-    });
-    hear = heard;
   };
 
   const live = () => ({ rate: RATES[model.get("rate")], average: model.get("average") });
@@ -146,7 +122,7 @@ export default kit.widget(async ({ model, el: place }) => {
   document.addEventListener("visibilitychange", hidden, { signal: model.signal });
 
   const button = kit.el("button", { type: "button", onclick: toggled }, "Start");
-  await open();
+  const { tell, about } = await hireTeam(model, text, "ddpmTeach", heard);
   kit.stage(
     place,
     "A network that learns digits",

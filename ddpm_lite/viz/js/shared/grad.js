@@ -64,9 +64,13 @@ const packImages = (to, from, M, N, B, rm, rn) => {
  * @returns {Pair}
  */
 const affine = ([x, weight, bias], out, { B, memory, scratch, renewed }, { O, K, N, seen, xn, xk, yn, ym }) => {
-  const { take, multiply } = memory, filters = take(fours(O) * K), back = take(fours(K) * O), places = Array.from({ length: N }, (_, n) => n);
-  const cells = scratch(0, K * B), turned = scratch(1, N * B * K), given = scratch(2, fours(O) * N * B);
-  const parts = (/** @type {Room | null} */ room, step) => (room ? places.map((n) => room.part(n * step * B)) : []);
+  const { take, multiply } = memory, filters = take(fours(O) * K), back = take(fours(K) * O);
+  // The product takes eight columns at a time. Where places lie side by side, several of them fill these, if B is less; and
+  // where nothing is copied, all of them are one product.
+  const beside = yn === 1 && (seen || xn === 1), most = !beside ? 1 : seen ? Math.max(1, Math.floor(8 / B)) : N;
+  const groups = Array.from({ length: Math.ceil(N / most) }, (_, i) => ({ n: i * most, wide: Math.min(most, N - i * most) * B }));
+  const cells = scratch(0, K * most * B), turned = scratch(1, N * B * K), given = scratch(2, fours(O) * N * B);
+  const parts = (/** @type {Room | null} */ room, step) => (room ? groups.map(({ n }) => room.part(n * step * B)) : []);
   const xs = parts(seen ? null : x.room, xn), ys = parts(out.room, yn), dxs = parts(seen ? null : x.slope, xn), dys = parts(out.slope, yn);
   renewed(() => {
     packRows(filters.data, weight.data, O, K);
@@ -74,19 +78,21 @@ const affine = ([x, weight, bias], out, { B, memory, scratch, renewed }, { O, K,
   });
   const forward = () => {
     const from = x.data, to = out.data, shift = bias.data, cell = cells().data;
-    for (let n = 0; n < N; n++) {
-      for (let m = 0; m < O; m++) to.fill(shift[m], (n * yn + m * ym) * B, (n * yn + m * ym + 1) * B);
+    groups.forEach(({ n, wide }, g) => {
+      for (let m = 0; m < O; m++) to.fill(shift[m], (n * yn + m * ym) * B, (n * yn + m * ym) * B + wide);
       if (!seen) {
-        multiply(filters, xs[n], ys[n], O, K, B, xk * B, 8, ym * B);
-        continue;
+        multiply(filters, xs[g], ys[g], O, K, wide, xk * B, 8, ym * B);
+        return;
       }
       for (let k = 0, i = 0; k < K; k++) {
-        const at = seen[n * K + k] * B;
-        if (at < 0) for (let b = 0; b < B; b++) cell[i++] = 0;
-        else for (let b = 0; b < B; b++) cell[i++] = from[at + b];
+        for (let look = n * K + k, end = i + wide; i < end; look += K) {
+          const at = seen[look] * B;
+          if (at < 0) for (let b = 0; b < B; b++) cell[i++] = 0;
+          else for (let b = 0; b < B; b++) cell[i++] = from[at + b];
+        }
       }
-      multiply(filters, cells(), ys[n], O, K, B, B, 8, ym * B);
-    }
+      multiply(filters, cells(), ys[g], O, K, wide, wide, 8, ym * B);
+    });
   };
   const backward = () => {
     const from = x.data, dy = out.grad, db = bias.grad, turn = turned().data;
@@ -106,18 +112,20 @@ const affine = ([x, weight, bias], out, { B, memory, scratch, renewed }, { O, K,
     // dL/dx_k = sum over m of W_mk dL/dy_m, and a pixel that several filters see gets the sum of theirs.
     if (!x.slope) return;
     const dx = x.grad, cell = cells().data;
-    for (let n = 0; n < N; n++) {
+    groups.forEach(({ n, wide }, g) => {
       if (!seen) {
-        multiply(back, dys[n], dxs[n], K, O, B, ym * B, 8, xk * B);
-        continue;
+        multiply(back, dys[g], dxs[g], K, O, wide, ym * B, 8, xk * B);
+        return;
       }
-      cell.fill(0, 0, K * B);
-      multiply(back, dys[n], cells(), K, O, B, ym * B, 8, B);
-      for (let k = 0, i = 0; k < K; k++, i += B) {
-        const at = seen[n * K + k] * B;
-        if (at >= 0) for (let b = 0; b < B; b++) dx[at + b] += cell[i + b];
+      cell.fill(0, 0, K * wide);
+      multiply(back, dys[g], cells(), K, O, wide, ym * B, 8, wide);
+      for (let k = 0, i = 0; k < K; k++) {
+        for (let look = n * K + k, end = i + wide; i < end; look += K, i += B) {
+          const at = seen[look] * B;
+          if (at >= 0) for (let b = 0; b < B; b++) dx[at + b] += cell[i + b];
+        }
       }
-    }
+    });
   };
   return [forward, backward];
 };

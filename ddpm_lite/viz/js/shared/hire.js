@@ -1,4 +1,6 @@
-// What widgets with a network need: a worker, and the network's file.
+// What widgets with a network need: workers, and the network's file.
+
+const MOST = 8; // workers that train one network
 
 // A worker that has answered, or null if workers are not available. It is made from the text of its bundle, because a page
 // that is opened as a file may not load another script. Its first message says that it has started.
@@ -33,4 +35,37 @@ export const fetched = (model) => {
     model.on("msg:custom", (message) => message.text && done(message));
     model.send("network");
   });
+};
+
+// The workers that train a network together, as many as the processor has cores, and one of them leads (school.js); or the
+// page itself, in slices that leave it responsive, where workers are refused. Their script is `text`, and `local` is the name of
+// its function for the page. `hear` gets what the lead posts, `tell` reaches it, and `about` is what it says of the file.
+/** @param {any} model @param {string} text @param {"ddpmTeach" | "ddpmTeachSet"} local @param {(message: any) => void} hear @param {object} [more] */
+export const hireTeam = async (model, text, local, hear, more) => {
+  const wanted = Math.max(1, Math.min(navigator.hardwareConcurrency || 1, MOST));
+  const hired = (await Promise.all(Array.from({ length: wanted }, () => hire(text)))).filter(Boolean);
+  const team = hired.length ? hired : [page(text, local)], [lead, ...others] = team, of = team.length;
+  model.signal.addEventListener("abort", () => {
+    lead.postMessage({ go: false });
+    hired.forEach((worker) => worker.terminate());
+  });
+  const file = await fetched(model), channels = others.map(() => new MessageChannel());
+  const open = (/** @type {any} */ member, /** @type {object} */ message, /** @type {MessagePort[]} */ ports) =>
+    new Promise((done, failed) => {
+      member.onmessage = ({ data }) => (data.error ? failed(new Error(data.error)) : done(data));
+      member.postMessage({ file, of, ...message, ...more }, ports);
+    });
+  const ports = channels.map(({ port1 }) => port1), helping = others.map((worker, i) => open(worker, { lead: channels[i].port2 }, [channels[i].port2]));
+  const [about] = await Promise.all([open(lead, { ports }, ports), ...helping]);
+  lead.onmessage = ({ data }) => hear(data);
+  for (const worker of hired) worker.onerror = () => hear({ error: "A worker stopped. Load the page again to train.", news: [], done: true });
+  return { tell: (/** @type {any} */ message) => lead.postMessage(message), about };
+};
+
+// The page in the place of a worker.
+const page = (/** @type {string} */ text, /** @type {"ddpmTeach" | "ddpmTeachSet"} */ local) => {
+  if (!window[local]) document.head.append(Object.assign(document.createElement("script"), { text }));
+  const self = { onmessage: (/** @type {{ data: any }} */ _) => {}, postMessage: (/** @type {any} */ _) => {} };
+  self.postMessage = window[local]((data) => self.onmessage({ data }), 20);
+  return self;
 };

@@ -1,7 +1,7 @@
 // The script of the worker that learns a reader's own pictures; where workers are refused, the page runs it itself
 // (lesson-worker.js).
-import { teach } from "./lesson.js";
 import { setLesson } from "./own-set.js";
+import { teach } from "./school.js";
 
 if (typeof document === "undefined") {
   const tell = teach((message) => postMessage(message), 60, setLesson);

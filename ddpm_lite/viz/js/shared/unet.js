@@ -55,7 +55,8 @@ const inOrder = (/** @type {number} */ size) => {
   return kept.get(size);
 };
 
-// torch.add and its like: two tensors, or a tensor and a number, stretched to the result's shape where they are 1.
+// torch.add and its like: two tensors, or a tensor and a number, stretched to the result's shape where they are 1. Its calls
+// are marked as pure, so that a bundle which only reads a network's file leaves the operations out.
 const elementwise = (apply) => (operands, out) => {
   const [x, y] = operands, [i, j] = operands.map(({ shape }) => {
     if (count(shape) === count(out.shape)) return inOrder(count(shape));
@@ -208,13 +209,13 @@ export const operations = {
     out.room = x.room;
     return null;
   },
-  add: elementwise((a, i, b, j, out) => {
+  add: /* @__PURE__ */ elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] + b[j[n]];
   }),
-  sub: elementwise((a, i, b, j, out) => {
+  sub: /* @__PURE__ */ elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] - b[j[n]];
   }),
-  mul: elementwise((a, i, b, j, out) => {
+  mul: /* @__PURE__ */ elementwise((a, i, b, j, out) => {
     for (let n = 0; n < out.length; n++) out[n] = a[i[n]] * b[j[n]];
   }),
   sin: ([x], out) => () => out.data.set(Array.from(x.data, Math.sin)),
