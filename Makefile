@@ -2,7 +2,7 @@
 # make test    everything CI runs         make notebooks  run and normalise every chapter
 # make quick   style and science, 90 s    make lint       style of Python, scripts, text
 # make unit    all tests without browser  make chapters   the chapters against their stored outputs
-# make html    the pages in a browser     make fulldata   tests that want a whole data set (5 MB)
+# make html    the pages in a browser     make fulldata   tests that want a whole data set (67 MB)
 # make bench   speed of the libraries     make on-gpu     what needs a GPU, in 25 minutes
 # make pdf     the book as one PDF        make epub       the book as an EPUB
 # make alone   each chapter from the wheel, in an empty folder (25 minutes)

@@ -78,4 +78,4 @@ def pytest_testnodedown(node):
 def pytest_terminal_summary(terminalreporter, config):
     if count := config.stash[LEFT_OUT]:
         what = f"{count} test{'s' * (count > 1)} left out that want a full data set"
-        terminalreporter.write_line(f"{what}: python -m pytest -m fulldata (fetches 5 MB if they are not here)")
+        terminalreporter.write_line(f"{what}: python -m pytest -m fulldata (fetches 67 MB if they are not here)")

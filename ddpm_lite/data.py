@@ -21,7 +21,7 @@ from ddpm_lite.files.pictures import Pictures as Pictures
 from ddpm_lite.files.pictures import images_from_folder as images_from_folder
 from ddpm_lite.files.pictures import open_pictures as open_pictures
 from ddpm_lite.files.pixels import from_bytes
-from ddpm_lite.files.published import read_cifar10, read_fashion
+from ddpm_lite.files.published import read_cifar10, read_emoji, read_fashion
 
 Images = Float[Tensor, "N *shape"] | UInt8[Tensor, "N *shape"] | np.ndarray | Dataset | Sequence
 
@@ -140,6 +140,36 @@ def load_cifar10(
     check_choice("part", part, "train", "test")
     pixels, labels = read_cifar10(part, folder)
     return torch.from_numpy(pixels), torch.from_numpy(labels)
+
+
+def load_emoji(
+    size: int = 16, *, folder: str | Path | None = None
+) -> tuple[UInt8[Tensor, "N 3 size size"], tuple[str, ...]]:
+    """Load 1,636 emoji in colour, on white, and their English names, such as "red heart".
+
+    Flags are left out, because their names say nothing about their looks, and so are the variants of skin colour.
+
+    Args:
+        size: 8, 16, 32 or 64: the files have 64x64 pixels, of which squares are averaged.
+        folder: the folder of the npm packages emoji-datasource-twitter 16.0.0 (the pictures) and unicode-emoji-json
+            0.9.0 (the names), two .tgz files; None looks in the places that the head of `files.published` lists, and
+            downloads them (62 MB) if they are in none.
+
+    Returns:
+        Images, (N, 3, size, size) of uint8, and a name for each.
+
+    Raises:
+        ValueError: another size, or a damaged file in the folder. FileNotFoundError: no such file in the folder.
+        OSError: the download failed. ImportError: pooch, which downloads, or Pillow is not installed.
+
+    Source: the pictures are Twemoji 16.0.1, copyright Twitter, Inc. and other contributors, licensed under CC BY 4.0;
+    the names are those of Unicode's CLDR, from a package with the MIT licence.
+    """
+    size = check_whole("size", size, 8, 64)
+    if 64 % size:
+        fail(ValueError, "size", "8, 16, 32 or 64", f"{size}")
+    pixels, names = read_emoji(size, folder)
+    return torch.from_numpy(pixels), tuple(names)
 
 
 def _import_sklearn_datasets():

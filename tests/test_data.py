@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import json
 import struct
 import sys
 import tarfile
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 from fashion import cut
+from PIL import Image
 
-from ddpm_lite import load_cifar10, load_digits, load_fashion_mnist, load_photo
+from ddpm_lite import load_cifar10, load_digits, load_emoji, load_fashion_mnist, load_photo
 from ddpm_lite.data import FASHION_WORDS
 from ddpm_lite.files import published
 
@@ -100,14 +102,44 @@ BINS = {f"data_batch_{n}.bin": record(2 * n - 2, (n, 2, 3)) + record(2 * n - 1, 
 BINS["test_batch.bin"] = b"".join(record(label, (7, 8, 9)) for label in range(10))
 
 
-def archive(files):
+def archive(files, root="cifar-10-batches-bin"):
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as tar:
         for name, content in files.items():
-            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info = tarfile.TarInfo(f"{root}/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return whole.getvalue()
+
+
+def png(*colours):
+    """A picture of 64x64 pixels in two halves, the left and the right, each of one colour with its opacity."""
+    pixels = np.repeat(np.uint8(colours)[None], 64, axis=0).repeat(32, axis=1)
+    whole = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(whole, "PNG")
+    return whole.getvalue()
+
+
+def emoji_archives():
+    """Two packages with four emoji in both, of which one is a flag, and one emoji in either."""
+    codes = {
+        "2764-FE0F": "heart",
+        "1F7E2": "circle",
+        "1F1E6-1F1E8": "flag",
+        "1F468-200D-1F9B0": "hair",
+        "1F600": "face",
+    }
+    clear, red = (0, 0, 0, 0), (221, 46, 68, 255)
+    drawn = {"heart": png(red, clear), "circle": png((0, 255, 0, 51), (0, 0, 255, 255)), "flag": png(red, red)}
+    drawn |= {"hair": png(clear, clear), "o": png(red, red)}
+    rows = [{"unified": code, "image": f"{name}.png"} for code, name in codes.items()]
+    pictures = {"package.json": b"{}", "emoji.json": json.dumps(rows).encode(), "img/twitter/sheets/64.png": b"large"}
+    pictures |= {f"img/twitter/64/{name}.png": content for name, content in drawn.items()}
+    known = {"\U0001f7e2": "green circle", "\u2764\ufe0f": "red heart", "\U0001faea": "distorted face"}
+    known |= {"\U0001f468\u200d\U0001f9b0": "man: red hair", "\U0001f1e6\U0001f1e8": "flag: Ascension Island"}
+    about = {sign: {"name": name, "group": "Flags" if "flag" in name else "Some"} for sign, name in known.items()}
+    names = {"data-by-emoji.json": json.dumps(about).encode(), "data-by-group.json": b"[]"}
+    return [archive(files, "package") for files in (pictures, names)]
 
 
 class Server:
@@ -167,6 +199,10 @@ def home(tmp_path, monkeypatch, servers):
     monkeypatch.setattr(published, "CIFAR10_EACH", {"train": 1, "test": 1})
     for name in ("FASHION_SERVERS", "CIFAR10_SERVERS"):
         monkeypatch.setattr(published, name, tuple(server.url for server in servers))
+    emoji = dict(zip(published.EMOJI, emoji_archives(), strict=True))
+    monkeypatch.setattr(published, "EMOJI", {name: sha256(content) for name, content in emoji.items()})
+    monkeypatch.setattr(published, "EMOJI_SERVER", servers[0].url + "{}/-/")
+    servers[0].files |= {f"{name.rpartition('-')[0]}/-/{name}": content for name, content in emoji.items()}
     servers[0].files |= FILES | {"cifar-10-binary.tar.gz": cifar}
     return tmp_path / "数据 home"
 
@@ -361,6 +397,57 @@ def test_damaged_cifar10_gets_one_line(home, servers, tmp_path):
     assert servers[0].asked == []
 
 
+def check_emoji(size=16, **options):
+    images, names = load_emoji(size, **options)
+    assert (images.shape, images.dtype) == ((3, 3, size, size), torch.uint8)
+    assert names == ("green circle", "red heart", "man: red hair")  # no flag, and none without a picture or a name
+    left, right = images[..., 0, : size // 2], images[..., 0, size // 2 :]
+    assert left[:, :, 0].tolist() == [[204, 255, 204], [221, 46, 68], [255] * 3]  # a fifth of the green, on white
+    assert right[:, :, -1].tolist() == [[0, 0, 255], [255] * 3, [255] * 3]
+    assert torch.equal(images, images[..., :1, :].expand_as(images))
+
+
+def test_emoji_are_downloaded_once_and_shrunk(home, servers):
+    check_emoji()
+    assert servers[0].asked == [f"{name.rpartition('-')[0]}/-/{name}" for name in published.EMOJI]
+    assert sorted(path.name for path in home.iterdir()) == sorted(published.EMOJI)
+    for size in (8, 32, 64):
+        check_emoji(size, folder=home)
+    assert len(servers[0].asked) == 2
+    for size in (4, 24, 65):
+        with pytest.raises(ValueError, match=r"^size: expected"):
+            load_emoji(size)
+
+
+def test_a_pixel_of_a_small_emoji_is_the_mean_of_its_square(home, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "PNG")
+    small = published._shrink(whole.getvalue(), 8)
+    assert np.array_equal(small[:, 2, 5], np.rint(noise[16:24, 40:48].mean((0, 1))))
+
+
+def test_damaged_emoji_get_one_line(home, servers, tmp_path, monkeypatch):
+    pictures, names = emoji_archives()
+    put(tmp_path / "mine", dict(zip(published.EMOJI, (pictures, flipped(names)), strict=True)))
+    with pytest.raises(ValueError, match=r"^folder: .*unicode-emoji-json-0.9.0.tgz is damaged \(its SHA-256 diff"):
+        load_emoji(folder=tmp_path / "mine")
+    with pytest.raises(FileNotFoundError, match=r"^folder: expected a folder with emoji-datasource-twitter-16.0.0.tgz"):
+        load_emoji(folder=tmp_path)
+    assert servers[0].asked == []
+    servers[0].files = {path: flipped(content * 9) for path, content in servers[0].files.items()}
+    with pytest.raises(OSError, match=r"^emoji-datasource-twitter-16.0.0.tgz: .*: other content, because its SHA"):
+        load_emoji()
+    servers[0].files = {}
+    with pytest.raises(OSError, match="HTTP 404; try again, or put the file into"):
+        load_emoji()
+    put(home, dict(zip(published.EMOJI, (pictures, names), strict=True)))
+    check_emoji()
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"need Pillow: pip install 'ddpm-lite\[data\]'"):
+        load_emoji()
+
+
 # The true Fashion-MNIST: a slice that travels with the tests, and the whole for those who ask for it
 
 
@@ -396,3 +483,14 @@ def test_the_whole_of_fashion_mnist(clothes):
     check_clothes(images, labels)
     assert torch.equal(images[:1000], clothes[0])
     assert torch.equal(labels[:1000], clothes[1])
+
+
+@pytest.mark.fulldata
+def test_the_whole_of_the_emoji():
+    images, names = load_emoji()
+    assert images.shape == (1636, 3, 16, 16)
+    assert len(set(names)) == 1636
+    red, green = (images[names.index(f"{colour} circle"), :, 8, 8].tolist() for colour in ("red", "green"))
+    assert red[0] > 200 > 100 > red[1]
+    assert green[1] > 150 > green[0]
+    assert {name for name in names if name.startswith("flag")} == {"flag in hole"}  # a golf course

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ddpm_lite.files.published import CIFAR10, FASHION, FASHION_PACKAGE, find_data_folder
+from ddpm_lite.files.published import CIFAR10, EMOJI, FASHION, FASHION_PACKAGE, find_data_folder
 from ddpm_lite.files.records import find_version
 from ddpm_lite.runs.presets import PRESETS, Preset, network
 from ddpm_lite.schedule import linear_schedule
@@ -154,7 +154,8 @@ def _find_data() -> str:
     here = [place for place in (home, FASHION_PACKAGE) if all((place / name).is_file() for name in FASHION)]
     fashion = f"in {str(here[0])!r}" if here else "31 MB to download"
     cifar10 = f"in {str(home)!r}" if (home / CIFAR10).is_file() else "170 MB to download"
-    return f"digits {digits}; fashion {fashion}; cifar10 {cifar10}"
+    emoji = f"in {str(home)!r}" if all((home / name).is_file() for name in EMOJI) else "62 MB to download"
+    return f"digits {digits}; fashion {fashion}; cifar10 {cifar10}; emoji {emoji}"
 
 
 def _build_on_meta(preset: Preset) -> torch.nn.Module:

@@ -1,13 +1,14 @@
 """Published data sets: the first undamaged copy of them, or a download.
 
 They are looked for in the folder that the caller names. Without one they are looked for in the folder of the variable
-DDPM_LITE_DATA (or `ddpm-lite` in the user's cache), then among the system's packages, and finally downloaded from one
-of two servers. Every file is checked against its SHA-256 before it is used, and no format here can run code.
+DDPM_LITE_DATA (or `ddpm-lite` in the user's cache), then among the system's packages, and finally downloaded from the
+first server that works. Every file is checked against its SHA-256 before it is used, and no format here can run code.
 """
 
 import gzip
 import hashlib
 import io
+import json
 import os
 import tarfile
 import zlib
@@ -54,6 +55,15 @@ CIFAR10_FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)]
 CIFAR10_EACH = {"train": 5000, "test": 1000}  # images of each label
 RECORD = 1 + 3 * 32 * 32  # a label, then red, green and blue, each row by row
 
+# Pictures of a package of npm, and CLDR's names for them, of another: emoji-datasource's own names are those of the
+# characters, in which a red heart is a "heavy black heart".
+EMOJI = {
+    "emoji-datasource-twitter-16.0.0.tgz": "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+    "unicode-emoji-json-0.9.0.tgz": "ae7efacb55533385bf8767d613dbd36c71226669759d95919a6e9059f5e4c401",
+}
+EMOJI_SERVER = "https://registry.npmjs.org/{}/-/"
+EMOJI_SIDE = 64  # pixels
+
 
 def read_fashion(part: str, folder: str | Path | None) -> tuple[UInt8[np.ndarray, "N 28 28"], Int64[np.ndarray, "N"]]:
     """Read the images and labels of Fashion-MNIST, "train" or "test"."""
@@ -86,6 +96,18 @@ def read_cifar10(part: str, folder: str | Path | None) -> tuple[UInt8[np.ndarray
     return rows[:, 1:].reshape(-1, 3, 32, 32).copy(), rows[:, 0].astype(np.int64)
 
 
+def read_emoji(size: int, folder: str | Path | None) -> tuple[UInt8[np.ndarray, "N 3 size size"], list[str]]:
+    """Read the pictures of all emoji but flags, scaled to size x size pixels on white, and their names."""
+    pictures, names = (_find_archive(name, folder) for name in EMOJI)
+    (listed,) = _read_some(names, "data-by-emoji.json").values()
+    named = {emoji: about["name"] for emoji, about in json.loads(listed).items() if about["group"] != "Flags"}
+    contents = _read_some(pictures, "emoji.json", "img/twitter/64/")
+    files = {row["unified"]: f"img/twitter/64/{row['image']}" for row in json.loads(contents["emoji.json"])}
+    codes = {"-".join(f"{ord(sign):04X}" for sign in emoji): name for emoji, name in named.items()}
+    drawn = {code: name for code, name in codes.items() if code in files}  # the names are a version of Unicode ahead
+    return np.stack([_shrink(contents[files[code]], size) for code in drawn]), [*drawn.values()]
+
+
 def find_data_folder() -> Path:
     """Find the folder of downloaded data: $DDPM_LITE_DATA, or `ddpm-lite` in the user's cache."""
     if os.environ.get("DDPM_LITE_DATA"):
@@ -107,6 +129,40 @@ def _read_one(name: str, folder: str | Path | None) -> bytes:
         return [folder / name] + ([FASHION_PACKAGE / name] if folder == find_data_folder() else [])
 
     return _read_first_whole(name, folder, list_places, unpack, FASHION_SERVERS, published)
+
+
+def _find_archive(name: str, folder: str | Path | None) -> bytes:
+    """Read one of the two archives of the emoji, whole."""
+
+    def read(path: Path) -> bytes:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != EMOJI[name]:
+            raise ValueError("its SHA-256 differs")
+        return content
+
+    server = EMOJI_SERVER.format(name.rpartition("-")[0])
+    return _read_first_whole(name, folder, lambda home: [home / name], read, (server,), EMOJI[name])
+
+
+def _read_some(archive: bytes, *starts: str) -> dict[str, bytes]:
+    """Read the files of an npm package whose paths begin with one of these, without unpacking it to the disk."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        paths = ((member, member.name.removeprefix("package/")) for member in members)
+        opened = {path: members.extractfile(member) for member, path in paths if path.startswith(starts)}
+        return {path: file.read() for path, file in opened.items() if file is not None}
+
+
+def _shrink(content: bytes, size: int) -> UInt8[np.ndarray, "3 size size"]:
+    """Put a picture on white, and average each square of its pixels."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("the emoji are PNG files, which need Pillow: pip install 'ddpm-lite[data]'") from error
+    with Image.open(io.BytesIO(content)) as picture:
+        rgba = np.asarray(picture.convert("RGBA"), np.float64)
+    flat = 255 - (255 - rgba[..., :3]) * rgba[..., 3:] / 255
+    part = EMOJI_SIDE // size
+    return np.rint(flat.reshape(size, part, size, part, 3).mean((1, 3))).astype(np.uint8).transpose(2, 0, 1)
 
 
 def _parse_idx(content: bytes) -> np.ndarray:
