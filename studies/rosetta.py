@@ -19,7 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from libraries.row import REASONS, ROWS, SEED, STEP_TIME, STEPS, Row, compute_step
+from libraries.diffusers_options import swap_options
+from libraries.row import LOOPS, REASONS, ROWS, SEED, STEP_TIME, STEPS, Row, Step, compute_step, translate
+from libraries.scales import list_scales
 from torch import Tensor
 
 RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "rosetta.json"
@@ -29,7 +31,7 @@ LIBRARIES = {
     "smalldiffusion": "smalldiffusion",
     "azula": "azula",
 }
-for module in LIBRARIES.values():  # each room enters its rows
+for module in (*LIBRARIES.values(), "learnt_variance", "training_loop"):  # each room enters its rows
     import_module(f"libraries.{module}")
 
 
@@ -44,20 +46,20 @@ def off(theirs: Tensor, ours: Tensor) -> float:
 def compare(entry: Row) -> dict:
     """What the record has of a row: the difference at first sight, and after the translation."""
     torch.manual_seed(SEED)
-    theirs, ours, translated = entry.compute()
+    theirs, ours, names, *view = entry.compute()
+    (view,) = view or (torch.as_tensor,)
     made = {
         name: getattr(entry, name)
         for name in ("equation", "library", "place", "theirs", "reason", "translation", "why")
     }
-    made["difference"] = off(theirs, ours)
-    made["after"] = None if translated is None else off(theirs, translated)
+    made["difference"] = off(view(theirs), view(ours))
+    made["after"] = None if names is None else off(view(theirs), view(translate(entry.translation, names)))
     made["tolerance"] = entry.equal
     return made
 
 
-def compare_step(library: str) -> dict:
-    """The setup of a library's step, and its lines with the difference of the two sides."""
-    step = STEPS[library]
+def compare_step(step: Step) -> dict:
+    """The setup of a step, and its lines with the difference of the two sides."""
     pairs = zip(step.lines, compute_step(step), strict=True)
     lines = [
         dict(zip(("theirs", "ours", "note"), line, strict=True)) | {"difference": off(*both)} for line, both in pairs
@@ -73,9 +75,13 @@ def find_versions() -> dict[str, str]:
 def compare_all() -> dict:
     """The record: versions, and every row whose library is installed."""
     versions = find_versions()
-    rows = {key: compare(entry) for key, entry in ROWS.items() if entry.library in versions}
+    sorted_rows = sorted(ROWS.items(), key=lambda item: list(LIBRARIES).index(item[1].library))
+    rows = {key: compare(entry) for key, entry in sorted_rows if entry.library in versions}
     record = {"command": "python studies/rosetta.py --record", "versions": versions, "reasons": REASONS}
-    return record | {"time": STEP_TIME, "steps": {name: compare_step(name) for name in versions}, "rows": rows}
+    record |= {"time": STEP_TIME, "steps": {name: compare_step(STEPS[name]) for name in versions}}
+    record |= {"loops": {name: compare_step(step) for name, step in LOOPS.items() if name in versions}}
+    record["swaps"] = swap_options() if "diffusers" in versions else []
+    return record | {"scales": list_scales(versions), "rows": rows}
 
 
 def main():
@@ -94,9 +100,14 @@ def main():
     for key, made in record["rows"].items():
         after = "" if made["after"] is None else f"{made['after']:.0e}"
         print(f"{key:30} {made['difference']:.0e}  {after:6} {made['reason']:15} {made['why']}")
-    for name, step in record["steps"].items():
+    for name, step in (*record["steps"].items(), *record["loops"].items()):
         for line in step["lines"]:
             print(f"{name:30} {line['difference']:.0e}  {line['theirs']} | {line['ours']}")
+    for swap in record["swaps"]:
+        changes = " ".join(f"{name} {change:.1e}" for name, change in swap["changes"].items())
+        print(f"{swap['option']}={swap['other']}: times {swap['times']} {changes}")
+    for scale in record["scales"]:
+        print(f"{scale['library']:30} {scale['place']}: {scale['option']}={scale['default']:g}, w = {scale['w']:g}")
 
 
 if __name__ == "__main__":

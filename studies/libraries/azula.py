@@ -5,10 +5,23 @@ from torch import nn
 
 from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.condition import guided
-from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample
+from ddpm_lite.process import ddpm_loss, predict_x_0, x_0_from_v
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import time_embedding
-from libraries.row import NO_COUNTERPART, SEED, STEPS, TIMES, Network, Step, T, draw, import_peer, noise_like, rows_of
+from libraries.row import (
+    NO_COUNTERPART,
+    SEED,
+    STEPS,
+    TIMES,
+    Network,
+    Step,
+    T,
+    draw,
+    import_peer,
+    name_step,
+    noise_like,
+    rows_of,
+)
 
 row = rows_of("azula")
 
@@ -97,7 +110,7 @@ mean = denoiser(x_t, time).mean
     equal=1e-9,
 )
 def azula_alpha():
-    """The weight of the image in the x_t that their loss gives to the network, beside ours with alpha_bar = alpha."""
+    """The weight of the image in the x_t that their loss gives to the network, beside our alpha_bar."""
     x_0, seen = draw(1, torch.float64)[0], []
     vp = azula("noise").VPSchedule()
     model = azula("denoise").SimpleDenoiser(nn.Identity(), vp)
@@ -105,14 +118,15 @@ def azula_alpha():
     for image in (x_0, 0 * x_0):  # the same noise twice: the difference is the image's part
         torch.manual_seed(SEED)
         model.loss(image, TIMES.double() / T)
-    grid = vp.alpha(torch.arange(T + 1, dtype=torch.float64) / T)
-    return seen[0] - seen[1], *(weigh_image(grid**power, x_0) for power in (1, 2))
+    weights = ((seen[0] - seen[1]) * x_0).sum((1, 2, 3)) / x_0.square().sum((1, 2, 3))
+    schedule = take_over(vp)
+    return weights, schedule.alpha_bar[TIMES], {"schedule": schedule, "t": TIMES}
 
 
-def weigh_image(alpha_bar, x_0):
-    """The image's part of our x_t, in a schedule with this alpha_bar."""
-    schedule = Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
-    return q_sample(schedule, x_0, TIMES, 0 * x_0)
+def take_over(vp):
+    """Our schedule with the numbers of theirs."""
+    alpha_bar = vp.alpha(torch.arange(T + 1, dtype=torch.float64) / T).square()
+    return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
 
 
 @row(
@@ -120,12 +134,12 @@ def weigh_image(alpha_bar, x_0):
     "noise.py: VPSchedule",
     "`VPSchedule()`",
     NO_COUNTERPART,
-    "Schedule(torch.cat([0 * alpha_bar[:1], 1 - alpha_bar[1:] / alpha_bar[:-1]]))",
-    "the logarithm of `alpha` is a multiple of the squared time; take over `alpha_bar`, which is `alpha ** 2`",
+    "Schedule(torch.cat([0 * alpha[:1], 1 - (alpha[1:] / alpha[:-1]) ** 2])).alpha_bar",
+    "the logarithm of `alpha` is a multiple of the squared time; take over its numbers, also those at t = 0",
 )
 def azula_schedule():
     alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
-    return alpha.square(), linear_schedule().alpha_bar, None
+    return alpha.square(), linear_schedule().alpha_bar, {"alpha": alpha}
 
 
 @row(
@@ -139,9 +153,10 @@ def azula_schedule():
     equal=1e-9,
 )
 def azula_sigma():
-    vp, t = azula("noise").VPSchedule(), torch.arange(T + 1, dtype=torch.float64) / T
-    rest = 1 - vp.alpha(t).square()
-    return vp.sigma(t)[1:9] / rest[1:9].sqrt(), torch.ones(8), (rest[1:9] + 1e-6).sqrt() / rest[1:9].sqrt()
+    vp, t = azula("noise").VPSchedule(), torch.arange(1, 9)
+    schedule = take_over(vp)
+    ours = schedule.one_minus_alpha_bar[t].sqrt()
+    return vp.sigma(t.double() / T), ours, {"schedule": schedule, "t": t}, lambda x: x / ours
 
 
 @row(
@@ -156,7 +171,7 @@ def azula_sigma():
 def azula_times():
     theirs = azula("sample").DDIMSampler(azula_denoiser(None), steps=50).timesteps
     ours = respace(linear_schedule(), 50).times.flip(0)
-    return theirs, ours, ours / T
+    return theirs, ours, {}
 
 
 @row("eq-ddpm-step", "sample.py: DDPMSampler.step", "`DDPMSampler.step(x_t, t / T, s / T)`, one step", equal=1e-9)
@@ -170,13 +185,13 @@ def azula_ddpm():
     "sample.py: DDPMSampler.step",
     "`DDPMSampler.step(x_t, t / T, s / T)`, a longer step",
     "option",
-    "ddim_step(..., eta=1, clip=False)",
+    "ddim_step(schedule, x_t, t, s, z_hat, noise, eta=1, clip=False)",
     "their DDPM may go to any `s`, which is DDIM with `eta=1`",
     equal=1e-9,
 )
 def azula_ddpm_leap():
     theirs, given = step_of_azula("DDPMSampler")
-    return theirs, ddim_step(*given, clip=False), ddim_step(*given, eta=1, clip=False)
+    return theirs, ddim_step(*given, clip=False), name_step(given)
 
 
 @row("eq-ddim-still", "sample.py: DDIMSampler.step", "`DDIMSampler(denoiser)`", equal=1e-9)
@@ -190,13 +205,13 @@ def azula_ddim():
     "sample.py: DDIMSampler.step",
     "`DDIMSampler(denoiser, eta=0.25)`",
     "name",
-    "ddim_step(..., eta=eta ** 0.5, clip=False)",
+    "ddim_step(schedule, x_t, t, s, z_hat, noise, eta=eta ** 0.5, clip=False)",
     "their `eta` multiplies the variance, ours the deviation",
     equal=1e-9,
 )
 def azula_eta():
     theirs, given = step_of_azula("DDIMSampler", eta=0.25)
-    return theirs, ddim_step(*given, eta=0.25, clip=False), ddim_step(*given, eta=0.5, clip=False)
+    return theirs, ddim_step(*given, eta=0.25, clip=False), {**name_step(given), "eta": 0.25}
 
 
 @row("eq-ddim-euler", "sample.py: EulerSampler.step", "`EulerSampler(denoiser)`", equal=1e-9)
@@ -216,7 +231,7 @@ def azula_euler():
     equal=1e-9,
 )
 def azula_guidance():
-    x, schedule, t = draw(1, torch.float64)[0], linear_schedule(), torch.full((len(TIMES),), 500)
+    x, t = draw(1, torch.float64)[0], torch.full((len(TIMES),), 500)
 
     def net(x, t, context):
         return Network()(x, t) * torch.as_tensor(1.0 + context, dtype=x.dtype).reshape(-1, 1, 1, 1)
@@ -225,8 +240,8 @@ def azula_guidance():
     theirs = cfg(
         x, torch.tensor(0.5, dtype=torch.float64), positive={"label": 1}, negative={"label": 0}, guidance=3.0
     ).mean
-    z_hat = guided(net, 3.0, 0)(x, t, torch.ones(len(x), dtype=torch.int64))
-    return theirs, z_hat, predict_x_0(schedule, x, t, z_hat)
+    ones = torch.ones(len(x), dtype=torch.int64)
+    return theirs, guided(net, 3.0, 0)(x, t, ones), {"model": net, "w": 3.0, "none": 0, "x_t": x, "t": t, "c": ones}
 
 
 @row(
@@ -234,7 +249,7 @@ def azula_guidance():
     "denoise.py: KarrasDenoiser.loss",
     "`loss(x, t / T)`",
     "target",
-    "ddpm_loss(..., weight=1 / alpha_bar)",
+    "ddpm_loss(net, schedule, x_0, t, z, weight=1 / alpha_bar)",
     "the error of `x_0` times `snr + 1`, which is that of `v`",
     equal=1e-6,
 )
@@ -244,8 +259,24 @@ def azula_loss():
     torch.manual_seed(SEED)
     theirs = azula("denoise").KarrasDenoiser.loss(model, x_0, TIMES / T)
     z = noise_like(x_0)
-    weight = 1 / schedule.alpha_bar
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(net, schedule, x_0, TIMES, z, weight=weight)
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
+
+
+@row(
+    "eq-x0-from-v",
+    "denoise.py: KarrasDenoiser.forward",
+    "`KarrasDenoiser(net, schedule)(x_t, t / T).mean`",
+    "own rule",
+    "x_0_from_v(schedule, x_t, t, -answer)",
+    "with our schedule its network predicts `-v`",
+    equal=1e-9,
+)
+def azula_v():
+    x_t, answer = draw(2, torch.float64)
+    net = nn.Linear(1, 1).double()
+    net.forward = lambda x, c: answer
+    theirs = azula("denoise").KarrasDenoiser(net, AsAzula())(x_t, TIMES.double() / T).mean
+    return theirs, x_0_from_v(linear_schedule(), x_t, TIMES, answer), {"x_t": x_t, "t": TIMES, "answer": answer}
 
 
 @row("eq-time-embedding", "nn/layers.py: SineEncoding", "`SineEncoding(width)(position)`", equal=1e-4)
@@ -266,6 +297,5 @@ def azula_told():
     told = []
     net = nn.Linear(1, 1).double()
     net.forward = lambda x, c: told.append(c) or x
-    schedule = linear_schedule()
     azula("denoise").SimpleDenoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
-    return told[0], TIMES.double(), schedule.noise_level[TIMES].log()
+    return told[0], TIMES.double(), {"t": TIMES}

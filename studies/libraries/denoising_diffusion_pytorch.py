@@ -6,8 +6,6 @@ import torch
 from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, last, linear_schedule, respace, sample
-from ddpm_lite.condition import z_model
-from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
@@ -22,8 +20,10 @@ from libraries.row import (
     Step,
     T,
     draw,
+    give_guidance,
     guide,
     import_peer,
+    noise_like,
     rows_of,
 )
 
@@ -90,8 +90,7 @@ def diffusion(**options):
     equal=EXACT,
 )
 def lucid_beta():
-    beta = linear_schedule().beta
-    return lucid().linear_beta_schedule(T)[1:], beta[1:T], beta[2:]
+    return lucid().linear_beta_schedule(T)[1:], linear_schedule().beta[1:T], {"t": torch.arange(1, T)}
 
 
 @row(
@@ -104,7 +103,7 @@ def lucid_beta():
     equal=EXACT,
 )
 def lucid_beta_200():
-    return lucid().linear_beta_schedule(200), linear_schedule(200).beta[1:], linear_schedule(200, 5e-4, 0.1).beta[1:]
+    return lucid().linear_beta_schedule(200), linear_schedule(200).beta[1:], {}
 
 
 @row(
@@ -116,8 +115,8 @@ def lucid_beta_200():
     equal=EXACT,
 )
 def lucid_cosine():
-    beta = cosine_schedule().beta
-    return lucid().cosine_beta_schedule(T)[1:], beta[1:T], beta[2:]
+    schedule = cosine_schedule()
+    return lucid().cosine_beta_schedule(T)[1:], schedule.beta[1:T], {"schedule": schedule, "t": torch.arange(1, T)}
 
 
 @row(
@@ -125,19 +124,20 @@ def lucid_cosine():
     f"{CLASS}.__init__",
     "`sigmoid_beta_schedule(1000)`, the default",
     NO_COUNTERPART,
-    "Schedule(torch.cat([0 * betas[:1], betas]))",
+    "Schedule(torch.cat([0 * betas[:1], betas])).alpha_bar[1:]",
     "a sigmoid; take over their betas",
     equal=EXACT,
 )
 def lucid_default_schedule():
-    return (1 - lucid().sigmoid_beta_schedule(T)).cumprod(0), linear_schedule().alpha_bar[1:], None
+    betas = lucid().sigmoid_beta_schedule(T)
+    return (1 - betas).cumprod(0), linear_schedule().alpha_bar[1:], {"betas": betas}
 
 
-def at_times(method, function, first, second):
-    """Their method at t, and our function at the same t and at the one after."""
-    t, schedule = TIMES[:-1], linear_schedule()
-    first, second = first[:-1], second[:-1]
-    return method(first, t, second), *(function(schedule, first, time, second) for time in (t, t + 1))
+def at_times(method, function, *names):
+    """Their method at t, our function at the same t, and the two images that both are given, by these names."""
+    t, (first, second) = TIMES[:-1], (x[:-1] for x in draw(2))
+    named = dict(zip(names, (first, second), strict=True))
+    return method(first, t, second), function(linear_schedule(), first, t, second), {**named, "t": t}
 
 
 @row(
@@ -148,7 +148,7 @@ def at_times(method, function, first, second):
     "q_sample(schedule, x_start, t + 1, noise)",
 )
 def lucid_q_sample():
-    return at_times(diffusion().q_sample, q_sample, *draw(2))
+    return at_times(diffusion().q_sample, q_sample, "x_start", "noise")
 
 
 @row(
@@ -159,7 +159,7 @@ def lucid_q_sample():
     "predict_x_0(schedule, x_t, t + 1, noise)",
 )
 def lucid_x_0():
-    return at_times(diffusion().predict_start_from_noise, predict_x_0, *draw(2))
+    return at_times(diffusion().predict_start_from_noise, predict_x_0, "x_t", "noise")
 
 
 @row(
@@ -170,14 +170,14 @@ def lucid_x_0():
     "predict_z(schedule, x_t, t + 1, x0)",
 )
 def lucid_z():
-    return at_times(diffusion().predict_noise_from_start, predict_z, *draw(2))
+    return at_times(diffusion().predict_noise_from_start, predict_z, "x_t", "x0")
 
 
 @row(
     "eq-v", f"{CLASS}.predict_v", "`predict_v(x_start, t, noise)`", FROM_0, "velocity(schedule, x_start, t + 1, noise)"
 )
 def lucid_v():
-    return at_times(diffusion().predict_v, velocity, *draw(2))
+    return at_times(diffusion().predict_v, velocity, "x_start", "noise")
 
 
 @row(
@@ -188,13 +188,13 @@ def lucid_v():
     "x_0_from_v(schedule, x_t, t + 1, v)",
 )
 def lucid_x_0_from_v():
-    return at_times(diffusion().predict_start_from_v, x_0_from_v, *draw(2))
+    return at_times(diffusion().predict_start_from_v, x_0_from_v, "x_t", "v")
 
 
 def posterior_of_lucid(part):
-    x_t, x_0 = draw(2)
     method = diffusion().q_posterior
-    return at_times(lambda x_t, t, x_0: method(x_0, x_t, t)[part], lambda *given: posterior(*given)[part], x_t, x_0)
+    both = lambda x_t, t, x_0: method(x_0, x_t, t)[part], lambda *given: posterior(*given)[part]
+    return at_times(*both, "x_t", "x_start")
 
 
 @row(
@@ -232,11 +232,10 @@ def lucid_step():
     x, schedule, model = draw(1)[0], linear_schedule(), Network()
     torch.manual_seed(SEED)
     theirs, _ = diffusion().p_sample(x, 499)
-    steps = []
-    for t in (499, 500):
-        torch.manual_seed(SEED)
-        steps.append(ddpm_step(schedule, x, t, t - 1, model(x, torch.full((len(x),), t)), torch.randn_like(x)))
-    return theirs, *steps
+    noise = noise_like(x)
+    early, right = (model(x, torch.full((len(x),), t)) for t in (499, 500))
+    ours = ddpm_step(schedule, x, 499, 498, early, noise)
+    return theirs, ours, {"x": x, "t": 499, "z_hat": right, "noise": noise}
 
 
 def walk_of_lucid(steps, **options):
@@ -290,8 +289,7 @@ def lucid_ddim_eta():
 )
 def lucid_times():
     _, asked, ours = walk_of_lucid(30)
-    cut = torch.arange(30, 0, -1) * T // 30
-    return asked, ours(respace(linear_schedule(), 30))[1], cut
+    return asked, ours(respace(linear_schedule(), 30))[1], {}
 
 
 def loss_of_lucid(objective):
@@ -319,8 +317,7 @@ def lucid_loss():
 def lucid_loss_v():
     theirs, x_0, z, _ = loss_of_lucid("pred_v")
     schedule, net = linear_schedule(), Network()
-    implied = z_model(net, schedule, "v")
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(implied, schedule, x_0, TIMES, z)
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
 
 
 @row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(position)`", equal=1e-4)
@@ -340,26 +337,26 @@ def lucid_embedding():
 def lucid_range():
     raw = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     img = raw.float() / 255
-    return diffusion().normalize(img), img, from_bytes(raw)
+    return diffusion().normalize(img), img, {"img": img}
 
 
 @row(
     "eq-ema-warmup",
     "ema_pytorch.py: EMA.get_current_decay (ema-pytorch)",
-    "`EMA(model, beta=0.9999)`",
+    "`EMA(model, beta=0.995)`, as in their `Trainer`",
     "warm-up",
-    "1 - (step - 100) ** (-2 / 3)",
-    "the weights are copied for 100 steps, then 1 minus a power of the step",
+    "min(0.995, 1 - (step - 100) ** (-2 / 3)) if step > 100 else 0",
+    "the weights are copied for 100 steps; then 1 minus a power of the step, up to 0.995, which is reached at step "
+    "2,929",
     equal=1e-6,
 )
 def lucid_ema():
-    average = import_peer("ema_pytorch").EMA(nn.Linear(1, 1), beta=0.9999)
-    steps, theirs = range(102, 300), []
+    average = import_peer("ema_pytorch").EMA(nn.Linear(1, 1), beta=0.995)
+    steps, theirs = range(1, 4000, 7), []
     for k in steps:
         average.step.fill_(k)
         theirs.append(average.get_current_decay())
-    ours = torch.tensor([ema_decay(k, 0.9999) for k in steps], dtype=torch.float64)
-    return torch.tensor(theirs), ours, 1 - (torch.tensor(steps, dtype=torch.float64) - 100) ** (-2 / 3)
+    return torch.tensor(theirs), torch.tensor([ema_decay(k, 0.995) for k in steps]), {"step": steps}
 
 
 def guide_by_lucid(**options):
@@ -380,10 +377,11 @@ GUIDES = "classifier_free_guidance.py: Unet.forward_with_cond_scale"
     GUIDES,
     "`cond_scale` with `remove_parallel_component=False`",
     "w + 1",
-    "guided(model, cond_scale - 1, none)",
+    "guided(model, cond_scale - 1, none)(x_t, t, c)",
 )
 def lucid_guidance():
-    return guide_by_lucid(remove_parallel_component=False), guide(3.0), guide(2.0)
+    names = {**give_guidance(), "cond_scale": 3.0}
+    return guide_by_lucid(remove_parallel_component=False), guide(3.0), names
 
 
 @row(
@@ -391,7 +389,7 @@ def lucid_guidance():
     GUIDES,
     "`cond_scale` with `remove_parallel_component=True`, the default",
     "own rule",
-    "guided(model, w, none)(x_t, t) - w * along",
+    "guided(model, w, none)(x_t, t, c) - w * along",
     "`along` is the part of the difference parallel to the estimate with the label, and `w` is `cond_scale - 1`",
     equal=1e-4,
 )
@@ -399,4 +397,4 @@ def lucid_guidance_default():
     z_c, z_none, _ = draw()
     gap, along = (z_c - z_none).flatten(1).double(), z_c.flatten(1).double()
     part = (gap * along).sum(1, True) / along.square().sum(1, True) * along
-    return guide_by_lucid(), guide(2.0), guide(2.0) - 2 * part.reshape(z_c.shape)
+    return guide_by_lucid(), guide(2.0), {**give_guidance(), "w": 2.0, "along": part.reshape(z_c.shape)}

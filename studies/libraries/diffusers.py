@@ -9,7 +9,21 @@ from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, re
 from ddpm_lite.process import predict_x_0, q_sample, velocity
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
-from libraries.row import EXACT, FROM_0, LOGS, SEED, STEPS, TIMES, Step, T, draw, guide, rows_of
+from libraries.row import (
+    EXACT,
+    FROM_0,
+    LOGS,
+    SEED,
+    STEPS,
+    TIMES,
+    Step,
+    T,
+    draw,
+    give_guidance,
+    guide,
+    name_step,
+    rows_of,
+)
 
 row = rows_of("diffusers")
 STEPS["diffusers"] = Step(
@@ -66,13 +80,13 @@ DDPM, DDIM = "schedulers/scheduling_ddpm.py: DDPMScheduler", "schedulers/schedul
 @row("eq-linear-schedule", DDPM, "`betas`", FROM_0, "beta[t + 1]")
 def diffusers_beta():
     beta, theirs = linear_schedule().beta, ddpm_scheduler().betas
-    return theirs[1:], beta[1:T], beta[2:]
+    return theirs[1:], beta[1:T], {"t": torch.arange(1, T)}
 
 
 @row("eq-alpha-bar", DDPM, "`alphas_cumprod`", FROM_0, "alpha_bar[t + 1]")
 def diffusers_alpha_bar():
     alpha_bar, theirs = linear_schedule().alpha_bar, ddpm_scheduler().alphas_cumprod
-    return theirs[:-1], alpha_bar[: T - 1], alpha_bar[1:T]
+    return theirs[:-1], alpha_bar[: T - 1], {"t": torch.arange(T - 1)}
 
 
 @row(
@@ -86,16 +100,14 @@ def diffusers_alpha_bar():
     equal=1e-6,
 )
 def diffusers_float32():
-    schedule = linear_schedule()
-    theirs, rounded = 1 - ddpm_scheduler().alphas_cumprod, 1 - (1 - schedule.beta[1:].float()).cumprod(0)
-    ours = schedule.one_minus_alpha_bar[1:]
-    return (theirs / ours)[:9], torch.ones(9), (rounded / ours)[:9]
+    ours = linear_schedule().one_minus_alpha_bar[1:]
+    return 1 - ddpm_scheduler().alphas_cumprod, ours, {}, lambda x: (x / ours)[:9]
 
 
 @row("eq-cosine-schedule", DDPM, '`betas` of "squaredcos_cap_v2"', FROM_0, "beta[t + 1]")
 def diffusers_cosine():
-    beta, theirs = cosine_schedule().beta, ddpm_scheduler(beta_schedule="squaredcos_cap_v2").betas
-    return theirs[1:], beta[1:T], beta[2:]
+    schedule, theirs = cosine_schedule(), ddpm_scheduler(beta_schedule="squaredcos_cap_v2").betas
+    return theirs[1:], schedule.beta[1:T], {"schedule": schedule, "t": torch.arange(1, T)}
 
 
 @row(
@@ -110,7 +122,7 @@ def diffusers_q_sample():
     times = TIMES[:-1]
     scheduler, schedule, x_0, z = ddpm_scheduler(), linear_schedule(), x_0[:-1], z[:-1]
     theirs, ours = scheduler.add_noise(x_0, z, times), q_sample(schedule, x_0, times, z)
-    return theirs, ours, q_sample(schedule, x_0, times + 1, z)
+    return theirs, ours, {"x_0": x_0, "t": times, "noise": z}
 
 
 def step_of_diffusers(scheduler, call, t=500, noise=False):
@@ -132,8 +144,7 @@ def step_of_diffusers(scheduler, call, t=500, noise=False):
 )
 def diffusers_x_0():
     _, given, theirs = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
-    ours = predict_x_0(given[0], given[1], 500, given[4])
-    return theirs, ours, ours.clamp(-1, 1)
+    return theirs, predict_x_0(given[0], given[1], 500, given[4]), name_step(given)
 
 
 @row(
@@ -149,9 +160,7 @@ def diffusers_x_0():
 def diffusers_variance():
     scheduler, table = ddpm_scheduler(), linear_schedule().beta_tilde
     theirs = torch.stack([scheduler._get_variance(int(t) - 1) for t in TIMES])
-    ours = table[TIMES]
-    logs = [torch.log(x.double().clamp(min=1e-300)) for x in (theirs, ours, ours.clamp(min=1e-20))]
-    return logs[0], logs[1], logs[2]
+    return theirs, table[TIMES], {"t": TIMES}, lambda x: x.double().clamp(min=1e-300).log()
 
 
 @row(
@@ -160,13 +169,12 @@ def diffusers_variance():
     '`_get_variance(3)`, "fixed_small"',
     "rounding",
     "(1 - a[3]) / (1 - a[4]) * (1 - a[4] / a[3])",
-    "`beta_tilde[4]` from small differences of `a`, which is `alpha_bar` in float32",
+    "`beta_tilde[4]` from small differences of `a = (1 - beta.float()).cumprod(0)`, which is `alpha_bar` in float32",
     equal=1e-6,
 )
 def diffusers_variance_4():
     theirs, schedule = ddpm_scheduler()._get_variance(3), linear_schedule()
-    before, now = (1 - schedule.beta[1:].float()).cumprod(0)[2:4]
-    return theirs, schedule.beta_tilde[4], (1 - before) / (1 - now) * (1 - now / before)
+    return theirs, schedule.beta_tilde[4], {"a": (1 - schedule.beta.float()).cumprod(0)}
 
 
 @row("eq-ddpm-step", f"{DDPM}.step", "`DDPMScheduler.step(z_hat, t - 1, x_t)`", equal=1e-4)
@@ -204,9 +212,7 @@ def diffusers_ddim_step():
 def diffusers_ddim_clipped():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(), {})
     schedule, x_t, t, s, z_hat, _ = given
-    image = predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)
-    kept = schedule.alpha_bar[s].sqrt() * image + schedule.one_minus_alpha_bar[s].sqrt() * z_hat
-    return theirs, ddim_step(*given), kept
+    return theirs, ddim_step(*given), {**name_step(given), "x_0_hat": predict_x_0(schedule, x_t, t, z_hat)}
 
 
 @row(
@@ -232,8 +238,7 @@ def diffusers_ddim_eta():
 def diffusers_times():
     scheduler = ddim_scheduler()
     scheduler.set_timesteps(50)
-    ours, leading = (respace(linear_schedule(), 50, name).times[1:].flip(0) for name in ("trailing", "leading"))
-    return scheduler.timesteps, ours, leading - 1
+    return scheduler.timesteps, respace(linear_schedule(), 50).times[1:].flip(0), {}
 
 
 @row("eq-v", f"{DDPM}.get_velocity", "`get_velocity(x_0, noise, t)`", FROM_0, "velocity(schedule, x_0, t + 1, noise)")
@@ -241,14 +246,14 @@ def diffusers_velocity():
     x_0, z, _ = (x[:-1] for x in draw())
     times, schedule = TIMES[:-1], linear_schedule()
     theirs = ddpm_scheduler().get_velocity(x_0, z, times)
-    return theirs, velocity(schedule, x_0, times, z), velocity(schedule, x_0, times + 1, z)
+    return theirs, velocity(schedule, x_0, times, z), {"x_0": x_0, "t": times, "noise": z}
 
 
 @row("eq-snr", "training_utils.py: compute_snr", "`compute_snr(scheduler, t)`", FROM_0, "snr[t + 1]", LOGS, equal=2e-4)
 def diffusers_snr():
     snr, times = linear_schedule().snr, TIMES[:-1]
     theirs = import_module("diffusers.training_utils").compute_snr(ddpm_scheduler(), times)
-    return theirs.log(), snr[times].log(), snr[times + 1].log()
+    return theirs, snr[times], {"t": times}, torch.log
 
 
 EMBEDDING = "models/embeddings.py: get_timestep_embedding"
@@ -274,12 +279,15 @@ def diffusers_embedding_of_unet():
     positions = TIMES - 1
     function = import_module("diffusers.models.embeddings").get_timestep_embedding
     theirs = function(positions, 32, flip_sin_to_cos=True, downscale_freq_shift=0)
-    return theirs, time_embedding(positions, 32), time_embedding(positions, 32, freq_shift=0).roll(16, 1)
+    return theirs, time_embedding(positions, 32), {"position": positions}
 
 
-def diffusers_decays(**options):
+def compare_decays(**options):
+    """Their decay of each step, and ours."""
     average = import_module("diffusers.training_utils").EMAModel([nn.Parameter(torch.zeros(1))], **options)
-    return torch.tensor([average.get_decay(k) for k in range(2, 200)], dtype=torch.float64)
+    steps = range(1, 200)
+    theirs, ours = ([decay(k) for k in steps] for decay in (average.get_decay, lambda k: ema_decay(k, 0.9999)))
+    return torch.tensor(theirs), torch.tensor(ours), {"step": steps}
 
 
 @row(
@@ -287,13 +295,12 @@ def diffusers_decays(**options):
     "training_utils.py: EMAModel.get_decay",
     "`get_decay(step)`",
     "warm-up",
-    "ema_decay(step - 1, 0.9999)",
+    "ema_decay(step - 1, 0.9999) if step > 1 else 0",
     "one step behind: their step 1 copies the weights",
-    equal=EXACT,
+    equal=1e-6,
 )
 def diffusers_ema():
-    ours = torch.tensor([ema_decay(k, 0.9999) for k in range(1, 200)], dtype=torch.float64)
-    return diffusers_decays(), ours[1:], ours[:-1]
+    return compare_decays()
 
 
 @row(
@@ -303,12 +310,10 @@ def diffusers_ema():
     "warm-up",
     "1 - step ** (-2 / 3)",
     "1 minus a power of the step",
-    equal=EXACT,
+    equal=1e-6,
 )
 def diffusers_ema_power():
-    steps = torch.arange(2, 200, dtype=torch.float64)
-    ours = torch.tensor([ema_decay(k, 0.9999) for k in range(2, 200)], dtype=torch.float64)
-    return diffusers_decays(use_ema_warmup=True), ours, 1 - steps ** (-2 / 3)
+    return compare_decays(use_ema_warmup=True)
 
 
 def guide_by_diffusers(**options):
@@ -322,10 +327,10 @@ def guide_by_diffusers(**options):
     "guiders/classifier_free_guidance.py: ClassifierFreeGuidance",
     "`guidance_scale`",
     "w + 1",
-    "guided(model, guidance_scale - 1, none)",
+    "guided(model, guidance_scale - 1, none)(x_t, t, c)",
 )
 def diffusers_guidance():
-    return guide_by_diffusers(), guide(3.0), guide(2.0)
+    return guide_by_diffusers(), guide(3.0), {**give_guidance(), "guidance_scale": 3.0}
 
 
 @row("eq-guidance", "guiders/classifier_free_guidance.py: ClassifierFreeGuidance", "`use_original_formulation=True`")

@@ -11,13 +11,20 @@ from unittest.mock import MagicMock
 import torch
 from torch import Tensor, nn
 
-from ddpm_lite import ddpm_step, linear_schedule
-from ddpm_lite.condition import guided
+import ddpm_lite
+from ddpm_lite import ddpm_step, linear_schedule, process
+from ddpm_lite.condition import guided, z_model
 from ddpm_lite.process import posterior, predict_x_0, q_sample
+from ddpm_lite.trainer import ema_decay
+from ddpm_lite.unet import time_embedding
 
 EXACT, FLOAT32 = 1e-10, 2e-5  # what "equal" means: for libraries that compute in float64, and in float32
 T, SEED, STEP_TIME = 1000, 0, 500  # the last is the time of the step that is followed line by line
 OURS = {f.__name__: f for f in (ddpm_step, posterior, predict_x_0, q_sample)}  # for the lines of a step
+BOOK = vars(ddpm_lite) | vars(process)  # what a translation may call
+BOOK |= {"torch": torch, "T": T, "guided": guided, "z_model": z_model, "ema_decay": ema_decay}
+BOOK |= {"time_embedding": time_embedding}
+TABLES = ("alpha", "alpha_bar", "beta", "beta_tilde", "noise_level", "one_minus_alpha_bar", "snr")
 TIMES = torch.tensor([1, 2, 250, 500, 750, 1000])
 FROM_0, NO_COUNTERPART = "t from 0", "no counterpart"
 LOGS = "the logarithms are compared"  # of numbers that span many powers of ten
@@ -40,7 +47,11 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `compute` returns theirs, ours, and ours after the translation, or None."""
+    """One line of the table.
+
+    `compute` returns theirs, ours, and the names that the translation needs besides those of the book, or None. A
+    fourth item is the function of each number that is compared, a logarithm for one.
+    """
 
     key: str
     equation: str
@@ -51,12 +62,12 @@ class Row:
     translation: str
     why: str
     equal: float
-    compute: Callable[[], tuple[Tensor, Tensor, Tensor | None]]
+    compute: Callable[[], tuple]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of DDPM in a library: code to prepare it, lines of theirs, ours and a note, and what else is given."""
+    """One step in a library: code to prepare it, lines of theirs, ours and a note, and what else is given."""
 
     setup: str
     lines: tuple[tuple[str, str, str], ...]
@@ -65,6 +76,7 @@ class Step:
 
 ROWS: dict[str, Row] = {}
 STEPS: dict[str, Step] = {}
+LOOPS: dict[str, Step] = {}  # a step of the training
 
 
 def rows_of(library: str):
@@ -81,6 +93,15 @@ def rows_of(library: str):
         return enter
 
     return row
+
+
+def translate(translation: str, names: dict):
+    """Run a translation as the table prints it, for each step where `names` has a range of them."""
+    schedule = names.get("schedule", linear_schedule())
+    known = BOOK | {name: getattr(schedule, name) for name in TABLES} | {"schedule": schedule} | names
+    if isinstance(names.get("step"), range):
+        return torch.tensor([eval(translation, {**known, "step": k}) for k in names["step"]], dtype=torch.float64)
+    return eval(translation, known)
 
 
 def compute_step(step: Step):
@@ -138,12 +159,22 @@ class Network(nn.Module):
         return torch.sin(3 * x) * (0.5 + t.reshape(-1, 1, 1, 1) / 2000)
 
 
-def guide(scale):
-    """Our guidance of two given estimates, the first with the label."""
+def name_step(given) -> dict:
+    """The arguments of a step by their names in the book."""
+    return dict(zip(("schedule", "x_t", "t", "s", "z_hat", "noise"), given, strict=True))
+
+
+def give_guidance() -> dict:
+    """A model that answers with two given estimates, the first with the label, and what it is called with."""
     z_c, z_none, x = draw()
 
     def model(x, t, context):
         return torch.where((context == 1).reshape(-1, 1, 1, 1), z_c.repeat(2, 1, 1, 1), z_none.repeat(2, 1, 1, 1))
 
     ones = torch.ones(len(x), dtype=torch.int64)
-    return guided(model, scale, 0)(x, ones, ones)
+    return {"model": model, "none": 0, "x_t": x, "t": ones, "c": ones}
+
+
+def guide(scale):
+    """Our guidance of the two estimates."""
+    return translate("guided(model, scale, none)(x_t, t, c)", {**give_guidance(), "scale": scale})

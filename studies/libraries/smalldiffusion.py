@@ -6,9 +6,24 @@ import torch
 from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
-from ddpm_lite.process import ddpm_loss, q_sample, velocity
+from ddpm_lite.process import ddpm_loss, q_sample
 from ddpm_lite.unet import time_embedding
-from libraries.row import FROM_0, LOGS, SEED, STEPS, TIMES, Network, Step, T, draw, guide, import_peer, rows_of
+from libraries.diffusers_options import scaled_linear
+from libraries.row import (
+    FROM_0,
+    LOGS,
+    SEED,
+    STEPS,
+    TIMES,
+    Network,
+    Step,
+    T,
+    draw,
+    guide,
+    import_peer,
+    name_step,
+    rows_of,
+)
 
 row = rows_of("smalldiffusion")
 
@@ -27,7 +42,7 @@ def sigma_of(schedule, t):
 )
 def small_sigmas():
     ours = sigma_of(linear_schedule(), torch.arange(T + 1))
-    return small().ScheduleDDPM().sigmas[1:], ours[1:T], ours[2:]
+    return small().ScheduleDDPM().sigmas[1:], ours[1:T], {"t": torch.arange(1, T)}
 
 
 @row(
@@ -40,15 +55,43 @@ def small_sigmas():
     equal=1e-3,
 )
 def small_cosine():
-    ours = sigma_of(cosine_schedule(), torch.arange(T + 1)).log()
-    return small().ScheduleCosine().sigmas.log()[1:], ours[1:T], ours[2:]
+    schedule, t = cosine_schedule(), torch.arange(1, T)
+    return small().ScheduleCosine().sigmas[1:], sigma_of(schedule, t), {"schedule": schedule, "t": t}, torch.log
+
+
+@row(
+    "eq-noise-level",
+    "diffusion.py: ScheduleLDM",
+    "`ScheduleLDM().sigmas`",
+    FROM_0,
+    "noise_level[t + 1]",
+    'ours has the betas of diffusers\' "scaled_linear"',
+    equal=1e-4,
+)
+def small_latent():
+    schedule, t = scaled_linear(), torch.arange(1, T)
+    return small().ScheduleLDM().sigmas[1:], schedule.noise_level[t], {"schedule": schedule, "t": t}
+
+
+@row(
+    "eq-noise-level",
+    "diffusion.py: sigmas_from_betas",
+    "`ScheduleDDPM().sigmas`, small entries",
+    "rounding",
+    "(1 / (1 - beta[1:].float()).cumprod(0) - 1).sqrt()",
+    "the product is taken in float32, as in diffusers; the ratios to ours are compared, at the first nine times",
+    equal=1e-6,
+)
+def small_float32():
+    ours = linear_schedule().noise_level[1:]
+    return small().ScheduleDDPM().sigmas, ours, {}, lambda x: (x / ours)[:9]
 
 
 @row("eq-alpha-bar", "model.py: alpha", "`alpha(sigma)`", "name", "alpha_bar[t]", "their `alpha` is `alpha_bar`")
 def small_alpha():
     schedule = linear_schedule()
     theirs = import_peer("smalldiffusion.model").alpha(sigma_of(schedule, TIMES))
-    return theirs, schedule.alpha[TIMES], schedule.alpha_bar[TIMES]
+    return theirs, schedule.alpha[TIMES], {"t": TIMES}
 
 
 def small_model(net, *wrappers):
@@ -109,8 +152,9 @@ x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
     "model.py: ModelMixin.get_loss",
     "`get_loss(x0, sigma, eps)`",
     "scaled x_t",
-    "ddpm_loss(lambda x_t, t: net(x_t / alpha_bar[t].sqrt(), t), schedule, x_0, t, z)",
-    "their network gets the variable that is not scaled down; wrapped in their `Scaled` it gets our `x_t`",
+    "ddpm_loss(lambda x_t, t, c: net(x_t / root[t], t), schedule, x_0, t, z)",
+    "their network gets the variable that is not scaled down (`root` is `alpha_bar.sqrt()` in the shape of images); "
+    "wrapped in their `Scaled` it gets our `x_t`",
     equal=1e-4,
 )
 def small_loss():
@@ -118,11 +162,8 @@ def small_loss():
     schedule, net = linear_schedule(), Network()
     sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
     theirs = small_model(net).get_loss(x_0, sigma, z)
-
-    def unscaled(x_t, t, context=None):
-        return net(x_t / schedule.alpha_bar[t].sqrt().to(x_t).reshape(-1, 1, 1, 1), t)
-
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), ddpm_loss(unscaled, schedule, x_0, TIMES, z)
+    names = {"net": net, "x_0": x_0, "t": TIMES, "z": z, "root": schedule.alpha_bar.sqrt().float().reshape(-1, 1, 1, 1)}
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), names
 
 
 @row(
@@ -139,8 +180,8 @@ def small_v():
     schedule, net = linear_schedule(), Network()
     sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
     theirs = small_model(net, "Scaled", "PredV").get_loss(x_0, sigma, z)
-    error = velocity(schedule, x_0, TIMES, z) - net(q_sample(schedule, x_0, TIMES, z), TIMES)
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), error.square().mean()
+    names = {"net": net, "x_0": x_0, "x_t": q_sample(schedule, x_0, TIMES, z), "t": TIMES, "z": z}
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), names
 
 
 @row(
@@ -155,15 +196,14 @@ def small_v():
 def small_times():
     schedule = linear_schedule()
     levels, times = sigma_of(schedule, torch.arange(T + 1)), respace(schedule, 50).times.flip(0)
-    theirs = small().ScheduleDDPM().sample_sigmas(50)
-    return theirs[-2:], levels[times][-2:], levels[times.clamp(min=1)][-2:]
+    return small().ScheduleDDPM().sample_sigmas(50), levels[times], {}, lambda x: x[-2:]
 
 
 def step_of_small(mu, t=500, s=480):
-    """One step of theirs from t to s, and what ours needs for the same."""
+    """One step of theirs from t to s, and what ours is given for the same."""
     schedule, net = linear_schedule(), Network()
     x = draw(1)[0]
-    scale_t, scale_s = (schedule.alpha_bar[k].sqrt() for k in (t, s))
+    scale_t = schedule.alpha_bar[t].sqrt()
     sigmas = torch.stack([sigma_of(schedule, t), sigma_of(schedule, s)]).float()
     torch.manual_seed(SEED)
     place = SimpleNamespace(device=torch.device("cpu"))
@@ -171,7 +211,7 @@ def step_of_small(mu, t=500, s=480):
     (theirs,) = small().samples(model, sigmas, gam=1, mu=mu, batchsize=len(x), xt=start, accelerator=place)
     torch.manual_seed(SEED)
     given = (schedule, x, t, s, net(x, torch.full((len(x),), t)), torch.randn(x.shape))
-    return theirs, given, scale_s
+    return theirs, given
 
 
 @row(
@@ -179,13 +219,12 @@ def step_of_small(mu, t=500, s=480):
     "diffusion.py: samples",
     "`samples(..., gam=1, mu=0)`",
     "scaled x_t",
-    "ddim_step(..., clip=False) / alpha_bar[s].sqrt()",
+    "ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False) / alpha_bar[s].sqrt()",
     equal=1e-4,
 )
 def small_ddim():
-    theirs, given, scale = step_of_small(0.0)
-    ours = ddim_step(*given, clip=False)
-    return theirs, ours, ours / scale
+    theirs, given = step_of_small(0.0)
+    return theirs, ddim_step(*given, clip=False), name_step(given)
 
 
 @row(
@@ -193,13 +232,12 @@ def small_ddim():
     "diffusion.py: samples",
     "`samples(..., gam=1, mu=0.5)`",
     "scaled x_t",
-    "ddim_step(..., eta=1, clip=False) / alpha_bar[s].sqrt()",
+    "ddim_step(schedule, x_t, t, s, z_hat, noise, eta=1, clip=False) / alpha_bar[s].sqrt()",
     equal=1e-4,
 )
 def small_ddpm():
-    theirs, given, scale = step_of_small(0.5)
-    ours = ddim_step(*given, eta=1, clip=False)
-    return theirs, ours, ours / scale
+    theirs, given = step_of_small(0.5)
+    return theirs, ddim_step(*given, eta=1, clip=False), name_step(given)
 
 
 @row("eq-guidance", "model.py: ModelMixin.predict_eps_cfg", "`cfg_scale`")
@@ -224,8 +262,7 @@ def small_guidance():
 def small_embedding():
     schedule = linear_schedule()
     theirs = import_peer("smalldiffusion.model").get_sigma_embeds(len(TIMES), sigma_of(schedule, TIMES))
-    angle = -schedule.snr[TIMES].log() / 4
-    return theirs, time_embedding(TIMES - 1, 4)[:, ::2], torch.stack([angle.sin(), angle.cos()], 1)
+    return theirs, time_embedding(TIMES - 1, 4)[:, ::2], {"angle": schedule.noise_level[TIMES].log() / 2}
 
 
 @row(
@@ -239,4 +276,4 @@ def small_embedding():
 )
 def small_embedding_of_flow():
     theirs = import_peer("smalldiffusion.model").timestep_embedding(TIMES - 1, 32)
-    return theirs, time_embedding(TIMES - 1, 32), time_embedding(TIMES - 1, 32, freq_shift=0).roll(16, 1)
+    return theirs, time_embedding(TIMES - 1, 32), {"position": TIMES - 1}

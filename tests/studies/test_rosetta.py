@@ -1,6 +1,7 @@
 """The table of other libraries: every row is computed again with what is installed, and compared with the record."""
 
 import ast
+import dataclasses
 import json
 import math
 import re
@@ -13,9 +14,11 @@ import pytest
 import rosetta
 import torch
 from equations import source
-from libraries.row import NO_COUNTERPART, REASONS
+from libraries.row import NO_COUNTERPART, REASONS, give_guidance, translate
+from libraries.scales import find_default
 from packaging.version import Version
 
+from ddpm_lite import linear_schedule
 from ddpm_lite.files.records import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +37,9 @@ def computed():
 
 
 def judge(made):
-    """What a row says: equal at once, equal after its translation, no comparison at all, or neither."""
+    """What a row says: equal at once, equal after its translation, a schedule that is taken over, or neither."""
     if made["reason"] == NO_COUNTERPART:
-        return "another schedule" if made["after"] is None and made["difference"] > 0.1 else "different"
+        return "another schedule" if made["difference"] > 0.1 and made["after"] <= made["tolerance"] else "different"
     if made["difference"] <= made["tolerance"]:
         return "equal"
     return "translated" if made["after"] is not None and made["after"] <= made["tolerance"] else "different"
@@ -88,15 +91,39 @@ def test_table_is_large_and_names_equations_of_the_book():
     assert {made["equation"] for made in rows} <= {display.label for display in source.in_book()}
     for made in rows:
         assert re.fullmatch(r"[\w/.]+\.py: \w+(\.\w+)?( \(ema-pytorch\))?", made["place"]), made["place"]
-        assert bool(made["reason"]) == bool(made["translation"])
+        assert bool(made["reason"]) == bool(made["translation"]) == (made["after"] is not None)
         assert made["reason"] or not made["why"]
         if made["reason"]:
             ast.parse(made["translation"], mode="eval")  # what a reader shall write is code
 
 
-@pytest.mark.parametrize("library", rosetta.LIBRARIES)
-def test_every_line_of_a_step_gives_the_same_numbers_on_both_sides(library, computed):
-    recorded, step = RECORD["steps"][library], computed["steps"][library]
+def test_a_translation_is_run_as_it_is_printed():
+    """What the table shows is what is computed: a call that lacks an argument, or three dots, raises."""
+    names = give_guidance()
+    assert translate("guided(model, 2, none)(x_t, t, c)", names).shape == names["x_t"].shape
+    with pytest.raises(ValueError, match="expected labels"):
+        translate("guided(model, 2, none)(x_t, t)", names)
+    with pytest.raises(TypeError):
+        translate("ddim_step(..., clip=False)", names)
+    t, beta = torch.arange(5), linear_schedule().beta
+    assert torch.equal(translate("beta[t + 1]", {"t": t}), beta[1:6])
+    assert translate("step / 2", {"step": range(3)}).tolist() == [0, 0.5, 1]
+    entry = dataclasses.replace(rosetta.ROWS["lucid_beta"], compute=lambda: (beta[1:6], beta[:5], {"t": t}))
+    assert judge(rosetta.compare(entry)) == "translated"
+    assert judge(rosetta.compare(dataclasses.replace(entry, translation="beta[t + 2]"))) == "different"
+
+
+PLACES = [("steps", library) for library in RECORD["steps"]] + [("loops", library) for library in RECORD["loops"]]
+
+
+def test_each_library_has_a_step():
+    assert set(RECORD["steps"]) == set(rosetta.LIBRARIES)
+    assert set(RECORD["loops"]) == set(rosetta.LOOPS) == {"diffusers"}
+
+
+@pytest.mark.parametrize(("kind", "library"), PLACES)
+def test_every_line_of_a_step_gives_the_same_numbers_on_both_sides(kind, library, computed):
+    recorded, step = RECORD[kind][library], computed[kind][library]
     if Version(computed["versions"][library]) < Version(RECORD["versions"][library]):
         pytest.skip(f"{library} {computed['versions'][library]} is older than the record's")
     assert step["setup"] == recorded["setup"], "python studies/rosetta.py --record"
@@ -122,7 +149,9 @@ def test_names_of_the_dictionary_are_in_the_libraries(computed):
             continue
         folder = Path(rosetta.find_spec(rosetta.LIBRARIES[library]).origin).parent
         text = "\n".join(path.read_text(encoding="utf8") for path in find_sources(library, folder))
-        words = {word for code in re.findall("`(.*?)`", " ".join(column)) for word in re.findall(r"[a-z]\w+", code)}
+        words = {
+            word for code in re.findall("`(.*?)`", " ".join(column)) for word in re.findall(r"\b[A-Za-z]\w+", code)
+        }
         assert len(words) >= 6, library
         assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", text)] == [], library
 
@@ -145,6 +174,39 @@ def test_places_are_in_the_libraries(computed):
         text = (Path(rosetta.find_spec(package).origin).parent / file).read_text(encoding="utf8")
         for part in name.split("."):
             assert re.search(rf"^\s*(def|class) {part}\b", text, re.M), made["place"]
+
+
+def test_options_of_a_scheduler_change_what_is_recorded(computed):
+    """Which numbers an option touches, by how much, and at which times the network is asked."""
+    if Version(computed["versions"]["diffusers"]) < Version(RECORD["versions"]["diffusers"]):
+        pytest.skip("diffusers is older than the record's")
+    labels = {display.label for display in source.in_book()}
+    assert len(RECORD["swaps"]) == len(computed["swaps"]) >= 12
+    for made, kept in zip(computed["swaps"], RECORD["swaps"], strict=True):
+        assert {**made, "changes": None} == {**kept, "changes": None}, "python studies/rosetta.py --record"
+        assert made["changes"] == pytest.approx(kept["changes"], rel=0.05), made["option"]
+        assert made["default"] != made["other"]
+        assert set(re.findall("{eq}`(.*?)`", made["concerns"])) <= labels
+        still = not any(made["changes"].values())
+        assert still == (made["option"] in ("timestep_spacing", "steps_offset", "thresholding"))
+        assert (made["times"] != [980, 0]) == (made["option"] in ("timestep_spacing", "steps_offset"))
+
+
+SPACINGS = {"ddpm": "DDPM", "ddim": "DDIM", "pndm": "PNDM"}
+OTHERS = {"euler_discrete": "EulerDiscrete", "unipc_multistep": "UniPCMultistep"}
+
+
+@pytest.mark.parametrize(("file", "name"), (SPACINGS | OTHERS).items())
+def test_spacings_of_the_schedulers_are_those_of_the_text(file, name):
+    place = f"schedulers/scheduling_{file}.py", f"{name}Scheduler.__init__"
+    assert find_default("diffusers", *place, {"timestep_spacing"})[1] == ("leading" if file in SPACINGS else "linspace")
+
+
+def test_scales_of_guidance_are_the_defaults_in_the_source(computed):
+    for made, kept in zip(computed["scales"], RECORD["scales"], strict=True):
+        if Version(computed["versions"][made["library"]]) >= Version(RECORD["versions"][made["library"]]):
+            assert made == kept, "python studies/rosetta.py --record"
+        assert made["default"] - made["w"] == (made["library"] in ("diffusers", "denoising-diffusion-pytorch"))
 
 
 def test_a_difference_is_measured_against_the_largest_number():
