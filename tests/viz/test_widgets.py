@@ -333,7 +333,8 @@ def test_widgets_are_accessible(theme, stand):
 # In the page: what is drawn or written in colour, as [what, colour, opacity, the least contrast].
 COLOURED = """() => {
   const lines = ".dw-line, .dw-bars, .dw-ring", fills = ".dw-marker:not(.dw-ring)";
-  const words = "label, output, dt, dd, figcaption, button, select, p, .dw-key";
+  const typed = "input:not([type=range], [type=checkbox]), textarea";
+  const words = `label, output, dt, dd, figcaption, button, select, ${typed}, p, .dw-key`;
   const kinds = [[lines, "stroke", "strokeOpacity", 3], [fills, "fill", "fillOpacity", 3]];
   kinds.push([".dw-plot text", "fill", "fillOpacity", 4.5], [words, "color", "opacity", 4.5]);
   return kinds.flatMap(([selector, paint, opacity, least]) => {
@@ -344,6 +345,11 @@ COLOURED = """() => {
     });
   });
 }"""
+
+# In the page: the fields and buttons, as [what, the colour of its own ground]; no ground is that of the page.
+GROUNDS = """() => [...document.querySelectorAll(".ddpm-widget :is(button, select, input, textarea)")]
+  .filter((one) => one.checkVisibility() && !["range", "checkbox"].includes(one.type))
+  .map((one) => [one.type, getComputedStyle(one).backgroundColor])"""
 
 
 def levels(colour):
@@ -372,6 +378,9 @@ def test_words_and_lines_stand_out_in_both_themes(theme, stand):
     assert faint == set()
     kinds = " ".join(what for what, *_ in found).split()
     assert {"dw-1", "dw-2", "dw-3", "dw-4", "dw-exact", "dw-bars", "dw-dot", "dw-ring", "dw-key"} <= set(kinds)
+    grounds = page.evaluate(GROUNDS)
+    assert {"button", "select-one", "text"} <= {kind for kind, _ in grounds}
+    assert [(kind, colour) for kind, colour in grounds if colour != "rgba(0, 0, 0, 0)"] == []
 
 
 @pytest.mark.html

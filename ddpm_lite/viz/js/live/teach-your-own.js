@@ -78,7 +78,7 @@ const gather = (/** @type {{ ready: string[], digits: string[], place: HTMLEleme
     return [button(words, () => input.click()), input];
   };
   const load = (/** @type {File[]} */ [file]) => file && guard(async () => replace(pixels.readSet(await file.text()), "Opened."));
-  const signs = kit.el("input", { type: "text", "aria-label": "letters, symbols or emoji", size: 9, style: "height: 2rem", value: "☀☂★♥" });
+  const signs = kit.el("input", { type: "text", "aria-label": "letters, symbols or emoji", size: 9, value: "☀☂★♥" });
   const write = () => {
     const found = pixels.splitSigns(signs.value), font = getComputedStyle(place).fontFamily;
     if (found.length) add(found.map((sign) => pixels.fromSign(sign, font)), "Added.");
