@@ -1,7 +1,7 @@
 """ddpm_lite: denoising diffusion (DDPM), with one tested function for each equation of the book."""
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
-from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, min_snr_weight, prior_bits_per_dim
+from ddpm_lite.bound import bound_terms, bound_weight, decoder_nll, gaussian_kl, min_snr_weight, prior_bits_per_dim
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided, in_parts, z_model
 from ddpm_lite.data import (
     images_from_folder,
@@ -55,6 +55,7 @@ __all__ = [
     "UNetConfig",
     "attention",
     "attention_weights",
+    "bound_terms",
     "bound_weight",
     "cosine_schedule",
     "ddim_step",

@@ -11,9 +11,10 @@ import math
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ddpm_lite._check import Number, check_nll, check_real, check_schedule, check_variance, describe, fail, to_values
-from ddpm_lite.schedule import Schedule
+from ddpm_lite.schedule import Schedule, Table
 
 Value = float | Float[Tensor, "..."]
 
@@ -64,6 +65,30 @@ def bound_weight(schedule: Schedule, variance: str = "beta") -> Float64[Tensor, 
     beta, alpha, rest = (table[1:] for table in (schedule.beta, schedule.alpha, schedule.one_minus_alpha_bar))
     weight[1:] = beta**2 / (2 * getattr(schedule, variance)[1:] * alpha * rest)
     return weight
+
+
+def bound_terms(schedule: Schedule, errors: Table, variance: str = "beta") -> Float64[Tensor, "entries"]:
+    """L_{t-1} for each number of an image, in nats, from the errors of its noise (eq-weighted-noise-loss).
+
+    Args:
+        schedule: the forward process.
+        errors: mean squared errors of the noise for t = 0..T; the first two are not used.
+        variance: sigma_t^2 of the reverse step, "beta" or "beta_tilde".
+
+    Returns:
+        A table of T + 1 entries; 0 and 1 are 0, because L_0 has another form.
+
+    Raises:
+        ValueError: another number of errors, or an unknown variance.
+
+    Source: Ho et al. (2020), equation 12, with the constant that it leaves out.
+    """
+    (error,) = to_values(errors=errors)
+    weight = bound_weight(schedule, variance)
+    if error.shape != weight.shape:
+        fail(ValueError, "errors", f"T + 1 = {schedule.T + 1} of them, for t = 0..T", describe(errors))
+    constant = gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, getattr(schedule, variance)[2:])
+    return pad(weight[2:] * error[2:] + constant, (2, 0))
 
 
 def min_snr_weight(schedule: Schedule, gamma: Number = 5.0) -> Float64[Tensor, "entries"]:

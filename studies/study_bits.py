@@ -16,7 +16,7 @@ import torch
 import train_digits
 
 from ddpm_lite import load_pretrained, q_sample
-from ddpm_lite.bound import bound_weight, decoder_nll, gaussian_kl, prior_bits_per_dim
+from ddpm_lite.bound import bound_terms, bound_weight, decoder_nll, prior_bits_per_dim
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.process import mean_from_noise
@@ -64,18 +64,9 @@ def decoder_bits(model, schedule, images, labels, levels, variance, generator):
     return total / images.numel() / math.log(2)
 
 
-def terms(schedule, errors, variance):
-    """Compute the table of L_{t-1} in bits per dimension; entries 0 and 1 are unused (eq-weighted-noise-loss)."""
-    table = bound_weight(schedule, variance) * errors
-    sigma_2 = getattr(schedule, variance)[2:]
-    table[2:] += gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, sigma_2)
-    table[:2] = 0
-    return table / math.log(2)
-
-
 def bound(schedule, images, errors, decoder, variance):
     """Compute the three kinds of terms and their sum, with the standard error of the sampling of images."""
-    middle = terms(schedule, errors[0], variance)
+    middle = bound_terms(schedule, errors[0], variance) / math.log(2)
     weight = bound_weight(schedule, variance)[2:]
     chance = float((weight * errors[1, 2:]).square().sum().sqrt()) / math.log(2)
     parts = {

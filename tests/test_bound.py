@@ -8,6 +8,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ddpm_lite import (
     GaussianChain,
+    bound_terms,
     bound_weight,
     decoder_nll,
     gaussian_kl,
@@ -80,6 +81,24 @@ def test_weight_turns_the_error_of_z_into_the_divergence(variance, t, generator)
     divergence = kl_divergence(Normal(learnt, sigma_2.sqrt()), Normal(true, sigma_2.sqrt())).sum(1)
     weighted = bound_weight(PAPER, variance)[t] * (z - z_hat).square().sum(1)
     torch.testing.assert_close(weighted, divergence, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+def test_terms_are_the_divergences_of_the_steps(variance, generator):
+    """Of one number: mu_tilde and a mean from a wrong noise, under both variances, for every t."""
+    x_t, z, z_hat = torch.randn(3, PAPER.T, 1, generator=generator, dtype=torch.float64)
+    t = torch.arange(1, PAPER.T + 1)
+    learnt, true = (mean_from_noise(PAPER, x_t, t, noise).flatten() for noise in (z_hat, z))
+    of_path, of_step = (table[1:].sqrt() for table in (PAPER.beta_tilde, getattr(PAPER, variance)))
+    expected = kl_divergence(Normal(true[1:], of_path[1:]), Normal(learnt[1:], of_step[1:]))
+    terms = bound_terms(PAPER, [0.0, *(z - z_hat).square().flatten().tolist()], variance)
+    torch.testing.assert_close(terms[2:], expected, rtol=1e-8, atol=1e-15)
+    assert terms[:2].tolist() == [0, 0]
+
+
+def test_terms_need_an_error_for_each_time():
+    with pytest.raises(ValueError, match=r"errors: expected T \+ 1 = 1001 of them, for t = 0..T, got .*1000"):
+        bound_terms(PAPER, torch.ones(1000))
 
 
 def test_weight_with_beta_tilde_is_a_difference_of_signal_to_noise_ratios():

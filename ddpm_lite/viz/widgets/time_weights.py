@@ -9,9 +9,8 @@ import torch
 import traitlets
 
 from ddpm_lite._check import fail
-from ddpm_lite.bound import bound_weight, gaussian_kl, min_snr_weight
+from ddpm_lite.bound import bound_terms, bound_weight, min_snr_weight
 from ddpm_lite.files.records import read_record
-from ddpm_lite.process import posterior
 from ddpm_lite.schedule import Schedule, linear_schedule
 from ddpm_lite.viz.widgets.base import Widget, float_bytes, state
 
@@ -69,7 +68,9 @@ class TimeWeights(Widget):
         upto = [_add_up(tables[w]) for w in WEIGHTS]
         upto += [_add_up(tables[w], net) for w, net in zip(WEIGHTS * 2, [found["errors"]] * 3 + nets, strict=True)]
         upto += [_add_up(tables[w], trained[w]) for w in WEIGHTS]
-        terms = [found["beta"]["L_0"], *bound_terms(linear_schedule(), found["errors"])]
+        errors = torch.tensor([0, *found["errors"]], dtype=torch.float64)
+        middle = bound_terms(linear_schedule(), errors) / math.log(2)
+        terms = [found["beta"]["L_0"], *middle[2:].tolist()]
         upto.append(_add_up(terms))
         chosen = [t - 1 for t in TIMES]
         super().__init__(
@@ -128,15 +129,6 @@ def weigh_times(schedule: Schedule) -> dict[str, list[float]]:
     """Compute each weight of WEIGHTS for t = 1..T."""
     tables = torch.ones_like(schedule.beta), bound_weight(schedule), min_snr_weight(schedule)
     return {name: table[1:].tolist() for name, table in zip(WEIGHTS, tables, strict=True)}
-
-
-def bound_terms(schedule: Schedule, errors: list[float]) -> list[float]:
-    """Compute L_{t-1} in bits for t = 2..T, sigma_t^2 = beta_t, from the errors at 1..T (eq-weighted-noise-loss)."""
-    times, anywhere = torch.arange(2, schedule.T + 1), torch.zeros(schedule.T - 1, 1, dtype=torch.float64)
-    _, variance = posterior(schedule, anywhere, times, anywhere)
-    table = bound_weight(schedule)[2:] * torch.tensor(errors[1:], dtype=torch.float64)
-    table += gaussian_kl(0.0, variance.flatten(), 0.0, schedule.beta[2:])
-    return (table / math.log(2)).tolist()
 
 
 def _add_up(weights: list[float], errors: list[float] | None = None) -> list[float]:
