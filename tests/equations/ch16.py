@@ -138,6 +138,25 @@ def check_reverse_step():
         assert 3 < errors[0] / errors[1] < 5, (eta, errors)
 
 
+def check_reverse_sde(*etas):
+    """The density of the forward process, backwards in time, moves averages as drift and noise of each SDE do."""
+    b, t, h = 1.3, 0.8, 1e-3
+    grid = np.linspace(-6, 6, 6001)
+    width = grid[1] - grid[0]
+    phi, slope, curvature = bump(grid)
+
+    def mean_at(time):
+        return (mixture(grid, np.exp(-b * time / 2))[0] * phi).sum() * width
+
+    rate = (mean_at(t - h) - mean_at(t + h)) / (2 * h)
+    density, score = mixture(grid, np.exp(-b * t / 2))
+    f = -b / 2 * grid
+    for eta in etas:
+        drift = -f + (1 + eta**2) * b / 2 * score if len(etas) > 1 else b * (grid / 2 + score)
+        expected = (density * (drift * slope + eta**2 * b / 2 * curvature)).sum() * width
+        assert abs(rate - expected) < 1e-5 * abs(expected), (eta, rate, expected)
+
+
 # ---- flow matching, for the mixture along the straight path
 
 
@@ -264,6 +283,11 @@ def straight_heun(s, v):
     return total[to][:, None] * (v.x_t / total[v.t][:, None] + leap * (u_hat(s, v) + slope) / 2)
 
 
+def scaled_mean(s, v):
+    """The mean of DDPM's step, divided by the weight of the image at t - 1."""
+    return mean_from_noise(s, v.x_t, v.t, v.z_hat) / s.alpha_bar[v.t - 1].sqrt()[:, None]
+
+
 S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
@@ -279,6 +303,13 @@ MOVING = {
     ],
     "scalar": ["x"],
     "positive": ["b", "t", "S"],
+}
+# The same, with a time r that runs backwards from 9; and with noise that is only added, at the noise level nu.
+BACKWARDS = MOVING | {"given": [*MOVING["given"], "t = 9 - r"], "positive": ["b", "r", "S"]}
+ADDED = {
+    "given": [f"p = {BELL % ('0.3', 'y + 0.6')} + {BELL % ('0.7', 'y - 0.5')}", r"V = S + \nu^2"],
+    "scalar": ["y"],
+    "positive": [r"\nu", "S"],
 }
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
 AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
@@ -328,6 +359,25 @@ CHECKS = [
         given=[r"\nu = \frac{\sqrt{1 - \bar{\alpha}}}{\sqrt{\bar{\alpha}}}", r"\bar{\alpha} = \exp\left(-b t\right)"],
         positive=["b", "t"],
     ),
+    identity("eq-level-step", tables=CLOCKS),
+    identity("eq-ve-step", given=["eq-forward-step"], tables=CLOCKS),
+    definition("eq-ve", r"d y = \sqrt{2 \nu} \, d W", "names the limit of eq-ve-step"),
+    identity("eq-ve-diffusion", **ADDED),
+    identity("eq-fokker-planck-back", **BACKWARDS),
+    identity("eq-reverse-density", **BACKWARDS | {"scalar": ["x", r"\eta"]}),
+    by_hand(
+        "eq-reverse-family",
+        r"d x = \left(-f + \frac{\left(1 + \eta^2\right) b}{2} \frac{\partial \log p}{\partial x}\right) d r"
+        r" + \eta \sqrt{b} \, d W",
+        lambda: check_reverse_sde(0.0, 0.5, 1.0, 1.4),
+        "averages of a function under a stochastic differential equation, for an exact mixture",
+    ),
+    by_hand(
+        "eq-reverse-sde",
+        r"d x = b \left(\frac{x}{2} + \frac{\partial \log p}{\partial x}\right) d r + \sqrt{b} \, d W",
+        lambda: check_reverse_sde(1.0),
+        "averages of a function under a stochastic differential equation, for an exact mixture",
+    ),
     by_hand(
         "eq-reverse-step",
         r"x_{t-h} \approx x + \frac{b h}{2} \left(x + \left(1 + \eta^2\right) \frac{\partial \log p}{\partial x}\right)"
@@ -340,6 +390,14 @@ CHECKS = [
         r"\mu_\theta(x_t, t)",
         by_score,
         where={r"s_\theta(x_t, t)": score_hat},
+    ),
+    identity("eq-factor-expanded"),
+    matches(
+        "eq-ancestral-ve",
+        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
+        scaled_mean,
+        where={r"s_\theta(x_t, t)": score_hat},
+        tables=CLOCKS,
     ),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
