@@ -2,7 +2,7 @@
 
 from ddpm_lite.attention import MultiHeadAttention, attention, attention_weights
 from ddpm_lite.bound import bound_terms, bound_weight, decoder_nll, gaussian_kl, min_snr_weight, prior_bits_per_dim
-from ddpm_lite.condition import ConditionalUNet, LabelEncoder, drop_labels, guided, in_parts, z_model
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, NameEncoder, drop_labels, guided, in_parts, z_model
 from ddpm_lite.data import (
     images_from_folder,
     load_cifar10,
@@ -48,6 +48,7 @@ __all__ = [
     "GaussianMixture",
     "LabelEncoder",
     "MultiHeadAttention",
+    "NameEncoder",
     "Schedule",
     "TrainConfig",
     "TrainState",

@@ -6,7 +6,7 @@ more embedding means "no label". Training sometimes uses it instead of the label
 conditional and the unconditional noise, from which classifier-free guidance extrapolates.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 
 import torch
@@ -21,6 +21,7 @@ from ddpm_lite._check import (
     check_choice,
     check_encoder,
     check_kind,
+    check_known,
     check_model,
     check_none,
     check_output,
@@ -35,6 +36,7 @@ from ddpm_lite._check import (
     to_labels,
     to_times,
     to_whole_numbers,
+    to_words,
 )
 from ddpm_lite.process import predict_z, z_from_flow, z_from_score, z_from_v
 from ddpm_lite.schedule import Schedule
@@ -86,12 +88,56 @@ class LabelEncoder(nn.Module):
         check_span("labels", labels, expected, 0, self.none)
 
 
+class NameEncoder(LabelEncoder):
+    """Embed names as context tokens, one for each word, without an order.
+
+    Label i stands for names[i], so that `train` takes the names as labels. `embed` makes tokens of any name of known
+    words, for the U-Net alone: `sample(model.unet, ..., context=encoder.embed(["green circle"]))`.
+
+    Args:
+        names: the names of the labels, of which every word gets a token. Case and punctuation are ignored.
+        width: width of a token, the U-Net's context_dim.
+
+    Raises:
+        ValueError: no names, a name without words, or, in `read`, an unknown word or more words than in any of `names`.
+    """
+
+    rows: Int64[Tensor, "labels+1 tokens"]
+
+    def __init__(self, names: Sequence[str], width: int):
+        nn.Module.__init__(self)  # another table than that of a LabelEncoder
+        words = to_words("names", names, least=1)
+        self.names, self.width = tuple(names), check_whole("width", width, 1)
+        self.labels, self.tokens = len(words), max(map(len, words))
+        self.words = tuple(sorted({word for name in words for word in name}))
+        self.number = {word: number for number, word in enumerate(self.words, 1)}  # 0 is "no word", which pads a name
+        self.table = nn.Embedding(len(self.words) + 1, self.width)
+        self.register_buffer("rows", self.read([*names, ""]), persistent=False)
+
+    def forward(self, labels: Int64[Tensor, "B"]) -> Float[Tensor, "B tokens width"]:
+        """Look up the words of each label, and their tokens; values are checked as in `LabelEncoder`."""
+        if check_kind("labels", labels, Tensor).dtype != torch.int64 or labels.ndim != 1:
+            fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
+        self.check(labels)
+        return self.table(self.rows[labels])
+
+    def read(self, names: Sequence[str]) -> Int64[Tensor, "B tokens"]:
+        """Number the words of each name from 1, and fill up with 0; the name "" has no words."""
+        words = check_known(to_words("names", names), self.number, self.tokens)
+        rows = [[self.number[word] for word in name] for name in words]
+        return torch.tensor([row + [0] * (self.tokens - len(row)) for row in rows])
+
+    def embed(self, names: Sequence[str]) -> Float[Tensor, "B tokens width"]:
+        """Make the tokens of names; those of [""] are the `none` of `guided`."""
+        return self.table(self.read(names).to(self.table.weight.device))
+
+
 class ConditionalUNet(nn.Module):
     """A U-Net conditioned on labels: its context is (B,) int64, which the encoder turns into tokens.
 
     Args:
         unet: a U-Net with a context_dim.
-        encoder: an encoder of that width.
+        encoder: an encoder of that width, a `LabelEncoder` or a `NameEncoder`.
 
     Raises:
         ValueError: the widths differ, or an error of UNet or LabelEncoder.

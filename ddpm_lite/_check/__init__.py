@@ -58,6 +58,7 @@ from ddpm_lite._check.values import (
     check_choice,
     check_fields,
     check_kind,
+    check_known,
     check_pair,
     check_place,
     check_real,
@@ -73,4 +74,5 @@ from ddpm_lite._check.values import (
     fail,
     to_number,
     to_path,
+    to_words,
 )

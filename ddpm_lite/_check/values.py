@@ -2,7 +2,9 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from difflib import get_close_matches
 from errno import ENAMETOOLONG
 from numbers import Integral, Real
 from pathlib import Path
@@ -155,6 +157,28 @@ def check_seeds(seed: Whole | Several | Tensor, count: int) -> int | list[int]:
             fail(ValueError, "seed", f"one whole number, or {count}, one for each image", f"{len(seeds)} numbers")
         return seeds
     return fold(seed)
+
+
+def to_words(argument: str, names: object, least: int = 0) -> list[list[str]]:
+    """Split each name into its words, in small letters, without punctuation; `least` is how many it has to have."""
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        fail(TypeError, argument, "a list of names", describe(names), "write [name] for a single one")
+    words = [re.findall(r"[\w#*]+", name.lower()) for name in names]
+    few = [name for name, parts in zip(names, words, strict=True) if len(parts) < least]
+    if few or not words:
+        fail(ValueError, argument, "at least one name, and words in each", repr(few[0]) if few else "none")
+    return words
+
+
+def check_known(names: list[list[str]], known: Collection[str], most: int) -> list[list[str]]:
+    """Check that the words of all names are known, and that no name has more of them than `most`."""
+    for word in (word for name in names for word in name if word not in known):
+        near = get_close_matches(word, known, 3)
+        fail(ValueError, "names", "words that the encoder knows", repr(word), f"near it are {near}" if near else "")
+    for name in names:
+        if len(name) > most:
+            fail(ValueError, "names", f"at most {most} words in a name", f"{len(name)} in {' '.join(name)!r}")
+    return names
 
 
 def check_place(device: object, dtype: object, *, meta: bool = False) -> torch.device:

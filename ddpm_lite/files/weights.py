@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ddpm_lite._check import check_schedule, describe, fail, to_path, unwrap
-from ddpm_lite.condition import ConditionalUNet, LabelEncoder, ZModel
+from ddpm_lite.condition import ConditionalUNet, LabelEncoder, NameEncoder, ZModel
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import UNet, UNetConfig
 
@@ -38,6 +38,12 @@ DTYPES = {  # the names of dtypes in a safetensors file
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
+}
+
+# How an encoder is written in the header: its key there, and its arguments.
+ENCODERS = {
+    LabelEncoder: ("label_encoder", ("labels", "width", "tokens")),
+    NameEncoder: ("name_encoder", ("names", "width")),
 }
 
 
@@ -76,7 +82,7 @@ def get_unet(model: object) -> object:
 
 
 def get_encoder(model: object) -> LabelEncoder | None:
-    """Return the label encoder of a network with labels, and None of another."""
+    """Return the encoder of a network with labels or names, and None of another."""
     return model.encoder if isinstance(model, ConditionalUNet) else None
 
 
@@ -95,8 +101,8 @@ def describe_network(model: torch.nn.Module, schedule: Schedule) -> dict[str, st
     encoder, unet = get_encoder(network), get_unet(network)
     header = {"unet_config": json.dumps(asdict(unet.config), sort_keys=True)} if isinstance(unet, UNet) else {}
     if encoder is not None:
-        fields = {name: getattr(encoder, name) for name in ("labels", "width", "tokens")}
-        header["label_encoder"] = json.dumps(fields, sort_keys=True)
+        kind, names = ENCODERS[type(encoder)]
+        header[kind] = json.dumps({name: getattr(encoder, name) for name in names}, sort_keys=True)
     if header and isinstance(model, ZModel):
         header["predicts"] = json.dumps(model.predicts)
     return header
@@ -273,6 +279,9 @@ def build_network(metadata: dict[str, str], schedule: Schedule) -> UNet | Condit
     model: UNet | ConditionalUNet = unet
     if "label_encoder" in metadata:
         model = ConditionalUNet(unet, LabelEncoder(**json.loads(metadata["label_encoder"])))
+    if "name_encoder" in metadata:
+        with torch.device("cpu"):  # the numbers of the words are no weights, so they are not in the file
+            model = ConditionalUNet(unet, NameEncoder(**json.loads(metadata["name_encoder"])))
     predicts = json.loads(metadata.get("predicts", '"z"'))
     return model if predicts == "z" else ZModel(model, schedule, predicts)
 

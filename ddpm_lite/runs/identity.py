@@ -77,7 +77,13 @@ def check_same(name: str, earlier: dict, about: dict) -> None:
             later = key.startswith("lr of step ") and key not in earlier.get(group, {})  # beyond the steps of that run
             if then != value and not (group == "config" and key in free) and not later:
                 advice = "use the earlier value, or another folder with start_from this one"
-                fail(ValueError, key, f"{then!r}, as in {name}", f"{value!r}", advice)
+                fail(ValueError, key, f"{_cut(then)}, as in {name}", _cut(value), advice)
+
+
+def _cut(value: object) -> str:
+    """Write a value, without the middle if it is as long as all names of an encoder may be."""
+    text = repr(value)
+    return text if len(text) <= 240 else f"{text[:110]} ... {text[-110:]}"
 
 
 def hash_images(images: TrainingImages) -> str:
