@@ -9,6 +9,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from javascript import run_module
+from time_lesson import add_parts, legible
 
 from ddpm_lite import load_digits
 from ddpm_lite.condition import ConditionalUNet, LabelEncoder
@@ -127,6 +128,26 @@ def test_a_team_repeats_its_run_exactly_and_shares_fairly():
             assert [i for start, end in cut for i in range(start, end)] == list(range(count))
             assert max(sizes) - min(sizes) <= 1
             assert sizes[0] == max(sizes), "the lead has no fewer than any other"
+
+
+def test_the_time_on_more_cores_is_computed_from_its_parts():
+    parts = {"share": 100, "samples": 1000, "journey": 2, "copy": 1, "draws": 3, "sum": 4, "adam": 5, "renew": 6}
+    # 10 steps and 3 looks; with four workers there are three journeys, of which two only copy, and three sums
+    one = {"shares": 1.0, "samples": 3.0, "messages": 0.0, "the lead alone": 0.14}
+    four = {"shares": 1.0, "samples": 3.0, "messages": 0.052, "the lead alone": 0.26}
+    assert add_parts(parts, 1, steps=10, looks=3) == pytest.approx(one)
+    assert add_parts(parts, 4, steps=10, looks=3) == pytest.approx(four)
+    record = json.loads((RESULTS / "page-lesson.json").read_text())
+    images, enough = legible(record), 0.8 * record["count"]
+    for run in record["runs"]:
+        after = [row["average"] for row in run["rows"] if row["images"] >= images]
+        assert (min(after) >= enough) == run["told"], "those without time never come so far"
+    just_before = [
+        max((row["images"], row["average"]) for row in run["rows"] if row["images"] < images)[1]
+        for run in record["runs"]
+        if run["told"]
+    ]
+    assert min(just_before) < enough
 
 
 def test_first_weights_have_pytorchs_distribution():
