@@ -20,10 +20,10 @@ from ddpm_lite._check import (
     Whole,
     check_choice,
     check_encoder,
-    check_kind,
     check_known,
     check_model,
     check_none,
+    check_numbers,
     check_output,
     check_real,
     check_span,
@@ -77,9 +77,7 @@ class LabelEncoder(nn.Module):
         The values are checked on the CPU only, because reading them on a GPU would synchronise the device. A compiled
         or exported network omits the check, because a compiler cannot trace a branch on values.
         """
-        if check_kind("labels", labels, Tensor).dtype != torch.int64 or labels.ndim != 1:
-            fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
-        self.check(labels)
+        self.check(check_numbers("labels", labels))
         return self.table(labels).unflatten(1, (self.tokens, self.width))
 
     def check(self, labels: Int64[Tensor, "B"]) -> None:
@@ -116,16 +114,13 @@ class NameEncoder(LabelEncoder):
 
     def forward(self, labels: Int64[Tensor, "B"]) -> Float[Tensor, "B tokens width"]:
         """Look up the words of each label, and their tokens; values are checked as in `LabelEncoder`."""
-        if check_kind("labels", labels, Tensor).dtype != torch.int64 or labels.ndim != 1:
-            fail(ValueError, "labels", "an int64 tensor of shape (B,)", describe(labels))
-        self.check(labels)
+        self.check(check_numbers("labels", labels))
         return self.table(self.rows[labels])
 
     def read(self, names: Sequence[str]) -> Int64[Tensor, "B tokens"]:
         """Number the words of each name from 1, and fill up with 0; the name "" has no words."""
         words = check_known(to_words("names", names), self.number, self.tokens)
-        rows = [[self.number[word] for word in name] for name in words]
-        return torch.tensor([row + [0] * (self.tokens - len(row)) for row in rows])
+        return torch.tensor([[*map(self.number.get, name), *[0] * (self.tokens - len(name))] for name in words])
 
     def embed(self, names: Sequence[str]) -> Float[Tensor, "B tokens width"]:
         """Make the tokens of names; those of [""] are the `none` of `guided`."""

@@ -36,6 +36,7 @@ from ddpm_lite._check.tensors import (
     check_mixture,
     check_nll,
     check_none,
+    check_numbers,
     check_positions,
     check_span,
     check_stored,

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from ddpm_lite._check.values import Several, Whole, check_real, check_whole, describe, fail, to_number
+from ddpm_lite._check.values import Several, Whole, check_kind, check_real, check_whole, describe, fail, to_number
 
 Time = Whole | Several | Int64[Tensor, "..."]  # one time for all images, or one for each
 COUNTED = "this package counts t as the equations do, from 1 to T"
@@ -211,6 +211,14 @@ def to_labels(context: object, device: torch.device | str) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim == 0:
         fail(TypeError, "context", "labels, one for each image", describe(context))
     return found
+
+
+def check_numbers(argument: str, labels: object) -> Tensor:
+    """Check that labels are an int64 tensor of one dimension; their values are not read."""
+    check_kind(argument, labels, Tensor)
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.ndim != 1:
+        fail(ValueError, argument, "an int64 tensor of shape (B,)", describe(labels))
+    return labels
 
 
 def check_label_values(labels: object, N: int, classes: int, *, every: bool = False) -> Tensor:
