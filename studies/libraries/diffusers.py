@@ -169,7 +169,7 @@ def diffusers_variance():
     '`_get_variance(3)`, "fixed_small"',
     "rounding",
     "(1 - a[3]) / (1 - a[4]) * (1 - a[4] / a[3])",
-    "`beta_tilde[4]` from small differences of `a = (1 - beta.float()).cumprod(0)`, which is `alpha_bar` in float32",
+    "`beta_tilde[4]` from small differences of `a`, which is `alpha_bar` in float32",
     equal=1e-6,
 )
 def diffusers_variance_4():
@@ -296,7 +296,7 @@ def compare_decays(**options):
     "`get_decay(step)`",
     "warm-up",
     "ema_decay(step - 1, 0.9999) if step > 1 else 0",
-    "one step behind: their step 1 copies the weights",
+    "at step n our decay of step n - 1; at step 1 the weights are copied",
     equal=1e-6,
 )
 def diffusers_ema():

@@ -55,7 +55,7 @@ def diffusers_zero_snr():
     "`pred_original_sample` with `thresholding=True`",
     "clip",
     "predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)",
-    "with `sample_max_value=1.0`, the default, it is the same clip",
+    "with the default limit of 1 it is the same clip",
 )
 def diffusers_threshold():
     _, given, theirs = step_of_diffusers(ddpm_scheduler(thresholding=True), {}, noise=True)
@@ -168,7 +168,7 @@ SWAPS = (
     ("prediction_type", "v_prediction", "target, {eq}`eq-v`; read by {eq}`eq-x0-from-v`"),
     ("prediction_type", "sample", "target $x_0$; read by {eq}`eq-z-from-x0`"),
     ("clip_sample", False, "the clip of {eq}`eq-x0-from-z`"),
-    ("thresholding", True, "the clip, as before while `sample_max_value=1.0`"),
+    ("thresholding", True, "the clip, which with the default limit of 1 is the same"),
     ("timestep_spacing", "trailing", "times, {eq}`eq-trailing`"),
     ("timestep_spacing", "linspace", "times, from first to last"),
     ("steps_offset", 1, "times, each one later"),

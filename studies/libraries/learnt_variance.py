@@ -37,7 +37,7 @@ def diffusers_learnt():
 @rows_of("denoising-diffusion-pytorch")(
     "eq-posterior-variance",
     "learned_gaussian_diffusion.py: LearnedGaussianDiffusion.p_mean_variance",
-    "the variance of `LearnedGaussianDiffusion`",
+    "`p_mean_variance(...)[2]` of `LearnedGaussianDiffusion`",
     "own rule",
     MIX,
     WHY,
