@@ -296,6 +296,81 @@ def test_slips_of_the_catalogue_are_refused_and_named():
         assert found.count(kind) >= 0.8 * len(found) > 0, (kind, found)
 
 
+def search(cases):
+    """What the engine says to wrong lines, and to those in which it names no slip, its words for two at once."""
+    code = f"""
+    const made = Object.fromEntries(Object.entries(DERIVATIONS).map(([name, one]) => [name, modules.prepare(one)]));
+    return {json.dumps(cases)}.map(([name, line]) => {{
+      const {{ tree, ...verdict }} = made[name].judge(line);
+      if (verdict.kind !== "different" || verdict.slip) return verdict;
+      const steps = made[name].repairTwice(tree);
+      for (let count = 1; ; count++) {{
+        const step = steps.next();
+        if (step.done) return {{ ...verdict, count, twice: step.value ?? "" }};
+      }}
+    }});"""
+    return run_module(["algebra.js", "reader.js", "judge.js"], SETUP, code)
+
+
+def slip_twice(seed, wanted):
+    """(derivation, line, the two slips): lines of the book with two slips of the catalogue, which do not cancel."""
+    dice, found = random.Random(seed), []
+    lines = [(name, line) for name, line in LINES if not DERIVATIONS[name].get("upto")]
+    while len(found) < wanted:
+        name, line = dice.choice(lines)
+        left, equal, right = line.rpartition("=")
+        first, once = dice.choice(list(corruptions(right)))
+        second, twice = dice.choice(list(corruptions(once)))
+        try:
+            if not same(name, read(right), read(twice)):
+                found.append((name, left + equal + twice, f"{first}; {second}"))
+        except (NotUnderstood, Unknown):  # an index that no symbol has
+            continue
+    return found
+
+
+def test_two_slips_of_the_catalogue_are_refused_and_both_named():
+    cases = slip_twice(0, 150)
+    verdicts = search([case[:2] for case in cases])
+    both = list(zip(cases, verdicts, strict=True))
+    assert [case for case, v in both if v["kind"] in ACCEPTED | {"empty"}] == []
+    searched = [(case, v) for case, v in both if "twice" in v]
+    unnamed = [case for case, v in searched if not v["twice"]]
+    assert len(searched) > 80
+    assert len(unnamed) <= 0.05 * len(searched), unnamed
+    assert all(v["twice"].startswith("Two slips. (1) ") and " (2) " in v["twice"] for _, v in searched if v["twice"])
+    # It stops between the changes that it tries, so that a page may do something else.
+    assert max(v["count"] for _, v in searched) > 50
+
+
+TWICE = [
+    (
+        "mean",
+        "a_t (1 - abar_{t-1}) / (1 - abar_t) x_t + sqrt(abar_{t-1}) a_t / (1 - abar_t) x_0",
+        [
+            r"letter: with the other put right, it would be equal with $\beta_t$ where you wrote $\alpha_t$",
+            "root is missing",
+        ],
+    ),
+    ("closed-form", "sqrt(abar_{t-1}) x_0 - sqrt(1 - abar_t) z", ["Look at an index", "Look at a sign"]),
+    ("guidance", "zhat = (1 - w) z_c + w z_none", ["Look at a sign", "Look at a sign"]),
+]
+
+
+def test_what_is_said_of_two_slips():
+    for (name, line, pieces), verdict in zip(TWICE, search([case[:2] for case in TWICE]), strict=True):
+        first, _, second = verdict["twice"].partition(" (2) ")
+        assert pieces[0] in first, (name, line, verdict)
+        assert pieces[1] in second, (name, line, verdict)
+        assert "with the first put right" in second
+
+
+def test_nothing_is_said_of_two_slips_where_there_are_more():
+    """A line that has nothing in common with the right one."""
+    (verdict,) = search([("mean", "a_s^2 x_0 x_t / (1 + b_s) + 7 - x_0^2")])
+    assert (verdict["kind"], verdict["twice"]) == ("different", "")
+
+
 SWAPPED = [
     (
         "mean",

@@ -55,6 +55,10 @@ const keep = (name, kept) => {
 
 // ---- Formulas and sentences
 
+// An element of a panel, by the end of its class.
+/** @param {string} tag @param {string} kind @param {Record<string, any>} [more] @param {...(Node | string)} children @returns {any} */
+const styled = (tag, kind, more, ...children) => make(tag, { className: `ddpm-derive${kind && `-${kind}`}`, ...more }, ...children);
+
 /** @param {string} tex @param {boolean} [large] */
 const formula = (tex, large = false) => {
   const place = make("span", { className: large ? "ddpm-derive-formula" : "" });
@@ -93,7 +97,7 @@ const showPreview = (input, preview) => {
       fit(preview);
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error;
-      preview.replaceChildren(make("span", { className: "ddpm-derive-unread" }, ...sentence(error.message)));
+      preview.replaceChildren(styled("span", "unread", {}, ...sentence(error.message)));
     }
   };
   input.addEventListener("input", show);
@@ -119,7 +123,7 @@ const makeKeys = (used, input, show) => {
     return made;
   };
   const signs = [...new Set(used)].sort();
-  const keys = make("div", { className: "ddpm-derive-keys" },
+  const keys = styled("div", "keys", {},
     key("\\sqrt{\\;}", "\\sqrt{|}", "root"), key("\\frac{a}{b}", "\\frac{|}{}", "fraction"), key("x^2", "^2", "square"),
     ...signs.filter((tex) => !/^[a-z]$/.test(tex)).map((tex) => key(tex, `${tex} `, tex.replace(/[\\{}]/g, ""))));
   keys.setAttribute("role", "group");
@@ -135,28 +139,30 @@ const build = (name, number) => {
   const left = print(engine.left), start = lesson.shown ?? (engine.start.op === "=" ? lesson.start : `${left} = ${lesson.start}`);
 
   /** @type {HTMLOListElement} */
-  const lines = make("ol", { className: "ddpm-derive-lines" });
+  const lines = styled("ol", "lines");
   /** @type {HTMLInputElement} */
   const input = make("input", { type: "text", id: `${id}-line`, autocomplete: "off", spellcheck: false, enterKeyHint: "done" });
   input.setAttribute("autocapitalize", "off");
   input.setAttribute("autocorrect", "off");
   input.setAttribute("aria-describedby", `${id}-help`);
-  const help = make("p", { id: `${id}-help`, className: "ddpm-derive-help" }, ...sentence(HELP));
-  const preview = make("div", { className: "ddpm-derive-preview" });
-  const verdict = make("div", { className: "ddpm-derive-verdict" });
+  const help = styled("p", "help", { id: `${id}-help` }, ...sentence(HELP));
+  const preview = styled("div", "preview");
+  const verdict = styled("div", "verdict");
   verdict.setAttribute("role", "status");
-  const hints = make("ol", { className: "ddpm-derive-hints" });
+  const hints = styled("ol", "hints");
   hints.setAttribute("aria-live", "polite");
-  const copied = make("div", { className: "ddpm-derive-copied" });
+  const copied = styled("div", "copied");
   const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) => make("button", { type: "button", onclick }, text);
 
+  let said = 0;
   /** @param {string} kind @param {string} words @param {string} [shown] */
   const say = (kind, words, shown) => {
+    said++;
     const mark = { goal: "✓", equal: "✓", different: "✗" }[kind] ?? "";
     verdict.className = `ddpm-derive-verdict ${kind}`;
     verdict.replaceChildren(make("p", {}, ...(mark ? [make("b", {}, `${mark} `)] : []), ...sentence(words)));
     if (shown) {
-      const place = make("div", { className: "ddpm-derive-place" }, formula(shown, true));
+      const place = styled("div", "place", {}, formula(shown, true));
       verdict.append(place);
       fit(place);
     }
@@ -188,6 +194,17 @@ const build = (name, number) => {
     ...lesson.steps.map((step) => `A line of the book: $${parse(step.line).op === "=" ? "" : `${left} = `}${step.line.trim()}$`),
   ];
 
+  // The page is not held up for longer than a frame, and something new that is said ends the search.
+  /** @param {import("../shared/algebra.js").Tree} tree */
+  const searchOn = async (tree) => {
+    const search = engine.repairTwice(tree), mine = said;
+    for (let step = search.next(); mine === said;) {
+      for (const end = performance.now() + 10; !step.done && performance.now() < end;) step = search.next();
+      if (step.done) return step.value && say("different", step.value);
+      await new Promise((done) => setTimeout(done));
+    }
+  };
+
   const check = () => {
     const found = engine.judge(input.value, kept.lines.map((line) => parse(line)));
     if (found.kind === "unread" && found.at !== undefined) {
@@ -196,6 +213,7 @@ const build = (name, number) => {
       input.setSelectionRange(found.at, found.at + 1);
     } else say(found.kind, found.words, found.shown);
     input.setAttribute("aria-invalid", String(!["equal", "goal"].includes(found.kind)));
+    if (found.kind === "different" && found.tree && !found.slip) searchOn(found.tree);
     if (found.kind !== "equal" && found.kind !== "goal") return;
     kept.lines.push(input.value.trim());
     input.value = "";
@@ -255,19 +273,19 @@ const build = (name, number) => {
       say("", "The browser does not let this page copy: the lines are selected below.");
     }
   });
-  const form = make("form", { className: "ddpm-derive-form", noValidate: true, onsubmit: (/** @type {Event} */ event) => {
+  const form = styled("form", "form", { noValidate: true, onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     check();
   } },
   make("label", { htmlFor: input.id }, "Your next line"), input, make("button", { type: "submit" }, "Check"), preview);
 
-  const panel = make("section", { className: "ddpm-derive", id },
-    make("p", { className: "ddpm-derive-title", id: `${id}-title` }, lesson.title),
+  const panel = styled("section", "", { id },
+    styled("p", "title", { id: `${id}-title` }, lesson.title),
     make("p", {}, ...sentence(lesson.reach)),
-    make("p", { className: "ddpm-derive-may" }, "You may use:"),
+    styled("p", "may", {}, "You may use:"),
     make("ul", {}, ...lesson.rules.map((rule) => make("li", {}, ...sentence(rule)))),
     lines, form, verdict, keys, help, hints,
-    make("div", { className: "ddpm-derive-actions" }, hint, back, copy, again), copied);
+    styled("div", "actions", {}, hint, back, copy, again), copied);
   panel.setAttribute("aria-labelledby", `${id}-title`);
   // What was kept may be from another edition of the book.
   const right = (/** @type {string} */ line) => ["equal", "goal"].includes(engine.judge(line).kind);

@@ -3,7 +3,8 @@
 import { evaluate, make, number, print, sizeOf, symbol, symbolsOf } from "./algebra.js";
 import { choosePoints, keyOf, near, Point, positive, SCHEDULE } from "./points.js";
 import { NotUnderstood, parse } from "./reader.js";
-import { FACTORS, makeChanges, RANKS, tell } from "./slips.js";
+import { FACTORS, makeChanges, PAIRED, RANKS, tell } from "./slips.js";
+import { explainTwice } from "./twice.js";
 
 /** @typedef {import("./algebra.js").Tree} Tree */
 /** @typedef {import("./slips.js").Change} Change */
@@ -65,7 +66,7 @@ export const prepare = (derivation) => {
   // What a term may lack: the schedule's letters, and those of this derivation that are numbers.
   const numbers = letters.filter(positive);
   const factors = [...FACTORS.slice(3), ...numbers, ...numbers.map((sign) => make("/", number(1), sign))];
-  const { everywhere, throughout } = makeChanges(letters, factors);
+  const { changes, everywhere, throughout } = makeChanges(letters, factors);
 
   /** @param {Tree} line */
   const sidesOf = (line) => (line.op === "=" ? line.args : [left, line]);
@@ -190,20 +191,34 @@ export const prepare = (derivation) => {
     return found && { kind: "own", words: found.words };
   };
 
+  // The changes that are tried. The first side stays, if it is what the derivation is about.
+  /** @param {Tree} tree */
+  const changesOf = (tree) => {
+    const own = tree.op === "=" && [left, goal].some((side) => print(side) === print(tree.args[0]));
+    return [...everywhere(tree, own ? 1 : 0), ...throughout(tree)];
+  };
+  /** @param {Tree} line */
+  const isRight = (line) => holds(line) && !saysNothing(line);
+
   /** @param {Tree} tree @returns {Slip | undefined} */
   const repair = (tree) => {
-    const own = tree.op === "=" && [left, goal].some((side) => print(side) === print(tree.args[0]));
     /** @type {(Change & { rank: number }) | undefined} */
     let best;
-    const all = [...everywhere(tree, own ? 1 : 0), ...throughout(tree)];
-    for (const found of all) {
+    for (const found of changesOf(tree)) {
       // The smallest place that explains it; of a factor the largest, which is a term, and what is missing first.
       const size = Math.min(sizeOf(found.from), 400);
       const place = found.kind === "sign" ? 0 : found.kind === "two" ? (found.to.op === "*" ? 400 : 800) - size : size;
       const rank = RANKS.indexOf(found.kind) * 1000 + place;
-      if ((!best || rank < best.rank) && holds(found.tree) && !saysNothing(found.tree)) best = { ...found, rank };
+      if ((!best || rank < best.rank) && isRight(found.tree)) best = { ...found, rank };
     }
     return best && { kind: best.kind, words: tell(best), shown: print(best.shown) };
+  };
+
+  // Two slips at once, which take longer to find.
+  /** @param {Tree} tree */
+  const repairTwice = (tree) => {
+    const all = changesOf(tree), firsts = PAIRED.flatMap((kind) => all.filter((one) => one.kind === kind));
+    return explainTwice(firsts, changes, points[0].value, left, sums[0], isRight);
   };
 
   // Slips that no change of one place explains: a term is missing, or the whole line has a factor too many.
@@ -251,7 +266,7 @@ export const prepare = (derivation) => {
     return `For example, with ${list(shown, false)} ${sizes}.`;
   };
 
-  return { judge, left, references, start: parse(derivation.start) };
+  return { judge, left, references, repairTwice, start: parse(derivation.start) };
 };
 
 // ---- Small things

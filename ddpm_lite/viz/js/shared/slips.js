@@ -22,6 +22,8 @@ const MIXED_UP = {
 // Which explanation comes first, where several are right.
 /** @type {Slip["kind"][]} */
 export const RANKS = ["braces", "index", "letter", "sign", "root", "square", "swap", "one", "two", "extra", "lack", "term", "weights"];
+// Of two slips at once, each is one of these; with the others, nearly any line could be explained.
+export const PAIRED = RANKS.slice(0, 9);
 /** @type {(index: string) => Tree[]} */
 const roots = (index) => ["\\alpha", "\\beta", "\\bar{\\alpha}"].map((name) => symbol(name, index))
   .flatMap((sign) => [sign, make("+", number(1), make("-", sign))]).flatMap((tree) => [tree, make("sqrt", tree)]);
@@ -153,7 +155,7 @@ export const makeChanges = (letters, factors) => {
     yield ["two", make("/", tree, number(2))];
   }
 
-  return { everywhere, throughout };
+  return { changes, everywhere, throughout };
 };
 
 // Two terms of a sum, each of which has the weight of the other.
@@ -185,7 +187,7 @@ const weighted = (term) => {
 // ---- Parts of trees
 
 /** @param {Tree} tree @param {number} i @param {Tree} other @returns {Tree} */
-const withPart = (tree, i, other) => ({ ...tree, args: tree.args.map((part, k) => (k === i ? other : part)) });
+export const withPart = (tree, i, other) => ({ ...tree, args: tree.args.map((part, k) => (k === i ? other : part)) });
 /** @param {Tree} tree @param {number} i @param {Change} change of its part i @returns {Change} */
 const within = (tree, i, change) => ({ ...change, tree: withPart(tree, i, change.tree), shown: withPart(tree, i, change.shown) });
 /** @param {...Tree} terms */
@@ -201,7 +203,7 @@ const replaced = (tree, old, other) =>
 
 // ---- Words
 
-/** @param {Change} change @returns {string} what a reader is told of a slip */
+/** @param {Pick<Change, "kind" | "from" | "to">} change @returns {string} what a reader is told of a slip */
 export const tell = ({ kind, from, to }) => {
   const [old, better] = [from, to].map(print), grows = sizeOf(to) > sizeOf(from);
   const equal = `it would be equal with $${better}$ where you wrote $${old}$`, amount = grows ? "is missing" : "is too many";
