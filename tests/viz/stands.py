@@ -153,10 +153,9 @@ class Stand:
         return dict(self.page.evaluate(code, index))
 
     def curve(self, selector, index=0):
-        """The points of an SVG path, (N, 2), in the plot's own units of pixels."""
-        code = "([i, s]) => document.querySelectorAll('[data-widget]')[i].querySelector(s).getAttribute('d')"
-        text = self.page.evaluate(code, [index, selector])
-        return np.array([[float(v) for v in part.split()] for part in text.lstrip("M").split("L")])
+        """The points of an SVG polyline, (N, 2), in the plot's own units of pixels."""
+        code = "([i, s]) => document.querySelectorAll('[data-widget]')[i].querySelector(s).getAttribute('points')"
+        return np.array(self.page.evaluate(code, [index, selector]).split(), float).reshape(-1, 2)
 
     def quiet(self):
         """Nothing asked of another host, no complaint."""

@@ -18,4 +18,5 @@ def test_every_widget_is_timed():
 def test_controls_of_the_widget_are_found_and_their_events_counted(name, browser):
     times = time_widgets.measure(browser, time_widgets.choose_twins([name])[name], throttle=1, moves=3)
     assert times
-    assert all(times.values()), {control: len(found) for control, found in times.items()}
+    counts = {control: (len(found), len(beside)) for control, (found, beside) in times.items()}
+    assert all(of_widget and of_empty for of_widget, of_empty in counts.values()), counts

@@ -280,14 +280,15 @@ class Desk:
         )
 
     def drawing(self, number):
-        """The path data of the plot with this number: data and samples, arrows, loss."""
-        code = """(i) => Array.from(document.querySelectorAll('.dw-plot')[i].querySelectorAll('path'),
-          (path) => path.getAttribute('d'))"""
+        """The path data or points of the plot with this number: data and samples, arrows, loss."""
+        code = """(i) => Array.from(document.querySelectorAll('.dw-plot')[i].querySelectorAll('path, polyline'),
+          (one) => one.getAttribute(one.tagName === 'path' ? 'd' : 'points'))"""
         return self.page.evaluate(code, number)
 
     def losses(self):
         """The loss curve, a point for every 25 steps, without the last, which may be of fewer."""
-        return self.drawing(2)[0].split("L")[:-1]
+        values = self.drawing(2)[0].split()
+        return [f"{x} {y}" for x, y in zip(values[::2], values[1::2], strict=True)][:-1]
 
 
 @pytest.mark.html

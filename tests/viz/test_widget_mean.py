@@ -111,7 +111,7 @@ def test_lines_of_the_page_are_numpys(stand):
             ("dw-1", direct, (0.7 - reach, 0.7 + reach)),
             ("dw-2.dw-dash", through, (0.7 - reach, 0.7 + reach)),
         ):
-            curve = page.curve(f"{LIVE} path.{kind}")
+            curve = page.curve(f"{LIVE} polyline.{kind}")
             np.testing.assert_allclose(curve, plotted((z, values), (-3, 3), ends), atol=0.051)
 
 
@@ -133,7 +133,7 @@ def test_dot_and_ring_stand_in_one_place(stand):
 @pytest.mark.html
 def test_line_of_images_stays_in_its_picture(stand):
     page = stand(MeanExplorer(t=1000, z_hat=1.0))
-    curve = page.curve(".ddpm-widget:not(.ddpm-widget-still) path.dw-2")
+    curve = page.curve(".ddpm-widget:not(.ddpm-widget-still) polyline.dw-2")
     assert curve[:, 1].min() >= 9.9
     assert curve[:, 1].max() <= 180.1
     assert "outside the plot" in page.facts()["x\u0302\u2080:"]

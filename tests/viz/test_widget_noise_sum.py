@@ -83,7 +83,7 @@ def test_page_shows_numpys_points(stand):
         np.testing.assert_allclose(outline, plotted((edges.repeat(2)[1:-1], heights), (-6, 6), (0, 1.2)), atol=0.051)
         units = np.linspace(-5, 5, 161)
         bell = plotted((mu + units * right, np.exp(-(units**2) / 2)), (-6, 6), (0, 1.2))
-        np.testing.assert_allclose(page.curve(f"{LIVE} path.dw-exact"), bell, atol=0.051)
+        np.testing.assert_allclose(page.curve(f"{LIVE} polyline.dw-exact"), bell, atol=0.051)
 
 
 @pytest.mark.html

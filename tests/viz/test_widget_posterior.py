@@ -77,7 +77,7 @@ def test_page_shows_numpys_numbers_and_bells(stand):
             assert_shown(numbers(words["wrong index:"]), bells["wrong index"], 4)
             assert_shown(numbers(words["its variance is too large by"].removesuffix(" %")), wrong_percent(widget), 3)
             for number, name in enumerate(bells, start=1):
-                curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) path.dw-{number}")
+                curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) polyline.dw-{number}")
                 x = np.linspace(*widget.ends(), 241)
                 mean, variance = bells[name]
                 height = np.exp(-((x - mean) ** 2) / (2 * variance)) * (bells["posterior"][1] / variance) ** 0.5
@@ -91,7 +91,7 @@ def test_x_0_and_z_are_seen_to_move_the_posterior(stand):
     ticks = ".ddpm-widget:not(.ddpm-widget-still) svg text"
 
     def look():
-        curve = page.curve(".ddpm-widget:not(.ddpm-widget-still) path.dw-3")
+        curve = page.curve(".ddpm-widget:not(.ddpm-widget-still) polyline.dw-3")
         return curve[curve[:, 1].argmin(), 0], page.page.locator(ticks).all_inner_texts()[:3]
 
     for trait, value in (("x_0", 0.52), ("z", 1.4)):

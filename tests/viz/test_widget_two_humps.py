@@ -94,7 +94,7 @@ def test_page_shows_the_packages_numbers_and_curves(stand):
         for kind, curve in zip(("dw-exact", "dw-2"), widget.curves(), strict=True):
             right = plotted((UNITS, curve), (-4, 4), (0, 0.8))
             right[:, 1] = right[:, 1].clip(-9999)
-            np.testing.assert_allclose(page.curve(f"{LIVE} path.{kind}"), right, atol=0.06)
+            np.testing.assert_allclose(page.curve(f"{LIVE} polyline.{kind}"), right, atol=0.06)
     # What is left if the image is known: beta-tilde
     page.set(chosen=7, t=500)
     assert_shown(numbers(page.facts()["of it, if x\u2080 were known:"]), float(linear_schedule().beta_tilde[500]), 4)

@@ -32,8 +32,7 @@ export default kit.widget(({ model, el: place }) => {
   };
 
   const plot = kit.plot({ x: [-3.5, 3.5], y: [-3.5, 3.5], xlabel: "first coordinate", ylabel: "second coordinate", label: "", height: 350 });
-  const path = (kind) => plot.svg.appendChild(kit.el("path", { class: kind }));
-  const dots = path("dw-line dw-dot dw-1"), needles = path("dw-marker dw-2");
+  const dots = plot.add("path", "dw-line dw-dot dw-1"), needles = plot.add("path", "dw-marker dw-2");
   const ring = plot.marker("dw-4 dw-ring");
   const keys = kit.legend([["dw-1", "points (mark: group)"], ["dw-4", "one point"], ["dw-2", "score"]]);
   const facts = kit.facts();
@@ -41,13 +40,12 @@ export default kit.widget(({ model, el: place }) => {
 
   // Arrows along the score, the longest of them one grid spacing long. Returns its true length.
   const field = (t) => {
-    const grid = [];
-    for (let i = 0; i < 121; i++) {
+    const grid = Array.from({ length: 121 }, (_, i) => {
       const x = 0.6 * (i % 11) - 3, y = 0.6 * Math.floor(i / 11) - 3;
-      grid.push([x, y, ...oracle.pull(x, y, t)]);
-    }
+      return [x, y, ...oracle.pull(x, y, t)];
+    });
     const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b))), scale = -0.58 / longest;
-    const needle = ([x, y, a, b]) => {
+    const needle = (/** @type {number[]} */ [x, y, a, b]) => {
       const [p, q] = [scale * a, scale * b];
       return `M${spot(x + p, y + q)}L${spot(x - q / 8, y + p / 8)}L${spot(x + q / 8, y - p / 8)}Z`;
     };
@@ -59,20 +57,22 @@ export default kit.widget(({ model, el: place }) => {
     const t = model.get("t"), back = model.get("direction"), arrows = model.get("arrows");
     if (back) ends ??= group((made = walked()).subarray(0, n));
     const x = back ? made.subarray(n * t, n * (t + 1)) : jump(t), groups = back ? ends : origins;
-    const counts = Array(K).fill(0), sums = [0, 0, 0];
-    let text = "";
+    const counts = Array(K).fill(0);
+    let text = "", right = 0, up = 0, squares = 0;
     for (let i = 0; i < n; i += 2) {
       const a = x[i], b = x[i + 1];
       text += `M${spot(a, b)}${marks[groups[i]]}`;
       counts[oracle.pull(a, b, t)[2]]++;
-      [a, b, a * a + b * b].forEach((value, j) => (sums[j] += (2 * value) / n));
+      right += (2 * a) / n;
+      up += (2 * b) / n;
+      squares += (a * a + b * b) / n;
     }
     dots.setAttribute("d", text);
     ring(x[0], x[1]);
-    const { signal, spread } = closed(bar[t]), deviation = Math.sqrt((sums[2] - sums[0] ** 2 - sums[1] ** 2) / 2);
+    const { signal, spread } = closed(bar[t]), deviation = Math.sqrt(squares - (right * right + up * up) / 2);
     const pairs = [
       ["weights of x₀ and noise:", `${kit.number(signal)}, ${kit.number(spread)}`],
-      ["mean of the points:", `${kit.number(sums[0], 3)}, ${kit.number(sums[1], 3)}`],
+      ["mean of the points:", `${kit.number(right, 3)}, ${kit.number(up, 3)}`],
       ["standard deviation:", kit.number(deviation, 3)],
       ["points by component:", counts.join(", ")],
     ];
@@ -103,6 +103,8 @@ export default kit.widget(({ model, el: place }) => {
     keys,
     facts,
   );
-  kit.follow(model, ["direction"], () => hold.replaceChildren(players[model.get("direction")]));
+  const turn = () => hold.replaceChildren(players[model.get("direction")]);
+  model.on("change:direction", turn);
+  turn();
   kit.follow(model, ["t", "direction", "arrows"], draw);
 });

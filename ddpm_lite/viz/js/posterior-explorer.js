@@ -44,7 +44,7 @@ export default kit.widget(({ model, el: place }) => {
       half = all ? closed(bar[t]).noised(1, 3) : 6 * Math.sqrt(variance);
     }
     ticks.forEach((tick, i) => {
-      tick.textContent = kit.number(centre + (i - 1) * half, 3);
+      kit.tell(tick, kit.number(centre + (i - 1) * half, 3));
     });
     lines.forEach((line, i) => {
       const [m, v] = shown[i] ?? [0, 0];

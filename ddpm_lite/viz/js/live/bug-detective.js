@@ -114,8 +114,8 @@ export default kit.widget(({ model, el: place }) => {
     const answer = model.get("answer") - 1;
     if (answer === CASES[which]) solved.add(which);
     const count = `${SOLVED} ${solved.size} of ${CASES.length}.`;
-    if (answer < 0) verdict.textContent = `Case ${which + 1}: measure, then choose what is wrong. ${count}`;
-    else verdict.textContent = answer === CASES[which] ? `Right. ${slip.why} ${count}` : `Not this: another instrument would show it, or does not agree. ${count}`;
+    if (answer < 0) kit.tell(verdict, `Case ${which + 1}: measure, then choose what is wrong. ${count}`);
+    else kit.tell(verdict, answer === CASES[which] ? `Right. ${slip.why} ${count}` : `Not this: another instrument would show it, or does not agree. ${count}`);
   };
 
   kit.stage(

@@ -231,5 +231,6 @@ export default kit.widget(async ({ model, el: place }) => {
     kit.el("p", {}, "Samples, each above its nearest picture, with the root-mean-square distance per pixel:"),
     pairs.row,
   );
-  kit.follow(model, ["seed"], reset);
+  model.on("change:seed", reset);
+  reset();
 });

@@ -19,19 +19,15 @@
 export const widget = (put) => ({
   render: (/** @type {{ model: any, el: HTMLElement }} */ { model, el }) => {
     const scope = new AbortController(), { signal } = scope, leave = () => scope.abort();
-    /** @type {Model} */
+    /** @type {any} */
     const watched = {
       signal,
-      get: (name) => model.get(name),
-      set: (name, value) => model.set(name, value),
-      save_changes: () => model.save_changes(),
-      send: model.send && ((content) => model.send(content)),
-      file: model.file,
       on: (event, listener) => {
         model.on(event, listener);
         signal.addEventListener("abort", () => model.off(event, listener));
       },
     };
+    for (const name of ["get", "set", "save_changes", "send", "file"]) watched[name] = model[name]?.bind(model);
     const standing = put({ model: watched, el });
     return standing ? standing.then(() => leave) : leave;
   },
@@ -42,16 +38,22 @@ let names = 0;
 // An element with attributes and children; `on...` are listeners, undefined and false are left out.
 // JupyterLab would take the arrow keys, Enter and more from a control that does not ask for its keys.
 export const el = (tag, attributes = {}, ...children) => {
-  const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon"].includes(tag);
+  const svg = /^(svg|g|path|line|circle|rect|text|poly.+)$/.test(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
-  if (["button", "input", "select"].includes(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
+  if (/^(button|input|select)$/.test(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
   made.append(...children);
   return made;
 };
+
+// Set an attribute if it is another, because even the same one is laid out and painted again.
+const put = (part, name, value) => part.getAttribute(name) !== value && part.setAttribute(name, value);
+
+// Set the text of a node if it is another.
+export const tell = (node, text) => node.textContent !== text && (node.textContent = text);
 
 // The frame of a widget: a group with a name.
 export const stage = (place, label, ...children) => {
@@ -59,15 +61,16 @@ export const stage = (place, label, ...children) => {
 };
 
 export const row = (...children) => el("div", { class: "dw-row" }, ...children);
+const control = (...children) => el("div", { class: "dw-control" }, ...children);
 
-export const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replace("e-", "e\u2212").replace(/^-/, "\u2212");
+export const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replaceAll("-", "\u2212");
 
 // A number beside an axis, in the six signs that there is room for: 4e−5, 0.0012, 32, 3.2e5.
 /** @param {number} value */
 const tick = (value) => {
   const size = Math.abs(value), plain = !size || (size >= 1e-3 && size < 1e4);
   const power = (/** @type {number} */ digits) => value.toExponential(digits).split("e").map((part) => number(Number(part))).join("e");
-  const spelt = [...(plain ? [number(value, size < 100 ? 2 : 4)] : []), power(1), power(0)];
+  const spelt = [plain ? number(value, size < 100 ? 2 : 4) : power(1), power(1)];
   return spelt.find((text) => text.length <= 6) ?? power(0);
 };
 
@@ -98,8 +101,9 @@ export const slider = (model, name, { label, min, max, step = 1, text = number }
   const output = el("output", { for: id, "aria-live": "off" }, "");
   bind(model, name, input, () => Number(input.value), () => {
     input.value = within(model, name, min, max, step === 1);
-    output.firstChild.data = text(Number(input.value));
-    input.setAttribute("aria-valuetext", output.firstChild.data);
+    const said = text(Number(input.value));
+    tell(output.firstChild, said);
+    put(input, "aria-valuetext", said);
   });
   // A finger that only scrolls the page may begin on a slider, which jumps there: it goes back to its value.
   let before;
@@ -108,7 +112,7 @@ export const slider = (model, name, { label, min, max, step = 1, text = number }
     input.value = before;
     input.dispatchEvent(new Event("input"));
   });
-  const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
+  const made = control(el("label", { for: id }, label), input, output);
   made.limit = (last) => {
     input.max = last;
   };
@@ -123,7 +127,7 @@ export const choice = (model, name, { label, options }) => {
   bind(model, name, input, () => Number(input.value), () => {
     input.value = within(model, name, 0, options.length - 1);
   });
-  return el("div", { class: "dw-control" }, el("label", { for: id }, label), input);
+  return control(el("label", { for: id }, label), input);
 };
 
 // A labelled switch; the trait is true or false.
@@ -135,7 +139,7 @@ export const toggle = (model, name, { label }) => {
     if (typeof value !== "boolean") throw new Error(`${name}: expected true or false, got ${value}`);
     input.checked = value;
   });
-  return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
+  return control(input, el("label", { for: id }, label));
 };
 
 // While a widget is busy, playing or drawing, its facts are not read out.
@@ -182,7 +186,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   still.addEventListener("change", obey, { signal: model.signal });
   model.signal.addEventListener("abort", stop);
   obey();
-  const made = el("div", { class: "dw-control" }, play, ...steps);
+  const made = control(play, ...steps);
   const touched = ({ target }) => made.contains(target) || stop();
   return made;
 };
@@ -214,14 +218,11 @@ export const picture = (height, width, label, size = 160) => {
   const paint = (values, offset = 0, channels = 1) => {
     const n = width * height, data = pixels.data, next = channels === 3 ? n : 0;
     for (let i = 0; i < n; i++) {
-      const at = offset + i;
-      data[4 * i] = (values[at] + 1) * 127.5;
-      data[4 * i + 1] = (values[at + next] + 1) * 127.5;
-      data[4 * i + 2] = (values[at + 2 * next] + 1) * 127.5;
+      for (let c = 0; c < 3; c++) data[4 * i + c] = (values[offset + i + c * next] + 1) * 127.5;
     }
     context.putImageData(pixels, 0, 0);
   };
-  return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
+  return { canvas, paint, say: (text) => put(canvas, "aria-label", text) };
 };
 
 // Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
@@ -232,54 +233,62 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
   const py = (v) => height - bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (height - bottom - top);
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "dw-plot", role: "img", "aria-label": label });
   const ticks = (low, high) => [0, 0.5, 1].map((f) => low + f * (high - low));
-  for (const [i, v] of ticks(...x).entries()) {
-    svg.append(el("text", { x: px(v), y: height - bottom + 15, "text-anchor": i < 2 ? "middle" : "end" }, number(v, 3)));
-  }
+  const write = (words, cx, cy, anchor, more) => svg.append(el("text", { x: cx, y: cy, "text-anchor": anchor, ...more }, words));
+  for (const [i, v] of ticks(...x).entries()) write(number(v, 3), px(v), height - bottom + 15, i < 2 ? "middle" : "end");
   for (const v of ticks(up(y[0]), up(y[1])).map((t) => (logy ? 10 ** t : t))) {
-    svg.append(
-      el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }),
-      el("text", { x: left - 5, y: py(v) + 4, "text-anchor": "end" }, tick(v)),
-    );
+    svg.append(el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }));
+    write(tick(v), left - 5, py(v) + 4, "end");
   }
-  svg.append(
-    el("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, xlabel),
-    el("text", { x: -(top + height - bottom) / 2, y: 12, "text-anchor": "middle", transform: "rotate(-90)" }, ylabel),
-  );
+  write(xlabel, (left + width - right) / 2, height - 6, "middle");
+  write(ylabel, -(top + height - bottom) / 2, 12, "middle", { transform: "rotate(-90)" });
   const add = (tag, kind) => {
     const made = el(tag, { class: kind });
     svg.append(made);
     return made;
   };
-  const inside = (v) => Math.min(height + 9999, Math.max(-9999, v)).toFixed(1);
+  // With one decimal. This is three times as fast as toFixed, which most of the time of a drawing would go to.
+  const short = (v) => {
+    const tenths = Math.round(v * 10), last = tenths % 10;
+    return tenths < 0 ? tenths / 10 : `${(tenths - last) / 10}.${last}`;
+  };
+  const inside = (v) => short(Math.min(height + 9999, Math.max(-9999, v)));
+  const across = (xs) => Array.from(xs, (v) => short(px(v)));
   return {
     svg,
     px,
     py,
-    say: (text) => svg.setAttribute("aria-label", text),
+    add,
+    say: (text) => put(svg, "aria-label", text),
     // kind: "dw-1" to "dw-4", a colour; "dw-fill" fills below. Returns a function that draws.
+    // A polyline, because changing its points, unlike a path's, does not recompute styles.
     line: (kind) => {
-      const path = add("path", `dw-line ${kind}`);
-      return (xs, ys) => path.setAttribute("d", Array.from(xs, (v, i) => `${i ? "L" : "M"}${px(v).toFixed(1)} ${inside(py(ys[i]))}`).join(""));
+      const shape = add("polyline", `dw-line ${kind}`);
+      let old, at;
+      return (xs, ys) => {
+        if (old !== xs) at = across((old = xs));
+        let points = "";
+        for (let i = 0; i < xs.length; i++) points += `${at[i]} ${inside(py(ys[i]))} `;
+        put(shape, "points", points);
+      };
     },
-    // A polygon, because changing its points, unlike a path's, does not recompute styles.
     bars: (kind) => {
-      const shape = add("polygon", `dw-bars ${kind}`), base = py(y[0]).toFixed(1);
+      const shape = add("polygon", `dw-bars ${kind}`), base = short(py(y[0]));
       return (edges, heights) => {
-        const at = Array.from(edges, (v) => px(v).toFixed(1));
+        const at = across(edges);
         let points = `${at[0]} ${base}`;
         heights.forEach((h, i) => {
           const level = inside(py(h));
           points += ` ${at[i]} ${level} ${at[i + 1]} ${level}`;
         });
-        shape.setAttribute("points", `${points} ${at.at(-1)} ${base}`);
+        put(shape, "points", `${points} ${at.at(-1)} ${base}`);
       };
     },
     marker: (kind) => {
       const circle = add("circle", `dw-marker ${kind}`);
       circle.setAttribute("r", 5);
       return (vx, vy) => {
-        circle.setAttribute("cx", px(vx).toFixed(1));
-        circle.setAttribute("cy", inside(py(vy)));
+        put(circle, "cx", short(px(vx)));
+        put(circle, "cy", inside(py(vy)));
       };
     },
   };
@@ -295,36 +304,49 @@ export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, 
 // the list is `silent`.
 export const facts = (silent = false) => {
   const list = el("dl", { class: "dw-facts" }), said = el("p", { class: "dw-said", role: "status" });
-  let told, now, timer;
-  const tell = () => {
-    if (list.closest("[data-busy]")) return wait();
-    said.textContent = now.filter((line) => !told.includes(line)).join("; ");
-    told = now;
-  };
-  const wait = () => {
-    clearTimeout(timer);
-    timer = setTimeout(tell, 700);
+  const lines = () => now.map((pair) => pair.join(" "));
+  let told, now, timer, moved, cells;
+  // One timer at a time, because to stop and start one at each move takes longer than the move.
+  const wait = () => (timer ||= setTimeout(settle, 700));
+  const settle = () => {
+    timer = 0;
+    if (moved || list.closest("[data-busy]")) {
+      moved = 0;
+      return wait();
+    }
+    const all = lines();
+    said.textContent = all.filter((line) => !told.includes(line)).join("; ");
+    told = all;
   };
   list.write = (pairs) => {
-    now = pairs.map((pair) => pair.join(" "));
-    if (told && !silent) {
+    now = pairs;
+    if (list.children.length !== pairs.length) {
+      const cell = (kind) => el(kind, {}, "");
+      list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
+      cells = [...list.querySelectorAll("dt, dd")].map((part) => part.firstChild);
+    }
+    // New text in the old cells, so that the page lays out only what changed.
+    const changed = pairs.flat().filter((text, i) => tell(cells[i], text)).length;
+    if (told && changed && !silent) {
       if (!said.isConnected) list.after(said);
+      moved = timer;
       wait();
     }
-    told ??= now;
-    const cell = (kind) => el(kind, {}, "");
-    if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => el("div", {}, cell("dt"), cell("dd"))));
-    // New text in the old cells, so that the page lays out only what changed.
-    pairs.flat().forEach((text, i) => {
-      const node = list.children[i >> 1].children[i & 1].firstChild;
-      if (node.data !== text) node.data = text;
-    });
+    told ??= lines();
   };
   return list;
 };
 
-// Call `draw` now and whenever one of the traits changes.
+// Call `draw` now and whenever one of the traits changes. And some more in idle time, so that the browser has compiled it
+// before the first change, which took three times as long as later ones; this stops if it takes long.
 export const follow = (model, traits, draw) => {
   for (const trait of traits) model.on(`change:${trait}`, draw);
   draw();
+  let left = 30;
+  const warm = (idle) => {
+    if (model.signal.aborted) return;
+    draw();
+    if (left-- && idle.timeRemaining()) requestIdleCallback(warm);
+  };
+  window.requestIdleCallback?.(warm);
 };
