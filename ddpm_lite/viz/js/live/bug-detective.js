@@ -8,7 +8,7 @@ const INSTRUMENTS = ["the samples", "mean and deviation", "the weights of its st
 // What may be wrong: its name, what it changes, and why it shows where it shows. `step` gets the right weights.
 /** @type {{ name: string, why: string, step?: (right: number[], way: any, t: number) => number[], shift?: number, start?: number, moved?: boolean }[]} */
 const SLIPS = [
-  { name: "nothing is wrong", why: "The weights, the times and the noise are right, and mean and deviation agree with the data within the error of chance." },
+  { name: "nothing is wrong", why: "The weights, the times and the noise are right, and the mean agrees with the data within the error of chance. The deviation is a little smaller than that of the data, because the fresh noise has the smaller variance." },
   {
     name: "noise in the last step",
     step: ([a, b, sigma], way, t) => [a, b, t > 1 ? sigma : Math.sqrt(way.beta[1])],
