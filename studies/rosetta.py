@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from libraries.diffusers_options import swap_options
 from libraries.row import LOOPS, REASONS, ROWS, SEED, STEP_TIME, STEPS, Row, Step, compute_step, translate
-from libraries.scales import list_scales
+from libraries.scales import list_scales, try_scale_of_one
 from torch import Tensor
 
 RECORD = Path(__file__).resolve().parent.parent / "book" / "results" / "rosetta.json"
@@ -81,6 +81,7 @@ def compare_all() -> dict:
     record |= {"time": STEP_TIME, "steps": {name: compare_step(STEPS[name]) for name in versions}}
     record |= {"loops": {name: compare_step(step) for name, step in LOOPS.items() if name in versions}}
     record["swaps"] = swap_options() if "diffusers" in versions else []
+    record["scale of 1"] = try_scale_of_one() if "denoising-diffusion-pytorch" in versions else []
     return record | {"scales": list_scales(versions), "rows": rows}
 
 
@@ -108,6 +109,8 @@ def main():
         print(f"{swap['option']}={swap['other']}: times {swap['times']} {changes}")
     for scale in record["scales"]:
         print(f"{scale['library']:30} {scale['place']}: {scale['option']}={scale['default']:g}, w = {scale['w']:g}")
+    for made in record["scale of 1"]:
+        print(f"scale of 1, {made['images']} images: {made['outcome']}")
 
 
 if __name__ == "__main__":

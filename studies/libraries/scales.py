@@ -1,8 +1,12 @@
-"""The scale of guidance that each library uses if none is given, read from its source, and our w for it."""
+"""The scale of guidance that each library uses if none is given, and our w for it; what a scale of 1 does in one."""
 
 import ast
 from importlib.util import find_spec
 from pathlib import Path
+
+import torch
+
+from libraries.row import SEED, import_peer
 
 # Library, package, file, function, the name of its scale, and what has to be subtracted from it to get our w.
 SCALES = (
@@ -60,4 +64,26 @@ def list_scales(libraries) -> list[dict]:
                 {"library": library, "place": f"{file}: {function}", "option": option, "default": float(default)}
             )
             made[-1]["w"] = default - offset
+    return made
+
+
+def try_scale_of_one() -> list[dict]:
+    """What the guided class of denoising-diffusion-pytorch does with a scale of exactly 1, for one to three images."""
+    module, made = import_peer("denoising_diffusion_pytorch.classifier_free_guidance"), []
+    torch.manual_seed(SEED)
+    net = module.Unet(dim=8, dim_mults=(1, 2), channels=1, num_classes=3).eval()
+    diffusion = module.GaussianDiffusion(net, image_size=8, timesteps=4)
+    for count in (1, 2, 3):
+        x, t, labels = torch.randn(count, 1, 8, 8), torch.ones(count, dtype=torch.int64), torch.arange(count)
+        with torch.no_grad():
+            right = net(x, t, labels, cond_drop_prob=0.0)
+            try:
+                used = diffusion.model_predictions(x, t, labels, cond_scale=1.0).pred_noise.expand_as(right)
+            except ValueError:
+                made.append({"images": count, "outcome": "ValueError"})
+                continue
+        of_first = [torch.allclose(estimate, right[0], atol=1e-5) for estimate in used]
+        made.append(
+            {"images": count, "outcome": "runs, each with the estimate of image 1" if all(of_first) else "runs"}
+        )
     return made
