@@ -50,7 +50,8 @@ PARTS = """async ([of, whole, settings, batch]) => {
   const { lesson, readImages } = await import("/shared/lesson.js"), { reach } = await import("/shared/team.js");
   const { drawBatch, optimiser } = await import("/shared/train.js");
   const { firstWeights } = await import("/shared/school.js");
-  const { net, tasks } = lesson(whole, { of }), file = JSON.parse(whole.text), none = file.labels;
+  const { finish } = await import("/shared/unet.js");
+  const { net, tasks } = finish(lesson(whole, { of })), file = JSON.parse(whole.text), none = file.labels;
   net.weights.set(firstWeights(file, 0));
   net.renew();
   const data = { images: readImages(file.images), labels: Array.from(file.answers, Number), none };
@@ -63,11 +64,11 @@ PARTS = """async ([of, whole, settings, batch]) => {
     }
     return all.sort((a, b) => a - b)[Math.floor(count / 4)];
   };
-  const finish = (work) => { while (!work.next().done); };
   const code = `import { lesson } from "${location.origin}/shared/lesson.js";
     import { help } from "${location.origin}/shared/team.js";
+    import { finish } from "${location.origin}/shared/unet.js";
     onmessage = ({ data: { whole, of, lead } }) => {
-      help(lead, lesson(whole, { of }).net, { *nothing() { return {}; } });
+      help(lead, finish(lesson(whole, { of })).net, { *nothing() { return {}; } });
       postMessage(0);
     };`;
   const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });

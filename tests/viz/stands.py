@@ -27,6 +27,36 @@ PATIENCE = 300_000
 # In the page: the model of the widget with the number i.
 MODEL = "document.querySelectorAll('[data-widget]')[i].model"
 
+# To run before a page's own scripts: keeps what workers are told and say, and how many were made and still work. A
+# worker that starts late on a slow machine is waited for, instead of being taken for refused after five seconds.
+LISTEN = """
+Object.assign(window, { heard: [], told: [], hired: 0, working: 0 });
+const Real = Worker, wait = setTimeout;
+window.setTimeout = (then, later, ...more) => wait(then, later === 5000 ? 300000 : later, ...more);
+window.Worker = class extends Real {
+  constructor(address) {
+    super(address);
+    window.hired++;
+    window.working++;
+    this.addEventListener("message", ({ data }) => window.heard.push(...(data.news ?? [])));
+  }
+  postMessage(message, handed) {
+    window.told.push(message);
+    super.postMessage(message, handed);
+  }
+  terminate() {
+    window.working--;
+    super.terminate();
+  }
+};
+"""
+CORES = "Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', {{ get: () => {} }});"
+# In the page: the tab goes to the background, or comes back.
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
 
 Twin = namedtuple("Twin", "name chapter html")
 Twin.twin = lambda self: self.html

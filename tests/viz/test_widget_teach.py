@@ -8,6 +8,8 @@ import page_set
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from stands import HIDE, LISTEN
+from time_live import REFUSE
 
 from ddpm_lite import load_digits
 from ddpm_lite.viz.widgets import TeachYourOwn
@@ -15,24 +17,6 @@ from ddpm_lite.viz.widgets.recorded import read_widget_record
 from ddpm_lite.viz.widgets.teach_your_own import LIMIT, SAMPLES, SETS, STEPS, read_letters
 
 RECORD = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets" / "teach-your-own.safetensors"
-LISTEN = """
-window.heard = [];
-window.told = [];
-const Real = Worker;
-window.Worker = class extends Real {
-  constructor(address) {
-    super(address);
-    this.addEventListener("message", ({ data }) => window.heard.push(...(data.news ?? [])));
-  }
-  postMessage(message, handed) {
-    window.told.push(message);
-    super.postMessage(message, handed);
-  }
-};"""
-HIDE = """(hidden) => {
-  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
 
 
 def test_the_record_is_the_figure_and_its_distances_are_those_of_its_pictures():
@@ -202,3 +186,49 @@ def test_ready_sets_signs_images_and_pauses(stand, tmp_path):
     press(one, "Pause")
     assert said(one, 1).startswith("Paused after step ")
     assert one.page.evaluate("told.at(-1)") == {"go": False}
+
+
+# In the page: what a press of Ctrl-V brings to the field; whether the widget took it.
+PASTE = """async (kind) => {
+  const paper = new OffscreenCanvas(16, 16), ink = paper.getContext("2d"), data = new DataTransfer();
+  ink.fillRect(0, 0, 16, 16);
+  ink.fillStyle = "white";
+  ink.fillRect(0, 0, 8, 16);
+  if (kind === "words") data.setData("text/plain", "AB");
+  else {
+    const inside = kind === "picture" ? await paper.convertToBlob({ type: "image/png" }) : "nothing";
+    data.items.add(new File([inside], "pasted.png", { type: "image/png" }));
+  }
+  const event = new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true });
+  document.querySelector("input[type=text]").dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+@pytest.mark.html
+def test_a_pasted_picture_is_added_and_pasted_words_are_left_to_the_field(stand):
+    one = open_widget(stand, TeachYourOwn(steps=2, every=2))
+    assert one.page.evaluate(PASTE, "picture")
+    one.page.get_by_text("Added. The set has 1 of at most 300").wait_for()
+    assert one.page.evaluate(PASTE, "broken")
+    one.page.get_by_text("image: expected a picture, got image/png; choose a PNG or JPEG file").wait_for()
+    assert not one.page.evaluate(PASTE, "words")
+    press(one, "Learn this set")
+    (picture,) = learnt(one)
+    for row in (picture[i : i + 8] for i in range(0, 64, 8)):
+        assert (row[:3], row[5:]) == ("QQQ", "AAA")
+        assert row[3] > "I" > row[4], "the edge, where the picture is enlarged, may be a little grey"
+
+
+@pytest.mark.html
+def test_without_workers_the_page_learns_the_set_itself(stand):
+    one = stand(TeachYourOwn(seed=3, steps=6, every=3), init=REFUSE)
+    press(one, "Teach it your own pictures")
+    one.page.get_by_label("ready sets").select_option(label="eight letters")
+    press(one, "Learn this set")
+    one.page.get_by_text("Done in ").wait_for()
+    letters = read_letters()
+    expected = page_set.draw_samples(list(page_set.learn_set(letters, seed=3, steps=6))[-1][2])
+    _, apart = page_set.compare(expected, letters)
+    captions = one.page.locator(".ddpm-widget:not(.ddpm-widget-still) figcaption").all_inner_texts()
+    assert [float(text.split(",")[0]) for text in captions] == pytest.approx(apart.tolist(), abs=0.006)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from javascript import run_module
+from stands import CORES, HIDE, LISTEN
 from time_lesson import add_parts, legible
 
 from ddpm_lite import load_digits
@@ -22,28 +23,6 @@ from ddpm_lite.viz.widgets.recorded import read_widget_record
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 RECORD = RESULTS / "widgets" / "watch-it-learn.safetensors"
 MODULES = ["science.js", "engine.js", "unet.js", "grad.js", "train.js", "team.js", "school.js", "lesson.js"]
-# What workers post, and how fast they are told to go, for a test to look at.
-LISTEN = """
-window.heard = [];
-window.told = [];
-window.hired = 0;
-const Real = Worker;
-window.Worker = class extends Real {
-  constructor(address) {
-    super(address);
-    window.hired++;
-    this.addEventListener("message", ({ data }) => window.heard.push(...(data.news ?? [])));
-  }
-  postMessage(message, handed) {
-    window.told.push(message);
-    super.postMessage(message, handed);
-  }
-};"""
-CORES = "Object.defineProperty(Navigator.prototype, 'hardwareConcurrency', {{ get: () => {} }});"
-HIDE = """(hidden) => {
-  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
 REFUSE = "window.Worker = class { constructor() { throw new Error('refused'); } };"
 
 
@@ -79,10 +58,10 @@ def test_first_weights_and_draws_are_those_of_pytorch():
 TEAM = """const run = async (of, file, settings) => {
   const channels = Array.from({ length: of - 1 }, () => new MessageChannel());
   for (const { port2 } of channels) {
-    const { net, tasks } = modules.lesson(file, { of });
+    const { net, tasks } = modules.finish(modules.lesson(file, { of }));
     modules.help(port2, net, tasks);
   }
-  const lead = modules.lesson(file, { ports: channels.map(({ port1 }) => port1), of }), news = [];
+  const lead = modules.finish(modules.lesson(file, { ports: channels.map(({ port1 }) => port1), of })), news = [];
   for (const value of lead.learn(settings)) {
     if (value instanceof Promise) await value;
     else if (value) news.push(value);

@@ -9,7 +9,7 @@
 // change of it changes the loss by each of them, so every function *adds* to the gradients of its operands.
 import { packRows } from "./engine.js";
 import { fours } from "./science.js";
-import { count, known, sources } from "./unet.js";
+import { count, finish, known, sources } from "./unet.js";
 
 /** @typedef {Float32Array} Numbers */
 /** @typedef {import("./engine.js").Room} Room */
@@ -406,15 +406,16 @@ export const backpropagated = {
 
 // ---- The network
 
-// A network that can learn, from what `unpack` of unet.js reads. `weights` and `gradient` are all weights and the gradient by
-// them, one after the other in the file's order. After a change of the weights, call `renew`. `ask(x_t, t, labels)` is
-// z_hat of B images, and `backpropagate(slope)` adds the gradient, given that by each number of z_hat; images lie one after the other.
+// A network that can learn, from what `unpack` of unet.js reads, made in parts as in `building`; `trainable` makes it at
+// once. `weights` and `gradient` are all weights and the gradient by them, one after the other in the file's order. After a
+// change of the weights, call `renew`. `ask(x_t, t, labels)` is z_hat of B images, and `backpropagate(slope)` adds the gradient,
+// given that by each number of z_hat; images lie one after the other.
 /**
  * @param {any} unpacked the result of `unpack`
  * @param {import("./engine.js").Memory} memory
  * @param {number} [B] images at a time; the fast product takes eight columns at a time
  */
-export const trainable = ({ file, inputs, weights, constants }, memory, B = 8) => {
+export function* training({ file, inputs, weights, constants }, memory, B = 8) {
   const { take } = memory, sizes = weights.map(({ shape }) => count(shape)), total = sizes.reduce((a, b) => a + b, 0);
   const theta = take(total), gradient = take(total);
   let used = 0;
@@ -450,6 +451,7 @@ export const trainable = ({ file, inputs, weights, constants }, memory, B = 8) =
   /** @type {Room[]} */
   const slopes = [];
   for (const [name, operands, shape, settings] of file.operations) {
+    yield;
     known(Object.hasOwn(backpropagated, name), name);
     const parts = operands.map((i) => values[i]), fresh = name !== "reshape", matters = fresh && parts.some(({ slope }) => slope);
     const room = () => take(count(shape) * B), out = new Value(shape, fresh ? room() : parts[0].room, matters ? room() : null, true);
@@ -492,4 +494,7 @@ export const trainable = ({ file, inputs, weights, constants }, memory, B = 8) =
       for (const step of back) step();
     },
   };
-};
+}
+
+/** @param {any} unpacked @param {import("./engine.js").Memory} memory @param {number} [B] */
+export const trainable = (unpacked, memory, B) => finish(training(unpacked, memory, B));

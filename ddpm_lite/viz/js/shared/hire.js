@@ -45,9 +45,10 @@ export const hireTeam = async (model, text, local, hear, more) => {
   const wanted = Math.max(1, Math.min(navigator.hardwareConcurrency || 1, MOST));
   const hired = (await Promise.all(Array.from({ length: wanted }, () => hire(text)))).filter(Boolean);
   const team = hired.length ? hired : [page(text, local)], [lead, ...others] = team, of = team.length;
+  const close = () => hired.forEach((worker) => worker.terminate());
   model.signal.addEventListener("abort", () => {
     lead.postMessage({ go: false });
-    hired.forEach((worker) => worker.terminate());
+    close();
   });
   const file = await fetched(model), channels = others.map(() => new MessageChannel());
   const open = (/** @type {any} */ member, /** @type {object} */ message, /** @type {MessagePort[]} */ ports) =>
@@ -56,7 +57,10 @@ export const hireTeam = async (model, text, local, hear, more) => {
       member.postMessage({ file, of, ...message, ...more }, ports);
     });
   const ports = channels.map(({ port1 }) => port1), helping = others.map((worker, i) => open(worker, { lead: channels[i].port2 }, [channels[i].port2]));
-  const [about] = await Promise.all([open(lead, { ports }, ports), ...helping]);
+  const [about] = await Promise.all([open(lead, { ports }, ports), ...helping]).catch((wrong) => {
+    close();
+    throw wrong;
+  });
   lead.onmessage = ({ data }) => hear(data);
   for (const worker of hired) worker.onerror = () => hear({ error: "A worker stopped. Load the page again to train.", news: [], done: true });
   return { tell: (/** @type {any} */ message) => lead.postMessage(message), about };

@@ -2,7 +2,7 @@
 // is a course: that of the digits in lesson.js, and that of a reader's own pictures in own-set.js. The network's file is
 // that of ddpm_lite/viz/untrained.py.
 import { open } from "./engine.js";
-import { trainable } from "./grad.js";
+import { training } from "./grad.js";
 import { gaussians } from "./science.js";
 import { cut, help, reach } from "./team.js";
 import { addGradient, drawBatch, keyed, optimiser } from "./train.js";
@@ -45,7 +45,7 @@ export const firstWeights = ({ first, weights }, seed) =>
   );
 
 // A function for z_hat of any number of images, of which a few are done at a time.
-export const asker = (/** @type {ReturnType<typeof trainable>} */ net) =>
+export const asker = (/** @type {ReturnType<typeof import("./grad.js").trainable>} */ net) =>
   function* (/** @type {ArrayLike<number>} */ x, /** @type {number[]} */ times, /** @type {number[]} */ labels) {
     const { size, B } = net, found = new Float64Array(x.length), part = new Float32Array(B * size), from = Float64Array.from(x);
     for (let first = 0; first < times.length; first += B) {
@@ -58,18 +58,22 @@ export const asker = (/** @type {ReturnType<typeof trainable>} */ net) =>
     return found;
   };
 
-// What a worker of a team has, which has `of` members: the network, and what it does of a batch and of a look. With `ports` to
-// the other members it leads them, and `learn` begins a training run. The run is a generator that stops after every few
-// milliseconds' work and yields `{ step, loss }` after each step, `{ step, samples, guesses }` after each look, a promise where
-// it waits for the others, and nothing in between.
+// What a worker of a team has, which has `of` members: the network, and what it does of a batch and of a look. It is made in
+// parts, each of some milliseconds, for a page that trains by itself. With `ports` to the other members it leads them, and
+// `learn` begins a training run. The run is a generator that stops after every few milliseconds' work and yields
+// `{ step, loss }` after each step, `{ step, samples, guesses }` after each look, a promise where it waits for the others, and
+// nothing in between.
 /**
  * @param {{ sum: number, text: string }} whole @param {(read: { file: any, way: import("./science.js").Schedule }, options: any) => Course} begin
  * @param {{ ports?: MessagePort[], of?: number, simd?: boolean }} [options] and what the course wants to know
  */
-export const school = (whole, begin, options = {}) => {
-  const { ports = [], of = 1, simd } = options, memory = open({ simd }), read = unpack(whole, memory), { file, way } = read;
+export function* school(whole, begin, options = {}) {
+  const { ports = [], of = 1, simd } = options, memory = open({ simd });
+  yield;
+  const read = unpack(whole, memory), { file, way } = read;
+  yield;
   const course = begin(read, options), { about, batch, samples } = course;
-  const net = trainable(read, memory, Math.min(COLUMNS, Math.ceil(batch / of))), ask = asker(net);
+  const net = yield* training(read, memory, Math.min(COLUMNS, Math.ceil(batch / of))), ask = asker(net);
   const helpers = ports.map((port) => reach(port, net.weights.length)), shares = cut(batch, of), parts = cut(samples, of);
   const tasks = {
     // A share of the gradient, which stays in the network, and of the loss.
@@ -114,6 +118,7 @@ export const school = (whole, begin, options = {}) => {
       net.weights.set(firstWeights(file, seed));
       net.gradient.fill(0);
       net.renew();
+      yield null;
       const adam = optimiser(net.weights, { warmup: WARMUP });
       yield* look(settings, adam.average, 0);
       for (let step = 1; step <= steps; step++) {
@@ -128,12 +133,12 @@ export const school = (whole, begin, options = {}) => {
       }
     },
   };
-};
+}
 
 // Returns a function for messages. For a file, it posts what the page should know, or an error; with `lead`, a port, it then
 // helps whoever is at its other end. A job has settings, and begins a run; `go` says whether it goes on, and `change` has
 // new settings. What a run yields is posted.
-/** @param {(message: any) => void} post @param {number} slice milliseconds of work at a time @param {(file: any, team: any) => ReturnType<typeof school>} enter such as `lesson` */
+/** @param {(message: any) => void} post @param {number} slice milliseconds of work at a time @param {(file: any, team: any) => Generator<any, any>} enter such as `lesson` */
 export const teach = (post, slice, enter) => {
   let pupil, settings, work, job, news = [], going = false, waiting = false, until = 0;
   const turn = () => {
@@ -170,13 +175,21 @@ export const teach = (post, slice, enter) => {
   return (/** @type {{ file?: any, lead?: MessagePort, ports?: MessagePort[], of?: number, job?: number, settings?: Settings, go?: boolean, change?: Partial<Settings> }} */ message) => {
     const { file, lead, go, change } = message;
     if (file) {
-      try {
-        pupil = enter(file, message);
-        if (lead) help(lead, pupil.net, pupil.tasks);
-        post(pupil.about);
-      } catch (wrong) {
-        post({ error: /** @type {Error} */ (wrong).message });
-      }
+      const parts = enter(file, message);
+      const prepare = () => {
+        const end = performance.now() + slice;
+        try {
+          let next = parts.next();
+          while (!next.done && performance.now() < end) next = parts.next();
+          if (!next.done) return setTimeout(prepare, 0);
+          pupil = next.value;
+          if (lead) help(lead, pupil.net, pupil.tasks);
+          post(pupil.about);
+        } catch (wrong) {
+          post({ error: /** @type {Error} */ (wrong).message });
+        }
+      };
+      prepare();
     }
     if (message.settings) {
       ({ job, settings } = message);

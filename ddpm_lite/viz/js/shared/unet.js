@@ -270,7 +270,7 @@ export const unpack = ({ sum, text }, memory) => {
 
 // What a generator returns in the end. Where a page computes by itself, its parts let the page breathe between them.
 /** @template T @param {Generator<undefined, T>} parts @returns {T} */
-const finish = (parts) => {
+export const finish = (parts) => {
   for (;;) {
     const { done, value } = parts.next();
     if (done) return value;
