@@ -36,7 +36,7 @@ from ddpm_lite.runs.examine.program import examine
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.models import open_model
 from ddpm_lite.sampler import ddim_step, ddpm_step, heun_step, last, sample
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace, schedule_from_levels
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, precondition, respace, schedule_from_levels
 from ddpm_lite.trainer import TrainConfig, TrainState, train
 from ddpm_lite.unet import UNet, UNetConfig, time_embedding
 
@@ -87,6 +87,7 @@ __all__ = [
     "open_model",
     "open_pictures",
     "posterior",
+    "precondition",
     "predict_x_0",
     "predict_z",
     "prior_bits_per_dim",

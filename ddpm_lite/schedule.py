@@ -208,6 +208,32 @@ def schedule_from_levels(levels: Table, times: Times = None) -> Schedule:  # typ
     return Schedule(pad(table.square().diff() / (1 + table[1:].square()), (1, 0)), times)
 
 
+def precondition(
+    levels: Tensor | Several | Number, std: Number = 0.5
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """EDM's scales c_skip, c_out and c_in (eq-edm-skip, eq-edm-out, eq-edm-in), for any noise levels.
+
+    With y = x_0 + level z and a network F, the image is estimated as c_skip y + c_out F(c_in y) (eq-edm-denoiser).
+
+    Args:
+        levels: nu, which EDM calls sigma, >= 0, of any shape.
+        std: the standard deviation of the data, EDM's sigma_data, > 0.
+
+    Returns:
+        Three float64 tensors of the levels' shape. With std = 1 they are those of v, with the other sign.
+
+    Raises:
+        ValueError: a level that is negative or not finite, or std <= 0.
+
+    Source: Karras et al. (2022), "Elucidating the design space of diffusion-based generative models", appendix B.6.
+    """
+    level, std = to_table("levels", levels).double(), check_real("std", std, 0, 1e6, ends="(]")
+    if not ((level >= 0) & level.isfinite()).all():
+        fail(ValueError, "levels", "finite numbers >= 0", describe(levels))
+    total = level.square() + std**2
+    return std**2 / total, level * std / total.sqrt(), total.rsqrt()
+
+
 def respace(schedule: Schedule, steps: Whole, spacing: str = "trailing") -> Schedule:
     """Choose fewer, longer steps: alpha_bar at the chosen times, and the betas between them (eq-leap-beta).
 

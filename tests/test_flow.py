@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import EDMEulerScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 
 from ddpm_lite import (
     GaussianChain,
@@ -19,6 +19,7 @@ from ddpm_lite import (
     last,
     linear_schedule,
     load_pretrained,
+    precondition,
     predict_x_0,
     q_sample,
     respace,
@@ -26,6 +27,7 @@ from ddpm_lite import (
     schedule_from_levels,
     score_from_z,
     velocity,
+    x_0_from_v,
     z_from_flow,
     z_model,
 )
@@ -118,6 +120,59 @@ def test_the_loss_of_flow_matching_is_a_weighted_loss_of_the_noise(point):
     model, weight = z_model(network, PAPER, "flow"), (1 - PAPER.flow_time) ** -2
     loss = ddpm_loss(model, PAPER, x_0, ALL, z, weight=weight)
     torch.testing.assert_close(loss, (z - x_0 - network(x_t, ALL)).square().mean(), rtol=1e-9, atol=0)
+
+
+# ---- EDM's scales of input and output
+
+
+@pytest.mark.parametrize("std", [0.5, 0.71, 2])
+def test_the_scales_are_those_of_diffusers(std, generator):
+    theirs = EDMEulerScheduler(sigma_data=std)
+    levels, y, f = 80 * torch.rand(3, 50, generator=generator, dtype=torch.float64)
+    c_skip, c_out, c_in = precondition(levels, std)
+    same(c_skip * y + c_out * f, theirs.precondition_outputs(y, f, levels))
+    same(c_in * y, theirs.precondition_inputs(y, levels))
+
+
+def test_the_defaults_are_edms_and_any_shape_will_do():
+    for level in (0.0, 0.002, 80):
+        mine = precondition(level)
+        assert [c.shape for c in mine] == [()] * 3
+        expected = 0.25 / (level**2 + 0.25), level * 0.5 / math.sqrt(level**2 + 0.25), 1 / math.sqrt(level**2 + 0.25)
+        assert [float(c) for c in mine] == pytest.approx(expected)
+    assert precondition([[1, 2, 3]])[0].shape == (1, 3)
+
+
+def test_no_other_skip_amplifies_an_error_less():
+    """c_out is the deviation of what the skip leaves of x_0; a search over skips finds no smaller one."""
+    for level, std in ((0.05, 0.5), (0.7, 0.5), (3.0, 1.3)):
+        c_skip, c_out, _ = precondition(level, std)
+        skips = torch.linspace(-0.5, 1.5, 200_001, dtype=torch.float64)
+        left = ((1 - skips).square() * std**2 + skips.square() * level**2).sqrt()
+        assert float(left.min()) == pytest.approx(float(c_out), rel=1e-6)
+        assert float(skips[left.argmin()]) == pytest.approx(float(c_skip), abs=2e-5)
+
+
+def test_at_deviation_1_the_network_of_edm_is_that_of_v(point):
+    _, z, x_t = point
+    v = torch.tanh(x_t) + z  # any network
+    c_skip, c_out, c_in = (c[1:, None] for c in precondition(PAPER.noise_level, 1))
+    y = x_t / PAPER.alpha_bar[1:, None].sqrt()
+    same(c_in * y, x_t)
+    same(c_skip * y + c_out * -v, x_0_from_v(PAPER, x_t, ALL, v))
+
+
+@pytest.mark.parametrize("levels", [-0.1, [0.1, math.nan], math.inf, torch.tensor([1.0, -1.0])], ids=str)
+def test_bad_levels_of_the_scales_get_one_line(levels):
+    with pytest.raises(ValueError, match="^levels: expected finite numbers >= 0, got ") as error:
+        precondition(levels)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("std", [0, -1, math.nan])
+def test_a_bad_deviation_gets_one_line(std):
+    with pytest.raises(ValueError, match="^std: expected a number in "):
+        precondition(1.0, std)
 
 
 # ---- Heun's step

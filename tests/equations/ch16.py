@@ -8,6 +8,7 @@ from ddpm_lite import (
     flow_from_z,
     heun_step,
     mean_from_noise,
+    precondition,
     predict_x_0,
     predict_z,
     schedule_from_levels,
@@ -16,7 +17,7 @@ from ddpm_lite import (
     z_from_flow,
 )
 from equations.ch04 import blobs as images
-from equations.ch04 import mean_image, mean_noise
+from equations.ch04 import mean_image, mean_noise, v_of_path
 from equations.ch11 import earlier
 from equations.checks import by_hand, definition, identity, matches
 
@@ -288,6 +289,56 @@ def scaled_mean(s, v):
     return mean_from_noise(s, v.x_t, v.t, v.z_hat) / s.alpha_bar[v.t - 1].sqrt()[:, None]
 
 
+# ---- EDM's network between its scales, for data with some standard deviation
+
+STD = 0.7
+
+
+def scale(place, std=STD):
+    """c_skip, c_out or c_in of the package."""
+    return lambda s, v: precondition(levels(s, v)[v.t], std)[place][:, None]
+
+
+def image_hat(s, v):
+    """What D is: the image that the network of the noise estimates."""
+    return predict_x_0(s, v.x_t, v.t, v.z_hat)
+
+
+def edm_hat(s, v):
+    """What EDM's network returns, as an angle's sine and cosine of image and noise in units of their deviations."""
+    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
+    return turn.sin() * image_hat(s, v) / STD - turn.cos() * v.z_hat
+
+
+def edm_target(s, v):
+    """The same of the true image and noise."""
+    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
+    return turn.sin() * v.x_0 / STD - turn.cos() * z_of_path(s, v)
+
+
+def target_at_1(s, v):
+    """EDM's target for data of variance 1, by the package's scales."""
+    c_skip, c_out, _ = precondition(levels(s, v)[v.t], 1)
+    y = v.x_t / s.alpha_bar[v.t].sqrt()[:, None]
+    return (v.x_0 - c_skip[:, None] * y) / c_out[:, None]
+
+
+SIGMA, SKIP, OUT, IN = (r"\sigma_{\mathrm{data}}", *(rf"c_{{\mathrm{{{name}}}}}" for name in ("skip", "out", "in")))
+F_TARGET, F_HAT = r"F_{\mathrm{target}}", r"F_\theta(c_{\mathrm{in}} y, \nu)"
+EDM = {
+    r"\nu": lambda s, v: levels(s, v)[v.t][:, None],
+    SIGMA: lambda s, v: torch.full((len(v.t), 1), STD, dtype=torch.float64),
+    SKIP: scale(0),
+    OUT: scale(1),
+    IN: scale(2),
+    "y": lambda s, v: v.x_t / s.alpha_bar[v.t].sqrt()[:, None],
+    F_HAT: edm_hat,
+    F_TARGET: edm_target,
+    r"D_\theta(y, \nu)": image_hat,
+    r"\hat{z}": lambda s, v: v.z_hat,
+    "z": z_of_path,
+}
+
 S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
@@ -457,6 +508,16 @@ CHECKS = [
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
+    identity("eq-edm-denoiser", where=EDM),
+    identity("eq-edm-in", where=EDM),
+    identity("eq-edm-target", where=EDM),
+    identity("eq-edm-error", where=EDM),
+    identity("eq-edm-variance", where=EDM),
+    identity("eq-edm-skip", where=EDM),
+    identity("eq-edm-out", where=EDM),
+    identity("eq-edm-mix", where=EDM),
+    identity("eq-edm-v", where={F_TARGET: target_at_1, "z": z_of_path, "v": v_of_path}, tables=CLOCKS),
+    identity("eq-edm-weight", where=EDM),
     matches(
         "eq-heun-step",
         "x_s",
