@@ -50,6 +50,7 @@ SHOWN = 8  # pictures of each kind that the chapter shows
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "black", "white")
 THINGS = ("circle", "square", "heart")
 EACH = 4  # samples of each thing in each colour
+PEOPLE = {"man", "woman", "person", "people", "men", "women", "boy", "girl", "child", "family", "face"}
 INVENTED = ("blue apple", "green cat", "red tree", "yellow car", "purple fish", "red moon", "green horse", "blue sun")
 
 
@@ -128,14 +129,18 @@ def measure_colours(model, images, names, unseen):
 @torch.no_grad()
 def measure(model, images, names, unseen):
     """Draw seen and unseen names; return what the record holds, and the pictures that are shown."""
-    training = images[[i for i, name in enumerate(names) if name not in unseen]]
-    groups = {"held out": unseen, "seen": [name for name in shuffle(names) if name not in unseen][: len(unseen)]}
+    trained = [name for name in shuffle(names) if name not in unseen]
+    training = images[[names.index(name) for name in trained]]
+    known = Counter(word for name in trained for word in split_words(name))
+    groups = {"held out": unseen, "seen": trained[: len(unseen)]}
     found, shown = {}, {}
     for group, asked in groups.items():
         own = torch.tensor([names.index(name) for name in asked])
         x = draw(model, asked, 0)
         found[group] = {
             "names": asked[:SHOWN],
+            "rarest words": [min(known[word] for word in split_words(name)) for name in asked],
+            "people": [int(not split_words(name).isdisjoint(PEOPLE)) for name in asked],
             "ranks": rank(x, images, own).tolist(),
             "ranks of another": rank(x, images, own.roll(1)).tolist(),  # as if the name had no influence
             "distances": [round(float(d), 4) for d in nearest(x, training)[0]],

@@ -52,6 +52,7 @@ def test_whoever_draws_what_is_asked_gets_rank_1_and_every_colour_right(images, 
         assert found[group]["ranks"] == [1] * len(unseen)
         assert found[group]["own distances"] == [0.0] * len(unseen)
         assert min(found[group]["ranks of another"]) > 1
+        assert min(found[group]["rarest words"]) >= study.LEAST  # the words of every name here are common
     assert found["seen"]["distances"] == [0.0] * len(unseen)
     step = 2 / (len(NAMES) - 1)  # to the neighbour in grey, which may itself be held out
     assert all(d >= round(step, 4) for d in found["held out"]["distances"])
