@@ -48,30 +48,86 @@ def test_walks_have_their_own_times():
                 assert steps.max() - steps.min() < 0.01
 
 
-def test_what_the_chapter_says_of_pairs_and_of_times():
-    """With 50 evaluations flow matching wins for all seeds, measures and times; for Heun's step tau is worse."""
+def test_all_recipes_have_the_same_largest_noise_level():
+    for schedule, _, _ in study_flow.RECIPES.values():
+        for steps in (5, 50):
+            for walk in study_flow.walks_of(schedule, steps).values():
+                assert abs(float(walk.noise_level[-1]) - 157.407) < 1e-3
+
+
+def test_heun_over_tau_is_that_of_the_contributing_page():
+    """Its own definition, by the slopes of the straight path at both ends."""
+    walk = study_flow.walks_of(study_flow.PAPER, 10)["even in tau"]
+    x = torch.linspace(-0.4, 0.4, 9, dtype=torch.float64)[:, None]
+    signal, rest = walk.alpha_bar.sqrt(), walk.one_minus_alpha_bar.sqrt()
+    total = signal + rest
+
+    def ask(x, s):
+        return torch.tanh(x) * s / 20
+
+    def slope(x, z, t):
+        return z - (x - rest[t] * z) / signal[t]
+
+    t, s = 6, 5
+    first = slope(x, ask(x, t), t)
+    leap = walk.flow_time[s] - walk.flow_time[t]
+    place = total[s] * (x / total[t] + leap * first)
+    expected = total[s] * (x / total[t] + leap * (first + slope(place, ask(place, s), s)) / 2)
+    assert place.abs().max() < 1  # nothing is clipped
+    torch.testing.assert_close(study_flow.heun_over_tau(walk, x, t, s, ask(x, t), 0 * x, ask=ask), expected)
+
+
+def distances():
+    """{(recipe, step, evaluations, times, seed): (energy, Frechet)}."""
     found = {}
     for run in json.loads(study_flow.RECORD.read_text("utf8"))["runs"]:
         for row in run["rows"]:
             asked = row["step"], row["evaluations"], row["times"], run["seed"]
             found[run["recipe"], *asked] = row["energy"], row["frechet"]
-    for seed in study_flow.SEEDS:
-        for times in ("even in t", "even in tau"):
-            flow, ddpm = (found[name, "Euler", 50, times, seed] for name in ("flow matching", "DDPM"))
-            assert flow[0] < ddpm[0]
-            assert flow[1] < ddpm[1]
-        assert found["flow matching", "Euler", 5, "even in t", seed] > found["DDPM", "Euler", 5, "even in t", seed]
+    return found
+
+
+T, TAU = "even in t", "even in tau"
+DDPM, TIMES, FLOW = study_flow.RECIPES
+NU_STEP, TAU_STEP = study_flow.HEUN
+ENERGY, FRECHET = 0, 1
+
+
+def wins(one, two, measures=(ENERGY, FRECHET)):
+    """The first (recipe, step, evaluations, times) has the smaller distance for all seeds and these measures."""
+    found = distances()
+    return all(found[*one, seed][i] < found[*two, seed][i] for seed in study_flow.SEEDS for i in measures)
+
+
+def test_what_the_chapter_says_of_the_times_of_sampling():
     for recipe in study_flow.RECIPES:
-        for evaluations in (9, 19):
-            even, flow = (
-                sum(found[recipe, "Heun", evaluations, times, seed][0] for seed in study_flow.SEEDS)
-                for times in ("even in t", "even in tau")
-            )
-            assert flow > even
-    signs = {
-        found["flow's times only", "Euler", 50, times, seed][i] < found["DDPM", "Euler", 50, times, seed][i]
-        for seed in study_flow.SEEDS
-        for times in ("even in t", "even in tau")
-        for i in (0, 1)
-    }
-    assert signs == {True, False}
+        for evaluations in (5, 10, 20):
+            assert wins((recipe, "Euler", evaluations, TAU), (recipe, "Euler", evaluations, T))
+
+
+def test_what_the_chapter_says_of_the_recipes():
+    for times in (T, TAU):
+        assert wins((FLOW, "Euler", 50, times), (DDPM, "Euler", 50, times))
+        assert wins((FLOW, "Euler", 50, times), (TIMES, "Euler", 50, times))
+        assert wins((DDPM, "Euler", 50, times), (TIMES, "Euler", 50, times), [ENERGY])
+        for evaluations in (5, 10, 20, 50):
+            assert wins((FLOW, "Euler", evaluations, times), (DDPM, "Euler", evaluations, times), [FRECHET])
+        for other in (DDPM, FLOW):
+            assert wins((TIMES, "Euler", 5, times), (other, "Euler", 5, times), [ENERGY])
+    for evaluations in (5, 10):
+        assert wins((DDPM, "Euler", evaluations, T), (FLOW, "Euler", evaluations, T), [ENERGY])
+
+
+def test_what_the_chapter_says_of_heuns_step():
+    found = distances()
+    for recipe in study_flow.RECIPES:
+        assert wins((recipe, TAU_STEP, 9, TAU), (recipe, NU_STEP, 9, TAU), [ENERGY])
+        assert wins((recipe, NU_STEP, 9, T), (recipe, TAU_STEP, 9, T))
+        assert wins((recipe, "Euler", 10, TAU), (recipe, NU_STEP, 9, TAU), [ENERGY])
+        heun, euler = (
+            sum(found[recipe, *how, TAU, seed][FRECHET] for seed in study_flow.SEEDS)
+            for how in ((NU_STEP, 9), ("Euler", 10))
+        )
+        assert heun < euler
+    for step in study_flow.HEUN:
+        assert wins((FLOW, step, 19, TAU), (FLOW, "Euler", 20, TAU))
