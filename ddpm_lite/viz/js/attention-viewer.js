@@ -78,7 +78,7 @@ export default kit.widget(({ model, el: place }) => {
     bars.forEach(({ bar, word, line }, i) => {
       line.hidden = i >= tokens;
       bar.value = mine[i] ?? 0;
-      word.textContent = bar.value.toFixed(3);
+      kit.tell(word, bar.value.toFixed(3));
     });
     const target = tokens ? `token ${best + 1}` : `row ${Math.floor(best / w) + 1}, column ${(best % w) + 1}`;
     facts.write([
@@ -86,8 +86,8 @@ export default kit.widget(({ model, el: place }) => {
       ["Largest weight:", `${target}, ${kit.number(top, 5)}`],
       ["Uniform weight:", kit.number(1 / keys)],
     ]);
-    left.lastChild.textContent = `input of the network, t = ${t}`;
-    right.lastChild.textContent = tokens ? `weight of token ${best + 1} for each pixel (white: 1)` : "weights of the query (white: largest)";
+    kit.tell(left.lastChild, `input of the network, t = ${t}`);
+    kit.tell(right.lastChild, tokens ? `weight of token ${best + 1} for each pixel (white: 1)` : "weights of the query (white: largest)");
     seen.say(`The image at t = ${t}`);
     map.say(`${name}: the largest weight of the query is at ${target}`);
   };

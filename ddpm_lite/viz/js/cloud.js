@@ -83,14 +83,13 @@ export default kit.widget(({ model, el: place }) => {
     plot.say(`Points at time ${t}.`);
   };
 
-  const by = Math.ceil(T / 200);
-  const players = [0, T].map((first) => kit.player(model, "t", { first, last: T - first, by }));
+  const players = [0, T].map((first) => kit.player(model, "t", { first, last: T - first, by: Math.ceil(T / 200) }));
   const hold = kit.el("div");
   const more = [
     kit.choice(model, "direction", { label: "direction", options: ["forward", "back"] }),
     kit.toggle(model, "arrows", { label: "arrows: the score" }),
   ];
-  if (kit.within(model, "simple", 0, 1)) for (const control of more) control.hidden = true;
+  for (const control of more) control.hidden = kit.within(model, "simple", 0, 1);
   kit.stage(
     place,
     "A cloud of points",

@@ -11,11 +11,8 @@ export default kit.widget(({ model, el: place }) => {
   const curve = plot.line("dw-exact");
   const facts = kit.facts();
 
-  // From any earlier time to a later one
-  const jump = (x, from, to, draw) => {
-    const { noised } = closed(bar[to] / bar[from]);
-    return x.map((v, i) => noised(v, z[draw * n + i]));
-  };
+  const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5), bell = us.map((u) => density(u) / density(0));
+  const two = new Float64Array(n), one = new Float64Array(n);
   const spelt = ([mean, deviation]) => `mean ${kit.number(mean, 3)}, deviation ${kit.number(deviation, 3)}`;
 
   const draw = () => {
@@ -25,12 +22,14 @@ export default kit.widget(({ model, el: place }) => {
       model.save_changes();
       return;
     }
-    const start = new Float64Array(n).fill(model.get("x_0"));
-    const two = jump(jump(start, 0, s, 0), s, t, 1), one = jump(start, 0, t, 2);
-    const { signal, spread } = closed(bar[t]), mean = signal * model.get("x_0");
+    const start = model.get("x_0"), first = closed(bar[s]), second = closed(bar[t] / bar[s]), whole = closed(bar[t]);
+    for (let i = 0; i < n; i++) {
+      two[i] = second.noised(first.noised(start, z[i]), z[n + i]);
+      one[i] = whole.noised(start, z[2 * n + i]);
+    }
+    const { signal, spread } = whole, mean = signal * start;
     [two, one].forEach((x, i) => kinds[i](...histogram(x, mean, spread)));
-    const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5);
-    curve(us.map((u) => mean + u * spread), us.map((u) => density(u) / density(0)));
+    curve(us.map((u) => mean + u * spread), bell);
     facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);
     plot.say(`Histograms of ${n} points at time ${t}: two steps via ${s}, and one jump, around ${kit.number(mean, 3)}.`);
   };

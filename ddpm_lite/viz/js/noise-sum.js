@@ -7,23 +7,23 @@ export default kit.widget(({ model, el: place }) => {
   const plot = kit.plot({ x: [-6, 6], y: [0, 1.2], xlabel: "x = μ + σ z + τ z′", ylabel: "density, peak of formula = 1", label: "" });
   const bars = plot.bars("dw-1"), curve = plot.line("dw-exact"), dot = plot.marker("dw-4");
   const facts = kit.facts();
-  const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5);
+  const us = Array.from({ length: 161 }, (_, i) => i / 16 - 5), bell = us.map((u) => density(u) / density(0)), x = new Float64Array(n);
   const spelt = (mean, deviation) => `mean ${kit.number(mean, 3)}, deviation ${kit.number(deviation, 3)}`;
 
   const draw = () => {
     const [mu, sigma, tau, same] = ["mu", "sigma", "tau", "same"].map((name) => model.get(name));
-    const x = z.slice(0, n).map((v, i) => mu + sigma * v + tau * (same ? v : z[n + i]));
-    const deviation = same ? sigma + tau : Math.hypot(sigma, tau);
+    for (let i = 0; i < n; i++) x[i] = mu + sigma * z[i] + tau * z[same ? i : n + i];
+    const seen = spelt(...moments(x)), deviation = same ? sigma + tau : Math.hypot(sigma, tau);
     bars(...histogram(x, mu, deviation));
-    curve(us.map((u) => mu + u * deviation), us.map((u) => density(u) / density(0)));
+    curve(us.map((u) => mu + u * deviation), bell);
     dot(x[0], 0);
     facts.write([
-      ["the points:", spelt(...moments(x))],
+      ["the points:", seen],
       [same ? "formula, σ + τ:" : "formula, √(σ² + τ²):", spelt(mu, deviation)],
       ["marked point: z, z′", `${kit.number(z[0], 3)}, ${kit.number(same ? z[0] : z[n], 3)}`],
       ["its x:", kit.number(x[0], 3)],
     ]);
-    plot.say(`Histogram of ${n} points: ${spelt(...moments(x))}; the marked one is at ${kit.number(x[0], 3)}.`);
+    plot.say(`Histogram of ${n} points: ${seen}; the marked one is at ${kit.number(x[0], 3)}.`);
   };
 
   const part = (name, label, min) => kit.slider(model, name, { label, min, max: 2, step: 0.05 });

@@ -53,39 +53,46 @@ export default kit.widget(({ model, el: place }) => {
       const to = { ...ways, PageUp: now + LEAP, PageDown: now - LEAP, Home: 0, End: 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
-      put(i, to);
+      change({ [i]: to });
     },
   })));
 
   /** @returns {number[]} */
   const heights = () => (model.get("guess").length ? model.get("guess") : Array(count).fill(0.5));
-  const put = (/** @type {number} */ i, /** @type {number} */ share) => {
+  // Some of the heights are others, {point: height}.
+  const change = (/** @type {Record<number, number>} */ to) => {
     if (model.get("shown")) return;
-    const now = Math.min(1, Math.max(0, Math.round(share * 100) / 100));
-    model.set("guess", heights().map((old, j) => (j === i ? now : old)));
+    model.set("guess", heights().map((old, i) => (i in to ? Math.min(1, Math.max(0, Math.round(to[i] * 100) / 100)) : old)));
     model.save_changes();
   };
 
   // The pointer takes the nearest handle, and while it is down, each that it passes: a curve in one stroke.
-  let last = -1;
+  let last = -1, held = false;
   const moved = (/** @type {PointerEvent} */ event) => {
     const box = svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * WIDTH, y = ((event.clientY - box.top) / box.height) * HEIGHT;
     const far = across.map((at) => Math.abs(at - x)), near = far.indexOf(Math.min(...far)), to = (FOOT - y) / (FOOT - TOP);
     const from = last < 0 ? near : last, begun = heights()[from];
-    for (let i = from; i !== near; i += Math.sign(near - from)) if (i !== from) put(i, begun + ((to - begun) * (i - from)) / (near - from));
-    put(near, to);
+    /** @type {Record<number, number>} */
+    const all = {};
+    for (let i = from; i !== near; i += Math.sign(near - from)) if (i !== from) all[i] = begun + ((to - begun) * (i - from)) / (near - from);
+    change({ ...all, [near]: to });
     last = near;
   };
   svg.addEventListener("pointerdown", (event) => {
     if (model.get("shown") || event.button) return;
     svg.setPointerCapture(event.pointerId);
+    held = true;
     last = -1;
     moved(event);
     handles[last].focus({ preventScroll: true });
     event.preventDefault();
   });
   svg.addEventListener("pointermove", (event) => svg.hasPointerCapture(event.pointerId) && moved(event));
+  svg.addEventListener("lostpointercapture", () => {
+    held = false;
+    store();
+  });
 
   /** @param {number[]} guess @returns {string} */
   const compare = (guess) => {
@@ -122,29 +129,34 @@ export default kit.widget(({ model, el: place }) => {
   const said = kit.el("p", { role: "status" }), values = kit.el("p");
   const keys = kit.legend([["dw-1", "your guess"], ["dw-exact", "the true curve"], ["dw-4", "the largest miss"]]);
 
+  // Not at each move of a stroke, because a browser stores before it goes on.
+  const store = () => {
+    if (!here || held) return;
+    const guess = model.get("guess"), shown = model.get("shown"), before = recall(GUESSES)[key];
+    if (guess.length || shown || before) keep(GUESSES, key, { guess, shown: shown || before?.shown === true });
+  };
+
   const draw = () => {
     const guess = heights(), shown = model.get("shown"), drawn = model.get("guess").length > 0;
     line.setAttribute("d", guess.map((share, i) => `${i ? "L" : "M"}${across[i]} ${py(share)}`).join(""));
     handles.forEach((handle, i) => {
-      handle.setAttribute("cy", py(guess[i]));
-      handle.setAttribute("aria-valuenow", String(Math.round(guess[i] * 100)));
-      handle.setAttribute("aria-valuetext", spelt(guess[i]));
-      handle.setAttribute("aria-disabled", String(shown));
+      kit.put(handle, "cy", py(guess[i]));
+      kit.put(handle, "aria-valuenow", String(Math.round(guess[i] * 100)));
+      kit.put(handle, "aria-valuetext", spelt(guess[i]));
+      kit.put(handle, "aria-disabled", String(shown));
     });
     const off = guess.map((share, i) => Math.abs(share - truth[i])), most = off.indexOf(Math.max(...off));
     const missed = shown && drawn && off[most] > NEAR;
     real.style.display = shown ? "" : "none";
-    miss.setAttribute("d", missed ? `M${across[most]} ${py(guess[most])}V${py(truth[most])}` : "");
+    kit.put(miss, "d", missed ? `M${across[most]} ${py(guess[most])}V${py(truth[most])}` : "");
     keys.children[1].hidden = !shown;
     keys.children[2].hidden = !missed;
-    answer.textContent = shown ? "Hide the answer" : drawn ? "Compare with the answer" : "Show the answer";
+    kit.tell(answer, shown ? "Hide the answer" : drawn ? "Compare with the answer" : "Show the answer");
     again.disabled = !drawn;
     values.hidden = !shown;
-    values.textContent = shown ? `The true curve: ${points.map((at, i) => `${spelt(truth[i])} at ${at}`).join(", ")}.` : "";
-    const now = shown ? (drawn ? compare(guess) : "Here is the true curve.") : "";
-    if (said.textContent !== now) said.textContent = now;
-    const before = recall(GUESSES)[key];
-    if (here && (drawn || shown || before)) keep(GUESSES, key, { guess: model.get("guess"), shown: shown || before?.shown === true });
+    kit.tell(values, shown ? `The true curve: ${points.map((at, i) => `${spelt(truth[i])} at ${at}`).join(", ")}.` : "");
+    kit.tell(said, shown ? (drawn ? compare(guess) : "Here is the true curve.") : "");
+    store();
     // What shows the result, which the page has covered (book/_ext/ddpm_book/guess.py).
     if (shown) document.querySelectorAll(".dw-covered").forEach((covered) => {
       if (/** @type {HTMLElement} */ (covered).dataset.guess !== key) return;

@@ -87,7 +87,7 @@ export default kit.widget(({ model, el: place }) => {
     const chosen = ["label", "other"].map((name) => kit.within(model, name, 0, words.length - 1)), [label, other] = chosen;
     for (const { frame: { style } } of [seen, ...maps]) Object.assign(style, { left: `${(100 * column) / side}%`, top: `${(100 * row) / side}%` });
     seen.picture.paint(pictures, frame * PIXELS * PIXELS);
-    seen.caption.textContent = `noisy pullover, t = ${times[frame]}`;
+    kit.tell(seen.caption, `noisy pullover, t = ${times[frame]}`);
     seen.picture.say(`The noisy pullover at t = ${times[frame]}`);
 
     const rows = chosen.map((n) => weights(which[frame][layer][n], query));
@@ -99,7 +99,7 @@ export default kit.widget(({ model, el: place }) => {
       const most = `largest weight ${kit.number(values[best], 2)} (row ${Math.floor(best / side) + 1}, column ${(best % side) + 1})`;
       maps[i].picture.paint(values.map((value) => 2 * Math.min(1, value / white) - 1));
       maps[i].picture.say(`Weights of the query, ${named(chosen[i])}: ${most}`);
-      maps[i].caption.textContent = named(chosen[i]);
+      kit.tell(maps[i].caption, named(chosen[i]));
       return `${most}, ${near.toFixed(2)} within ${reach} cells`;
     });
     const apart = rows[0].reduce((sum, value, cell) => sum + Math.abs(value - rows[1][cell]), 0) / 2;
@@ -113,12 +113,12 @@ export default kit.widget(({ model, el: place }) => {
       ["Equal weights would be:", kit.number(1 / cells, 2)],
     ]);
 
-    heading.textContent = `Cross-attention after this layer, ${named(label)}: what the query gives to each of the four tokens`;
+    kit.tell(heading, `Cross-attention after this layer, ${named(label)}: what the query gives to each of the four tokens`);
     const first = (((frame * layers.length + layer) * words.length + label) * cells + query) * 4, four = tokens.subarray(first, first + 4);
     const sum = four.reduce((a, b) => a + b, 0);
     lines.forEach(({ bar, word }, n) => {
       bar.value = four[n] / sum;
-      word.textContent = bar.value.toFixed(2);
+      kit.tell(word, bar.value.toFixed(2));
     });
   };
 

@@ -56,7 +56,7 @@ export default kit.widget(({ model, el: place }) => {
     field.paint(greys, pixel * CELLS);
     const percent = (/** @type {number} */ share) => `${(100 * share).toFixed(1)} %`, spot = (/** @type {number} */ i) => `row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}`;
     const size = kit.number(10 ** (low + ((high - low) * top) / 255), 2), same = percent(shares[pixel]);
-    input.caption.textContent = `input, t = ${times[frame]}`;
+    kit.tell(input.caption, `input, t = ${times[frame]}`);
     input.say(`The noisy digit at t = ${times[frame]}`);
     answer.say(`The network's answer, told t = ${times[told]}, skips ${cuts[skips]}`);
     field.say(`Influence of each pixel of the input on ${spot(row * SIDE + column)} of the answer: the same pixel has ${same} of it, and the largest is at ${spot(best)}`);

@@ -33,15 +33,15 @@ export default kit.widget(({ model, el: place }) => {
     return (/** @type {string} */ title, /** @type {ArrayLike<number>} */ upto, /** @type {number} */ at) => {
       const part = (i) => upto[i] / upto[N - 1];
       let from = 0;
-      name.textContent = title;
+      kit.tell(name, title);
       LAST.forEach((t, i) => {
         const to = part(times.indexOf(t)), [a, b] = [from, to].map((share) => (LEFT + WIDE * share).toFixed(1));
-        bars[i].setAttribute("points", `${a} ${top} ${b} ${top} ${b} ${top + HIGH} ${a} ${top + HIGH}`);
-        words[i].setAttribute("x", (LEFT + (WIDE * (from + to)) / 2).toFixed(1));
-        words[i].textContent = to - from > 0.13 ? percent(to - from) : "";
+        kit.put(bars[i], "points", `${a} ${top} ${b} ${top} ${b} ${top + HIGH} ${a} ${top + HIGH}`);
+        kit.put(words[i], "x", (LEFT + (WIDE * (from + to)) / 2).toFixed(1));
+        kit.tell(words[i], to - from > 0.13 ? percent(to - from) : "");
         from = to;
       });
-      mark.setAttribute("d", `M${(LEFT + WIDE * part(at)).toFixed(1)} ${top - 4}v${HIGH + 8}`);
+      kit.put(mark, "d", `M${(LEFT + WIDE * part(at)).toFixed(1)} ${top - 4}v${HIGH + 8}`);
     };
   });
   const percent = (share) => `${kit.number(100 * share, share < 0.1 ? 2 : 3)}\u00a0%`;
@@ -62,7 +62,7 @@ export default kit.widget(({ model, el: place }) => {
     stacks[0]("weight", all, at);
     stacks[1]("weighted loss", weightedLoss, at);
     stacks[2](which ? "above floor" : "bits of L", which ? above : bits, at);
-    keys.children[1].textContent = which ? "least possible loss" : "least loss, Gaussian data";
+    kit.tell(keys.children[1], which ? "least possible loss" : "least loss, Gaussian data");
     const upto = (values) => percent(values[at] / values[N - 1]);
     facts.write([
       ["At t:", String(t)],
@@ -77,7 +77,7 @@ export default kit.widget(({ model, el: place }) => {
       which ? ["Above the floor by range:", byRange(above)] : ["Bits by range:", byRange(bits)],
     ]);
     plot.say(`Weight ${WEIGHTS[w]}, loss and floor over t, logarithmic; at t = ${t} the weight is ${kit.number(weight[at], 3)}, the loss ${kit.number(loss[at], 3)}.`);
-    svg.setAttribute("aria-label", `Shares by range. Weight: ${byRange(all)}. Weighted loss: ${byRange(weightedLoss)}.`);
+    kit.put(svg, "aria-label", `Shares by range. Weight: ${byRange(all)}. Weighted loss: ${byRange(weightedLoss)}.`);
   };
 
   // A pointer on the plot chooses the nearest time; a finger does so with a tap, and scrolls the page.

@@ -143,8 +143,11 @@ export const density = (value, mean = 0, variance = 1) =>
 // Mean and standard deviation of numbers
 /** @param {Float64Array} x @returns {[number, number]} */
 export const moments = (x) => {
-  const mean = x.reduce((a, b) => a + b, 0) / x.length;
-  return [mean, Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / x.length)];
+  let sum = 0, squares = 0;
+  for (const v of x) sum += v;
+  const mean = sum / x.length;
+  for (const v of x) squares += (v - mean) ** 2;
+  return [mean, Math.sqrt(squares / x.length)];
 };
 
 // Edges and heights of bars beside the curve of N(mean, spread^2), whose peak is 1. They are 0.26 deviations wide: narrow
