@@ -123,7 +123,10 @@ def test_one_stroke_draws_the_curve_and_a_right_one_is_praised(stand):
     page.mouse.down()
     for spot in where[1:]:
         page.mouse.move(*spot)
+    assert one.get("guess") == pytest.approx(make_guess().heights, abs=0.015)
+    assert page.evaluate(KEPT) == {}, "a stroke is stored when it ends"
     page.mouse.up()
+    assert page.evaluate(KEPT)["share"]["guess"] == one.get("guess")
     assert one.get("guess") == pytest.approx(make_guess().heights, abs=0.015)
     page.get_by_role("button", name="Compare").click()
     assert page.locator(STATUS).last.inner_text().startswith("Well guessed: at all 5 points")
