@@ -20,7 +20,6 @@ from ddpm_lite._check import (
     Whole,
     check_choice,
     check_encoder,
-    check_known,
     check_model,
     check_none,
     check_numbers,
@@ -34,6 +33,7 @@ from ddpm_lite._check import (
     repeat_none,
     to_context,
     to_labels,
+    to_numbers,
     to_times,
     to_whole_numbers,
     to_words,
@@ -100,27 +100,24 @@ class NameEncoder(LabelEncoder):
         ValueError: no names, a name without words, or, in `read`, an unknown word or more words than in any of `names`.
     """
 
-    rows: Int64[Tensor, "labels+1 tokens"]
-
     def __init__(self, names: Sequence[str], width: int):
         nn.Module.__init__(self)  # another table than that of a LabelEncoder
         words = to_words("names", names, least=1)
         self.names, self.width = tuple(names), check_whole("width", width, 1)
         self.labels, self.tokens = len(words), max(map(len, words))
-        self.words = tuple(sorted({word for name in words for word in name}))
-        self.number = {word: number for number, word in enumerate(self.words, 1)}  # 0 is "no word", which pads a name
+        # The number of each word; 0 is "no word", which pads a name.
+        self.words = {word: number for number, word in enumerate(sorted({word for name in words for word in name}), 1)}
         self.table = nn.Embedding(len(self.words) + 1, self.width)
         self.register_buffer("rows", self.read([*names, ""]), persistent=False)
 
     def forward(self, labels: Int64[Tensor, "B"]) -> Float[Tensor, "B tokens width"]:
         """Look up the words of each label, and their tokens; values are checked as in `LabelEncoder`."""
         self.check(check_numbers("labels", labels))
-        return self.table(self.rows[labels])
+        return self.table(self.get_buffer("rows")[labels])
 
     def read(self, names: Sequence[str]) -> Int64[Tensor, "B tokens"]:
         """Number the words of each name from 1, and fill up with 0; the name "" has no words."""
-        words = check_known(to_words("names", names), self.number, self.tokens)
-        return torch.tensor([[*map(self.number.get, name), *[0] * (self.tokens - len(name))] for name in words])
+        return torch.tensor(to_numbers(to_words("names", names), self.words, self.tokens))
 
     def embed(self, names: Sequence[str]) -> Float[Tensor, "B tokens width"]:
         """Make the tokens of names; those of [""] are the `none` of `guided`."""

@@ -208,9 +208,7 @@ def schedule_from_levels(levels: Table, times: Times = None) -> Schedule:  # typ
     return Schedule(pad(table.square().diff() / (1 + table[1:].square()), (1, 0)), times)
 
 
-def precondition(
-    levels: Tensor | Several | Number, std: Number = 0.5
-) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+def precondition(levels: Tensor | Several | Number, std: Number = 0.5) -> tuple[Float[Tensor, "..."], ...]:
     """EDM's scales c_skip, c_out and c_in (eq-edm-skip, eq-edm-out, eq-edm-in), for any noise levels.
 
     With y = x_0 + level z and a network F, the image is estimated as c_skip y + c_out F(c_in y) (eq-edm-denoiser).

@@ -36,7 +36,7 @@ def named_model(channels=(8, 16)):
 
 def test_a_name_is_a_token_for_each_word_filled_up_with_no_word():
     encoder = NameEncoder(NAMES, 6)
-    assert encoder.words == ("#", "green", "hair", "heart", "keycap", "man", "red")
+    assert list(encoder.words) == ["#", "green", "hair", "heart", "keycap", "man", "red"]
     assert (encoder.labels, encoder.none, encoder.tokens, encoder.width) == (4, 4, 3, 6)
     assert encoder.read(["red heart", "Heart, RED!", ""]).tolist() == [[7, 4, 0], [4, 7, 0], [0, 0, 0]]
     tokens = encoder(torch.arange(5))

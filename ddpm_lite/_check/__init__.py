@@ -59,7 +59,6 @@ from ddpm_lite._check.values import (
     check_choice,
     check_fields,
     check_kind,
-    check_known,
     check_pair,
     check_place,
     check_real,
@@ -74,6 +73,7 @@ from ddpm_lite._check.values import (
     expand_home,
     fail,
     to_number,
+    to_numbers,
     to_path,
     to_words,
 )

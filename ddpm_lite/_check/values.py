@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from errno import ENAMETOOLONG
 from numbers import Integral, Real
@@ -170,15 +170,15 @@ def to_words(argument: str, names: object, least: int = 0) -> list[list[str]]:
     return words
 
 
-def check_known(names: list[list[str]], known: Collection[str], most: int) -> list[list[str]]:
-    """Check that the words of all names are known, and that no name has more of them than `most`."""
+def to_numbers(names: list[list[str]], known: Mapping[str, int], length: int) -> list[list[int]]:
+    """Number the words of each name, and fill up with 0; unknown words and longer names are refused."""
     for word in (word for name in names for word in name if word not in known):
         near = get_close_matches(word, known, 3)
         fail(ValueError, "names", "words that the encoder knows", repr(word), f"near it are {near}" if near else "")
     for name in names:
-        if len(name) > most:
-            fail(ValueError, "names", f"at most {most} words in a name", f"{len(name)} in {' '.join(name)!r}")
-    return names
+        if len(name) > length:
+            fail(ValueError, "names", f"at most {length} words in a name", f"{len(name)} in {' '.join(name)!r}")
+    return [[known[word] for word in name] + [0] * (length - len(name)) for name in names]
 
 
 def check_place(device: object, dtype: object, *, meta: bool = False) -> torch.device:
