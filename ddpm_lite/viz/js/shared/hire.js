@@ -66,7 +66,7 @@ export const hireTeam = async (model, text, local, hear, more) => {
   return { tell: (/** @type {any} */ message) => lead.postMessage(message), about };
 };
 
-// The page in the place of a worker.
+// The page instead of a worker.
 const page = (/** @type {string} */ text, /** @type {"ddpmTeach" | "ddpmTeachSet"} */ local) => {
   if (!window[local]) document.head.append(Object.assign(document.createElement("script"), { text }));
   const self = { onmessage: (/** @type {{ data: any }} */ _) => {}, postMessage: (/** @type {any} */ _) => {} };
