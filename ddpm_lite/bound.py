@@ -13,7 +13,17 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ddpm_lite._check import Number, check_nll, check_real, check_schedule, check_variance, describe, fail, to_values
+from ddpm_lite._check import (
+    Number,
+    check_errors,
+    check_nll,
+    check_real,
+    check_schedule,
+    check_variance,
+    describe,
+    fail,
+    to_values,
+)
 from ddpm_lite.schedule import Schedule, Table
 
 Value = float | Float[Tensor, "..."]
@@ -83,10 +93,8 @@ def bound_terms(schedule: Schedule, errors: Table, variance: str = "beta") -> Fl
 
     Source: Ho et al. (2020), equation 12, with the constant that it leaves out.
     """
-    (error,) = to_values(errors=errors)
     weight = bound_weight(schedule, variance)
-    if error.shape != weight.shape:
-        fail(ValueError, "errors", f"T + 1 = {schedule.T + 1} of them, for t = 0..T", describe(errors))
+    error = check_errors(errors, weight)
     constant = gaussian_kl(0.0, schedule.beta_tilde[2:], 0.0, getattr(schedule, variance)[2:])
     return pad(weight[2:] * error[2:] + constant, (2, 0))
 

@@ -26,8 +26,10 @@ from ddpm_lite._check import (
     Several,
     Whole,
     check_choice,
+    check_levels,
     check_place,
     check_real,
+    check_rising,
     check_schedule,
     check_whole,
     describe,
@@ -202,9 +204,7 @@ def schedule_from_levels(levels: Table, times: Times = None) -> Schedule:  # typ
 
     Source: eq-noise-level, solved for alpha_bar. No digits are lost at small levels.
     """
-    table = to_table("levels", levels).double()
-    if table.ndim != 1 or len(table) < 2 or table[0] != 0 or not ((table.diff() > 0) & table[1:].isfinite()).all():
-        fail(ValueError, "levels", "at least 2 finite numbers that increase from 0", describe(levels))
+    table = check_rising(levels)
     return Schedule(pad(table.square().diff() / (1 + table[1:].square()), (1, 0)), times)
 
 
@@ -225,9 +225,7 @@ def precondition(levels: Tensor | Several | Number, std: Number = 0.5) -> tuple[
 
     Source: Karras et al. (2022), "Elucidating the design space of diffusion-based generative models", appendix B.6.
     """
-    level, std = to_table("levels", levels).double(), check_real("std", std, 0, 1e6, ends="(]")
-    if not ((level >= 0) & level.isfinite()).all():
-        fail(ValueError, "levels", "finite numbers >= 0", describe(levels))
+    level, std = check_levels(levels), check_real("std", std, 0, 1e6, ends="(]")
     total = level.square() + std**2
     return std**2 / total, level * std / total.sqrt(), total.rsqrt()
 

@@ -295,6 +295,30 @@ def check_tokens(h: Tensor, context: Tensor | None, channels: int, context_dim: 
             fail(ValueError, "context", expected, describe(context))
 
 
+def check_levels(levels: object) -> Tensor:
+    """Check noise levels of any shape, and return them in float64."""
+    table = to_table("levels", levels).double()
+    if not ((table >= 0) & table.isfinite()).all():
+        fail(ValueError, "levels", "finite numbers >= 0", describe(levels))
+    return table
+
+
+def check_rising(levels: object) -> Tensor:
+    """Check the noise levels of a schedule, and return them in float64."""
+    table = to_table("levels", levels).double()
+    if table.ndim != 1 or len(table) < 2 or table[0] != 0 or not ((table.diff() > 0) & table[1:].isfinite()).all():
+        fail(ValueError, "levels", "at least 2 finite numbers that increase from 0", describe(levels))
+    return table
+
+
+def check_errors(errors: object, weight: Tensor) -> Tensor:
+    """Check that there is an error for each entry of a table of weights, and return them as a tensor."""
+    (error,) = to_values(errors=errors)
+    if error.shape != weight.shape:
+        fail(ValueError, "errors", f"T + 1 = {len(weight)} of them, for t = 0..T", describe(errors))
+    return error
+
+
 def check_nll(x_0: Tensor, mean: Tensor, std: object, levels: object) -> tuple[float, int]:
     """Check the arguments of `decoder_nll`, and return the last two."""
     check_float("x_0", x_0)
