@@ -200,6 +200,18 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
+def check_same_ode():
+    """The place m = (1 - tau) y, moved by the ODE of y; the means given y are numbers z and x_0 with y = x_0 + nu z."""
+    tau, z, x_0 = sympy.symbols("tau z x_0")
+    y = sympy.Function("y")(tau)
+    level = tau / (1 - tau)
+    velocity = ((1 - tau) * y).diff(tau).subs(y.diff(tau), z * level.diff(tau))
+    vanishes(velocity - (-y + z / (1 - tau)))
+    velocity = velocity.subs(y, x_0 + level * z)
+    vanishes(velocity - (-x_0 - tau / (1 - tau) * z + z / (1 - tau)))
+    vanishes(velocity - (z - x_0))
+
+
 # ---- what is read from the page
 
 
@@ -504,6 +516,17 @@ CHECKS = [
         mean_slope,
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
+    ),
+    by_hand(
+        "eq-same-ode",
+        r"""\begin{aligned}
+        \frac{d m}{d \tau} &= -y + \frac{1}{1 - \tau} \mathbb{E}[z \mid y] \\[6pt]
+        &= -\mathbb{E}[x_0 \mid y] - \frac{\tau}{1 - \tau} \mathbb{E}[z \mid y]
+        + \frac{1}{1 - \tau} \mathbb{E}[z \mid y] \\[6pt]
+        &= \mathbb{E}[z \mid y] - \mathbb{E}[x_0 \mid y]
+        \end{aligned}""",
+        check_same_ode,
+        "a derivative by the flow time, taken by SymPy",
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
