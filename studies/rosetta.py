@@ -13,6 +13,7 @@ of constraints.txt, and the test of the record computes all of it with whatever 
 
 import argparse
 import json
+import math
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -105,7 +106,9 @@ def main():
         for line in step["lines"]:
             print(f"{name:30} {line['difference']:.0e}  {line['theirs']} | {line['ours']}")
     for swap in record["swaps"]:
-        changes = " ".join(f"{name} {change:.1e}" for name, change in swap["changes"].items())
+        changes = " ".join(
+            f"{name} {math.nan if change is None else change:.1e}" for name, change in swap["changes"].items()
+        )
         print(f"{swap['option']}={swap['other']}: times {swap['times']} {changes}")
     for scale in record["scales"]:
         print(f"{scale['library']:30} {scale['place']}: {scale['option']}={scale['default']:g}, w = {scale['w']:g}")

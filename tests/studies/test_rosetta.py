@@ -14,12 +14,14 @@ import pytest
 import rosetta
 import torch
 from equations import source
+from libraries.diffusers_options import DEVIATION, answer_exactly
 from libraries.row import NO_COUNTERPART, REASONS, give_guidance, translate
 from libraries.scales import find_default
 from packaging.version import Version
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.files.records import read_record
+from ddpm_lite.process import q_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = read_record("results/rosetta.json")
@@ -184,12 +186,42 @@ def test_options_of_a_scheduler_change_what_is_recorded(computed):
     assert len(RECORD["swaps"]) == len(computed["swaps"]) >= 12
     for made, kept in zip(computed["swaps"], RECORD["swaps"], strict=True):
         assert {**made, "changes": None} == {**kept, "changes": None}, "python studies/rosetta.py --record"
-        assert made["changes"] == pytest.approx(kept["changes"], rel=0.05), made["option"]
+        for name, change in made["changes"].items():
+            expected = kept["changes"][name]
+            assert change == (expected and pytest.approx(expected, rel=0.05, abs=1e-5)), (made["option"], name)
         assert made["default"] != made["other"]
         assert set(re.findall("{eq}`(.*?)`", made["concerns"])) <= labels
-        still = not any(made["changes"].values())
-        assert still == (made["option"] in ("timestep_spacing", "steps_offset", "thresholding"))
-        assert (made["times"] != [980, 0]) == (made["option"] in ("timestep_spacing", "steps_offset"))
+        spaces = made["option"] in ("timestep_spacing", "steps_offset")
+        assert (made["times"] != [980, 0]) == spaces
+        assert (made["changes"]["x_0_hat"] is None) == (made["changes"]["x_s"] is None) == spaces
+        assert (made["changes"]["image"] == 0) == (made["option"] == "thresholding")
+
+
+def test_groups_of_options_are_those_of_the_text():
+    """The sentences below the table of options, read from the record."""
+    changes = {(swap["option"], swap["other"]): swap["changes"] for swap in RECORD["swaps"]}
+    touched = {key: {name for name, change in made.items() if change} for key, made in changes.items()}
+    betas = {"beta_schedule", "beta_end", "rescale_betas_zero_snr"}
+    assert {option for (option, _), names in touched.items() if "x_t" in names} == betas
+    spaced = [made["image"] for (option, _), made in changes.items() if option in ("timestep_spacing", "steps_offset")]
+    assert len(spaced) == 3
+    assert 0.01 < max(spaced) < 0.015
+    assert touched["set_alpha_to_one", "False"] == {"image"}
+    assert changes["set_alpha_to_one", "False"]["image"] < 1e-3
+    assert touched["clip_sample", "False"] == {"x_0_hat", "x_s", "image"}
+    assert touched["eta", "1.0"] == touched["use_clipped_model_output", "True"] == {"x_s", "image"}
+    assert changes["use_clipped_model_output", "True"]["image"] < 1e-5
+    assert touched["thresholding", "True"] == set()
+
+
+def test_walk_of_the_options_asks_the_best_network():
+    """The regression of the noise on x_t, from many draws."""
+    generator = torch.Generator().manual_seed(0)
+    x_0, z = torch.randn(2, 1_000_000, generator=generator)
+    for t in (20, 300, 800):
+        x_t = q_sample(linear_schedule(), DEVIATION * x_0, t, z)
+        slope = (x_t * z).mean() / x_t.square().mean()
+        assert answer_exactly(torch.ones(1), t - 1).item() == pytest.approx(slope.item(), rel=0.02, abs=0.005)
 
 
 SPACINGS = {"ddpm": "DDPM", "ddim": "DDIM", "pndm": "PNDM"}
