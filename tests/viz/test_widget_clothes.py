@@ -111,6 +111,37 @@ def test_the_page_draws_what_pytorch_draws(stand):
     shown(one, 1, last(walk)[1])
 
 
+# In the page: what goes from worker to worker, where these have a port to each other.
+BETWEEN_WORKERS = """
+window.ports = [];
+window.jobs = [];
+const Real = Worker, wait = setTimeout;
+window.setTimeout = (then, later, ...more) => wait(then, later === 5000 ? 300000 : later, ...more);
+window.Worker = class extends Real {
+  postMessage(message, moved) {
+    if (message.port) window.ports.push(message.port);
+    if (message.walks) window.jobs.push(message);
+    super.postMessage(message, moved);
+  }
+};"""
+
+
+@pytest.mark.html
+def test_two_workers_share_the_evaluations_of_one_guided_picture(stand):
+    one = stand(recorded(few=3, view="one", label=8, scale=2.0), init=BETWEEN_WORKERS)
+    place = press(one)
+    drawn(place, "Done: bag from seed 0 at w = 2 in 3 steps")
+    shown(one, 1, last(walk_as_page("fashion", [8], steps=3, seeds=[0], scale=2.0))[1])
+    assert one.page.evaluate("ports.length") == 2
+    assert one.page.evaluate("jobs.map((one) => [one.aid, one.walks.length])") == [[True, 1], [True, 0]]
+    # many pictures are not shared, and one that follows at once on these is not disturbed by them
+    place.get_by_label("draw", exact=True).select_option("one noise in all kinds")
+    place.get_by_label("draw", exact=True).select_option("one picture")
+    drawn(place, "Done: bag from seed 0 at w = 2 in 3 steps")
+    shown(one, 1, last(walk_as_page("fashion", [8], steps=3, seeds=[0], scale=2.0))[1])
+    assert one.page.evaluate("jobs.slice(2).map((one) => one.aid)") == [False, False, True, True]
+
+
 @pytest.mark.html
 def test_pictures_between_two_noises_are_pytorchs_without_workers(stand):
     refused = "window.Worker = class { constructor() { throw new Error('refused'); } };"

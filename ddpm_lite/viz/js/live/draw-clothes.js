@@ -43,6 +43,7 @@ export default kit.widget(({ model, el: place }) => {
         walks: walks.map(({ walk }) => ({ ...walk, steps, scale, seed, towards: model.get("other") })),
         frames: walks.length * (steps + 1),
         passes: walks.length * steps * (scale ? 2 : 1),
+        halves: scale ? 2 : 1,
         words: `${what} at w = ${kit.number(scale)} in ${steps} steps`,
       };
     },

@@ -1,13 +1,14 @@
 // Runs the network, in a worker or on the page itself, in slices of some milliseconds.
-import { building, drawing } from "./unet.js";
+import { building, drawing, finish } from "./unet.js";
 
 const TRIES = 2; // evaluations at the start; the last one, when the browser has compiled what it runs, is measured
 
 // Returns a function for messages, and posts { job, frames, done, error }. For a file, it makes the network, job 0, whose
 // only frame has the milliseconds that an evaluation takes. For a job, which is a number and a list of walks with their
 // numbers, it posts their frames as they are computed; a new job ends the one before. While it is told to pause, it waits.
+// With a `port` to another worker, that has no walk of its own, a job with `aid` has the evaluations without the label there.
 export const serve = (post, slice) => {
-  let net, now, work, timer, paused = false;
+  let net, now, work, timer, waits, link, asked, number = 0, paused = false;
   function* prepare(file) {
     net = yield* building(file);
     let pass = 0;
@@ -21,23 +22,44 @@ export const serve = (post, slice) => {
     }
     yield { pass };
   }
-  function* all(walks) {
+  // An answer with another number is one to a job that has ended.
+  const lend = (x, t) => new Promise((done) => {
+    const mine = ++number;
+    link.onmessage = ({ data }) => data.number === mine && done(data.z);
+    link.postMessage({ number: mine, x, t });
+  });
+  // Its own job comes first, because both use the same numbers of the network.
+  const answer = () => {
+    if (work || !asked) return;
+    const { x, t, ...its } = asked;
+    asked = null;
+    link.postMessage({ ...its, z: finish(net.asking(x, t)).slice() });
+  };
+  function* all(walks, aid) {
     for (const [which, options] of walks) {
-      for (const frame of drawing(net, { ...options, parts: true })) yield frame && { which, ...frame };
+      for (const frame of drawing(net, { ...options, parts: true, aid: aid ? lend : undefined })) {
+        yield frame instanceof Promise ? frame : frame && { which, ...frame };
+      }
     }
   }
   const later = () => {
     clearTimeout(timer);
-    if (work && !paused) timer = setTimeout(turn, 0);
+    if (work && work !== waits && !paused) timer = setTimeout(turn, 0);
   };
   const turn = () => {
     const until = performance.now() + slice, frames = [], job = now;
     let done = false, error;
     try {
-      while (!done && performance.now() < until) {
-        const next = work.next();
-        done = next.done;
-        if (next.value) frames.push(next.value);
+      while (!done && !waits && performance.now() < until) {
+        const { value, done: ended } = work.next();
+        done = ended;
+        if (value instanceof Promise) {
+          const mine = (waits = work);
+          value.then(() => {
+            if (waits === mine) waits = null;
+            later();
+          });
+        } else if (value) frames.push(value);
       }
     } catch (wrong) {
       done = true;
@@ -46,12 +68,20 @@ export const serve = (post, slice) => {
     if (done) work = null;
     if (frames.length || done) post({ job, frames, done, error });
     later();
+    answer();
   };
-  return (/** @type {{ file?: any, job?: number, walks?: any[], pause?: boolean }} */ { file, job = 0, walks = [], pause }) => {
+  return (/** @type {{ file?: any, job?: number, walks?: any[], aid?: boolean, pause?: boolean, port?: MessagePort }} */ { file, job = 0, walks = [], aid, pause, port }) => {
     if (pause !== undefined) paused = pause;
-    else {
+    else if (port) {
+      link = port;
+      link.onmessage = ({ data }) => {
+        asked = data;
+        answer();
+      };
+    } else {
       now = job;
-      work = file ? prepare(file) : all(walks);
+      waits = null;
+      work = file ? prepare(file) : all(walks, aid);
     }
     later();
   };

@@ -9,7 +9,7 @@ const crew = async (file, many) => {
   const hired = (await Promise.all(Array.from({ length: many }, () => hire(text)))).filter(Boolean);
   let job = 0;
   const hands = (hired.length ? hired : [null]).map((worker) => {
-    const hand = { hear: (/** @type {any} */ _) => {}, tell: (/** @type {any} */ message) => worker.postMessage(message) };
+    const hand = { hear: (/** @type {any} */ _) => {}, tell: (/** @type {any} */ message, moved = []) => worker.postMessage(message, moved) };
     if (worker) {
       worker.onmessage = ({ data }) => hand.hear(data);
       worker.onerror = () => hand.hear({ job, frames: [], done: true, error: "The worker stopped." });
@@ -28,7 +28,16 @@ const crew = async (file, many) => {
     leave();
     throw error;
   })));
-  const tell = (walks) => hands.forEach((hand, i) => hand.tell({ job, walks: [...walks.entries()].filter(([n]) => n % hands.length === i) }));
+  // The first of them may ask the second one for half of a guided evaluation, where there is a single walk.
+  if (hired.length > 1) {
+    const { port1, port2 } = new MessageChannel();
+    hands[0].tell({ port: port1 }, [port1]);
+    hands[1].tell({ port: port2 }, [port2]);
+  }
+  const tell = (walks) => hands.forEach((hand, i) => {
+    const aid = hired.length > 1 && walks.length === 1;
+    hand.tell({ job, aid, walks: [...walks.entries()].filter(([n]) => n % hands.length === i) });
+  });
   const draw = (walks, heard) => {
     const mine = ++job;
     let left = hands.length;
@@ -72,7 +81,7 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
   };
   const redraw = async () => {
     const mine = ++turn;
-    const { walks, words, frames, passes = 0 } = plan();
+    const { walks, words, frames, passes = 0, halves = 1 } = plan();
     let count = 0;
     started = performance.now();
     status.textContent = `Drawing ${words}.`;
@@ -84,8 +93,8 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
       workers ??= crew(await fetched(model), many);
       const { draw, pass, hands } = await workers;
       if (mine !== turn) return;
-      // Each walk is one worker's.
-      const most = Math.ceil(walks.length / hands) * (passes / walks.length);
+      // Each walk is one worker's, but two workers share a single one that is guided.
+      const most = (Math.ceil(walks.length / hands) * passes) / walks.length / (walks.length === 1 ? Math.min(hands, halves) : 1);
       if (passes) status.textContent = `Drawing ${words}, in about ${kit.number((most * pass) / 1000, 2)} s.`;
       draw(walks, (message) => {
         count += message.frames.length;

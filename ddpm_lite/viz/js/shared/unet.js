@@ -336,18 +336,23 @@ const between = (z, other, turn) => {
 
 // An image from a seed: the frames of `walk` in science.js, for a network's file and a label. With `parts`, nothing comes
 // between two frames after each operation of the network, so that the page may do something else there. With `towards`, the
-// image begins with noise between those of two seeds, a share `turn` of the way along the sphere (eq-mix-starts).
+// image begins with noise between those of two seeds, a share `turn` of the way along the sphere (eq-mix-starts). With `aid`,
+// somebody else evaluates the network without the label, at the same time; what is not there yet is yielded, as a promise.
 /**
  * @param {any} net the result of `network`
  * @param {{ steps: number, seed: number, label?: number, scale?: number, spacing?: string, sampler?: string, eta?: number,
- *   variance?: string, clip?: boolean, parts?: boolean, towards?: number, turn?: number }} options
+ *   variance?: string, clip?: boolean, parts?: boolean, towards?: number, turn?: number,
+ *   aid?: (x: Float64Array, t: number) => Promise<ArrayLike<number>> }} options
  */
-export function* drawing(net, { steps, seed, label, scale = 0, spacing, sampler = "ddim", parts = false, towards, turn = 0, ...options }) {
+export function* drawing(net, { steps, seed, label, scale = 0, spacing, sampler = "ddim", parts = false, towards, turn = 0, aid, ...options }) {
   const way = steps === net.schedule.T ? net.schedule : respace(net.schedule, steps, spacing), draw = normals(seed);
   function* ask(/** @type {Float64Array} */ x, /** @type {number} */ t) {
-    const z = Float64Array.from(yield* net.asking(x, t, label));
+    /** @type {any} */
+    let none;
+    const coming = scale && aid?.(x, t).then((found) => (none = found)), z = Float64Array.from(yield* net.asking(x, t, label));
     if (!scale) return z;
-    const none = yield* net.asking(x, t); // eq-guidance, by two evaluations
+    if (coming) yield coming;
+    none ??= yield* net.asking(x, t); // eq-guidance, by two evaluations
     return z.map((v, i) => v + scale * (v - none[i]));
   }
   const start = Float64Array.from({ length: net.size }, draw);
