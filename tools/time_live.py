@@ -12,7 +12,7 @@ timer is set every millisecond; the longest interval between two calls is the lo
 
 Both are repeated where WebAssembly is refused, so that plain JavaScript multiplies the matrices. Last come clothes,
 with two workers, where workers are refused, throttled, and without WebAssembly: from the press to the first picture in
-25 steps of DDIM, one more picture, and one of each of the ten kinds.
+25 steps of DDIM, one more picture, one of each of the ten kinds, and one guided picture, which two workers share.
 
 Other work on the machine makes the times longer, so the first line says how busy it was.
 """
@@ -80,10 +80,10 @@ def time_clothes(opened, throttle, told):
     file = FILE.format(widget.network)
     print(f"{file} has {len(live_scripts((widget.network,))[file]):,} bytes")
     for what, init, slow, limits in (
-        ("", "", False, (1.5, 8)),
-        (", workers refused", REFUSE, False, (3, 16)),
-        (", workers refused, throttled", REFUSE, True, (12, 64)),
-        (", without WebAssembly", PLAIN, False, (15, 80)),
+        ("", "", False, (1.5, 8, 1.5)),
+        (", workers refused", REFUSE, False, (3, 16, 6)),
+        (", workers refused, throttled", REFUSE, True, (12, 64, 24)),
+        (", without WebAssembly", PLAIN, False, (15, 80, 15)),
     ):
         one = opened(init, widget)
         if slow:
@@ -92,6 +92,8 @@ def time_clothes(opened, throttle, told):
         # The network is there now, so this is the drawing alone.
         told(one, f"clothes in 25 steps{what}", limits[0], traits={"seed": 1}, words="seed 1 at w = 0 in 25 steps")
         told(one, f"ten kinds in 25 steps{what}", limits[1], traits={"view": 1}, words="10 kinds from seed 1")
+        guided = {"view": 0, "chosen": widget.scales.index(2.0), "seed": 2}
+        told(one, f"one guided picture{what}", limits[2], traits=guided, words="seed 2 at w = 2 in 25 steps")
         one.context.close()
 
 
