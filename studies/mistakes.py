@@ -128,7 +128,7 @@ MISTAKES = {
     "alpha-for-alpha-bar": Mistake(
         "alpha_t for alpha_bar_t",
         "sampling",
-        "noise of a step",
+        "weights of a step",
         "x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()",
         "x_0 = (x - beta[t].sqrt() * z_hat) / now.sqrt()",
     ),

@@ -1,12 +1,15 @@
 """Train and sample the tutorial with each of its mistakes, and record what one would see: loss, samples, distance.
 
     python studies/study_mistakes.py --jobs 2 --out runs/mistakes     train and sample, where it is not done yet
+    python studies/study_mistakes.py --out runs/mistakes --only right,_cosine no-time     train and sample these alone
     python studies/study_mistakes.py --out runs/mistakes --record     write book/results/mistakes.json and .safetensors
 
 Each program trains for 1,000 steps of 128 digits with the same seed. A mistake of the sampler uses the weights of the
 right program. The distance is that of 500 samples, each label 50 times, from the 500 held-out digits; the row "right"
-is there with three seeds, which say how much of a difference is chance. The exact part propagates mean and variance of
-data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network of the right program.
+is there with three seeds, which say how much of a difference is chance, and once with the capped cosine schedule. The
+exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
+network for what the program's own training sees. A row whose samples are not in the folder keeps what the record has;
+one that was trained again says where and for how long.
 """
 
 import argparse
@@ -24,7 +27,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from ddpm_lite import GaussianChain, Schedule, load_digits
+from ddpm_lite import load_digits
 from ddpm_lite.evaluate import class_agreement, features_of, frechet_distance
 from ddpm_lite.files.features import load_features
 from ddpm_lite.files.pixels import to_bytes
@@ -37,11 +40,21 @@ RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 STEPS, BATCH, RATE, MEAN, STD = 1000, 128, 2e-3, 0.3, 0.2
 COUNT, KEPT, EVERY = 500, 8, 50
 RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
+CAPPED = "right, cosine"
+KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
+MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
 
 def needs_training(key):
     """Mistakes of the sampler, and buffers that hold constants, leave the weights as they are."""
-    return key in RIGHT or (mistakes.MISTAKES[key].part != "sampling" and key != "buffers-averaged")
+    return key not in mistakes.MISTAKES or (mistakes.MISTAKES[key].part != "sampling" and key != "buffers-averaged")
+
+
+def load(key):
+    """The program of a row."""
+    if key in mistakes.MISTAKES:
+        return mistakes.load_wrong(key)
+    return mistakes.load_program(*[mistakes.COSINE] * (key == CAPPED))
 
 
 def train(program, images, labels, seed=0, steps=STEPS):
@@ -73,7 +86,7 @@ def draw(program, network, w=0.0):
 def work(key, folder, images, labels):
     """Train if the mistake needs it, sample, and write both into the folder, with the processor that did it."""
     torch.set_num_threads(1)
-    program = mistakes.load_program() if key in RIGHT else mistakes.load_wrong(key)
+    program, start = load(key), time.process_time()
     if not needs_training(key):
         network = mistakes.load_program().Network()
         trained = load_file(folder / f"{RIGHT[0]}.safetensors")
@@ -85,20 +98,34 @@ def work(key, folder, images, labels):
     found["samples"] = draw(program, network, 1.0 if key == "guidance-plus-one" else 0.0)
     if key == RIGHT[0]:
         found["guided"] = draw(program, network, 1.0)
-    made_by = {"hardware": name_processor(), "torch": torch.__version__}
+    seconds = f"{time.process_time() - start:.0f}"  # of the processor, since the machine may do other things, too
+    made_by = {"hardware": name_processor(), "torch": torch.__version__, "seconds": seconds}
     save_file({name: value.contiguous() for name, value in found.items()}, folder / f"{key}.safetensors", made_by)
     print(key, flush=True)
 
 
-def read_circumstances(folder):
-    """Where the programs were trained and sampled, as their files say."""
-    found = []
-    for key in (*RIGHT, *mistakes.MISTAKES):
-        with safe_open(folder / f"{key}.safetensors", "pt") as stored:
-            found.append(stored.metadata() or {})
-    names, versions = ([*dict.fromkeys(each.get(name) for each in found)] for name in ("hardware", "torch"))
-    if None in names + versions:
-        raise ValueError(f"folder: expected files that name their processor, got {folder}; run the study again")
+def read_maker(folder, key):
+    """Where a program was trained and sampled, as its file says; None where there is no file."""
+    path = folder / f"{key}.safetensors"
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as stored:
+        found = stored.metadata() or {}
+    if not {"hardware", "torch"} <= set(found):
+        raise ValueError(f"folder: expected files that name their processor, got {path}; run the study again")
+    return found
+
+
+def read_circumstances(folder, old=None):
+    """Where the programs were trained and sampled: those of the old record, and for each row made since its own."""
+    made = {key: maker for key in KEYS if (maker := read_maker(folder, key))}
+    if len(made) < len(KEYS) and old is None:
+        raise ValueError(f"folder: expected all {len(KEYS)} programs, got {len(made)}; run the study without --record")
+    if len(made) < len(KEYS):
+        kept = {name: old[name] for name in ("hardware", "hardware_source", "torch", "commit")}
+        again = {key: maker | {"hardware": f"{maker['hardware']}, one thread, no GPU"} for key, maker in made.items()}
+        return kept | {"made_since": old.get("made_since", {}) | again}
+    names, versions = ([*dict.fromkeys(each[name] for each in made.values())] for name in ("hardware", "torch"))
     return {
         "hardware": f"{', '.join(names)}, one thread for each program, no GPU",
         "hardware_source": "stored with the samples of each program",
@@ -116,61 +143,84 @@ def judge(x_0):
     return {"distance": round(distance, 3), "as_asked": round(share, 3)}
 
 
-def follow(program, right):
+def follow(program):
     """Mean and deviation of the end of the chain on Gaussian data, exactly; None where a step is not finite.
 
-    The weights of the steps hold as long as nothing is clipped. The network is the best one for the right program.
+    The weights of the steps hold as long as nothing is clipped. The network is the best one for the x_t that the
+    program's own training makes: x_0_hat = `shrink` x_t + `shift`, and z_hat = `slope` x_t + `offset`.
     """
-    alpha_bar = read_tables({"beta": right.BETA})[1]
-    slope, offset = GaussianChain(Schedule(right.BETA.double()), MEAN, STD).line()
+    alpha_bar, told_bar = read_tables({"beta": program.BETA})[1], program.ALPHA_BAR.double()
+
+    def answer(t):
+        signal, rest = float(told_bar[t]) ** 0.5, 1 - float(told_bar[t])
+        kept = signal * STD**2 / (signal**2 * STD**2 + rest)  # the posterior mean is mean + kept (x_t - signal mean)
+        slope = (1 - signal * kept) / rest**0.5
+        return kept, MEAN * (1 - kept * signal), slope, -slope * signal * MEAN
+
     torch.manual_seed(0)
     steps = read_steps(*walk(program.sample, (4, 1, 8, 8), alpha_bar, 1, 0.2), first=1)
     mean, variance = 0.0, 1.0
     for step in steps:
-        t = min(max(step.t, 1), len(alpha_bar) - 1)
-        signal, rest = float(alpha_bar[t]) ** 0.5, float(1 - alpha_bar[t]) ** 0.5
-        factor = step.weight_x_t + step.weight_x_0 / signal * (1 - rest * float(slope[t]))
-        mean = factor * mean - step.weight_x_0 / signal * rest * float(offset[t])
-        variance = factor**2 * variance + step.sigma**2
+        t, told = (min(max(time, 1), len(alpha_bar) - 1) for time in (step.t, step.told))
+        shrink, shift, slope, offset = answer(told)
+        if told != t:  # the sampler turns z_hat into an estimate with the tables of its own time
+            signal, rest = float(alpha_bar[t]) ** 0.5, float(1 - alpha_bar[t]) ** 0.5
+            shrink, shift = (1 - rest * slope) / signal, -rest * offset / signal
+        mean = (step.weight_x_t + step.weight_x_0 * shrink) * mean + step.weight_x_0 * shift
+        variance = (step.weight_x_t + step.weight_x_0 * shrink) ** 2 * variance + step.sigma**2
     if not steps or steps[-1].s != 0:
         return None
     return [round(mean, 4), round(variance**0.5, 4)]
 
 
-def describe(key, folder, images, right):
-    """One row: what the mistake is, which check names it, and what one sees."""
-    stored = load_file(folder / f"{key}.safetensors")
-    program = right if key in RIGHT else mistakes.load_wrong(key)
-    row = judge(stored["samples"])
-    losses = stored["losses"].reshape(-1, EVERY).mean(dim=1).tolist() if "losses" in stored else None
-    row["losses"] = losses and [round(loss, 4) for loss in losses]
+def describe(key, folder, images, old):
+    """One row: what the mistake is, which checks name it, and what one sees; a row without samples keeps the old."""
+    row, path, program = {}, folder / f"{key}.safetensors", load(key)
+    if path.exists():
+        stored = load_file(path)
+        row = judge(stored["samples"])
+        losses = stored["losses"].reshape(-1, EVERY).mean(dim=1).tolist() if "losses" in stored else None
+        row["losses"] = losses and [round(loss, 4) for loss in losses]
+    else:
+        row = {name: old[key][name] for name in ("distance", "as_asked", "losses")}
     row["chain"] = None
-    if key in RIGHT or mistakes.MISTAKES[key].part in ("sampling", "schedule"):
-        row["chain"] = follow(program, mistakes.load_program(mistakes.COSINE) if "cosine" in key else right)
-    if key not in RIGHT:
+    if key not in mistakes.MISTAKES or mistakes.MISTAKES[key].part in ("sampling", "schedule"):
+        row["chain"] = follow(program)
+    if key in mistakes.MISTAKES:
         mistake = mistakes.MISTAKES[key]
         row = {name: getattr(mistake, name) for name in ("name", "part", "found", "right", "wrong")} | row
-        found = [each for each in examine(**mistakes.list_parts(program, images)) if not each.fine]
+        found = [each for each in examine(**mistakes.list_parts(program, images)) if each.note or not each.fine]
         row["says"] = next(each.text for each in found if each.check == mistake.found)
-        row["checks"] = [each.check for each in found]
-    return row, stored["samples"][:KEPT]
+        row["lines"] = [str(each) for each in found]
+    return row
 
 
 def record(folder, images):
     from ddpm_lite.cli.report import describe_circumstances
 
-    right, rows, shown = mistakes.load_program(), {}, {}
-    for key in (*RIGHT, *mistakes.MISTAKES):
-        rows[key], shown[key] = describe(key, folder, images, right)
+    target = RESULTS / "mistakes.json"
+    old = json.loads(target.read_text(encoding="utf8")) if target.exists() else None
+    shown = load_file(RESULTS / "mistakes.safetensors") if old else {}
+    rows = {key: describe(key, folder, images, old and old["rows"]) for key in KEYS}
+    for key in KEYS:
         print(key, {name: rows[key][name] for name in ("distance", "as_asked", "chain")}, flush=True)
-    guided = load_file(folder / f"{RIGHT[0]}.safetensors")["guided"]
-    rows["right, guided"], shown["right, guided"] = judge(guided) | {"losses": None, "chain": None}, guided[:KEPT]
+        path = folder / f"{key}.safetensors"
+        if not path.exists():
+            continue
+        stored = load_file(path)
+        more = {"right, guided": stored["guided"]} if "guided" in stored else {}
+        if key in MAPPED:
+            more[MAPPED[key]] = 2 * stored["samples"] - 1
+        for name, samples in more.items():
+            rows[name] = judge(samples) | {"losses": None, "chain": None}
+        shown |= {name: to_bytes(x[:KEPT].nan_to_num(-1)) for name, x in {key: stored["samples"], **more}.items()}
+    extra = ("right, guided", *MAPPED.values())
+    rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
-    table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder)
+    table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
-    (RESULTS / "mistakes.json").write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-    pixels = {key: to_bytes(x.nan_to_num(-1)) for key, x in shown.items()}
-    save_file(pixels, str(RESULTS / "mistakes.safetensors"))
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+    save_file(shown, str(RESULTS / "mistakes.safetensors"))
 
 
 def main():
@@ -178,6 +228,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/mistakes"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--digits", type=Path, help="a file with images and labels, where scikit-learn is missing")
+    parser.add_argument("--only", nargs="+", choices=[key.replace(" ", "_") for key in KEYS], help="rows")
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -190,7 +241,7 @@ def main():
     start = time.perf_counter()
     if asked.record:
         return record(asked.out, images)
-    keys = [*RIGHT, *mistakes.MISTAKES]
+    keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)
     with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:

@@ -211,8 +211,8 @@ class Examine:
     """Check a model and its schedule for the usual mistakes.
 
     Each check has a known answer: signal left at T, tables, weights that are never called, images of a batch that are
-    mixed, whether the time is told, the loss, and the weights of the sampler's steps. In Python, ddpm_lite.examine
-    checks the parts of your own program. The exit code is 1 if something is wrong.
+    mixed, whether the time is told, the loss, and the weights of the sampler's steps. The sampler is the
+    package's own; in Python, ddpm_lite.examine checks the parts of your program. The exit code is 1 if one is wrong.
 
     Args:
         images: some of the training images, a file that ends in .npy, an array (N, C, H, W) as the network gets it.

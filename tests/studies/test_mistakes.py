@@ -40,21 +40,55 @@ CAUSES = {
 
 def wrong_of(program):
     torch.manual_seed(0)
-    return [each for each in examine(**mistakes.list_parts(program, IMAGES)) if not each.fine]
+    return [each for each in examine(**mistakes.list_parts(program, IMAGES)) if each.note or not each.fine]
 
 
 @pytest.mark.parametrize("key", mistakes.MISTAKES)
-def test_each_mistake_is_named(key):
-    mistake = mistakes.MISTAKES[key]
-    found = wrong_of(mistakes.load_wrong(key))
-    (named,) = [each for each in found if each.check == mistake.found]
+def test_each_mistake_is_named_by_the_first_line(key):
+    named = wrong_of(mistakes.load_wrong(key))[0]
+    assert named.check == mistakes.MISTAKES[key].found
     assert CAUSES[key] in named.text
     assert "\n" not in str(named)
+    assert named.note == (key == "no-clip")  # Algorithm 2 as printed has no clip either
 
 
-@pytest.mark.parametrize("change", [[], [mistakes.COSINE]], ids=["linear", "cosine"])
+MEAN = "mean = ((1 - beta[t]).sqrt() * (1 - before) * x + before.sqrt() * beta[t] * x_0) / (1 - now)"
+LEAP = "mean = before.sqrt() * x_0 + (1 - before).sqrt() * (x - now.sqrt() * x_0) / (1 - now).sqrt()"
+SIGMA = "sigma = (beta[t] * (1 - before) / (1 - now)).sqrt()"
+VARIANTS = {
+    "linear": [],
+    "cosine": [mistakes.COSINE],
+    "variance beta_t": [(SIGMA, "sigma = beta[t].sqrt()")],
+    "DDIM": [(MEAN, LEAP), (SIGMA, "sigma = 0")],
+}
+
+
+@pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
 def test_nothing_is_wrong_with_the_right_program(change):
     assert wrong_of(mistakes.load_program(*change)) == []
+
+
+def test_a_program_without_a_clip_gets_a_note_and_nothing_else():
+    no_clip = mistakes.MISTAKES["no-clip"]
+    for last in ("return x\n", "return x.clamp(-1, 1)\n"):
+        found = wrong_of(mistakes.load_program((no_clip.right, no_clip.wrong), ("    return x\n", f"    {last}")))
+        assert [(each.check, each.fine) for each in found] == [("clip", True)]
+        assert ("only the final image" in found[0].text) == ("clamp" in last)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "check", "text"),
+    [
+        ("told = torch.full((shape[0],), t)", "told = torch.full((shape[0],), t + 1)", "times of sampling", "201..2"),
+        ("sigma * torch.randn(shape)", "sigma * torch.rand(shape)", "noise of a step", "use randn, not rand"),
+        ("    x = torch.randn(shape)", "    x = 0.8 * torch.randn(shape)", "start of the walk", "0.8 times the noise"),
+    ],
+    ids=["told t + 1", "uniform fresh noise", "start too narrow"],
+)
+def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, text):
+    (found,) = wrong_of(mistakes.load_program((right, wrong)))
+    assert found.check == check
+    assert text in found.text
 
 
 def test_a_line_that_is_not_there_is_refused():
@@ -112,11 +146,13 @@ def test_the_record_is_about_these_lines():
     record = read_record("results/mistakes.json")
     assert record["program"] == mistakes.SOURCE
     rows, pictures = record["rows"], read_pictures("results/mistakes.safetensors")
-    assert set(rows) == {*study_mistakes.RIGHT, *mistakes.MISTAKES, "right, guided"} == set(pictures)
+    more = {"right, guided", *study_mistakes.MAPPED.values()}
+    assert set(rows) == {*study_mistakes.KEYS, *more} == set(pictures)
     for key, mistake in mistakes.MISTAKES.items():
         row = rows[key]
         assert {name: row[name] for name in vars(mistake)} == vars(mistake)
         assert CAUSES[key] in row["says"]
+        assert row["says"] in row["lines"][0]
         assert (row["losses"] is None) != study_mistakes.needs_training(key)
         assert pictures[key].shape == (8, 1, 8, 8)
 
@@ -124,7 +160,7 @@ def test_the_record_is_about_these_lines():
 @pytest.mark.parametrize("key", ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end"])
 def test_the_exact_chain_is_as_recorded(key):
     program, row = mistakes.load_wrong(key), read_record("results/mistakes.json")["rows"][key]
-    assert study_mistakes.follow(program, mistakes.load_program()) == pytest.approx(row["chain"], rel=2e-3)
+    assert study_mistakes.follow(program) == pytest.approx(row["chain"], rel=2e-3)
 
 
 def test_the_study_trains_what_the_program_says():
@@ -154,12 +190,21 @@ def test_the_processor_is_stored_with_the_samples(tmp_path, monkeypatch):
     monkeypatch.setattr(study_mistakes, "train", train)
     monkeypatch.setattr(study_mistakes, "draw", lambda *_: torch.zeros(1, 1, 8, 8))
     threads = torch.get_num_threads()
-    for key in (*study_mistakes.RIGHT, *mistakes.MISTAKES):
+    for key in study_mistakes.KEYS:
         study_mistakes.work(key, tmp_path, IMAGES, torch.zeros(len(IMAGES), dtype=torch.int64))
     torch.set_num_threads(threads)  # `work` takes one, as a process of its own may
     told = study_mistakes.read_circumstances(tmp_path)
     assert told["hardware"] == f"{name_processor()}, one thread for each program, no GPU"
     assert told["torch"] == torch.__version__
+    (tmp_path / "no-time.safetensors").unlink()
+    with pytest.raises(ValueError, match="folder: expected all 25 programs, got 24"):
+        study_mistakes.read_circumstances(tmp_path)
+    old = dict.fromkeys(("hardware", "hardware_source", "torch", "commit"), "old")
+    mixed = study_mistakes.read_circumstances(tmp_path, old | {"made_since": {"no-time": "kept"}})
+    assert mixed["hardware"] == "old"
+    assert set(mixed["made_since"]) == set(study_mistakes.KEYS)
+    assert mixed["made_since"]["no-time"] == "kept"
+    assert mixed["made_since"]["from-zero"]["torch"] == torch.__version__
     study_mistakes.save_file({"samples": torch.zeros(1)}, tmp_path / "index-slip.safetensors")
     with pytest.raises(ValueError, match="folder: expected"):
         study_mistakes.read_circumstances(tmp_path)

@@ -6,14 +6,16 @@ from torch import Tensor
 
 
 class Finding(NamedTuple):
-    """What one check found; printed as one line."""
+    """What one check found; printed as one line. A `note` is a choice that is right for some programs only."""
 
     fine: bool
     check: str
     text: str
+    note: bool = False
 
     def __str__(self) -> str:
-        return f"{'' if self.fine else 'WRONG: '}{self.check}: {self.text}"
+        mark = "note: " if self.note else "" if self.fine else "WRONG: "
+        return f"{mark}{self.check}: {self.text}"
 
 
 def check_gaussian(name: str, z: Tensor) -> Finding:

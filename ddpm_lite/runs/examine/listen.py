@@ -29,6 +29,7 @@ class Step(NamedTuple):
     weight_x_0: float
     sigma: float
     doubt: float
+    told: int
 
 
 class _Ear(TorchFunctionMode):
@@ -48,24 +49,43 @@ class _Ear(TorchFunctionMode):
 
 
 class _Call(NamedTuple):
-    """One call of the model: the program's time, x_t, the image that z_hat implied, and how much was drawn before."""
+    """One call of the model: the time it was told, that of x_t, x_t, the image that z_hat implied, the draws so far."""
 
     time: float
+    t: int
     x_t: Tensor
     x_0_hat: Tensor
     heard: int
 
 
 def walk(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, size: float) -> tuple[list, list, Tensor]:
-    """Run the sampler with a model whose z_hat implies images of our choice, of +-size; return calls, draws and x_0."""
-    calls, ear, T = [], _Ear(), len(alpha_bar) - 1
+    """Run the sampler with a model whose z_hat implies images of our choice, of +-size; return calls, draws and x_0.
+
+    A sampler that calls the model T times takes each time once, so the order of the calls says which x_t it has. If it
+    tells the model other times, it runs again with answers for the right ones: a wrong time is no wrong weight.
+    """
+    T = len(alpha_bar) - 1
+    calls, heard, x_0 = _run(sampler, shape, alpha_bar, first, size)
+    order = list(range(T, 0, -1))
+    if len(calls) == T and [call.t for call in calls] != order:
+        calls, heard, x_0 = _run(sampler, shape, alpha_bar, first, size, order)
+    return calls, heard, x_0
+
+
+def _run(
+    sampler: Callable, shape: tuple, alpha_bar: Table, first: int, size: float, order: list[int] | None = None
+) -> tuple[list, list, Tensor]:
+    """Run the sampler once, with answers for the times that it tells, or for those of the order."""
+    calls: list[_Call] = []
+    ear, T = _Ear(), len(alpha_bar) - 1
     chosen = torch.Generator().manual_seed(1)
 
     def model(x_t: Tensor, t, context=None, **options) -> Tensor:
         time = float(torch.as_tensor(t).flatten()[0])
-        signal = alpha_bar[min(max(round(time) - first + 1, 1), T)]
+        real = order[len(calls)] if order and len(calls) < T else round(time) - first + 1
+        signal = alpha_bar[min(max(real, 1), T)]
         image = size * (2.0 * torch.randint(2, x_t.shape, generator=chosen).double() - 1)  # the ear hears no randint
-        calls.append(_Call(time, x_t.detach().double().cpu().clone(), image, len(ear.heard)))
+        calls.append(_Call(time, real, x_t.detach().double().cpu().clone(), image, len(ear.heard)))
         return ((calls[-1].x_t - signal.sqrt() * image) / (1 - signal).sqrt()).to(x_t)
 
     with ear:
@@ -76,7 +96,8 @@ def walk(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, size: fl
     times = [call.time for call in calls]
     if len(times) < 2 or any(a <= b for a, b in zip(times, times[1:], strict=False)):
         got = f"{len(times)} calls, at times {', '.join(f'{time:g}' for time in times[:4])}"
-        fail(ValueError, "sampler", "one call of the model in each step, from the last time down", f"{got}")
+        advice = "leave guidance out here (w = 0), and pass it as guide"
+        fail(ValueError, "sampler", "one call of the model in each step, from the last time down", f"{got}; {advice}")
     return calls, ear.heard, x_0.detach().double().cpu()
 
 
@@ -92,9 +113,9 @@ def read_steps(calls: list, heard: list, x_0: Tensor, first: int) -> list[Step]:
         found = torch.linalg.lstsq(columns, x_s.flatten()[:, None]).solution[:, 0]
         rest = float((x_s.flatten() - columns @ found).square().mean().sqrt())  # noise that we did not hear
         sigma = math.hypot(float(found[2]) if drawn else 0.0, rest)
-        t = round(call.time) - first + 1
-        s = round(calls[k + 1].time) - first + 1 if k + 1 < len(calls) else 0
-        steps.append(Step(t, s, float(found[0]), float(found[1]), sigma, rest))
+        s = calls[k + 1].t if k + 1 < len(calls) else 0
+        told = round(call.time) - first + 1
+        steps.append(Step(call.t, s, float(found[0]), float(found[1]), sigma, rest, told))
     return steps
 
 

@@ -51,11 +51,13 @@ def check_beta(beta: Table) -> Finding:
     """A step should leave something of the image: each beta in (0, 1), and not too close to 1 (eq-cosine-schedule)."""
     wrong = (~((beta[1:] > 0) & (beta[1:] <= CAP))).nonzero().flatten()
     if not len(wrong):
-        return Finding(True, "betas", f"from {float(beta[1]):.2g} to {float(beta[-1]):.2g}")
+        return Finding(True, "betas", f"from {float(beta[1]):.2g} to {float(beta[-1]):.3g}")
     t = int(wrong[-1]) + 1
-    growth = 1 / math.sqrt(max(1 - float(beta[t]), 0.0)) if beta[t] < 1 else math.inf
-    text = f"beta = {float(beta[t]):.6g} at t = {t}; the step back divides by sqrt(1 - beta), so it multiplies by"
-    return Finding(False, "betas", f"{text} {growth:.2g}; cap the betas at 0.999, as the cosine schedule does")
+    harm = "x_0_hat divides by alpha_bar_t = 0, under a root"
+    if beta[t] < 1:
+        harm = f"x_0_hat multiplies by {1 / math.sqrt(1 - float(beta[t])):.2g} or more"
+    text = f"beta = {float(beta[t]):.6g} at t = {t}, so {harm}"
+    return Finding(False, "betas", f"{text}; cap the betas at 0.999, as the cosine schedule does")
 
 
 def check_tables(schedule: object, exact: Table) -> Finding:
