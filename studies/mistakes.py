@@ -1,4 +1,4 @@
-"""Real mistakes of diffusion programs: for each the line of `tutorial.py` that is right, and the one that is wrong."""
+"""Mistakes of diffusion programs: for each the line of `tutorial.py` that is right, and the one that is wrong."""
 
 import types
 from dataclasses import dataclass
