@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.condition import guided
-from ddpm_lite.process import ddpm_loss, predict_x_0, x_0_from_v
+from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample, x_0_from_v
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import time_embedding
 from libraries.row import (
@@ -254,12 +254,54 @@ def azula_guidance():
     equal=1e-6,
 )
 def azula_loss():
+    return compare_losses("KarrasDenoiser")
+
+
+def compare_losses(name):
+    """The loss of one of their denoisers, with our network and schedule, and our simple loss with the same noise."""
     x_0, schedule, net = draw(1, torch.float64)[0], linear_schedule(), Network()
-    model = azula_denoiser(net)
     torch.manual_seed(SEED)
-    theirs = azula("denoise").KarrasDenoiser.loss(model, x_0, TIMES / T)
+    theirs = getattr(azula("denoise"), name).loss(azula_denoiser(net), x_0, TIMES / T)
     z = noise_like(x_0)
     return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
+
+
+@row(
+    "eq-weighted-noise-loss",
+    "denoise.py: SimpleDenoiser.loss",
+    "`loss(x, t / T)`",
+    "target",
+    "ddpm_loss(net, schedule, x_0, t, z, weight=1 / alpha_bar)",
+    "the same weight, but at most `max_weight`, 10,000, which is that of our t = 1",
+    equal=1e-6,
+)
+def azula_simple_loss():
+    return compare_losses("SimpleDenoiser")
+
+
+@row("eq-forward-closed", "denoise.py: SimpleDenoiser.loss", "what the network gets in `loss(x, t / T)`", equal=1e-9)
+def azula_q_sample():
+    x_0, seen = draw(1, torch.float64)[0], []
+    net = nn.Linear(1, 1).double()
+    net.forward = lambda x, c: seen.append(x) or x
+    torch.manual_seed(SEED)
+    azula("denoise").SimpleDenoiser(net, AsAzula()).loss(x_0, TIMES.double() / T)
+    return seen[0], q_sample(linear_schedule(), x_0, TIMES, noise_like(x_0)), None
+
+
+@row(
+    "eq-cosine-schedule",
+    "noise.py: CosineSchedule",
+    "`CosineSchedule().alpha(t / T)`",
+    "own rule",
+    "torch.cos(torch.tensor(1e-3).arccos() * t / T)",
+    "ours at first sight is `alpha_bar.sqrt()` of `cosine_schedule`; theirs has no 0.008 in the angle, and ends at "
+    "0.001",
+)
+def azula_cosine():
+    t = torch.arange(T + 1)
+    theirs = azula("noise").CosineSchedule().alpha(t.double() / T)
+    return theirs, cosine_schedule().alpha_bar.sqrt(), {"t": t}
 
 
 @row(

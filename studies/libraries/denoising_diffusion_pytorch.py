@@ -13,6 +13,7 @@ from libraries.row import (
     EXACT,
     FROM_0,
     NO_COUNTERPART,
+    ROWS,
     SEED,
     STEPS,
     TIMES,
@@ -25,6 +26,7 @@ from libraries.row import (
     import_peer,
     noise_like,
     rows_of,
+    translate,
 )
 
 row = rows_of("denoising-diffusion-pytorch")
@@ -398,3 +400,20 @@ def lucid_guidance_default():
     gap, along = (z_c - z_none).flatten(1).double(), z_c.flatten(1).double()
     part = (gap * along).sum(1, True) / along.square().sum(1, True) * along
     return guide_by_lucid(), guide(2.0), {**give_guidance(), "w": 2.0, "along": part.reshape(z_c.shape)}
+
+
+@row(
+    "eq-guidance",
+    "classifier_free_guidance.py: Unet.forward_with_cond_scale",
+    "`cond_scale` with `rescaled_phi=0.7`, as `sample` calls it",
+    "own rule",
+    "0.7 * spread(z_c) / spread(full) * full + 0.3 * full",
+    "`full` is the translation of the line above, `z_c` the estimate with the label, and `spread` the standard "
+    "deviation of each image",
+    equal=1e-4,
+)
+def lucid_guidance_rescaled():
+    _, ours, names = lucid_guidance_default()
+    full = translate(ROWS["lucid_guidance_default"].translation, names).double()
+    known = {"full": full, "z_c": draw()[0].double(), "spread": lambda x: x.std((1, 2, 3), keepdim=True)}
+    return guide_by_lucid(rescaled_phi=0.7), ours, known

@@ -154,7 +154,7 @@ def diffusers_x_0():
     "own rule",
     "beta_tilde[t].clamp(min=1e-20)",
     "at t = 1 theirs is 1e-20, not 0, because some of their choices of the variance take its logarithm; the logarithms "
-    "are compared",
+    "are compared, ours at t = 1 as that of 1e-300",
     equal=1e-4,
 )
 def diffusers_variance():
@@ -282,12 +282,11 @@ def diffusers_embedding_of_unet():
     return theirs, time_embedding(positions, 32), {"position": positions}
 
 
-def compare_decays(**options):
+def compare_decays(steps=range(1, 200), **options):
     """Their decay of each step, and ours."""
     average = import_module("diffusers.training_utils").EMAModel([nn.Parameter(torch.zeros(1))], **options)
-    steps = range(1, 200)
     theirs, ours = ([decay(k) for k in steps] for decay in (average.get_decay, lambda k: ema_decay(k, 0.9999)))
-    return torch.tensor(theirs), torch.tensor(ours), {"step": steps}
+    return torch.tensor(theirs), torch.tensor(ours), {"step": steps, "decay": 0.9999}
 
 
 @row(
@@ -308,12 +307,12 @@ def diffusers_ema():
     "training_utils.py: EMAModel.get_decay",
     "`use_ema_warmup=True`",
     "warm-up",
-    "1 - step ** (-2 / 3)",
-    "1 minus a power of the step",
+    "min(decay, 1 - step ** (-2 / 3))",
+    "1 minus a power of the step, up to their `decay`, 0.9999 by default, which is reached at step 1,000,000",
     equal=1e-6,
 )
 def diffusers_ema_power():
-    return compare_decays(use_ema_warmup=True)
+    return compare_decays(range(1, 2_000_000, 4999), use_ema_warmup=True)
 
 
 def guide_by_diffusers(**options):

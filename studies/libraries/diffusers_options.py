@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
-from ddpm_lite.process import predict_x_0, q_sample
+from ddpm_lite.process import posterior, predict_x_0, q_sample
 from ddpm_lite.schedule import Schedule
 from libraries.diffusers import DDIM, DDPM, ddim_scheduler, ddpm_scheduler, step_of_diffusers
 from libraries.row import FROM_0, SEED, TIMES, T, draw, name_step, rows_of
@@ -92,6 +92,39 @@ def diffusers_v_step():
 )
 def diffusers_x_0_step():
     return step_that_predicts("sample", "x_0_hat")
+
+
+@row(
+    "eq-ddpm-step",
+    f"{DDPM}.step",
+    "`step` after `set_timesteps(50)`",
+    "option",
+    'ddpm_step(respace(schedule, 50, "leading"), x_t, 26, 25, z_hat, noise)',
+    "from our t = 501, the 26th of the 50 times, to 481; ours at first sight goes to 500",
+    equal=1e-4,
+)
+def diffusers_fewer_steps():
+    scheduler = ddpm_scheduler()
+    scheduler.set_timesteps(50)
+    theirs, given, _ = step_of_diffusers(scheduler, {}, t=501, noise=True)
+    return theirs, ddpm_step(*given), name_step(given)
+
+
+@row(
+    "eq-posterior-mean",
+    f"{DDPM}.step",
+    "`prev_sample` of `step`, less its noise",
+    "clip",
+    "posterior(schedule, x_t, t, predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1))[0]",
+    "they have no function of it; the mean is computed inside, from the clipped image",
+    equal=1e-4,
+)
+def diffusers_posterior():
+    scheduler = ddpm_scheduler()
+    theirs, given, _ = step_of_diffusers(scheduler, {}, noise=True)
+    schedule, x_t, t, _, z_hat, noise = given
+    ours = posterior(schedule, x_t, t, predict_x_0(schedule, x_t, t, z_hat))[0]
+    return theirs - scheduler._get_variance(t - 1).sqrt() * noise, ours, name_step(given)
 
 
 def times_of(**options):

@@ -167,6 +167,24 @@ def small_loss():
 
 
 @row(
+    "eq-forward-closed",
+    "model.py: ModelMixin.get_loss",
+    "what the network gets in `get_loss(x0, sigma, eps)`",
+    "scaled x_t",
+    "q_sample(schedule, x0, t, eps) / root[t]",
+    "they have no function of it; `root` is `alpha_bar.sqrt()` in the shape of images",
+    equal=1e-4,
+)
+def small_q_sample():
+    x_0, z = draw(2)
+    schedule, seen = linear_schedule(), []
+    sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
+    small_model(lambda x, t: seen.append(x) or x).get_loss(x_0, sigma, z)
+    root = schedule.alpha_bar.sqrt().float().reshape(-1, 1, 1, 1)
+    return seen[0], q_sample(schedule, x_0, TIMES, z), {"x0": x_0, "t": TIMES, "eps": z, "root": root}
+
+
+@row(
     "eq-v",
     "model.py: PredV",
     "`get_loss` of `PredV`, with `Scaled`",

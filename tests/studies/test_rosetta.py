@@ -139,7 +139,8 @@ def find_dictionary():
     """The first table of the chapter: {library: the code of its column}."""
     cell = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"][0]
     rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
-    return {head: [row[i] for row in rows[1:]] for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
+    heads = {head.partition(" (")[0]: i for i, head in enumerate(rows[0])}  # "diffusers (DDPM, DDIM)"
+    return {head: [row[i] for row in rows[1:]] for head, i in heads.items() if head in rosetta.LIBRARIES}
 
 
 def test_names_of_the_dictionary_are_in_the_libraries(computed):
@@ -255,7 +256,15 @@ DEFAULTS = [
     ("diffusers", "schedulers/scheduling_ddpm.py", "DDPMScheduler", "clip_sample", True),
     ("diffusers", "schedulers/scheduling_ddpm.py", "DDPMScheduler", "variance_type", "fixed_small"),
     ("diffusers", "schedulers/scheduling_ddpm.py", "DDPMScheduler", "prediction_type", "epsilon"),
+    ("diffusers", "schedulers/scheduling_ddim.py", "DDIMScheduler", "clip_sample", True),
+    ("diffusers", "schedulers/scheduling_heun_discrete.py", "HeunDiscreteScheduler", "clip_sample", False),
+    ("diffusers", "schedulers/scheduling_lcm.py", "LCMScheduler", "clip_sample", False),
+    ("diffusers", "schedulers/scheduling_tcd.py", "TCDScheduler", "clip_sample", False),
     ("diffusers", "schedulers/scheduling_ddim.py", "DDIMScheduler", "sample_max_value", 1.0),
+    ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.p_sample", "clip_denoised", True),
+    ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.ddim_sample", "clip_denoised", True),
+    ("smalldiffusion", "diffusion.py", "samples", "mu", 0.0),
+    ("azula", "denoise.py", "SimpleDenoiser.loss", "max_weight", 1e4),
     ("denoising_diffusion_pytorch", LUCID, "GaussianDiffusion", "objective", "pred_v"),
     ("denoising_diffusion_pytorch", LUCID, "GaussianDiffusion", "beta_schedule", "sigmoid"),
     ("denoising_diffusion_pytorch", LUCID, "GaussianDiffusion", "ddim_sampling_eta", 0),
@@ -272,8 +281,49 @@ DEFAULTS = [
 
 @pytest.mark.parametrize(("package", "file", "function", "option", "value"), DEFAULTS)
 def test_defaults_are_those_of_the_text(package, file, function, option, value):
-    function = function if "." in function else f"{function}.__init__"
+    function = function if "." in function or function.islower() else f"{function}.__init__"
     assert find_default(package, file, function, {option}) == (option, value)
+
+
+@pytest.mark.parametrize("name", ["EulerDiscrete", "UniPCMultistep", "DPMSolverMultistep"])
+def test_some_schedulers_of_diffusers_have_no_option_for_a_clip(name):
+    diffusers = pytest.importorskip("diffusers")
+    assert "clip_sample" not in getattr(diffusers, f"{name}Scheduler")().config
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_euler_counts_in_noise_levels_and_scales_the_input_of_the_network():
+    scheduler = pytest.importorskip("diffusers").EulerDiscreteScheduler()
+    scheduler.set_timesteps(10)
+    k, levels = int(scheduler.timesteps[3]), linear_schedule().noise_level
+    times = scheduler.timesteps.round().long() + 1
+    assert scheduler.sigmas[:-1].tolist() == pytest.approx(levels[times].tolist(), rel=1e-4)
+    assert float(scheduler.init_noise_sigma) == pytest.approx(levels[1000].item(), rel=1e-4)
+    x_0, z = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    x_t = scheduler.scale_model_input(x_0 + levels[k + 1].float() * z, scheduler.timesteps[3])
+    assert torch.allclose(x_t, q_sample(linear_schedule(), x_0, k + 1, z), atol=1e-5)
+
+
+@pytest.mark.parametrize(("spacing", "missed"), [("leading", 0), ("trailing", 10), ("linspace", 29)])
+def test_steps_of_ddim_that_miss_the_next_time(spacing, missed):
+    """With 30 steps, which do not divide 1000."""
+    scheduler = pytest.importorskip("diffusers").DDIMScheduler(timestep_spacing=spacing)
+    scheduler.set_timesteps(30)
+    gaps = scheduler.timesteps[:-1] - scheduler.timesteps[1:]
+    assert int((gaps != 1000 // 30).sum()) == missed
+
+
+def test_time_of_a_noise_level_is_found_again():
+    """The lookup of the text, for the levels of smalldiffusion and for logarithms of them."""
+    levels = linear_schedule().noise_level
+    sigmas = levels.float().double()
+    found = torch.stack([(levels - sigma).abs().argmin() for sigma in sigmas])
+    assert torch.equal(found, torch.arange(1001))
+
+
+def test_five_lines_of_the_guess_agree_as_its_solution_says():
+    asked = ("diffusers_ddpm_step", "diffusers_x_0", "lucid_beta_200", "small_guidance", "azula_eta")
+    assert [judge(RECORD["rows"][key]) == "equal" for key in asked] == [True, False, False, True, False]
 
 
 def test_a_difference_is_measured_against_the_largest_number():
