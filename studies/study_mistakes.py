@@ -110,7 +110,7 @@ def read_maker(folder, key):
     if not path.exists():
         return None
     with safe_open(path, "pt") as stored:
-        found = stored.metadata() or {}
+        found = dict(sorted((stored.metadata() or {}).items()))
     if not {"hardware", "torch"} <= set(found):
         raise ValueError(f"folder: expected files that name their processor, got {path}; run the study again")
     return found
