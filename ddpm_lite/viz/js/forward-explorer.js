@@ -41,8 +41,7 @@ export default kit.widget(({ model, el: place }) => {
     trace(fall.line("dw-2 dw-dash"), snr);
     fall.svg.lastChild.style.strokeDasharray = 2 + 5 * i;
   });
-  const chosen = fall.line("dw-2"), point = kit.el("polygon", { class: "dw-marker dw-2" });
-  fall.svg.append(point);
+  const chosen = fall.line("dw-2"), point = fall.add("polygon", "dw-marker dw-2");
 
   const time = kit.slider(model, "t", { label: "time t", min: 0, max: Math.max(...T) });
   const facts = kit.facts();

@@ -27,8 +27,9 @@ export default kit.widget(({ model, el: place }) => {
       two[i] = second.noised(first.noised(start, z[i]), z[n + i]);
       one[i] = whole.noised(start, z[2 * n + i]);
     }
-    const { signal, spread } = whole, mean = signal * start;
-    [two, one].forEach((x, i) => kinds[i](...histogram(x, mean, spread)));
+    const { spread } = whole, mean = whole.noised(start, 0);
+    kinds[0](...histogram(two, mean, spread));
+    kinds[1](...histogram(one, mean, spread));
     curve(us.map((u) => mean + u * spread), bell);
     facts.write([["Two steps:", spelt(moments(two))], ["One jump:", spelt(moments(one))], ["Formula:", spelt([mean, spread])]]);
     plot.say(`Histograms of ${n} points at time ${t}: two steps via ${s}, and one jump, around ${kit.number(mean, 3)}.`);

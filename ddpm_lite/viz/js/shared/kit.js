@@ -38,13 +38,13 @@ let names = 0;
 // An element with attributes and children; `on...` are listeners, undefined and false are left out.
 // JupyterLab would take the arrow keys, Enter and more from a control that does not ask for its keys.
 export const el = (tag, attributes = {}, ...children) => {
-  const svg = /^(svg|g|path|line|circle|rect|text|poly.+)$/.test(tag);
+  const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon", "polyline"].includes(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
   }
-  if (/^(button|input|select)$/.test(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
+  if (["button", "input", "select"].includes(tag)) made.setAttribute("data-lm-suppress-shortcuts", "true");
   made.append(...children);
   return made;
 };
@@ -61,7 +61,6 @@ export const stage = (place, label, ...children) => {
 };
 
 export const row = (...children) => el("div", { class: "dw-row" }, ...children);
-const control = (...children) => el("div", { class: "dw-control" }, ...children);
 
 export const number = (value, digits = 4) => String(Number(value.toPrecision(digits))).replaceAll("-", "\u2212");
 
@@ -101,9 +100,8 @@ export const slider = (model, name, { label, min, max, step = 1, text = number }
   const output = el("output", { for: id, "aria-live": "off" }, "");
   bind(model, name, input, () => Number(input.value), () => {
     input.value = within(model, name, min, max, step === 1);
-    const said = text(Number(input.value));
-    tell(output.firstChild, said);
-    put(input, "aria-valuetext", said);
+    output.firstChild.data = text(Number(input.value));
+    input.setAttribute("aria-valuetext", output.firstChild.data);
   });
   // A finger that only scrolls the page may begin on a slider, which jumps there: it goes back to its value.
   let before;
@@ -112,7 +110,7 @@ export const slider = (model, name, { label, min, max, step = 1, text = number }
     input.value = before;
     input.dispatchEvent(new Event("input"));
   });
-  const made = control(el("label", { for: id }, label), input, output);
+  const made = el("div", { class: "dw-control" }, el("label", { for: id }, label), input, output);
   made.limit = (last) => {
     input.max = last;
   };
@@ -127,7 +125,7 @@ export const choice = (model, name, { label, options }) => {
   bind(model, name, input, () => Number(input.value), () => {
     input.value = within(model, name, 0, options.length - 1);
   });
-  return control(el("label", { for: id }, label), input);
+  return el("div", { class: "dw-control" }, el("label", { for: id }, label), input);
 };
 
 // A labelled switch; the trait is true or false.
@@ -139,7 +137,7 @@ export const toggle = (model, name, { label }) => {
     if (typeof value !== "boolean") throw new Error(`${name}: expected true or false, got ${value}`);
     input.checked = value;
   });
-  return control(input, el("label", { for: id }, label));
+  return el("div", { class: "dw-control" }, input, el("label", { for: id }, label));
 };
 
 // While a widget is busy, playing or drawing, its facts are not read out.
@@ -185,7 +183,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   still.addEventListener("change", obey, { signal: model.signal });
   model.signal.addEventListener("abort", stop);
   obey();
-  const made = control(play, ...steps);
+  const made = el("div", { class: "dw-control" }, play, ...steps);
   const touched = ({ target }) => made.contains(target) || stop();
   return made;
 };
@@ -221,7 +219,7 @@ export const picture = (height, width, label, size = 160) => {
     }
     context.putImageData(pixels, 0, 0);
   };
-  return { canvas, paint, say: (text) => put(canvas, "aria-label", text) };
+  return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
 };
 
 // Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
@@ -245,35 +243,23 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
     svg.append(made);
     return made;
   };
-  // With one decimal. This is three times as fast as toFixed, which most of the time of a drawing would go to.
-  const short = (v) => {
-    const tenths = Math.round(v * 10), last = tenths % 10;
-    return tenths < 0 ? tenths / 10 : `${(tenths - last) / 10}.${last}`;
-  };
-  const inside = (v) => short(Math.min(height + 9999, Math.max(-9999, v)));
-  const across = (xs) => Array.from(xs, (v) => short(px(v)));
+  const short = (v) => v.toFixed(1), inside = (v) => short(Math.min(height + 9999, Math.max(-9999, v)));
   return {
     svg,
     px,
     py,
     add,
-    say: (text) => put(svg, "aria-label", text),
+    say: (text) => svg.setAttribute("aria-label", text),
     // kind: "dw-1" to "dw-4", a colour; "dw-fill" fills below. Returns a function that draws.
     // A polyline, because changing its points, unlike a path's, does not recompute styles.
     line: (kind) => {
       const shape = add("polyline", `dw-line ${kind}`);
-      let old, at;
-      return (xs, ys) => {
-        if (old !== xs) at = across((old = xs));
-        let points = "";
-        for (let i = 0; i < xs.length; i++) points += `${at[i]} ${inside(py(ys[i]))} `;
-        put(shape, "points", points);
-      };
+      return (xs, ys) => put(shape, "points", Array.from(xs, (v, i) => `${short(px(v))} ${inside(py(ys[i]))}`).join(" "));
     },
     bars: (kind) => {
       const shape = add("polygon", `dw-bars ${kind}`), base = short(py(y[0]));
       return (edges, heights) => {
-        const at = across(edges);
+        const at = Array.from(edges, (v) => short(px(v)));
         let points = `${at[0]} ${base}`;
         heights.forEach((h, i) => {
           const level = inside(py(h));
@@ -303,46 +289,41 @@ export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, 
 // the list is `silent`.
 export const facts = (silent = false) => {
   const list = el("dl", { class: "dw-facts" }), said = el("p", { class: "dw-said", role: "status" });
-  const lines = () => now.map((pair) => pair.join(" "));
-  let told, now, cells, due;
-  // One timer at a time, because to stop and start one at each move takes longer than the move.
+  let told, now, timer;
   const settle = () => {
-    const rest = list.closest("[data-busy]") ? 700 : due - Date.now();
-    if (rest > 0) return setTimeout(settle, rest);
-    due = 0;
-    const all = lines();
-    said.textContent = all.filter((line) => !told.includes(line)).join("; ");
-    told = all;
+    if (list.closest("[data-busy]")) return wait();
+    said.textContent = now.filter((line) => !told.includes(line)).join("; ");
+    told = now;
+  };
+  const wait = () => {
+    clearTimeout(timer);
+    timer = setTimeout(settle, 700);
   };
   list.write = (pairs) => {
-    now = pairs;
+    now = pairs.map((pair) => pair.join(" "));
     if (list.children.length !== pairs.length) {
-      cells = pairs.flat().map(() => new Text());
-      list.replaceChildren(...pairs.map((_, i) => el("div", {}, el("dt", {}, cells[2 * i]), el("dd", {}, cells[2 * i + 1]))));
+      list.replaceChildren(...pairs.map(() => el("div", {}, el("dt", {}, ""), el("dd", {}, ""))));
     }
     // New text in the old cells, so that the page lays out only what changed.
-    const changed = pairs.flat().filter((text, i) => tell(cells[i], text)).length;
-    if (told && changed && !silent) {
+    pairs.flat().forEach((text, i) => tell(list.children[i >> 1].children[i & 1].firstChild, text));
+    if (told && !silent) {
       if (!said.isConnected) list.after(said);
-      if (!due) setTimeout(settle, 700);
-      due = Date.now() + 700;
+      wait();
     }
-    told ??= lines();
+    told ??= now;
   };
   return list;
 };
 
-// Call `draw` now and whenever one of the traits changes. And some more in idle time, so that the browser has compiled it
-// before the first change, which took three times as long as later ones: at most 34 times, and for about 0.3 seconds.
+// Call `draw` now and whenever one of the traits changes. And ten times more in idle time, so that the browser has compiled
+// it before the first change, which took three times as long as later ones.
 export const follow = (model, traits, draw) => {
   for (const trait of traits) model.on(`change:${trait}`, draw);
   draw();
-  let left = 300;
+  let left = 9;
   const warm = () => {
-    const start = Date.now();
     draw();
-    left += start - Date.now() - 9;
-    if (left > 0 && !model.signal.aborted) requestIdleCallback(warm);
+    if (left--) requestIdleCallback(warm);
   };
   window.requestIdleCallback?.(warm);
 };
