@@ -32,6 +32,19 @@ LIBRARIES = {
     "smalldiffusion": "smalldiffusion",
     "azula": "azula",
 }
+# Equations that a library has no function for; the test looks for these words in its source.
+ABSENT = {
+    "smalldiffusion": {
+        "eq-posterior-mean": "posterior",
+        "eq-posterior-variance": "posterior",
+        "eq-ema-warmup": r"ema\b|moving.average",
+    },
+    "azula": {
+        "eq-posterior-mean": r"q_posterior|posterior_mean",
+        "eq-posterior-variance": r"q_posterior|posterior_var",
+        "eq-ema-warmup": r"ema\b|moving.average",
+    },
+}
 for module in (*LIBRARIES.values(), "learnt_variance", "training_loop"):  # each room enters its rows
     import_module(f"libraries.{module}")
 
@@ -83,6 +96,7 @@ def compare_all() -> dict:
     record |= {"loops": {name: compare_step(step) for name, step in LOOPS.items() if name in versions}}
     record["swaps"] = swap_options() if "diffusers" in versions else []
     record["scale of 1"] = try_scale_of_one() if "denoising-diffusion-pytorch" in versions else []
+    record["absent"] = {name: list(words) for name, words in ABSENT.items() if name in versions}
     return record | {"scales": list_scales(versions), "rows": rows}
 
 

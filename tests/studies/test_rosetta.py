@@ -139,8 +139,7 @@ def find_dictionary():
     """The first table of the chapter: {library: the code of its column}."""
     cell = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"][0]
     rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
-    heads = {head.partition(" (")[0]: i for i, head in enumerate(rows[0])}  # "diffusers (DDPM, DDIM)"
-    return {head: [row[i] for row in rows[1:]] for head, i in heads.items() if head in rosetta.LIBRARIES}
+    return {head: [row[i] for row in rows[1:]] for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
 
 
 def test_names_of_the_dictionary_are_in_the_libraries(computed):
@@ -223,6 +222,20 @@ def test_walk_of_the_options_asks_the_best_network():
         x_t = q_sample(linear_schedule(), DEVIATION * x_0, t, z)
         slope = (x_t * z).mean() / x_t.square().mean()
         assert answer_exactly(torch.ones(1), t - 1).item() == pytest.approx(slope.item(), rel=0.02, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("library", "equation"), [(name, eq) for name in rosetta.ABSENT for eq in rosetta.ABSENT[name]]
+)
+def test_what_a_library_has_not_is_not_in_its_source(library, equation):
+    """Plugins, which load weights that others averaged, do not count."""
+    assert {name: list(words) for name, words in rosetta.ABSENT.items()} == RECORD["absent"]
+    assert all(made["equation"] != equation for made in RECORD["rows"].values() if made["library"] == library)
+    folder = Path(rosetta.find_spec(rosetta.LIBRARIES[library]).origin).parent
+    files = [path for path in folder.rglob("*.py") if "plugins" not in path.relative_to(folder).parts]
+    assert files
+    words = re.compile(rosetta.ABSENT[library][equation], re.IGNORECASE)
+    assert [path.name for path in files if words.search(path.read_text(encoding="utf8"))] == []
 
 
 SPACINGS = {"ddpm": "DDPM", "ddim": "DDIM", "pndm": "PNDM"}
