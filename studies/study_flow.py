@@ -8,8 +8,9 @@ are drawn for each kind of step, choice of times and number of steps, and compar
 energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a classifier. Digits that
 already lie in FOLDER are not drawn again; `--only draw` stops there. Writes book/results/flow.json.
 
-All recipes train on the same range of noise levels, and all walks start at its end, so that no recipe has a longer
-first step than another. The networks of one seed begin with the same weights, and their samples with the same noise.
+All recipes train up to the same largest noise level, and all walks start there, so that no recipe has a longer first
+step than another; the smallest level of the even flow times is a tenth of DDPM's. The networks of one seed begin with
+the same weights, and their samples with the same noise.
 """
 
 import argparse
@@ -70,7 +71,11 @@ def training_digits():
 
 
 def heun_over_tau(schedule, x_t, t, s, z_hat, noise, *, ask):
-    """Heun's step over the flow time, as DDIM's step with another share of the second estimate (eq-heun-flow)."""
+    """Heun's step over the flow time, as DDIM's step with another share of the second estimate (eq-heun-flow).
+
+    The formula holds without clipping. Here the image is clipped once, after the average, so where something is clipped
+    this is not exactly the step that takes the mean of two slopes.
+    """
     place = ddim_step(schedule, x_t, t, s, z_hat, noise)
     if s == 0:
         return place
