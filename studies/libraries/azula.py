@@ -1,5 +1,7 @@
 """Rows of azula."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -294,14 +296,14 @@ def azula_q_sample():
     "noise.py: CosineSchedule",
     "`CosineSchedule().alpha(t / T)`",
     "own rule",
-    "torch.cos(torch.tensor(1e-3).arccos() * t / T)",
-    "ours at first sight is `alpha_bar.sqrt()` of `cosine_schedule`; theirs has no 0.008 in the angle, and ends at "
-    "0.001",
+    "torch.cos(end * t / T)",
+    "ours at first sight is `alpha_bar.sqrt()` of `cosine_schedule`; theirs has no 0.008 in the angle, and `end` is "
+    "the arccosine of 0.001",
 )
 def azula_cosine():
     t = torch.arange(T + 1)
     theirs = azula("noise").CosineSchedule().alpha(t.double() / T)
-    return theirs, cosine_schedule().alpha_bar.sqrt(), {"t": t}
+    return theirs, cosine_schedule().alpha_bar.sqrt(), {"t": t, "end": math.acos(1e-3)}
 
 
 @row(
