@@ -91,6 +91,36 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
     assert text in found.text
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "found"),
+    [
+        (
+            "x / 127.5 - 1",
+            "x / 255 - 0.5",
+            ["note: range of the images: pixels from -0.50 to 0.50; bytes fill [-1, 1]"],
+        ),
+        (
+            "range(len(beta) - 1, 0, -1)",
+            "range(len(beta) - 2, 0, -1)",
+            ["note: times of sampling: the model is told 199..1; training had 200..1"],
+        ),
+        (
+            "range(len(beta) - 1, 0, -1)",
+            "range(len(beta) - 1, 1, -1)",
+            [
+                "note: times of sampling: the model is told 200..2; training had 200..1",
+                "WRONG: last step: adds noise of deviation 0.018 to the image; it is the step from t = 2, so the walk",
+            ],
+        ),
+    ],
+    ids=["half the range", "T left out", "1 left out"],
+)
+def test_what_is_left_out_is_said(right, wrong, found):
+    lines = [str(each) for each in wrong_of(mistakes.load_program((right, wrong)))]
+    assert len(lines) == len(found)
+    assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
+
+
 def test_a_line_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="right: expected one line"):
         mistakes.load_program(("no such line", ""))

@@ -16,18 +16,27 @@ def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int)
     """The sampler should start from noise, tell the right times, and take steps with the right weights."""
     check_call("sampler", sampler, "(model, shape) -> x_0")
     calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 0.5)
-    T, times = len(alpha_bar) - 1, [call.time for call in calls]
+    T = len(alpha_bar) - 1
     steps = [step for step in read_steps(calls, heard, x_0, first) if 0 <= step.s < step.t <= len(alpha_bar) - 1]
     yield check_start(calls, heard, alpha_bar)
-    fine = first <= times[-1] and times[0] <= first + T - 1
-    text = f"the model is told {times[0]:g}..{times[-1]:g}"
-    yield Finding(fine, "times of sampling", text if fine else f"{text}; training had {first + T - 1}..{first}")
+    yield check_times([call.time for call in calls], T, first)
     weights = check_weights(steps, alpha_bar)
     yield weights
     yield check_noise(steps, alpha_bar, heard[calls[0].heard :])
     yield check_last(steps)
     if len(shape) == 4 and weights.fine:
         yield check_clip(sampler, shape, alpha_bar, first, steps)
+
+
+def check_times(times: list[float], T: int, first: int) -> Finding:
+    """Only times of the training should be told (alg-sampling); a walk in steps of one time should leave none out."""
+    low, high = first, first + T - 1
+    text = f"the model is told {times[0]:g}..{times[-1]:g}"
+    if not (low <= times[-1] and times[0] <= high):
+        return Finding(False, "times of sampling", f"{text}; training had {high}..{low}")
+    # a note, since diffusers' leading spacing does this, too: 999 steps of 1000 leave out the last time
+    short = T // 2 < len(times) < T and times[0] - times[-1] == len(times) - 1
+    return Finding(True, "times of sampling", f"{text}; training had {high}..{low}" if short else text, note=short)
 
 
 def check_start(calls: list, heard: list[Tensor], alpha_bar: Table) -> Finding:
@@ -87,10 +96,12 @@ def check_last(steps: list[Step]) -> Finding:
     if not steps or steps[-1].s != 0:
         return Finding(False, "last step", "the states are infinite or NaN before it")
     last = steps[-1]
-    fine = last.sigma < 1e-3 + last.doubt
-    return Finding(
-        fine, "last step", "adds no noise" if fine else f"adds noise of deviation {last.sigma:.2g} to the image"
-    )
+    if last.sigma < 1e-3 + last.doubt:
+        return Finding(True, "last step", "adds no noise")
+    text = f"adds noise of deviation {last.sigma:.2g} to the image"
+    if last.t > 1 and len(steps) > 1 and steps[-2].t == last.t + 1:
+        text += f"; it is the step from t = {last.t}, so the walk stops before t = 1"
+    return Finding(False, "last step", text)
 
 
 def check_clip(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, steps: list[Step]) -> Finding:
