@@ -274,7 +274,7 @@ def compare_losses(name):
     "`loss(x, t / T)`",
     "target",
     "ddpm_loss(net, schedule, x_0, t, z, weight=1 / alpha_bar)",
-    "the same weight, but at most `max_weight`, 10,000, which is that of our t = 1",
+    "the error of `x_0` times `snr + 1`, but at most `max_weight`, 10,000, which is the weight of our t = 1",
     equal=1e-6,
 )
 def azula_simple_loss():

@@ -52,14 +52,15 @@ diffusion = GaussianDiffusion(
     net, image_size=4, objective="pred_noise", beta_schedule="linear"
 )
 k = torch.full((len(x_t),), t - 1)
+levels = diffusion.sqrt_recipm1_alphas_cumprod
 x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
 """,
     (
         ("diffusion.alphas_cumprod[t - 1]", "schedule.alpha_bar[t]", "Their time is ours minus 1."),
         (
-            "(1 / diffusion.alphas_cumprod[t - 1] - 1).sqrt()",
+            "levels[t - 1]",
             "schedule.noise_level[t]",
-            "denoising-diffusion-pytorch has no table of it.",
+            "A table of noise levels, computed in float64.",
         ),
         ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", "`k` holds their time of each image."),
         ("x_0_hat", "predict_x_0(schedule, x_t, t, z_hat)", "`p_sample` clips it, but this function does not."),

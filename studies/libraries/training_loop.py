@@ -32,7 +32,8 @@ k = torch.randint(0, scheduler.config.num_train_timesteps, (len(x_0),))
 noisy = scheduler.add_noise(x_0, noise, k)
 answer = unet(noisy, k).sample
 v = scheduler.get_velocity(x_0, noise, k)
-snr = compute_snr(scheduler, k)
+early = torch.tensor([0, 19, 49, 99, 199, 499])
+snr = compute_snr(scheduler, early)
 """,
     (
         ("k", "t - 1", "Theirs are drawn from 0 to `T - 1`, ours from 1 to `T`."),
@@ -45,7 +46,11 @@ snr = compute_snr(scheduler, k)
             'ddpm_loss(z_model(net, schedule, "v"), schedule, x_0, t, z, weight=1 / schedule.alpha_bar)',
             "The error of `v`, {eq}`eq-weighted-noise-loss`.",
         ),
-        ("snr.clamp(max=5) / snr", "schedule.snr[t].clamp(max=5) / schedule.snr[t]", "Weights of {eq}`eq-min-snr`."),
+        (
+            "snr.clamp(max=5) / snr",
+            "(5 / schedule.snr[early + 1]).clamp(max=1)",
+            "Weights of {eq}`eq-min-snr`, at times of both kinds: the SNR is above 5, or below.",
+        ),
     ),
     give_batch,
 )

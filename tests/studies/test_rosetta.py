@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import re
+import statistics
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +16,7 @@ import rosetta
 import torch
 from equations import source
 from libraries.diffusers_options import DEVIATION, answer_exactly
-from libraries.row import NO_COUNTERPART, REASONS, give_guidance, translate
+from libraries.row import NO_COUNTERPART, REASONS, compute_step, give_guidance, translate
 from libraries.scales import find_default
 from packaging.version import Version
 
@@ -228,7 +229,7 @@ def test_walk_of_the_options_asks_the_best_network():
     ("library", "equation"), [(name, eq) for name in rosetta.ABSENT for eq in rosetta.ABSENT[name]]
 )
 def test_what_a_library_has_not_is_not_in_its_source(library, equation):
-    """Plugins, which load weights that others averaged, do not count."""
+    """Plugins, which hold code for particular trained networks, do not count."""
     assert {name: list(words) for name, words in rosetta.ABSENT.items()} == RECORD["absent"]
     assert all(made["equation"] != equation for made in RECORD["rows"].values() if made["library"] == library)
     folder = Path(rosetta.find_spec(rosetta.LIBRARIES[library]).origin).parent
@@ -262,6 +263,57 @@ def test_a_scale_of_one_does_what_the_record_says(computed):
     assert computed["scale of 1"] == RECORD["scale of 1"]
     outcomes = [made["outcome"] for made in RECORD["scale of 1"]]
     assert outcomes == ["ValueError", "runs, each with the estimate of image 1", "ValueError"]
+
+
+def test_weights_of_the_training_step_are_below_1_and_at_1():
+    """Times with an SNR above 5 and below it; with one kind alone the line would show nothing."""
+    *_, (theirs, ours) = compute_step(rosetta.LOOPS["diffusers"])
+    for weights in (theirs, ours):
+        assert (weights < 0.9).sum() >= 3
+        assert (weights == 1).sum() >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "last_time", "large"),
+    [
+        ({}, 0, 0),
+        ({"timestep_spacing": "linspace"}, 0, 0),
+        ({"timestep_spacing": "trailing"}, 19, 0.076),
+        ({"steps_offset": 1}, 1, 0.015),
+    ],
+)
+def test_last_step_of_diffusers_adds_noise_unless_its_time_is_0(options, last_time, large):
+    """The deviation of the noise, from many pixels of one step; with the smaller variance it is below rounding."""
+    image, answer = torch.zeros(1, 1, 200, 200), torch.zeros(1, 1, 200, 200)
+    for variance, deviation in (("fixed_small", 0), ("fixed_large", large)):
+        scheduler = pytest.importorskip("diffusers").DDPMScheduler(variance_type=variance, **options)
+        scheduler.set_timesteps(50)
+        assert scheduler.timesteps[-1] == last_time
+        made = scheduler.step(answer, last_time, image, generator=torch.Generator().manual_seed(0)).prev_sample
+        assert made.std().item() == pytest.approx(deviation, rel=0.03, abs=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "share"), [("fixed_small_log", 0), ("fixed_large_log", 1)])
+def test_variances_by_way_of_logarithms(kind, share, computed):
+    """The version of the record takes the root of a logarithm in one of them."""
+    if computed["versions"]["diffusers"] != RECORD["versions"]["diffusers"]:
+        pytest.skip("another version of diffusers than the record's")
+    x, answer = torch.randn(2, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    steps = [
+        pytest.importorskip("diffusers")
+        .DDPMScheduler(variance_type=name)
+        .step(answer, 499, x, generator=torch.Generator().manual_seed(1))
+        .prev_sample
+        for name in (kind, "fixed_small")
+    ]
+    assert steps[0].isnan().double().mean() == share
+    assert share or torch.allclose(*steps, atol=1e-6)
+
+
+def test_bounds_are_those_of_the_text():
+    bounds = [made["tolerance"] for made in RECORD["rows"].values() if made["reason"] != NO_COUNTERPART]
+    assert (min(bounds), max(bounds), statistics.mode(bounds)) == (1e-10, 1e-3, 1e-4)
+    assert {bound for bound in bounds if bound < 1e-6} == {1e-9, 1e-10}
 
 
 LUCID, GUIDED = "denoising_diffusion_pytorch.py", "classifier_free_guidance.py"
@@ -315,6 +367,17 @@ def test_euler_counts_in_noise_levels_and_scales_the_input_of_the_network():
     x_0, z = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
     x_t = scheduler.scale_model_input(x_0 + levels[k + 1].float() * z, scheduler.timesteps[3])
     assert torch.allclose(x_t, q_sample(linear_schedule(), x_0, k + 1, z), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_euler_asks_between_the_times_with_noise_levels_between_their_neighbours():
+    scheduler, levels = pytest.importorskip("diffusers").EulerDiscreteScheduler(), linear_schedule().noise_level
+    scheduler.set_timesteps(50)
+    assert scheduler.timesteps[:3].tolist() == pytest.approx([999, 978.61, 958.22], abs=0.005)
+    between = 0.39 * levels[979] + 0.61 * levels[980]  # their 978 and 979
+    assert scheduler.sigmas[1].item() == pytest.approx(between.item(), rel=1e-3)
+    assert len(scheduler.sigmas) == 51
+    assert scheduler.sigmas[-1] == 0
 
 
 @pytest.mark.parametrize(("spacing", "missed"), [("leading", 0), ("trailing", 10), ("linspace", 29)])
