@@ -306,7 +306,7 @@ export const facts = (silent = false) => {
     }
     // New text in the old cells, so that the page lays out only what changed.
     pairs.flat().forEach((text, i) => tell(list.children[i >> 1].children[i & 1].firstChild, text));
-    if (told && !silent) {
+    if (told && !silent && `${now}` !== `${told}`) {
       if (!said.isConnected) list.after(said);
       wait();
     }
