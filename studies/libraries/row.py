@@ -15,6 +15,7 @@ import ddpm_lite
 from ddpm_lite import ddpm_step, linear_schedule, process
 from ddpm_lite.condition import guided, z_model
 from ddpm_lite.process import posterior, predict_x_0, q_sample
+from ddpm_lite.schedule import TABLES
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
 
@@ -24,7 +25,6 @@ OURS = {f.__name__: f for f in (ddpm_step, posterior, predict_x_0, q_sample)}  #
 BOOK = vars(ddpm_lite) | vars(process)  # what a translation may call
 BOOK |= {"torch": torch, "T": T, "guided": guided, "z_model": z_model, "ema_decay": ema_decay}
 BOOK |= {"time_embedding": time_embedding}
-TABLES = ("alpha", "alpha_bar", "beta", "beta_tilde", "noise_level", "one_minus_alpha_bar", "snr")
 TIMES = torch.tensor([1, 2, 250, 500, 750, 1000])
 FROM_0, NO_COUNTERPART = "t from 0", "no counterpart"
 LOGS = "the logarithms are compared"  # of numbers that span many powers of ten
