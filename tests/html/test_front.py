@@ -142,7 +142,8 @@ def test_slider_keys_and_buttons_move_it(visit, server):
     assert page.evaluate(PIXELS)[::4] != drawn
     page.locator(".front-back").press("Enter")
     slider.press("Home")
-    assert page.evaluate(PIXELS) == noise  # of the clothes again
+    again = page.evaluate(PIXELS)  # of the clothes again; a canvas may round a grey differently when it is scaled anew
+    assert max(abs(one - other) for one, other in zip(again, noise, strict=True)) <= 2
     assert slider.get_attribute("max") == "100"
     assert not page.locator(".front-back").is_visible()
     assert play.evaluate("(button) => button === document.activeElement || button.matches(':focus')") is False
