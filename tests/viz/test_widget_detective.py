@@ -30,27 +30,60 @@ def test_bad_state_is_one_line(plain, options):
 
 
 def numbers(text):
-    return [float(word.replace("−", "-")) for word in re.findall(r"[−\d.]+(?:e−?\d+)?", text)]
+    return [float(word.replace("−", "-")) for word in re.findall(r"−?\d[\d.]*", text)]
+
+
+def solve(stand, **state):
+    page = stand(BugDetective(**state))
+    page.page.get_by_role("button", name="Solve eight cases here").click()
+    page.page.get_by_role("group").wait_for()
+    return page
 
 
 @pytest.mark.html
 def test_page_measures_what_the_package_computes(stand):
     """The case without a mistake: moments of the data, and the two equations of a step."""
-    page = stand(BugDetective(case=5, instrument=2))
-    page.page.get_by_role("button", name="Solve eight cases here").click()
-    page.page.get_by_role("group").wait_for()
+    page = solve(stand, case=5, instrument=2)
     mean = sum(w * m for m, w in zip(MEANS, WEIGHTS, strict=True))
     deviation = (sum(w * (m**2 + STD**2) for m, w in zip(MEANS, WEIGHTS, strict=True)) - mean**2) ** 0.5
     found = page.facts()
-    measured, chance = numbers(found["Mean of the samples:"])
-    assert measured == pytest.approx(mean, abs=4 * chance)
-    assert numbers(found["Deviation of the samples:"])[0] == pytest.approx(deviation, abs=0.03)
+    assert numbers(found["Mean and deviation of the data:"]) == pytest.approx([mean, deviation], abs=1e-3)
+    # the fourth moment of the mixture gives the error of the deviation
+    fourth = sum(
+        w * ((m - mean) ** 4 + 6 * (m - mean) ** 2 * STD**2 + 3 * STD**4) for m, w in zip(MEANS, WEIGHTS, strict=True)
+    )
+    errors = deviation / 3000**0.5, ((fourth - deviation**4) / (4 * deviation**2 * 3000)) ** 0.5
+    for name, exact, error, slack in (("mean", mean, errors[0], 0), ("deviation", deviation, errors[1], 0.01)):
+        for line in (f"{name.title()} of the samples:", f"{name} of a right chain:"):
+            measured, chance = numbers(found[line])
+            assert measured == pytest.approx(exact, abs=4 * error + slack)  # the chain is narrower than the data
+            assert chance == pytest.approx(error, abs=1.1e-3)
     page.set(instrument=2)
     for line, text in page.facts().items():
         t, (got, wanted) = int(re.search(r"t = (\d+)", line)[1]), numbers(text)
         table = SCHEDULE.alpha_bar if "image" in line else SCHEDULE.one_minus_alpha_bar
         assert got == pytest.approx(wanted)
         assert wanted == pytest.approx(float(table[t - 1].sqrt()), rel=5e-3)
+
+
+@pytest.mark.html
+@pytest.mark.parametrize(
+    ("case", "told", "start", "added"),
+    [
+        (5, (200, 199, 2, 1), 1.0, 0.0),
+        (2, (201, 200, 3, 2), 1.0, 0.0),
+        (8, (199, 198, 1, 0), 1.0, 0.0),
+        (6, (200, 199, 2, 1), 0.5, 0.0),
+        (3, (200, 199, 2, 1), 1.0, float(SCHEDULE.beta[1].sqrt())),
+    ],
+)
+def test_the_log_says_what_was_measured(stand, case, told, start, added):
+    found = solve(stand, case=case, instrument=4).facts()
+    calls = [numbers(text) for line, text in found.items() if line.startswith("Call")]
+    assert [line for line in found if line.startswith("Call")] == [f"Call {k} of 200:" for k in (1, 2, 199, 200)]
+    assert tuple(call[0] for call in calls) == told
+    assert calls[0][1] == pytest.approx(start, abs=0.05)
+    assert numbers(found["Added after the last call, beside x and its estimate:"])[0] == pytest.approx(added, abs=2e-3)
 
 
 @pytest.mark.html

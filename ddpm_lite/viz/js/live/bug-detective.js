@@ -3,16 +3,16 @@ import * as kit from "../shared/kit.js";
 import { closed, ddpm, density, mixture, normals, schedule, walk } from "../shared/science.js";
 
 const COUNT = 3000, SOLVED = "Solved:";
-const INSTRUMENTS = ["the samples", "mean and deviation", "the weights of its steps", "start, times and last noise"];
+const INSTRUMENTS = ["the samples", "mean and deviation", "the weights of its steps", "a log of its calls"];
 
 // What may be wrong: its name, what it changes, and why it shows where it shows. `step` gets the right weights.
 /** @type {{ name: string, why: string, step?: (right: number[], way: any, t: number) => number[], shift?: number, start?: number, moved?: boolean }[]} */
 const SLIPS = [
-  { name: "nothing is wrong", why: "The weights, the times and the noise are right, and the mean agrees with the data within the error of chance. The deviation is a little smaller than that of the data, because the fresh noise has the smaller variance." },
+  { name: "nothing is wrong", why: "The weights, the times and the noise are right, and mean and deviation agree with those of a right chain within the error of chance. The deviation is a little smaller than that of the data, because the fresh noise has the smaller variance." },
   {
     name: "noise in the last step",
     step: ([a, b, sigma], way, t) => [a, b, t > 1 ? sigma : Math.sqrt(way.beta[1])],
-    why: "The last step adds noise of deviation 0.022. In the samples it is hidden by the width of the humps, but the instrument that shows the last noise must show 0.",
+    why: "The last step adds noise of deviation 0.022. In the samples it is hidden by the width of the humps, but at the end of the log it must be 0.",
   },
   {
     name: "alpha-bar of t for that of t − 1",
@@ -22,15 +22,15 @@ const SLIPS = [
     },
     why: "The weight of the image is wrong at small t, above all in the last step, where it should become 1.",
   },
-  { name: "the network is told t + 1", shift: 1, why: "The weights are right, because the step uses the right t; the times that the network is told end at 2, not at 1." },
-  { name: "the network is told t − 1", shift: -1, why: "The weights are right, because the step uses the right t; the times that the network is told begin at 199 and end at 0." },
+  { name: "the network is told t + 1", shift: 1, why: "The weights are right, because the step uses the right t; but call 1 has an x of time 200 and is told 201, and the last call is told 2, not 1." },
+  { name: "the network is told t − 1", shift: -1, why: "The weights are right, because the step uses the right t; but call 1 has an x of time 200 and is told 199, and the last call is told 0. The best network has no time 0, so here it answers as at time 1." },
   {
     name: "variance taken for deviation",
     step: ([a, b, sigma]) => [a, b, sigma ** 2],
     why: "The image keeps its weight, but too little noise is added, so old and fresh noise together fall short.",
   },
   { name: "no fresh noise", step: ([a, b]) => [a, b, 0], why: "The image keeps its weight, but only the old noise is left, so the noise falls far short." },
-  { name: "it starts from half the noise", start: 0.5, why: "Steps and times are right; the deviation of the start should be 1." },
+  { name: "it starts from half the noise", start: 0.5, why: "Steps and times are right, but the x of call 1 should have the deviation 1." },
   { name: "the network learnt data in [0, 1]", moved: true, why: "Start, times and weights are right, so the sampler is; but the samples lie where the network has learnt that the data are, between 0 and 1." },
 ];
 const CASES = [5, 3, 1, 8, 0, 7, 2, 4];
@@ -43,30 +43,48 @@ export default kit.widget(({ model, el: place }) => {
   const keys = kit.legend([["dw-1", "samples"], ["dw-2", "data"]]);
   const edges = Array.from({ length: 61 }, (_, i) => -1.5 + i / 20), grid = Array.from({ length: 151 }, (_, i) => -1.5 + i / 50);
   const solved = new Set();
-  /** @type {Map<number, Float64Array>} */
+  /** @typedef {{ x: Float64Array, log: [number, number, number][], added: number }} Drawn log: call, time that is told, deviation of x */
+  /** @type {Map<number, Drawn>} */
   const drawn = new Map();
   const pixel = (x) => blobs[3] * density(x, blobs[0], blobs[2] ** 2) + blobs[7] * density(x, blobs[4], blobs[6] ** 2);
   const weights = (slip, t) => (slip.step ?? ((right) => right))(ddpm(way, t), way, t);
   const told = (slip, t) => t + (slip.shift ?? 0);
 
-  // The samples of a case, drawn once, with the exact network of the data that it learnt.
+  // The samples of a case, drawn once, with the exact network of the data that it learnt, and a log of its calls. The case
+  // after the last is a right chain with random numbers of its own.
   const samples = (which) => {
     const known = drawn.get(which);
     if (known) return known;
-    const slip = SLIPS[CASES[which]], { z } = mixture(way.alphaBar, slip.moved ? moved : blobs), next = normals(which);
+    const slip = SLIPS[CASES[which] ?? 0], { z } = mixture(way.alphaBar, slip.moved ? moved : blobs), next = normals(which);
     const start = Float64Array.from({ length: COUNT }, () => (slip.start ?? 1) * next());
-    const ask = (x, t) => x.map((v) => z(v, 0, Math.min(T, Math.max(1, told(slip, t))))[0]);
+    /** @type {Drawn["log"]} */
+    const log = [];
+    let mean = start; // of the last step, before its noise
+    const ask = (x, t) => {
+      const z_hat = x.map((v) => z(v, 0, Math.min(T, Math.max(1, told(slip, t))))[0]);
+      log.push([T - t + 1, told(slip, t), moments(x)[1]]);
+      const [a, b] = weights(slip, t), { signal, spread } = closed(way.alphaBar[t], way.rest[t]);
+      if (t === 1) mean = x.map((v, i) => a * v + (b * (v - spread * z_hat[i])) / signal);
+      return z_hat;
+    };
     /** @type {Float64Array} */
     let x = start;
     const step = (_, t) => /** @type {[number, number, number]} */ (weights(slip, t));
     for (const frame of walk(ask, way, start, next, step, { clip: false })) x = frame.x;
-    drawn.set(which, x);
-    return x;
+    const found = { x, log, added: moments(x.map((v, i) => v - mean[i]))[1] };
+    drawn.set(which, found);
+    return found;
   };
 
+  // Mean and deviation, and the standard error of each (for the deviation from the fourth moment).
   const moments = (x) => {
-    const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
-    return [mean, Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length)];
+    const power = (centre, k) => x.reduce((sum, v) => sum + (v - centre) ** k, 0) / x.length;
+    const mean = power(0, 1), variance = power(mean, 2), deviation = Math.sqrt(variance);
+    return [mean, deviation, deviation / Math.sqrt(x.length), Math.sqrt((power(mean, 4) - variance ** 2) / (4 * variance * x.length))];
+  };
+  const both = (x) => {
+    const [mean, deviation, ...chance] = moments(x);
+    return [mean, deviation].map((value, i) => `${value.toFixed(3).replace("-", "\u2212")} ± ${chance[i].toFixed(3)}`);
   };
   const data = () => {
     const mean = blobs[3] * blobs[0] + blobs[7] * blobs[4];
@@ -76,9 +94,9 @@ export default kit.widget(({ model, el: place }) => {
 
   const measure = {
     0: () => [],
-    1: (_slip, x) => {
-      const [mean, deviation] = moments(x), [right, wide] = data(), chance = deviation / Math.sqrt(COUNT);
-      return [["Mean of the samples:", `${kit.number(mean, 2)} ± ${kit.number(chance, 1)}`], ["of the data:", kit.number(right, 2)], ["Deviation of the samples:", kit.number(deviation, 3)], ["of the data:", kit.number(wide, 3)]];
+    1: (_slip, { x }) => {
+      const [mean, deviation] = both(x), [right, wide] = both(samples(CASES.length).x);
+      return [["Mean of the samples:", mean], ["mean of a right chain:", right], ["Deviation of the samples:", deviation], ["deviation of a right chain:", wide], ["Mean and deviation of the data:", data().map((v) => kit.number(v, 3)).join(", ")]];
     },
     2: (slip) =>
       [100, 2, 1].flatMap((t) => {
@@ -86,12 +104,15 @@ export default kit.widget(({ model, el: place }) => {
         const noise = Math.hypot(a * spread, sigma);
         return [[`t = ${t}, weight of the image:`, `${kit.number(a * signal + b, 3)}, expected ${kit.number(s.signal, 3)}`], ...(t > 1 ? [[`t = ${t}, deviation of the noise:`, `${kit.number(noise, 3)}, expected ${kit.number(s.spread, 3)}`]] : [])];
       }),
-    3: (slip) => [["Deviation of the start:", kit.number(slip.start ?? 1, 2)], ["Times that the network is told:", `${told(slip, T)}, ${told(slip, T - 1)}, … ${told(slip, 2)}, ${told(slip, 1)}`], ["Deviation of the noise in the last step:", kit.number(weights(slip, 1)[2], 2)]],
+    3: (_slip, { log, added }) => [
+      ...[0, 1, T - 2, T - 1].map((i) => [`Call ${log[i][0]} of ${T}:`, `told ${log[i][1]}, where x has the deviation ${log[i][2].toFixed(2)}`]),
+      ["Added after the last call, beside x and its estimate:", `deviation ${added.toFixed(3)}`],
+    ],
   };
 
   let shown = -1;
   const draw = () => {
-    const which = model.get("case"), tool = model.get("instrument"), slip = SLIPS[CASES[which]], x = samples(which);
+    const which = model.get("case"), tool = model.get("instrument"), slip = SLIPS[CASES[which]], found = samples(which);
     if (which !== shown && shown >= 0 && model.get("answer")) {
       shown = which;
       model.set("answer", 0);
@@ -102,7 +123,7 @@ export default kit.widget(({ model, el: place }) => {
     plot.svg.style.display = keys.style.display = tool ? "none" : "";
     if (!tool) {
       const counts = new Array(60).fill(0);
-      x.forEach((v) => {
+      found.x.forEach((v) => {
         const i = Math.floor((v + 1.5) * 20);
         if (i >= 0 && i < 60) counts[i] += 20 / COUNT;
       });
@@ -110,7 +131,7 @@ export default kit.widget(({ model, el: place }) => {
       exact(grid, grid.map(pixel));
       plot.say(`The samples of case ${which + 1} as bars, beside the density of the data.`);
     }
-    facts.write(measure[tool](slip, x));
+    facts.write(measure[tool](slip, found));
     const answer = model.get("answer") - 1;
     if (answer === CASES[which]) solved.add(which);
     const count = `${SOLVED} ${solved.size} of ${CASES.length}.`;
