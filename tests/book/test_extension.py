@@ -164,6 +164,26 @@ def test_formulas_are_typeset_while_the_book_is_built(build, tmp_path):
     assert set(re.findall(r"fonts/([\w-]+\.\w+)", style)) == {font.name for font in katex.glob("fonts/*")}
 
 
+def test_short_tags_of_a_formula_are_the_elements_that_katex_made(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXTENSION))
+    from ddpm_book import maths
+
+    tex = r"""\hat{y} = \sqrt{\frac{a'}{b_t}} \left(x \text{ as in <a x="b;"> } \quad\right)"""
+    texts = []
+    for write in (maths.shorten, lambda html: maths.NAMESPACE.sub("", html)):
+        monkeypatch.setattr(maths, "shorten", write)
+        typeset = maths.Typesetter(KATEX)
+        texts.append(typeset(tex, True))
+        typeset.close()
+
+    def read(html):
+        for tag in BeautifulSoup(html, "html.parser", multi_valued_attributes=None).find_all(True):
+            yield tag.name, {name: value.rstrip(";") for name, value in tag.attrs.items()}, tag.string
+
+    assert list(read(texts[0])) == list(read(texts[1]))
+    assert len(texts[0]) < 0.95 * len(texts[1])
+
+
 def test_latex_that_cannot_be_typeset_stops_the_build_and_names_it(build):
     done, _ = build(index=f"{INDEX}\n\nWords $\\frac{{1}}$ and $\\nosuch x$.\n")
     assert done.returncode

@@ -42,7 +42,7 @@ NOISE = 0.2  # of the standard deviation: the mean error that is not seen in a p
 INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 # How tall a section is, in rem, fitted to the pages at 1440 and 390 pixels: nine in ten are within a factor of 1.5.
 SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
-TALL = {"<pre": 5.4, '"katex-display"': 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
+TALL = {"<pre": 5.4, "=katex-display>": 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
 FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
 NO_LETTERS = re.compile(r"<(pre|svg|table|script|math)\b.*?</\1>|<[^>]*>", re.DOTALL)
 # The theme measures what scrolls, box by box, with a layout of the page for each; book.js does it.
