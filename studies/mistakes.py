@@ -151,7 +151,7 @@ MISTAKES = {
         "sampling",
         "last step",
         "x = mean + sigma * torch.randn(shape) if t > 1 else mean",
-        "x = mean + beta[t].sqrt() * torch.randn(shape)",
+        "x = mean + (sigma if t > 1 else beta[t].sqrt()) * torch.randn(shape)",
     ),
     "no-clip": Mistake(
         "x_0_hat not clipped",
