@@ -73,7 +73,7 @@ def test_scripts_compute_what_the_package_computes():
       const start = Float64Array.from({read_noise(widget.start).tolist()});
       const walk = insist(schedule(linear(1000, [1e-4, 0.02])), blobs, 50);
       return {[list(case) for case in CASES]}.map(([w, c]) => {{
-        const x = walk(start, c, w).at(-1), {{ mean, spread }} = sharpened(blobs, c, w);
+        const x = walk(start, c, w).at(-1), {{ mean, spread }} = sharpened(blobs)(c, w);
         return [x, mean, spread, describe(x, [blobs[4 * c], blobs[4 * c + 1]])];
       }});"""
     for (w, label), (x, *ideal, drawn) in zip(CASES, run_module(["science.js", "insist.js"], setup, code), strict=True):

@@ -36,12 +36,12 @@ export default kit.widget(({ model, el: place }) => {
     x: [0, Math.max(...T)], y: [10 ** low, 10 ** high], logy: true, xlabel: "t", ylabel: "signal-to-noise ratio", label: "",
   });
   // Without t = 0, where the ratio is infinite.
-  const trace = (draw, snr) => draw(snr.subarray(1).map((_, i) => i + 1), snr.subarray(1));
-  snrs.forEach((snr, i) => {
-    trace(fall.line("dw-2 dw-dash"), snr);
+  const curves = snrs.map((snr, i) => {
+    fall.line("dw-2 dw-dash")(snr.subarray(1).map((_, t) => t + 1), snr.subarray(1));
     fall.svg.lastChild.style.strokeDasharray = 2 + 5 * i;
+    return fall.svg.lastChild.getAttribute("points");
   });
-  const chosen = fall.line("dw-2"), point = fall.add("polygon", "dw-marker dw-2");
+  const chosen = fall.add("polyline", "dw-line dw-2"), point = fall.add("polygon", "dw-marker dw-2");
 
   const time = kit.slider(model, "t", { label: "time t", min: 0, max: Math.max(...T) });
   const facts = kit.facts();
@@ -55,7 +55,7 @@ export default kit.widget(({ model, el: place }) => {
     if (rule !== s) {
       rule = s;
       time.limit(T[s]);
-      trace(chosen, snrs[s]);
+      chosen.setAttribute("points", curves[s]);
     }
     if (t > T[s]) {
       model.set("t", T[s]);

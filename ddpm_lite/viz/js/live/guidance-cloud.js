@@ -7,7 +7,7 @@ export default kit.widget(({ model, el: place }) => {
   const T = kit.within(model, "T", 1, 4000), names = model.get("names"), K = names.length, points = kit.within(model, "points", 2, 1000);
   const full = schedule(linear(T, model.get("ends"))), blobs = kit.numbers(model, "blobs", Float32Array, 4 * K);
   const start = kit.numbers(model, "start", Int16Array, 2 * points, 1 / 4096);
-  const walk = insist(full, blobs, kit.within(model, "steps", 1, T)), { pull } = mixture(full.alphaBar, blobs);
+  const walk = insist(full, blobs, kit.within(model, "steps", 1, T)), sharpen = sharpened(blobs), { pull } = mixture(full.alphaBar, blobs);
 
   const plot = kit.plot({ x: [-4, 4], y: [-4, 4], xlabel: "first coordinate", ylabel: "second coordinate", label: "", height: 350 });
   const add = (/** @type {string} */ tag, attributes) => plot.svg.appendChild(kit.el(tag, attributes));
@@ -27,16 +27,27 @@ export default kit.widget(({ model, el: place }) => {
     return count;
   };
 
+  // The walks of a setting, and what is measured of them, kept because a reader comes back to it
+  const known = new Map();
+  const compute = (/** @type {number} */ label, /** @type {number} */ w) => {
+    const key = `${label} ${w}`;
+    if (!known.has(key)) {
+      const towards = [blobs[4 * label], blobs[4 * label + 1]], states = walk(start, label, w), x = states[states.length - 1];
+      const trace = [0, 1].map((axis) => states.map((state) => state[axis]));
+      known.set(key, { towards, x, trace, drawn: describe(x, towards), ideal: sharpen(label, w), astray: off(x, label) });
+    }
+    return known.get(key);
+  };
+
   const draw = () => {
     const w = kit.within(model, "w", -1, 8, false), label = kit.within(model, "label", 0, K - 1);
-    const towards = [blobs[4 * label], blobs[4 * label + 1]], states = walk(start, label, w), x = states[states.length - 1];
-    rings.forEach((circle, i) => circle.setAttribute("class", `dw-line dw-exact ${i >> 1 === label ? "" : "dw-dash"}`));
+    const { towards, x, trace, drawn, ideal, astray } = compute(label, w), say = (/** @type {number} */ v) => kit.number(v, 3);
+    rings.forEach((circle, i) => kit.put(circle, "class", `dw-line dw-exact ${i >> 1 === label ? "" : "dw-dash"}`));
     let text = "";
     for (let i = 0; i < x.length; i += 2) text += `M${plot.px(x[i]).toFixed(1)} ${plot.py(x[i + 1]).toFixed(1)}h0`;
     dots.setAttribute("d", text);
-    trail(states.map((state) => state[0]), states.map((state) => state[1]));
+    trail(trace[0], trace[1]);
     ring(x[0], x[1]);
-    const drawn = describe(x, towards), ideal = sharpened(blobs, label, w), astray = off(x, label), say = (/** @type {number} */ v) => kit.number(v, 3);
     facts.write([
       ["Mean, from the middle towards the class:", `${say(drawn.mean)} (class ${say(Math.hypot(...towards))}, sharpened density ${say(ideal.mean)})`],
       ["Standard deviation:", `${say(drawn.spread)} (class ${say(blobs[4 * label + 2])}, sharpened density ${say(ideal.spread)})`],
@@ -57,4 +68,14 @@ export default kit.widget(({ model, el: place }) => {
     facts,
   );
   kit.follow(model, ["w", "label"], draw);
+  // All settings of the controls, in idle time
+  const settings = names.flatMap((_, label) => Array.from({ length: 37 }, (_w, i) => [label, i / 4 - 1]));
+  const prepare = (/** @type {IdleDeadline} */ deadline) => {
+    while (settings.length && deadline.timeRemaining() > 5) {
+      const [[label, w]] = settings.splice(0, 1);
+      compute(label, w);
+    }
+    if (settings.length && !model.signal.aborted) requestIdleCallback(prepare);
+  };
+  window.requestIdleCallback?.(prepare);
 });

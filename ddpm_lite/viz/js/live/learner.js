@@ -13,6 +13,9 @@ export default kit.widget(({ model, el: place }) => {
   const bar = full.alphaBar;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
+  // Noise for points at which learnt and exact arrows are compared
+  const chance = noises(keyed(0, 5), 2 * POINTS), shake = Float64Array.from({ length: 2 * POINTS }, (_, i) => chance(i, 0));
+
   // The state of one training run, from `reset` on; then the present task, and when it was last painted.
   let data, real, fresh, least, student, losses, drawn, distance;
   let task, timer, gap, running = false, painted = 0, cross = [0, 0];
@@ -27,13 +30,13 @@ export default kit.widget(({ model, el: place }) => {
   // The facts change many times a second, so a screen reader reads the status instead, at the beginning and the end.
   const facts = kit.facts(true), status = kit.el("p", { role: "status" });
   const say = (text) => {
-    status.textContent = text;
+    kit.tell(status, text);
   };
 
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-  const draws = (uniform) => {
+  const draws = ({ draw: one }, uniform) => {
     const points = new Float64Array(2 * POINTS);
-    for (let i = 0; i < POINTS; i++) points.set(data.draw(uniform, 3 * i), 2 * i);
+    for (let i = 0; i < POINTS; i++) points.set(one(uniform, 3 * i), 2 * i);
     return points;
   };
 
@@ -63,6 +66,7 @@ export default kit.widget(({ model, el: place }) => {
     distance = energy(drawn, real);
   }
   function* learning() {
+    student ??= learner({ bar, data, seed: model.get("seed"), steps: STEPS });
     if (!least) yield* measure();
     while (losses.length < STEPS) {
       losses.push(student.learn());
@@ -99,7 +103,7 @@ export default kit.widget(({ model, el: place }) => {
   };
   const run = (now) => {
     running = now;
-    button.textContent = running ? "Pause" : "Start";
+    kit.tell(button, running ? "Pause" : "Start");
   };
   const toggled = () => {
     if (running) return halt(`Paused after step ${losses.length}.`);
@@ -114,19 +118,25 @@ export default kit.widget(({ model, el: place }) => {
   const off = () => (drawn ? kit.number(distance, 2) : NONE);
   const help = "Place points first: click in the left plot, or reach it with Tab, move the cross with the arrow keys, and press Enter.";
 
-  const reset = () => {
-    const which = model.get("data"), from = 2 * counts.slice(0, which).reduce((a, b) => a + b, 0);
-    const mine = which === own ? model.get("points").flat() : centres.subarray(from, from + 2 * counts[which]);
+  // Other data, or the same with a new network, which is made when it is first trained: until then it returns 0.
+  const reset = (anew = false) => {
     losses = [];
-    drawn = least = data = null;
-    if (mine.length) {
-      data = blobs(mine, deviations[which], bar);
-      real = draws(keyed(0, 3));
-      // The average distance of two data sets, which is above 0 because finite sets differ.
-      fresh = (2 * apart(real, draws(keyed(1, 3)))) / POINTS;
-      student = learner({ bar, data, seed: model.get("seed"), steps: STEPS });
-    }
-    halt(mine.length ? "Ready." : help);
+    drawn = least = student = null;
+    if (anew) ({ data, real, fresh } = gather(model.get("data")));
+    halt(data ? "Ready." : help);
+  };
+  // The data and draws of them; what is ready is kept, and computed in idle time.
+  const kept = [];
+  const gather = (which) => {
+    if (kept[which]) return kept[which];
+    const from = 2 * counts.slice(0, which).reduce((a, b) => a + b, 0);
+    const mine = which === own ? model.get("points").flat() : centres.subarray(from, from + 2 * counts[which]);
+    if (!mine.length) return {};
+    const found = blobs(mine, deviations[which], bar), points = draws(found, keyed(0, 3));
+    // The average distance of two data sets, which is above 0 because finite sets differ.
+    const made = { data: found, real: points, fresh: (2 * apart(points, draws(found, keyed(1, 3)))) / POINTS };
+    if (which !== own) kept[which] = made;
+    return made;
   };
 
   const spot = ({ px, py }, x, y) => `${px(x).toFixed(1)} ${py(y).toFixed(1)}`;
@@ -143,7 +153,7 @@ export default kit.widget(({ model, el: place }) => {
   const grid = Float64Array.from({ length: 242 }, (_, i) => 0.54 * ((i % 2 ? Math.floor(i / 22) : (i >> 1) % 11) - 5));
   const along = (u, v) => [u, v].map((value) => -value * Math.min(0.25, 0.5 / Math.hypot(u, v)));
   const arrows = (t) => {
-    const guess = student.ask(grid, t);
+    const ask = (x) => student?.ask(x, t) ?? x.map(() => 0), guess = ask(grid);
     let needle = "", line = "", squares = 0;
     for (let i = 0; i < grid.length; i += 2) {
       const x = grid[i], y = grid[i + 1], [p, q] = along(...data.exact(x, y, t)), [u, v] = along(guess[i], guess[i + 1]);
@@ -151,11 +161,10 @@ export default kit.widget(({ model, el: place }) => {
       needle += `M${spot(right, x + p, y + q)}L${spot(right, x - wide * q, y + wide * p)}L${spot(right, x + wide * q, y - wide * p)}Z`;
       line += `M${spot(right, x, y)}L${spot(right, x + u, y + v)}`;
     }
-    needles.setAttribute("d", needle);
-    lines.setAttribute("d", line);
+    kit.put(needles, "d", needle);
+    kit.put(lines, "d", line);
     // The difference of learnt and exact z, at points of this time.
-    const noise = noises(keyed(0, 5), 2 * POINTS), { noised } = closed(bar[t]), x = real.map((value, i) => noised(value, noise(i, 0)));
-    const answer = student.ask(x, t);
+    const { noised } = closed(bar[t]), x = real.map((value, i) => noised(value, shake[i])), answer = ask(x);
     for (let i = 0; i < x.length; i += 2) {
       const [u, v] = data.exact(x[i], x[i + 1], t);
       squares += ((answer[i] - u) ** 2 + (answer[i + 1] - v) ** 2) / x.length;
@@ -165,24 +174,29 @@ export default kit.widget(({ model, el: place }) => {
 
   const paint = () => {
     const placing = model.get("data") === own, [x, y] = cross;
-    aim.setAttribute("d", placing ? `M${spot(left, x - 0.2, y)}L${spot(left, x + 0.2, y)}M${spot(left, x, y - 0.2)}L${spot(left, x, y + 0.2)}` : "");
+    kit.put(aim, "d", placing ? `M${spot(left, x - 0.2, y)}L${spot(left, x + 0.2, y)}M${spot(left, x, y - 0.2)}L${spot(left, x, y + 0.2)}` : "");
     pad.tabIndex = placing ? 0 : -1;
-    dots.setAttribute("d", data ? scatter(real, "h0") : "");
-    crosses.setAttribute("d", drawn ? scatter(drawn, "m-2.5-2.5l5 5m0-5l-5 5") : "");
-    if (!data) [needles, lines].forEach((one) => one.setAttribute("d", ""));
-    gap = data ? arrows(model.get("t")) : NONE;
+    kit.put(dots, "d", data ? scatter(real, "h0") : "");
+    kit.put(crosses, "d", drawn ? scatter(drawn, "m-2.5-2.5l5 5m0-5l-5 5") : "");
     const ends = Array.from({ length: Math.ceil(losses.length / 25) }, (_, i) => Math.min(25 * i + 25, losses.length));
     learnt(ends, ends.map((end, i) => mean(losses.slice(25 * i, end))));
     exact(least ? [0, STEPS] : [], [least, least]);
     const samples = drawn ? `, and samples at a distance of ${off()}` : "";
     left.say(`The data${samples}. ${placing ? model.get("points").length + " points placed." : ""}`);
-    right.say(`Learnt and exact arrows at time ${model.get("t")}; they differ by ${gap}.`);
     curve.say(`The loss up to step ${losses.length}: ${loss()}.`);
   };
-  const draw = () => {
+  const point = () => {
+    if (!data) [needles, lines].forEach((one) => one.setAttribute("d", ""));
+    gap = data ? arrows(model.get("t")) : NONE;
+    right.say(`Learnt and exact arrows at time ${model.get("t")}; they differ by ${gap}.`);
+  };
+  const draw = (all = true) => {
     painted = performance.now();
     // With reduced motion the numbers are updated while it runs, and the plots only at the end.
-    if (!task || !calm.matches) paint();
+    if (!task || !calm.matches) {
+      if (all) paint();
+      point();
+    }
     facts.write([
       ["step:", String(losses.length)],
       ["loss, last 250 steps:", loss()],
@@ -250,11 +264,12 @@ export default kit.widget(({ model, el: place }) => {
     kit.row(kit.slider(model, "t", { label: "arrows at time t", min: 1, max: T })),
     kit.row(curve.svg, facts),
   );
-  for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset());
+  for (const trait of ["data", "seed", "points"]) model.on(`change:${trait}`, () => reset(trait !== "seed"));
   model.on("change:way", () => {
     if (!running && losses.length) go(look(model.get("way")), () => "Samples drawn.");
   });
-  model.on("change:t", () => draw());
   model.signal.addEventListener("abort", () => clearTimeout(timer));
-  reset();
+  reset(true);
+  kit.follow(model, ["t"], () => draw(false));
+  counts.forEach((_, which) => window.requestIdleCallback?.(() => gather(which)));
 });

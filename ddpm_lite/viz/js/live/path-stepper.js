@@ -9,25 +9,28 @@ export default kit.widget(({ model, el: place }) => {
   const oracle = mixture(full.alphaBar, kit.numbers(model, "blobs", Float32Array, 8));
   // The components lie on the first axis, and so does the point.
   const ask = (x, t) => oracle.z(x, 0, t)[0];
-  const at = (way, t) => closed(way.alphaBar[t], way.rest[t]);
-  const guess = (x, t) => at(full, t).image(x, ask(x, t));
+  // The times of a number of steps, and the closed form at each, computed once
+  const tabled = ({ times, alphaBar, rest }) => ({ times, at: times.map((_, k) => closed(alphaBar[k], rest[k])) });
+  const ways = new Map(), whole = tabled(full);
+  const chosen = (steps) => ways.get(steps) ?? (ways.set(steps, tabled(respace(full, steps))), ways.get(steps));
+  const guess = (x, t) => whole.at[t].image(x, ask(x, t));
 
   // Places of a walk with the times and the number of questions to the oracle; `heun` averages the noise of both ends.
   const walk = (steps, heun, x) => {
-    const way = respace(full, steps), points = [{ t: T, x, asked: 0, landed: /** @type {number | null} */ (null) }];
+    const { times, at } = chosen(steps), points = [{ t: T, x, asked: 0, landed: /** @type {number | null} */ (null) }];
     for (let k = steps, asked = 0; k > 0; k--) {
-      const leap = (z) => at(way, k - 1).noised(at(way, k).image(x, z), z), z = ask(x, way.times[k]), again = heun && k > 1;
+      const leap = (z) => at[k - 1].noised(at[k].image(x, z), z), z = ask(x, times[k]), again = heun && k > 1;
       /** @type {number | null} */
       const landed = again ? leap(z) : null;
-      x = landed === null ? leap(z) : leap((z + ask(landed, way.times[k - 1])) / 2);
+      x = landed === null ? leap(z) : leap((z + ask(landed, times[k - 1])) / 2);
       asked += again ? 2 : 1;
-      points.push({ t: way.times[k - 1], x, asked, landed });
+      points.push({ t: times[k - 1], x, asked, landed });
     }
     return points;
   };
   // Share of the noise, and x_t over the sum of both weights: in this scale Euler's steps are straight lines.
   const spot = ({ t, x }) => {
-    const { signal, spread } = at(full, t);
+    const { signal, spread } = whole.at[t];
     return [spread / (signal + spread), x / (signal + spread)];
   };
 
@@ -37,6 +40,8 @@ export default kit.widget(({ model, el: place }) => {
   const steps = plot.svg.appendChild(kit.el("path", { class: "dw-line dw-dot dw-2", style: "stroke-opacity: 1" })), here = plot.marker("dw-2"), facts = kit.facts();
   const show = (name, points) => lines[name](...[0, 1].map((axis) => points.map((point) => spot(point)[axis])));
   const last = (points) => points[points.length - 1];
+  // The path of the ODE, which only the start changes
+  let exact = walk(T, true, 0);
 
   const draw = () => {
     const n = kit.within(model, "steps", 1, 20), heun = kit.within(model, "method", 0, 1), start = kit.within(model, "x_T", -REACH, REACH, false);
@@ -46,7 +51,8 @@ export default kit.widget(({ model, el: place }) => {
       model.save_changes();
       return;
     }
-    const exact = walk(T, true, start), all = walk(n, heun, start), points = all.slice(0, taken + 1), now = last(points), end = last(exact).x;
+    if (exact[0].x !== start) exact = walk(T, true, start);
+    const all = walk(n, heun, start), points = all.slice(0, taken + 1), now = last(points), end = last(exact).x;
     const next = all[taken + 1], estimate = now.t ? guess(now.x, now.t) : now.x;
     show("exact", exact.filter((_, i) => i % 10 === 0));
     show("walked", points);
@@ -54,7 +60,7 @@ export default kit.widget(({ model, el: place }) => {
     // Heun's second question is put where Euler's step would land.
     const landing = next && next.landed !== null ? { t: next.t, x: next.landed } : null;
     show("second", landing ? [landing, { t: 0, x: guess(landing.x, landing.t) }] : []);
-    steps.setAttribute("d", points.map((point) => spot(point)).map(([x, y]) => `M${plot.px(x).toFixed(1)} ${plot.py(y).toFixed(1)}h0.1`).join(""));
+    kit.put(steps, "d", points.map((point) => spot(point)).map(([x, y]) => `M${plot.px(x).toFixed(1)} ${plot.py(y).toFixed(1)}h0.1`).join(""));
     here(...spot(now));
     const done = taken === n, off = done ? kit.number(Math.abs(now.x - end), 3) : "";
     facts.write([

@@ -95,7 +95,7 @@ export default kit.widget(({ model, el: place }) => {
     numbers("points");
     const { radii, among } = measure(), around = kit.within(model, "around", 0, 1), chosen = kit.within(model, "chosen", 0, 2 * COUNT - 1);
     const spot = (i) => [plot.px(at(i)[0] / UNIT), plot.py(at(i)[1] / UNIT)];
-    const set = (node, values) => Object.entries(values).forEach(([name, value]) => node.setAttribute(name, typeof value === "number" ? value.toFixed(1) : value));
+    const set = (node, values) => Object.entries(values).forEach(([name, value]) => kit.put(node, name, typeof value === "number" ? value.toFixed(1) : value));
     balls.forEach((ball, n) => {
       const [cx, cy] = spot(members[around][n]);
       set(ball, { cx, cy, r: unit * Math.sqrt(radii[around][n]), class: `dw-bars dw-${around + 1}` });

@@ -16,8 +16,9 @@ export const insist = (full, blobs, steps) => {
     const ask = (/** @type {Float64Array} */ x, /** @type {number} */ t) => {
       const z = new Float64Array(x.length);
       for (let i = 0; i < x.length; i += 2) {
-        const told = each[label].z(x[i], x[i + 1], t), untold = every.z(x[i], x[i + 1], t);
-        for (const j of [0, 1]) z[i + j] = told[j] + w * (told[j] - untold[j]);
+        const [u, v] = each[label].z(x[i], x[i + 1], t), [p, q] = every.z(x[i], x[i + 1], t);
+        z[i] = u + w * (u - p);
+        z[i + 1] = v + w * (v - q);
       }
       return z;
     };
@@ -47,22 +48,27 @@ export const describe = (points, [p, q], weight = () => 1) => {
 };
 
 // Mean and standard deviation of the sharpened density q(x_0 | c) q(c | x_0)^w (eq-sharpened-score), from sums over a grid,
-// which are exact to many digits because the density is smooth and vanishes at the ends.
-/** @param {Float64Array} blobs @param {number} label @param {number} w */
-export const sharpened = (blobs, label, w) => {
-  const K = blobs.length / 4, points = [], logs = [];
+// which are exact to many digits because the density is smooth and vanishes at the ends. The logarithms of q(x_0 | c) and
+// q(x_0) on the grid are computed once.
+/** @param {Float64Array} blobs */
+export const sharpened = (blobs) => {
+  /** @type {number[]} */
+  const points = [], all = [];
+  const own = Array.from({ length: blobs.length / 4 }, () => /** @type {number[]} */ ([]));
   for (let x = -5; x <= 5; x += 0.125) {
     for (let y = -5; y <= 5; y += 0.125) {
-      let own = 0, all = 0;
-      for (let k = 0, at = 0; k < K; k++, at += 4) {
-        const variance = blobs[at + 2] ** 2;
-        const joint = (blobs[at + 3] / variance) * Math.exp(-((x - blobs[at]) ** 2 + (y - blobs[at + 1]) ** 2) / (2 * variance));
-        if (k === label) own = joint;
-        all += joint;
-      }
+      let sum = 0;
+      own.forEach((logs, k) => {
+        const [a, b, deviation, share] = blobs.subarray(4 * k), variance = deviation ** 2;
+        logs.push(Math.log(share / variance) - ((x - a) ** 2 + (y - b) ** 2) / (2 * variance));
+        sum += Math.exp(logs[logs.length - 1]);
+      });
       points.push(x, y);
-      logs.push(own && Math.exp((1 + w) * Math.log(own) - w * Math.log(all)));
+      all.push(Math.log(sum));
     }
   }
-  return describe(points, [blobs[4 * label], blobs[4 * label + 1]], (i) => logs[i]);
+  return (/** @type {number} */ label, /** @type {number} */ w) => {
+    const logs = own[label];
+    return describe(points, [blobs[4 * label], blobs[4 * label + 1]], (i) => Math.exp(logs[i] + w * (logs[i] - all[i])));
+  };
 };

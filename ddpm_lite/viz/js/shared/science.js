@@ -176,15 +176,22 @@ export const product = ([m, v], [n, w]) => [(m * w + n * v) / (v + w), (v * w) /
  * @param {ArrayLike<number>} blobs x, y, standard deviation and weight of each component
  */
 export const mixture = (bar, blobs) => {
-  const K = blobs.length / 4, [logs, dx, dy] = [0, 1, 2].map(() => new Float64Array(K));
+  const K = blobs.length / 4, [logs, dx, dy, wide, first] = [0, 1, 2, 3, 4].map(() => new Float64Array(K));
+  let now = -1, root = 0;
   const pull = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
-    const root = Math.sqrt(bar[t]);
+    // Many points are asked about at one time, and what depends on the time alone is kept.
+    if (t !== now) {
+      root = Math.sqrt(bar[(now = t)]);
+      for (let k = 0; k < K; k++) {
+        wide[k] = bar[t] * blobs[4 * k + 2] ** 2 + 1 - bar[t];
+        first[k] = Math.log(blobs[4 * k + 3] / wide[k]);
+      }
+    }
     let best = 0, sum = 0, u = 0, v = 0;
-    for (let k = 0, at = 0; k < K; k++, at += 4) {
-      const variance = bar[t] * blobs[at + 2] ** 2 + 1 - bar[t];
-      dx[k] = (x - root * blobs[at]) / variance;
-      dy[k] = (y - root * blobs[at + 1]) / variance;
-      logs[k] = Math.log(blobs[at + 3] / variance) - ((dx[k] ** 2 + dy[k] ** 2) * variance) / 2;
+    for (let k = 0; k < K; k++) {
+      dx[k] = (x - root * blobs[4 * k]) / wide[k];
+      dy[k] = (y - root * blobs[4 * k + 1]) / wide[k];
+      logs[k] = first[k] - ((dx[k] ** 2 + dy[k] ** 2) * wide[k]) / 2;
       if (logs[k] > logs[best]) best = k;
     }
     for (let k = 0; k < K; k++) {
@@ -196,7 +203,7 @@ export const mixture = (bar, blobs) => {
     return [u / sum, v / sum, best];
   };
   const z = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ t) => {
-    const [u, v] = pull(x, y, t), { spread } = closed(bar[t]);
+    const [u, v] = pull(x, y, t), spread = Math.sqrt(1 - bar[t]);
     return [spread * u, spread * v];
   };
   return { pull, z };

@@ -70,7 +70,7 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
   const work = (/** @type {boolean} */ now) => {
     drawing = now;
     kit.busy(button, now);
-    button.textContent = now ? "Stop" : next;
+    kit.tell(button, now ? "Stop" : next);
   };
   const stop = async () => {
     turn++;
@@ -84,7 +84,7 @@ export const atelier = ({ model, traits, begin, next, plan, heard, ended, stoppe
     const { walks, words, frames, passes = 0, halves = 1 } = plan();
     let count = 0;
     started = performance.now();
-    status.textContent = `Drawing ${words}.`;
+    kit.tell(status, `Drawing ${words}.`);
     bar.value = 0;
     bar.max = frames;
     begin();
