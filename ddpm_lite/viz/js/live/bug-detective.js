@@ -52,9 +52,7 @@ export default kit.widget(({ model, el: place }) => {
 
   // The samples of a case, drawn once, with the exact network of the data that it learnt, and a log of its calls. The case
   // after the last is a right chain with random numbers of its own.
-  const samples = (which) => {
-    const known = drawn.get(which);
-    if (known) return known;
+  function* sampling(which) {
     const slip = SLIPS[CASES[which] ?? 0], { z } = mixture(way.alphaBar, slip.moved ? moved : blobs), next = normals(which);
     const start = Float64Array.from({ length: COUNT }, () => (slip.start ?? 1) * next());
     /** @type {Drawn["log"]} */
@@ -70,11 +68,23 @@ export default kit.widget(({ model, el: place }) => {
     /** @type {Float64Array} */
     let x = start;
     const step = (_, t) => /** @type {[number, number, number]} */ (weights(slip, t));
-    for (const frame of walk(ask, way, start, next, step, { clip: false })) x = frame.x;
-    const found = { x, log, added: moments(x.map((v, i) => v - mean[i]))[1] };
-    drawn.set(which, found);
-    return found;
+    for (const frame of walk(ask, way, start, next, step, { clip: false })) {
+      x = frame.x;
+      yield;
+    }
+    drawn.set(which, { x, log, added: moments(x.map((v, i) => v - mean[i]))[1] });
+  }
+  const samples = (which) => {
+    if (!drawn.has(which)) Array.from(sampling(which));
+    return /** @type {Drawn} */ (drawn.get(which));
   };
+  // In idle time the cases, and a right chain, are drawn ahead, so that choosing one need not wait for it.
+  const prepare = (which, work = sampling(which)) => window.requestIdleCallback?.((deadline) => {
+    let done = model.signal.aborted || drawn.has(which);
+    while (!done && deadline.timeRemaining() > 2) done = Boolean(work.next().done);
+    if (!done) prepare(which, work);
+    else if (!model.signal.aborted && which < CASES.length) prepare(which + 1);
+  });
 
   // Mean and deviation, and the standard error of each (for the deviation from the fourth moment).
   const moments = (x) => {
@@ -153,4 +163,5 @@ export default kit.widget(({ model, el: place }) => {
     verdict,
   );
   kit.follow(model, ["case", "instrument", "answer"], draw);
+  prepare(0);
 });
