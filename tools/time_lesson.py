@@ -50,7 +50,7 @@ PARTS = """async ([of, whole, settings, batch]) => {
   const { lesson, readImages } = await import("/shared/lesson.js"), { reach } = await import("/shared/team.js");
   const { drawBatch, optimiser } = await import("/shared/train.js");
   const { firstWeights } = await import("/shared/school.js");
-  const { finish } = await import("/shared/unet.js");
+  const { finish } = await import("/shared/turns.js");
   const { net, tasks } = finish(lesson(whole, { of })), file = JSON.parse(whole.text), none = file.labels;
   net.weights.set(firstWeights(file, 0));
   net.renew();
@@ -66,7 +66,7 @@ PARTS = """async ([of, whole, settings, batch]) => {
   };
   const code = `import { lesson } from "${location.origin}/shared/lesson.js";
     import { help } from "${location.origin}/shared/team.js";
-    import { finish } from "${location.origin}/shared/unet.js";
+    import { finish } from "${location.origin}/shared/turns.js";
     onmessage = ({ data: { whole, of, lead } }) => {
       help(lead, finish(lesson(whole, { of })).net, { *nothing() { return {}; } });
       postMessage(0);

@@ -22,7 +22,7 @@ from ddpm_lite.viz.widgets.recorded import read_widget_record
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 RECORD = RESULTS / "widgets" / "watch-it-learn.safetensors"
-MODULES = ["science.js", "engine.js", "unet.js", "grad.js", "train.js", "team.js", "school.js", "lesson.js"]
+MODULES = ["science.js", "engine.js", "turns.js", "unet.js", "grad.js", "train.js", "team.js", "school.js", "lesson.js"]
 REFUSE = "window.Worker = class { constructor() { throw new Error('refused'); } };"
 
 

@@ -9,7 +9,8 @@
 // change of it changes the loss by each of them, so every function *adds* to the gradients of its operands.
 import { packRows } from "./engine.js";
 import { fours } from "./science.js";
-import { count, finish, known, sources } from "./unet.js";
+import { finish } from "./turns.js";
+import { count, known, sources } from "./unet.js";
 
 /** @typedef {Float32Array} Numbers */
 /** @typedef {import("./engine.js").Room} Room */
@@ -406,12 +407,13 @@ export const backpropagated = {
 
 // ---- The network
 
-// A network that can learn, from what `unpack` of unet.js reads, made in parts as in `building`; `trainable` makes it at
+// A network that can learn, from what `unpacking` of unet.js reads, made in parts as in `building`; `trainable` makes it at
 // once. `weights` and `gradient` are all weights and the gradient by them, one after the other in the file's order. After a
 // change of the weights, call `renew`. `ask(x_t, t, labels)` is z_hat of B images, and `backpropagate(slope)` adds the gradient,
-// given that by each number of z_hat; images lie one after the other.
+// given that by each number of z_hat; images lie one after the other. `asking` and `backpropagating` are the same in parts, one for
+// each operation.
 /**
- * @param {any} unpacked the result of `unpack`
+ * @param {any} unpacked what `unpacking` returns
  * @param {import("./engine.js").Memory} memory
  * @param {number} [B] images at a time; the fast product takes eight columns at a time
  */
@@ -469,30 +471,38 @@ export function* training({ file, inputs, weights, constants }, memory, B = 8) {
   };
   const renew = () => renewals.forEach((made) => made());
   renew();
+  function* asking(/** @type {ArrayLike<number>} */ x_t, /** @type {ArrayLike<number>} */ t, /** @type {ArrayLike<number>} */ labels = []) {
+    toRows(x.data, x_t, size);
+    for (let b = 0; b < B; b++) {
+      time.data[b] = t[b];
+      if (label) label.data[b] = labels[b] ?? file.labels;
+    }
+    for (const step of ahead) {
+      step();
+      yield;
+    }
+    const from = answer.data;
+    for (let b = 0, i = 0; b < B; b++) for (let n = 0; n < wide; n++, i++) images[i] = from[n * B + b];
+    return images;
+  }
+  function* backpropagating(/** @type {ArrayLike<number>} */ slope) {
+    for (const room of slopes) room.data.fill(0);
+    toRows(answer.grad, slope, wide);
+    for (const step of back) {
+      step();
+      yield;
+    }
+  }
   return {
-    file, B, size, renew,
+    file, B, size, renew, asking, backpropagating,
     get weights() {
       return theta.data;
     },
     get gradient() {
       return gradient.data;
     },
-    ask: (/** @type {ArrayLike<number>} */ x_t, /** @type {ArrayLike<number>} */ t, /** @type {ArrayLike<number>} */ labels = []) => {
-      toRows(x.data, x_t, size);
-      for (let b = 0; b < B; b++) {
-        time.data[b] = t[b];
-        if (label) label.data[b] = labels[b] ?? file.labels;
-      }
-      for (const step of ahead) step();
-      const from = answer.data;
-      for (let b = 0, i = 0; b < B; b++) for (let n = 0; n < wide; n++, i++) images[i] = from[n * B + b];
-      return images;
-    },
-    backpropagate: (/** @type {ArrayLike<number>} */ slope) => {
-      for (const room of slopes) room.data.fill(0);
-      toRows(answer.grad, slope, wide);
-      for (const step of back) step();
-    },
+    ask: (/** @type {ArrayLike<number>} */ x_t, /** @type {ArrayLike<number>} */ t, /** @type {ArrayLike<number>} */ labels) => finish(asking(x_t, t, labels)),
+    backpropagate: (/** @type {ArrayLike<number>} */ slope) => finish(backpropagating(slope)),
   };
 }
 

@@ -1,4 +1,5 @@
 // What widgets with a network need: workers, and the network's file.
+import { rest, SLICE } from "./turns.js";
 
 const MOST = 8; // workers that train one network
 
@@ -44,6 +45,8 @@ export const fetched = (model) => {
 export const hireTeam = async (model, text, local, hear, more) => {
   const wanted = Math.max(1, Math.min(navigator.hardwareConcurrency || 1, MOST));
   const hired = (await Promise.all(Array.from({ length: wanted }, () => hire(text)))).filter(Boolean);
+  // Where workers are refused, the script is long work too.
+  if (!hired.length) await rest();
   const team = hired.length ? hired : [page(text, local)], [lead, ...others] = team, of = team.length;
   const close = () => hired.forEach((worker) => worker.terminate());
   model.signal.addEventListener("abort", () => {
@@ -70,6 +73,6 @@ export const hireTeam = async (model, text, local, hear, more) => {
 const page = (/** @type {string} */ text, /** @type {"ddpmTeach" | "ddpmTeachSet"} */ local) => {
   if (!window[local]) document.head.append(Object.assign(document.createElement("script"), { text }));
   const self = { onmessage: (/** @type {{ data: any }} */ _) => {}, postMessage: (/** @type {any} */ _) => {} };
-  self.postMessage = window[local]((data) => self.onmessage({ data }), 20);
+  self.postMessage = window[local]((data) => self.onmessage({ data }), SLICE);
   return self;
 };

@@ -5,8 +5,9 @@ import { open } from "./engine.js";
 import { training } from "./grad.js";
 import { gaussians } from "./science.js";
 import { cut, help, reach } from "./team.js";
-import { addGradient, drawBatch, keyed, optimiser } from "./train.js";
-import { unpack } from "./unet.js";
+import { addingGradient, drawBatch, keyed, optimiser } from "./train.js";
+import { finish, takeTurn } from "./turns.js";
+import { unpacking } from "./unet.js";
 
 /**
  * @typedef {object} Settings `rate` and `average` may be changed at any time.
@@ -35,14 +36,18 @@ const WARMUP = 20, WEIGHTS = 4, COLUMNS = 8;
 
 // The weights before the first step, one after the other, as make_untrained of untrained.py draws them.
 /** @param {{ first: [string, number][], weights: [string, number[]][] }} file @param {number} seed */
-export const firstWeights = ({ first, weights }, seed) =>
-  Float32Array.from(
-    first.flatMap(([kind, size], number) => {
-      const uniform = keyed(seed, WEIGHTS, number), length = weights[number][1].reduce((a, b) => a * b, 1);
-      const draw = { constant: () => 1, uniform: (i) => 2 * uniform(i) - 1, normal: (i) => gaussians(uniform, 2 * i)[0] }[kind];
-      return Array.from({ length }, (_, i) => size * /** @type {any} */ (draw)(i));
-    }),
-  );
+function* drawingWeights({ first, weights }, seed) {
+  const drawn = [];
+  for (const [number, [kind, size]] of first.entries()) {
+    const uniform = keyed(seed, WEIGHTS, number), length = weights[number][1].reduce((a, b) => a * b, 1);
+    const draw = { constant: () => 1, uniform: (i) => 2 * uniform(i) - 1, normal: (i) => gaussians(uniform, 2 * i)[0] }[kind];
+    drawn.push(Array.from({ length }, (_, i) => size * /** @type {any} */ (draw)(i)));
+    yield null;
+  }
+  return Float32Array.from(drawn.flat());
+}
+/** @param {Parameters<typeof drawingWeights>} all */
+export const firstWeights = (...all) => finish(drawingWeights(...all));
 
 // A function for z_hat of any number of images, of which a few are done at a time.
 export const asker = (/** @type {ReturnType<typeof import("./grad.js").trainable>} */ net) =>
@@ -51,9 +56,8 @@ export const asker = (/** @type {ReturnType<typeof import("./grad.js").trainable
     for (let first = 0; first < times.length; first += B) {
       const here = from.subarray(first * size, (first + B) * size);
       part.set(here);
-      const answer = net.ask(part, Array.from({ length: B }, (_, i) => times[first + i] ?? 1), labels.slice(first, first + B));
+      const answer = yield* net.asking(part, Array.from({ length: B }, (_, i) => times[first + i] ?? 1), labels.slice(first, first + B));
       found.set(answer.subarray(0, here.length), first * size);
-      yield null;
     }
     return found;
   };
@@ -70,20 +74,16 @@ export const asker = (/** @type {ReturnType<typeof import("./grad.js").trainable
 export function* school(whole, begin, options = {}) {
   const { ports = [], of = 1, simd } = options, memory = open({ simd });
   yield;
-  const read = unpack(whole, memory), { file, way } = read;
+  const read = yield* unpacking(whole, memory), { file, way } = read;
   yield;
   const course = begin(read, options), { about, batch, samples } = course;
+  yield;
   const net = yield* training(read, memory, Math.min(COLUMNS, Math.ceil(batch / of))), ask = asker(net);
   const helpers = ports.map((port) => reach(port, net.weights.length)), shares = cut(batch, of), parts = cut(samples, of);
   const tasks = {
     // A share of the gradient, which stays in the network, and of the loss.
     *learn({ drawn, first, end, timeless }) {
-      let loss = 0;
-      for (; first < end; first += net.B) {
-        loss += addGradient(net, way, drawn, { first, end: Math.min(end, first + net.B), timeless });
-        yield null;
-      }
-      return { loss };
+      return { loss: yield* addingGradient(net, way, drawn, { first, end, timeless }) };
     },
     *look({ settings, first, end }) {
       return yield* course.look(ask, settings, first, end);
@@ -115,7 +115,7 @@ export function* school(whole, begin, options = {}) {
     /** @param {Settings} settings */
     *learn(settings) {
       const { seed, steps, every } = settings, data = course.data(settings), timeless = !(settings.told ?? true);
-      net.weights.set(firstWeights(file, seed));
+      net.weights.set(yield* drawingWeights(file, seed));
       net.gradient.fill(0);
       net.renew();
       yield null;
@@ -127,6 +127,7 @@ export function* school(whole, begin, options = {}) {
         for (const { numbers } of answers.slice(1)) for (let i = 0; i < sum.length; i++) sum[i] += numbers[i];
         adam.rate = settings.rate;
         adam.step(net.weights, sum);
+        yield null;
         net.renew();
         yield { step, loss: answers.reduce((all, { loss }) => all + loss, 0) };
         if (step % every === 0 || step === steps) yield* look(settings, adam.average, step);
@@ -144,15 +145,11 @@ export const teach = (post, slice, enter) => {
   const turn = () => {
     waiting = false;
     if (!going) return;
-    let done = false, held, error;
+    let done, held, error;
+    // A turn goes on after others have answered, so that news are posted once in a slice.
     if (performance.now() >= until) until = performance.now() + slice;
     try {
-      while (!done && !held && performance.now() < until) {
-        const { value, done: ended } = work.next();
-        done = ended;
-        if (value instanceof Promise) held = value;
-        else if (value) news.push(value);
-      }
+      ({ done = false, value: held } = takeTurn(work, until, (value) => news.push(value)));
     } catch (wrong) {
       done = true;
       error = /** @type {Error} */ (wrong).message;
@@ -162,7 +159,7 @@ export const teach = (post, slice, enter) => {
       post({ job, news, done, error });
       news = [];
     }
-    if (held) {
+    if (held && !done) {
       waiting = true;
       held.then(turn);
     } else wait();
@@ -177,12 +174,10 @@ export const teach = (post, slice, enter) => {
     if (file) {
       const parts = enter(file, message);
       const prepare = () => {
-        const end = performance.now() + slice;
         try {
-          let next = parts.next();
-          while (!next.done && performance.now() < end) next = parts.next();
-          if (!next.done) return setTimeout(prepare, 0);
-          pupil = next.value;
+          const { done, value } = takeTurn(parts, performance.now() + slice);
+          if (!done) return setTimeout(prepare, 0);
+          pupil = value;
           if (lead) help(lead, pupil.net, pupil.tasks);
           post(pupil.about);
         } catch (wrong) {

@@ -1,5 +1,6 @@
 // Runs the network, in a worker or on the page itself, in slices of some milliseconds.
-import { building, drawing, finish } from "./unet.js";
+import { finish, takeTurn } from "./turns.js";
+import { building, drawing } from "./unet.js";
 
 const TRIES = 2; // evaluations at the start; the last one, when the browser has compiled what it runs, is measured
 
@@ -47,19 +48,16 @@ export const serve = (post, slice) => {
     if (work && work !== waits && !paused) timer = setTimeout(turn, 0);
   };
   const turn = () => {
-    const until = performance.now() + slice, frames = [], job = now;
-    let done = false, error;
+    const frames = [], job = now;
+    let done, held, error;
     try {
-      while (!done && !waits && performance.now() < until) {
-        const { value, done: ended } = work.next();
-        done = ended;
-        if (value instanceof Promise) {
-          const mine = (waits = work);
-          value.then(() => {
-            if (waits === mine) waits = null;
-            later();
-          });
-        } else if (value) frames.push(value);
+      ({ done = false, value: held } = takeTurn(work, performance.now() + slice, (frame) => frames.push(frame)));
+      if (!done && held) {
+        const mine = (waits = work);
+        held.then(() => {
+          if (waits === mine) waits = null;
+          later();
+        });
       }
     } catch (wrong) {
       done = true;

@@ -1,6 +1,7 @@
 // Runs a network for a widget in a worker. Where workers are refused, it runs on the page in slices, to keep it responsive.
 import { fetched, hire } from "./hire.js";
 import * as kit from "./kit.js";
+import { rest, SLICE } from "./turns.js";
 import text from "worker:./worker.js";
 
 // Samples for a widget, with as many workers as it asks for and gets: `draw(walks, heard)` passes on what `serve` posts about
@@ -8,6 +9,8 @@ import text from "worker:./worker.js";
 const crew = async (file, many) => {
   const hired = (await Promise.all(Array.from({ length: many }, () => hire(text)))).filter(Boolean);
   let job = 0;
+  // Where workers are refused, the script is long work too.
+  if (!hired.length) await rest();
   const hands = (hired.length ? hired : [null]).map((worker) => {
     const hand = { hear: (/** @type {any} */ _) => {}, tell: (/** @type {any} */ message, moved = []) => worker.postMessage(message, moved) };
     if (worker) {
@@ -15,7 +18,7 @@ const crew = async (file, many) => {
       worker.onerror = () => hand.hear({ job, frames: [], done: true, error: "The worker stopped." });
     } else {
       if (!window.ddpmServe) document.head.append(kit.el("script", {}, text));
-      hand.tell = window.ddpmServe((message) => hand.hear(message), 30);
+      hand.tell = window.ddpmServe((message) => hand.hear(message), SLICE);
     }
     return hand;
   });

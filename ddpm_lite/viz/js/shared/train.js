@@ -1,6 +1,7 @@
 // Algorithm 1 (alg-training) in the page, with the network of grad.js: what is drawn for a step, Adam, the clipping of the
 // gradient and the running average of the weights, as in ddpm_lite.trainer.
 import { closed, gaussians, mix, stream } from "./science.js";
+import { finish } from "./turns.js";
 
 /**
  * @typedef {object} Batch
@@ -58,12 +59,12 @@ export const drawBatch = ({ images, labels, none }, T, { seed, batch, dropout },
 
 // Adds the gradient of a batch's loss (eq-training-loss) by the weights to that of the network, and returns the loss. The
 // images first..end - 1 are this network's share of the work; loss and gradient are those of the whole batch only when
-// all shares are added. Without time, the network is told t = 1 for every image.
+// all shares are added. Without time, the network is told t = 1 for every image. `addingGradient` does it in parts.
 /**
  * @param {any} net from `trainable` @param {import("./science.js").Schedule} way @param {Batch} batch
  * @param {{ first?: number, end?: number, timeless?: boolean }} [share]
  */
-export const addGradient = (net, way, { x_0, t, z, labels }, { first = 0, end = t.length, timeless = false } = {}) => {
+export function* addingGradient(net, way, { x_0, t, z, labels }, { first = 0, end = t.length, timeless = false } = {}) {
   const { size, B } = net, x_t = new Float32Array(size * B), slope = new Float32Array(size * B), told = new Int32Array(B), which = new Int32Array(B);
   let loss = 0;
   for (let start = first; start < end; start += B) {
@@ -78,16 +79,18 @@ export const addGradient = (net, way, { x_0, t, z, labels }, { first = 0, end = 
       told[i] = timeless || i >= here ? 1 : t[start + i];
       which[i] = labels && i < here ? labels[start + i] : net.file.labels;
     }
-    const z_hat = net.ask(x_t, told, which);
+    const z_hat = yield* net.asking(x_t, told, which);
     for (let i = 0; i < here * size; i++) {
       const error = z_hat[i] - z[start * size + i];
       loss += error ** 2 / z.length;
       slope[i] = (2 * error) / z.length;
     }
-    net.backpropagate(slope);
+    yield* net.backpropagating(slope);
   }
   return loss;
-};
+}
+/** @param {Parameters<typeof addingGradient>} all @returns {number} */
+export const addGradient = (...all) => finish(addingGradient(...all));
 
 // ---- The step of the weights
 

@@ -3,6 +3,7 @@
 // engine.js, in WebAssembly where the browser has its SIMD. Pages, workers and node run this same module.
 import { open, packColumns, packRows, roomForColumns, roomForRows } from "./engine.js";
 import { checksum, fours, normals, respace, samplers, schedule, walk } from "./science.js";
+import { finish } from "./turns.js";
 
 // ---- PyTorch's functions. Each maker gets its operands, the tensor of its result, the settings of the call and the memory,
 // and returns the function that a forward pass calls. What can be prepared is prepared once, so that no pass allocates arrays.
@@ -241,48 +242,46 @@ const LEVEL = new Int8Array(128);
 Array.from({ length: 94 }, (_, i) => 33 + i).filter((code) => !`"'\\<\``.includes(String.fromCharCode(code))).forEach((code, i) => (LEVEL[code] = i - 44));
 
 // What is in a file that export_page.py wrote, and the tensors that its operations begin with, in their order. Inputs are
-// in the memory, because a product may take them.
+// in the memory, because a product may take them. It is read in parts, because large files take a slow machine long.
 /** @param {{ sum: number, text: string }} whole @param {import("./engine.js").Memory} memory */
-export const unpack = ({ sum, text }, memory) => {
+export function* unpacking({ sum, text }, memory) {
   if (checksum(text) !== sum) throw new Error("The network's file is damaged.");
+  yield;
   const file = JSON.parse(text);
+  yield;
   if (file.form !== 1 && file.form !== 2) throw new Error("The network's file has another format than this page reads.");
   const halves = new Uint16Array(bytes(file.float16)), table = new Float32Array(65536).fill(NaN), { levels } = file;
-  let used = 0, read = 0;
+  let used = 0, at = 0;
   const next = () => {
     const bits = halves[used++];
     return table[bits] === table[bits] ? table[bits] : (table[bits] = half(bits));
   };
-  const weights = file.weights.map(([, shape]) => {
-    const data = new Float32Array(count(shape));
+  const read = (/** @type {Float32Array} */ data, /** @type {number} */ first, /** @type {number} */ end, /** @type {boolean} */ stepped) => {
+    for (let i = first, step = stepped ? next() : 0; i < end; i++) data[i] = stepped ? step * LEVEL[levels.charCodeAt(at++)] : next();
+  };
+  const weights = [];
+  for (const [, shape] of file.weights) {
     // With levels, each row of a matrix has a step of its own, and a character for each multiple.
-    const row = levels !== undefined && shape.length > 1 ? data.length / shape[0] : 0;
-    for (let i = 0, step = 0; i < data.length; i++) {
-      if (row && i % row === 0) step = next();
-      data[i] = row ? step * LEVEL[levels.charCodeAt(read++)] : next();
+    const data = new Float32Array(count(shape)), stepped = levels !== undefined && shape.length > 1, row = data.length / (stepped ? shape[0] : 1);
+    for (let first = 0; first < data.length; first += row) {
+      read(data, first, first + row, stepped);
+      yield;
     }
-    return new Tensor(shape, { data });
-  });
+    weights.push(new Tensor(shape, { data }));
+  }
   const inputs = file.inputs.map(([, shape]) => new Tensor(shape, memory.take(count(shape))));
   const constants = file.constants.map(([shape, data]) => new Tensor(shape, { data: new Float64Array(bytes(data)) }));
   return { file, inputs, weights, constants, way: schedule(new Float64Array(bytes(file.beta))) };
-};
-
-// What a generator returns in the end. Where a page computes by itself, its parts let the page breathe between them.
-/** @template T @param {Generator<undefined, T>} parts @returns {T} */
-export const finish = (parts) => {
-  for (;;) {
-    const { done, value } = parts.next();
-    if (done) return value;
-  }
-};
+}
+/** @param {Parameters<typeof unpacking>} all */
+export const unpack = (...all) => finish(unpacking(...all));
 
 // The network in such a file, made in parts, each of some milliseconds; `network` makes it at once. `ask(x_t, t, label)` is
 // its z_hat, an array that the next call overwrites, and `asking` is the same in parts, one for each operation. The number
 // after the last label means "no label". Without `simd` the products are plain JavaScript's.
 /** @param {{ sum: number, text: string }} whole @param {{ simd?: boolean, memory?: import("./engine.js").Memory }} [options] */
 export function* building(whole, { simd = true, memory = open({ simd }) } = {}) {
-  const { file, inputs, weights, constants, way } = unpack(whole, memory), values = [...inputs, ...weights, ...constants];
+  const { file, inputs, weights, constants, way } = yield* unpacking(whole, memory), values = [...inputs, ...weights, ...constants];
   // Room that all operations use in turn, as large as the largest of them needs.
   let most = 0;
   /** @type {import("./engine.js").Room | undefined} */
