@@ -100,6 +100,11 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
             ["note: range of the images: pixels from -0.50 to 0.50; bytes fill [-1, 1]"],
         ),
         (
+            "sigma * torch.randn(shape)",
+            "sigma * torch.from_numpy(__import__('numpy').random.normal(size=shape)).float()",
+            ["note: noise of a step: steps add noise that was not drawn by PyTorch, so it is not tested"],
+        ),
+        (
             "range(len(beta) - 1, 0, -1)",
             "range(len(beta) - 2, 0, -1)",
             ["note: times of sampling: the model is told 199..1; training had 200..1"],
@@ -113,12 +118,47 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
             ],
         ),
     ],
-    ids=["half the range", "T left out", "1 left out"],
+    ids=["half the range", "noise of NumPy", "T left out", "1 left out"],
 )
 def test_what_is_left_out_is_said(right, wrong, found):
     lines = [str(each) for each in wrong_of(mistakes.load_program((right, wrong)))]
     assert len(lines) == len(found)
     assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
+
+
+# What chapter 15 says that `examine` passes: mistakes, and it has nothing to say.
+UNSEEN = {
+    "one time for a batch": ("torch.randint(1, T + 1, (len(x_0),))", "torch.randint(1, T + 1, (1,)).expand(len(x_0))"),
+    "uneven times": ("torch.randint(1, T + 1, (len(x_0),))", "(T * torch.rand(len(x_0)) ** 2).long() + 1"),
+    "dropped labels are 1": ("< P, NONE, labels", "< P, 1, labels"),
+    "black for white": ("x / 127.5 - 1", "1 - x / 127.5"),
+    "label ignored": ("told = self.label(label)", "told = self.label(torch.full_like(label, NONE))"),
+    "no skip connection": ("return h + self.conv_2", "return self.conv_2"),
+    "nearly the weights": ("a.lerp_(b, 1 - decay)", "a.lerp_(b, decay)"),
+    "clip to 0.9": ("x_0.clamp(-1, 1)", "x_0.clamp(-0.9, 0.9)"),
+    "clip to 1.4": ("x_0.clamp(-1, 1)", "x_0.clamp(-1.4, 1.4)"),
+    "arguments of guide": (
+        "guide(z_hat, model(x, told, torch.full((shape[0],), NONE)), w)",
+        "guide(0 * z_hat, z_hat, w)",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", UNSEEN.values(), ids=UNSEEN)
+def test_what_the_chapter_says_is_unseen_is(change):
+    assert wrong_of(mistakes.load_program(change)) == []
+
+
+def test_what_cannot_be_read_is_not_called_right():
+    found = {
+        each.check: each for each in examine(**mistakes.list_parts(mistakes.load_wrong("cosine-uncapped"), IMAGES))
+    }
+    assert "not tested" in found["noise of a step"].text
+
+
+def test_a_clip_far_from_1_is_seen():
+    (found,) = wrong_of(mistakes.load_program(("x_0.clamp(-1, 1)", "x_0.clamp(-1.6, 1.6)")))
+    assert found.check == "clip"
 
 
 def test_a_line_that_is_not_there_is_refused():

@@ -1,5 +1,5 @@
 // Long work in turns. It is a generator that stops after every few milliseconds' work, and a turn ends with the part in which
-// its time is over by the clock. So a slower machine does fewer parts at a time, and the page or the worker may do something
+// its time has passed. So a slower machine does fewer parts at a time, and the page or the worker may do something
 // else between two turns.
 
 // The milliseconds that a page works at a time, where workers are refused. Drawing may follow, which adds to a block.
