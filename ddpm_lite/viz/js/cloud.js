@@ -10,7 +10,6 @@ export default kit.widget(({ model, el: place }) => {
   const x0 = kit.numbers(model, "x_0", Float32Array, n);
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
 
-  const uniform = stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9));
   const oracle = mixture(bar, blobs);
 
   const jump = (t) => {
@@ -27,7 +26,7 @@ export default kit.widget(({ model, el: place }) => {
       for (let i = 0; i < n; i += 2) z_hat.set(oracle.z(x[i], x[i + 1], t), i);
       return z_hat;
     };
-    for (const { t, x } of walk(exact, way, jump(T), fresh(uniform, n), ddpm, { clip: false })) states.set(x, n * t);
+    for (const { t, x } of walk(exact, way, jump(T), fresh(stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9)), n), ddpm, { clip: false })) states.set(x, n * t);
     return states;
   };
 
@@ -41,12 +40,12 @@ export default kit.widget(({ model, el: place }) => {
   // Arrows along the score, the longest of them one grid spacing long. Returns its true length.
   const field = (t) => {
     const grid = Array.from({ length: 121 }, (_, i) => {
-      const x = 0.6 * (i % 11) - 3, y = 0.6 * Math.floor(i / 11) - 3;
+      const x = 0.6 * (i % 11) - 3, y = 0.6 * ((i - (i % 11)) / 11) - 3;
       return [x, y, ...oracle.pull(x, y, t)];
     });
-    const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b))), scale = -0.58 / longest;
+    const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b)));
     const needle = (/** @type {number[]} */ [x, y, a, b]) => {
-      const [p, q] = [scale * a, scale * b];
+      const p = (-0.58 * a) / longest, q = (-0.58 * b) / longest;
       return `M${spot(x + p, y + q)}L${spot(x - q / 8, y + p / 8)}L${spot(x + q / 8, y - p / 8)}Z`;
     };
     needles.setAttribute("d", grid.map(needle).join(""));
@@ -57,7 +56,7 @@ export default kit.widget(({ model, el: place }) => {
     const t = model.get("t"), back = model.get("direction"), arrows = model.get("arrows");
     if (back) ends ??= group((made = walked()).subarray(0, n));
     const x = back ? made.subarray(n * t, n * (t + 1)) : jump(t), groups = back ? ends : origins;
-    const counts = Array(K).fill(0);
+    const counts = new Float64Array(K);
     let text = "", right = 0, up = 0, squares = 0;
     for (let i = 0; i < n; i += 2) {
       const a = x[i], b = x[i + 1];
@@ -65,15 +64,15 @@ export default kit.widget(({ model, el: place }) => {
       counts[oracle.pull(a, b, t)[2]]++;
       right += (2 * a) / n;
       up += (2 * b) / n;
-      squares += (a * a + b * b) / n;
+      squares += (a ** 2 + b ** 2) / n;
     }
     dots.setAttribute("d", text);
     ring(x[0], x[1]);
-    const { signal, spread } = closed(bar[t]), deviation = Math.sqrt(squares - (right * right + up * up) / 2);
+    const { signal, spread } = closed(bar[t]);
     const pairs = [
       ["weights of x₀ and noise:", `${kit.number(signal)}, ${kit.number(spread)}`],
       ["mean of the points:", `${kit.number(right, 3)}, ${kit.number(up, 3)}`],
-      ["standard deviation:", kit.number(deviation, 3)],
+      ["standard deviation:", kit.number(Math.sqrt(squares - (right ** 2 + up ** 2) / 2), 3)],
       ["points by component:", counts.join(", ")],
     ];
     keys.lastChild.hidden = !arrows;

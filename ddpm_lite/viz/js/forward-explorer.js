@@ -37,7 +37,7 @@ export default kit.widget(({ model, el: place }) => {
   });
   // Without t = 0, where the ratio is infinite.
   const curves = snrs.map((snr, i) => {
-    fall.line("dw-2 dw-dash")(snr.subarray(1).map((_, t) => t + 1), snr.subarray(1));
+    fall.line("dw-2 dw-dash")(snr.map((_, t) => t).subarray(1), snr.subarray(1));
     fall.svg.lastChild.style.strokeDasharray = 2 + 5 * i;
     return fall.svg.lastChild.getAttribute("points");
   });
@@ -63,8 +63,7 @@ export default kit.widget(({ model, el: place }) => {
       return;
     }
     const share = bars[s][t], picture = pictures[i];
-    if (image !== i) shown.replaceChildren(kit.figure(picture.canvas, "xₜ"), kit.row(...parts[i]));
-    image = i;
+    if (image !== i) shown.replaceChildren(kit.figure(picture.canvas, "xₜ"), kit.row(...parts[(image = i)]));
 
     const n = sizes[i], offset = start(sizes, i), { signal, spread, noised } = closed(share);
     let sum = 0, squares = 0;
@@ -72,7 +71,7 @@ export default kit.widget(({ model, el: place }) => {
     for (let k = 0; k < n; k++) {
       const v = (x[k] = noised(clean[offset + k], z[offset + k]));
       sum += v;
-      squares += v * v;
+      squares += v ** 2;
       // A typed array ignores an index outside it.
       counts[Math.floor((v + 4.1) * 5)]++;
     }
