@@ -10,6 +10,7 @@ export default kit.widget(({ model, el: place }) => {
   const x0 = kit.numbers(model, "x_0", Float32Array, n);
   const z = kit.numbers(model, "noise", Int16Array, n, 1 / 4096);
 
+  const uniform = stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9));
   const oracle = mixture(bar, blobs);
 
   const jump = (t) => {
@@ -26,7 +27,7 @@ export default kit.widget(({ model, el: place }) => {
       for (let i = 0; i < n; i += 2) z_hat.set(oracle.z(x[i], x[i + 1], t), i);
       return z_hat;
     };
-    for (const { t, x } of walk(exact, way, jump(T), fresh(stream(Math.imul(kit.within(model, "seed", 0, 1e6) + 1, 0x9e3779b9)), n), ddpm, { clip: false })) states.set(x, n * t);
+    for (const { t, x } of walk(exact, way, jump(T), fresh(uniform, n), ddpm, { clip: false })) states.set(x, n * t);
     return states;
   };
 
@@ -45,7 +46,7 @@ export default kit.widget(({ model, el: place }) => {
     });
     const longest = Math.max(...grid.map(([, , a, b]) => Math.hypot(a, b)));
     const needle = (/** @type {number[]} */ [x, y, a, b]) => {
-      const p = (-0.58 * a) / longest, q = (-0.58 * b) / longest;
+      const p = (-0.58 / longest) * a, q = (-0.58 / longest) * b;
       return `M${spot(x + p, y + q)}L${spot(x - q / 8, y + p / 8)}L${spot(x + q / 8, y - p / 8)}Z`;
     };
     needles.setAttribute("d", grid.map(needle).join(""));

@@ -62,10 +62,10 @@ export default kit.widget(({ model, el: place }) => {
       model.save_changes();
       return;
     }
-    const share = bars[s][t], picture = pictures[i];
+    const picture = pictures[i];
     if (image !== i) shown.replaceChildren(kit.figure(picture.canvas, "xₜ"), kit.row(...parts[(image = i)]));
 
-    const n = sizes[i], offset = start(sizes, i), { signal, spread, noised } = closed(share);
+    const n = sizes[i], offset = start(sizes, i), { signal, spread, noised } = closed(bars[s][t]);
     let sum = 0, squares = 0;
     counts.fill(0);
     for (let k = 0; k < n; k++) {
