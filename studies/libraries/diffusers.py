@@ -85,7 +85,7 @@ spaced.set_timesteps(50)
         (
             "schedule.alpha_bar[s].sqrt() * out.prev_sample",
             "ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
-            "In this variable, DDIM is Euler's method. The root turns it into ours.",
+            "Euler's method is DDIM. The root turns their variable into ours.",
         ),
         ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Not rounded: the second is 978.61."),
         (
