@@ -3,7 +3,7 @@
 // else between two turns.
 
 // The milliseconds that a page works at a time, where workers are refused. Drawing may follow, which adds to a block.
-export const SLICE = 30;
+export const SLICE = 18;
 
 // Does parts of some work until `until`, the end, or a promise; what other parts yield is given to `take`.
 /**
