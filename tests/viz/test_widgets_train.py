@@ -195,7 +195,7 @@ def test_no_part_of_the_work_is_more_than_one_operation_of_eight_images(course):
 
 
 def test_a_network_is_read_and_runs_in_parts_that_a_slow_machine_can_do():
-    """By a clock that only the work moves: 15 ms an operation, so that two of them are more than the 18 ms of a turn."""
+    """By a clock that only the work moves: 15 ms an operation, so that a turn of 18 ms has two."""
     total, text = split_script(write_page_file("fashion"))
     code = """let now = 0, read = 0;
       performance.now = () => now;
