@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from libraries.diffusers_options import swap_options
-from libraries.row import LOOPS, REASONS, ROWS, SEED, STEP_TIME, STEPS, Row, Step, compute_step, translate
+from libraries.row import REASONS, ROWS, SEED, SHOWN, STEP_TIME, Row, Step, compute_step, translate
 from libraries.scales import list_scales, try_scale_of_one
 from torch import Tensor
 
@@ -32,17 +32,20 @@ LIBRARIES = {
     "smalldiffusion": "smalldiffusion",
     "azula": "azula",
 }
+AVERAGE = r"ema\b|moving.average"
 # Equations that a library has no function for; the test looks for these words in its source.
 ABSENT = {
     "smalldiffusion": {
         "eq-posterior-mean": "posterior",
         "eq-posterior-variance": "posterior",
-        "eq-ema-warmup": r"ema\b|moving.average",
+        "eq-ema": AVERAGE,
+        "eq-ema-warmup": AVERAGE,
     },
     "azula": {
         "eq-posterior-mean": r"q_posterior|posterior_mean",
         "eq-posterior-variance": r"q_posterior|posterior_var",
-        "eq-ema-warmup": r"ema\b|moving.average",
+        "eq-ema": AVERAGE,
+        "eq-ema-warmup": AVERAGE,
     },
 }
 for module in (*LIBRARIES.values(), "learnt_variance", "training_loop"):  # each room enters its rows
@@ -92,8 +95,9 @@ def compare_all() -> dict:
     sorted_rows = sorted(ROWS.items(), key=lambda item: list(LIBRARIES).index(item[1].library))
     rows = {key: compare(entry) for key, entry in sorted_rows if entry.library in versions}
     record = {"command": "python studies/rosetta.py --record", "versions": versions, "reasons": REASONS}
-    record |= {"time": STEP_TIME, "steps": {name: compare_step(STEPS[name]) for name in versions}}
-    record |= {"loops": {name: compare_step(step) for name, step in LOOPS.items() if name in versions}}
+    record["time"] = STEP_TIME
+    for kind, steps in SHOWN.items():
+        record[kind] = {name: compare_step(steps[name]) for name in versions if name in steps}
     record["swaps"] = swap_options() if "diffusers" in versions else []
     record["scale of 1"] = try_scale_of_one() if "denoising-diffusion-pytorch" in versions else []
     record["absent"] = {name: list(words) for name, words in ABSENT.items() if name in versions}
@@ -116,9 +120,10 @@ def main():
     for key, made in record["rows"].items():
         after = "" if made["after"] is None else f"{made['after']:.0e}"
         print(f"{key:30} {made['difference']:.0e}  {after:6} {made['reason']:15} {made['why']}")
-    for name, step in (*record["steps"].items(), *record["loops"].items()):
-        for line in step["lines"]:
-            print(f"{name:30} {line['difference']:.0e}  {line['theirs']} | {line['ours']}")
+    for kind in SHOWN:
+        for name, step in record[kind].items():
+            for line in step["lines"]:
+                print(f"{name:30} {line['difference']:.0e}  {line['theirs']} | {line['ours']}")
     for swap in record["swaps"]:
         changes = " ".join(
             f"{name} {math.nan if change is None else change:.1e}" for name, change in swap["changes"].items()

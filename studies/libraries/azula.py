@@ -81,10 +81,12 @@ from azula.sample import DDPMSampler
 sampler = DDPMSampler(denoiser)
 time, time_s = torch.tensor([t / T, (t - 1) / T])
 alpha_t, sigma_t = denoiser.schedule(time)
+alpha_s, _ = denoiser.schedule(time_s)
 mean = denoiser(x_t, time).mean
 """,
     (
         ("alpha_t ** 2", "schedule.alpha_bar[t]", "Their `alpha` is the root of this book's `alpha_bar`."),
+        ("1 - (alpha_t / alpha_s) ** 2", "schedule.beta[t]", "Their schedules have no betas."),
         ("sigma_t / alpha_t", "schedule.noise_level[t]", "Their `sigma` is the weight of the noise in `x_t`."),
         (
             "mean",
@@ -249,7 +251,7 @@ def azula_guidance():
 @row(
     "eq-weighted-noise-loss",
     "denoise.py: KarrasDenoiser.loss",
-    "`loss(x, t / T)`",
+    "`KarrasDenoiser.loss(x, t / T)`",
     "target",
     "ddpm_loss(net, schedule, x_0, t, z, weight=1 / alpha_bar)",
     "the error of `x_0` times `snr + 1`, which is that of `v`",
@@ -271,7 +273,7 @@ def compare_losses(name):
 @row(
     "eq-weighted-noise-loss",
     "denoise.py: SimpleDenoiser.loss",
-    "`loss(x, t / T)`",
+    "`SimpleDenoiser.loss(x, t / T)`",
     "target",
     "ddpm_loss(net, schedule, x_0, t, z, weight=1 / alpha_bar)",
     "the error of `x_0` times `snr + 1`, but at most `max_weight`, 10,000, which is the weight of our t = 1",
@@ -281,7 +283,9 @@ def azula_simple_loss():
     return compare_losses("SimpleDenoiser")
 
 
-@row("eq-forward-closed", "denoise.py: SimpleDenoiser.loss", "what the network gets in `loss(x, t / T)`", equal=1e-9)
+@row(
+    "eq-forward-closed", "denoise.py: SimpleDenoiser.loss", "what the network gets in `SimpleDenoiser.loss`", equal=1e-9
+)
 def azula_q_sample():
     x_0, seen = draw(1, torch.float64)[0], []
     net = nn.Linear(1, 1).double()

@@ -7,11 +7,13 @@ from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, last, linear_schedule, respace, sample
 from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v
+from ddpm_lite.schedule import TABLES
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
 from libraries.row import (
     EXACT,
     FROM_0,
+    NAMES,
     NO_COUNTERPART,
     ROWS,
     SEED,
@@ -20,6 +22,7 @@ from libraries.row import (
     Network,
     Step,
     T,
+    average,
     draw,
     give_guidance,
     guide,
@@ -27,6 +30,7 @@ from libraries.row import (
     noise_like,
     rows_of,
     translate,
+    walk_of_weight,
 )
 
 row = rows_of("denoising-diffusion-pytorch")
@@ -52,16 +56,10 @@ diffusion = GaussianDiffusion(
     net, image_size=4, objective="pred_noise", beta_schedule="linear"
 )
 k = torch.full((len(x_t),), t - 1)
-levels = diffusion.sqrt_recipm1_alphas_cumprod
 x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
 """,
     (
         ("diffusion.alphas_cumprod[t - 1]", "schedule.alpha_bar[t]", "Their time is ours minus 1."),
-        (
-            "levels[t - 1]",
-            "schedule.noise_level[t]",
-            "A table of noise levels, computed in float64.",
-        ),
         ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", "`k` holds their time of each image."),
         ("x_0_hat", "predict_x_0(schedule, x_t, t, z_hat)", "`p_sample` clips it, but this function does not."),
         (
@@ -82,6 +80,44 @@ x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
 def diffusion(**options):
     options = {"objective": "pred_noise", "beta_schedule": "linear", **options}
     return lucid().GaussianDiffusion(Network(0), image_size=4, **options)
+
+
+def give_tables():
+    """Their tables and ours by name, and all our times."""
+    schedule = linear_schedule()
+    return dict(diffusion().named_buffers()) | {name: getattr(schedule, name) for name in TABLES} | {"t": ALL}
+
+
+ALL = torch.arange(1, T + 1)
+NAMES["denoising-diffusion-pytorch"] = Step(
+    "",
+    (
+        ("betas[t - 1]", "beta[t]", "Variance of one step forward."),
+        ("alphas_cumprod[t - 1]", "alpha_bar[t]", "Their time is ours minus 1."),
+        ("alphas_cumprod_prev[t - 1]", "alpha_bar[t - 1]", "`prev` is one time earlier."),
+        ("sqrt_alphas_cumprod[t - 1]", "alpha_bar[t] ** 0.5", "Weight of $x_0$ in {eq}`eq-forward-closed`."),
+        ("sqrt_one_minus_alphas_cumprod[t - 1]", "one_minus_alpha_bar[t] ** 0.5", "Weight of $z$ there."),
+        ("sqrt_recip_alphas_cumprod[t - 1]", "alpha_bar[t] ** -0.5", "Weight of $x_t$ in {eq}`eq-x0-from-z`."),
+        ("sqrt_recipm1_alphas_cumprod[t - 1]", "noise_level[t]", "Weight of $z$ there, with a minus."),
+        (
+            "posterior_mean_coef1[t - 1]",
+            "alpha_bar[t - 1] ** 0.5 * beta[t] / one_minus_alpha_bar[t]",
+            "Weight of $x_0$ in {eq}`eq-posterior-mean`.",
+        ),
+        (
+            "posterior_mean_coef2[t - 1]",
+            "alpha[t] ** 0.5 * one_minus_alpha_bar[t - 1] / one_minus_alpha_bar[t]",
+            "Weight of $x_t$ there.",
+        ),
+        ("posterior_variance[t - 1]", "beta_tilde[t]", "{eq}`eq-posterior-variance`"),
+        (
+            "posterior_log_variance_clipped[t - 1]",
+            "torch.clamp(beta_tilde[t], min=1e-20).log()",
+            "The variance is clipped, because 0 has no logarithm.",
+        ),
+    ),
+    give_tables,
+)
 
 
 @row(
@@ -323,6 +359,21 @@ def lucid_loss_v():
     return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
 
 
+@row(
+    "eq-simple-loss",
+    f"{CLASS}.p_losses",
+    '`objective="pred_x0"`',
+    "target",
+    'ddpm_loss(z_model(net, schedule, "x_0"), schedule, x_0, t, z)',
+    "the error of `x_0`, weighted by the SNR, so that it is that of `z`",
+    equal=1e-4,
+)
+def lucid_loss_x_0():
+    theirs, x_0, z, _ = loss_of_lucid("pred_x0")
+    schedule, net = linear_schedule(), Network()
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
+
+
 @row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(position)`", equal=1e-4)
 def lucid_embedding():
     return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
@@ -360,6 +411,26 @@ def lucid_ema():
         average.step.fill_(k)
         theirs.append(average.get_current_decay())
     return torch.tensor(theirs), torch.tensor([ema_decay(k, 0.995) for k in steps]), {"step": steps}
+
+
+@row(
+    "eq-ema",
+    "ema_pytorch.py: EMA.update (ema-pytorch)",
+    "`EMA(model, beta=0.995).update()`",
+    "warm-up",
+    "average(weights, lambda k: min(0.995, 1 - max(1, k - 100) ** (-2 / 3)) if k % 10 == 1 else 1)",
+    "the same average with their decay, which copies the weights where it is 0 and leaves the average where it is 1; "
+    "4,000 steps",
+    equal=1e-5,
+)
+def lucid_average():
+    weights, model = walk_of_weight(4000), nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.constant_(model.weight, weights[0].item())
+    theirs = import_peer("ema_pytorch").EMA(model, beta=0.995)
+    for weight in weights[1:].tolist():
+        nn.init.constant_(model.weight, weight)
+        theirs.update()
+    return theirs.ema_model.weight, average(weights, lambda k: ema_decay(k, 0.995)), {"weights": weights}
 
 
 def guide_by_lucid(**options):

@@ -12,17 +12,20 @@ from ddpm_lite.unet import time_embedding
 from libraries.row import (
     EXACT,
     FROM_0,
+    LEVELS,
     LOGS,
     SEED,
     STEPS,
     TIMES,
     Step,
     T,
+    average,
     draw,
     give_guidance,
     guide,
     name_step,
     rows_of,
+    walk_of_weight,
 )
 
 row = rows_of("diffusers")
@@ -40,6 +43,7 @@ out = scheduler.step(z_hat, t - 1, x_t)
             "schedule.noise_level[t]",
             "diffusers has no table of it.",
         ),
+        ("scheduler.betas[t - 1]", "schedule.beta[t]", "The variance of one step forward."),
         (
             "scheduler.add_noise(x_0, z, torch.tensor([t - 1]))",
             "q_sample(schedule, x_0, t, z)",
@@ -50,13 +54,47 @@ out = scheduler.step(z_hat, t - 1, x_t)
             "predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)",
             "The estimate is clipped, unless you give `clip_sample=False`.",
         ),
+        ("scheduler._get_variance(t - 1)", "schedule.beta_tilde[t]", "The smaller variance, which is the default."),
         (
             "out.prev_sample",
             "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
-            "Both take the smaller variance. `step` draws the fresh noise itself.",
+            "`step` draws the fresh noise itself.",
         ),
     ),
     dict,
+)
+
+
+LEVELS["diffusers"] = Step(
+    """\
+from diffusers import EulerDiscreteScheduler
+
+euler = EulerDiscreteScheduler()
+euler.set_timesteps(timesteps=[t - 1, s - 1])
+x = x_0 + schedule.noise_level[t] * z
+time = euler.timesteps[0]
+given = euler.scale_model_input(x, time)
+out = euler.step(z_hat, time, x)
+spaced = EulerDiscreteScheduler()
+spaced.set_timesteps(50)
+""",
+    (
+        ("euler.sigmas", "schedule.noise_level[[t, s, 0]]", "The 0 belongs to no time; the last step goes to it."),
+        ("given", "x_t", "The input of the network, at their time `t - 1`."),
+        ("out.pred_original_sample", "predict_x_0(schedule, x_t, t, z_hat)", "Nothing is clipped."),
+        (
+            "schedule.alpha_bar[s].sqrt() * out.prev_sample",
+            "ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
+            "In this variable, DDIM is Euler's method. The root turns it into ours.",
+        ),
+        ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Not rounded: the second is 978.61."),
+        (
+            "spaced.sigmas[1]",
+            "0.3878 * schedule.noise_level[979] + 0.6122 * schedule.noise_level[980]",
+            "Between the levels of their 978 and 979.",
+        ),
+    ),
+    lambda: {"s": 480, "ddim_step": ddim_step},
 )
 
 
@@ -313,6 +351,25 @@ def diffusers_ema():
 )
 def diffusers_ema_power():
     return compare_decays(range(1, 2_000_000, 4999), use_ema_warmup=True)
+
+
+@row(
+    "eq-ema",
+    "training_utils.py: EMAModel.step",
+    "`EMAModel(params).step(params)`",
+    "warm-up",
+    "average(weights, lambda k: ema_decay(k - 1, 0.9999) if k > 1 else 0)",
+    "the same average with their decay; `average` is ours of 200 steps, with the decay of each step `k`",
+    equal=1e-6,
+)
+def diffusers_average():
+    weights, parameter = walk_of_weight(200), nn.Parameter(torch.zeros(1, 1, dtype=torch.float64))
+    parameter.data.fill_(weights[0])
+    theirs = import_module("diffusers.training_utils").EMAModel([parameter])
+    for weight in weights[1:]:
+        parameter.data.fill_(weight)
+        theirs.step([parameter])
+    return theirs.shadow_params[0], average(weights, lambda k: ema_decay(k, 0.9999)), {"weights": weights}
 
 
 def guide_by_diffusers(**options):

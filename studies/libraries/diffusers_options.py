@@ -97,7 +97,7 @@ def diffusers_x_0_step():
 @row(
     "eq-ddpm-step",
     f"{DDPM}.step",
-    "`step` after `set_timesteps(50)`",
+    "`DDPMScheduler.step` after `set_timesteps(50)`",
     "option",
     'ddpm_step(respace(schedule, 50, "leading"), x_t, 26, 25, z_hat, noise)',
     "from our t = 501, the 26th of the 50 times, to 481; ours at first sight goes to 500",
@@ -113,7 +113,7 @@ def diffusers_fewer_steps():
 @row(
     "eq-posterior-mean",
     f"{DDPM}.step",
-    "`prev_sample` of `step`, less its noise",
+    "`prev_sample` of `DDPMScheduler.step`, less its noise",
     "clip",
     "posterior(schedule, x_t, t, predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1))[0]",
     "they have no function of it; the mean is computed inside, from the clipped image",
@@ -179,7 +179,7 @@ def diffusers_offset():
 @row(
     "eq-ddim-still",
     f"{DDIM}.step",
-    "last step with `set_alpha_to_one=False`",
+    "last `DDIMScheduler.step` with `set_alpha_to_one=False`",
     "own rule",
     "ddim_step(schedule, x_t, 2, 1, z_hat, noise, clip=False)",
     "it arrives at the noise of our t = 1 and not at 0, so a little noise stays in the image; from our t = 2",

@@ -10,13 +10,14 @@ from unittest.mock import MagicMock
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 import ddpm_lite
 from ddpm_lite import ddpm_step, linear_schedule, process
 from ddpm_lite.condition import guided, z_model
 from ddpm_lite.process import posterior, predict_x_0, q_sample
 from ddpm_lite.schedule import TABLES
-from ddpm_lite.trainer import ema_decay
+from ddpm_lite.trainer import ema_decay, update_ema
 from ddpm_lite.unet import time_embedding
 
 EXACT, FLOAT32 = 1e-10, 2e-5  # what "equal" means: for libraries that compute in float64, and in float32
@@ -77,6 +78,9 @@ class Step:
 ROWS: dict[str, Row] = {}
 STEPS: dict[str, Step] = {}
 LOOPS: dict[str, Step] = {}  # a step of the training
+NAMES: dict[str, Step] = {}  # tables that a library stores, at all times
+LEVELS: dict[str, Step] = {}  # a step in the variable that is not scaled down
+SHOWN = {"steps": STEPS, "loops": LOOPS, "names": NAMES, "levels": LEVELS}
 
 
 def rows_of(library: str):
@@ -157,6 +161,25 @@ class Network(nn.Module):
         t = t + 1 - self.t_from
         self.asked += t[:1].tolist()
         return torch.sin(3 * x) * (0.5 + t.reshape(-1, 1, 1, 1) / 2000)
+
+
+def walk_of_weight(steps: int) -> Tensor:
+    """A weight before the training and after each step."""
+    return torch.randn(steps + 1, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64).cumsum(0)
+
+
+def average(weights: Tensor, decay: Callable[[int], float]) -> Tensor:
+    """Our running average of a weight: it starts from the first and takes in the k-th with decay(k) (eq-ema)."""
+    model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.constant_(model.weight, weights[0].item())
+    ema = AveragedModel(model)
+    for k, weight in enumerate(weights[1:].tolist(), start=1):
+        nn.init.constant_(model.weight, weight)
+        update_ema(ema, model, decay(k))
+    return ema.module.weight.detach()
+
+
+BOOK["average"] = average
 
 
 def name_step(given) -> dict:

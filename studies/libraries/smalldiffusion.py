@@ -122,7 +122,7 @@ STEPS["smalldiffusion"] = Step(
 from smalldiffusion import ScheduleDDPM, samples
 from smalldiffusion.model import alpha
 
-sigma, sigma_s = sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
+sigma, sig_prev = sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
 x = x_t / alpha(sigma).sqrt()
 eps = model.predict_eps(x, sigma)
 x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
@@ -134,11 +134,16 @@ x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
             "The noise level is their time. Entry `t - 1` of their table is ours at `t`.",
         ),
         ("alpha(sigma)", "schedule.alpha_bar[t]", "Their `alpha` is this book's `alpha_bar`."),
+        (
+            "1 - alpha(sigma) / alpha(sig_prev)",
+            "schedule.beta[t]",
+            "No betas are stored. A ratio near 1 costs digits in float32.",
+        ),
         ("x", "x_0 + schedule.noise_level[t] * z", "Their variable: the image plus noise, not scaled down."),
         ("eps", "z_hat", "What the network answers is the noise, as here."),
         ("x - sigma * eps", "predict_x_0(schedule, x_t, t, z_hat)", "No division is needed, and nothing is clipped."),
         (
-            "alpha(sigma_s).sqrt() * x_s",
+            "alpha(sig_prev).sqrt() * x_s",
             "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
             "`mu=0.5` gives a step of DDPM. The root turns their variable into ours.",
         ),
@@ -200,6 +205,40 @@ def small_v():
     theirs = small_model(net, "Scaled", "PredV").get_loss(x_0, sigma, z)
     names = {"net": net, "x_0": x_0, "x_t": q_sample(schedule, x_0, TIMES, z), "t": TIMES, "z": z}
     return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), names
+
+
+@row(
+    "eq-z-from-x0",
+    "model.py: PredX0",
+    "`predict_eps(x, sigma)` of `PredX0`, with `Scaled`",
+    "target",
+    "predict_z(schedule, x_t, t, net(x_t, t))",
+    "the network's answer is `x_0`",
+    equal=1e-4,
+)
+def small_x_0():
+    x_t, schedule, net = draw(1)[0], linear_schedule(), Network()
+    sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
+    x = x_t / schedule.alpha_bar[TIMES].sqrt().float().reshape(-1, 1, 1, 1)
+    theirs = small_model(net, "Scaled", "PredX0").predict_eps(x, sigma)
+    return theirs, net(x_t, TIMES), {"net": net, "x_t": x_t, "t": TIMES}
+
+
+@row(
+    "eq-weighted-noise-loss",
+    "model.py: PredX0",
+    "`get_loss` of `PredX0`, with `Scaled`",
+    "target",
+    'ddpm_loss(z_model(net, schedule, "x_0"), schedule, x_0, t, z, weight=1 / snr)',
+    "the error of `x_0`, without a weight",
+    equal=1e-4,
+)
+def small_loss_x_0():
+    x_0, z = draw(2)
+    schedule, net = linear_schedule(), Network()
+    sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
+    theirs = small_model(net, "Scaled", "PredX0").get_loss(x_0, sigma, z)
+    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
 
 
 @row(

@@ -49,7 +49,7 @@ snr = compute_snr(scheduler, early)
         (
             "snr.clamp(max=5) / snr",
             "(5 / schedule.snr[early + 1]).clamp(max=1)",
-            "Weights of {eq}`eq-min-snr`, at times of both kinds: the SNR is above 5, or below.",
+            "Weights of {eq}`eq-min-snr`: below 1 where the SNR is above 5.",
         ),
     ),
     give_batch,

@@ -16,7 +16,7 @@ import rosetta
 import torch
 from equations import source
 from libraries.diffusers_options import DEVIATION, answer_exactly
-from libraries.row import NO_COUNTERPART, REASONS, compute_step, give_guidance, translate
+from libraries.row import LOOPS, NO_COUNTERPART, REASONS, SHOWN, average, compute_step, give_guidance, translate
 from libraries.scales import find_default
 from packaging.version import Version
 
@@ -116,12 +116,13 @@ def test_a_translation_is_run_as_it_is_printed():
     assert judge(rosetta.compare(dataclasses.replace(entry, translation="beta[t + 2]"))) == "different"
 
 
-PLACES = [("steps", library) for library in RECORD["steps"]] + [("loops", library) for library in RECORD["loops"]]
+PLACES = [(kind, library) for kind in SHOWN for library in RECORD[kind]]
 
 
 def test_each_library_has_a_step():
+    assert {kind: set(RECORD[kind]) for kind in SHOWN} == {kind: set(steps) for kind, steps in SHOWN.items()}
     assert set(RECORD["steps"]) == set(rosetta.LIBRARIES)
-    assert set(RECORD["loops"]) == set(rosetta.LOOPS) == {"diffusers"}
+    assert all(SHOWN.values())
 
 
 @pytest.mark.parametrize(("kind", "library"), PLACES)
@@ -133,14 +134,30 @@ def test_every_line_of_a_step_gives_the_same_numbers_on_both_sides(kind, library
     assert len(recorded["lines"]) >= 5
     for line, kept in zip(step["lines"], recorded["lines"], strict=True):
         assert {**line, "difference": None} == {**kept, "difference": None}, "python studies/rosetta.py --record"
-        assert max(line["difference"], kept["difference"]) < 1e-5, line
+        bound = 3e-5 if line["theirs"].startswith("1 - alpha(") else 1e-5  # the ratio of two float32 numbers near 1
+        assert max(line["difference"], kept["difference"]) < bound, line
 
 
 def find_dictionary():
-    """The first table of the chapter: {library: the code of its column}."""
+    """The first table of the chapter: {library: {what it names: its code}}."""
     cell = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"][0]
     rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
-    return {head: [row[i] for row in rows[1:]] for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
+    return {head: {row[0]: row[i] for row in rows[1:]} for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
+
+
+TABLES = {r"\bar{\alpha}_t": "alpha_bar", r"\nu_t": "noise_level", r"\beta_t": "beta", r"\tilde{\beta}_t": "beta_tilde"}
+
+
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+def test_tables_of_the_dictionary_are_computed(library):
+    """Each expression that the dictionary gives for a table of ours is a line whose two sides were compared."""
+    lines = [line for kind in SHOWN if library in RECORD[kind] for line in RECORD[kind][library]["lines"]]
+    computed = {(line["theirs"], line["ours"].removeprefix("schedule.")) for line in lines}
+    computed = {(re.sub(r"\b(scheduler|diffusion)\.", "", theirs), ours) for theirs, ours in computed}
+    said = {what.partition("$ of")[0].strip("$"): code for what, code in find_dictionary()[library].items()}
+    shown = {(code[0], f"{TABLES[what]}[t]") for what in TABLES if (code := re.findall("^`(.*?)`", said[what]))}
+    assert len(shown) >= 3
+    assert shown <= computed, shown - computed
 
 
 def test_names_of_the_dictionary_are_in_the_libraries(computed):
@@ -153,7 +170,9 @@ def test_names_of_the_dictionary_are_in_the_libraries(computed):
         folder = Path(rosetta.find_spec(rosetta.LIBRARIES[library]).origin).parent
         text = "\n".join(path.read_text(encoding="utf8") for path in find_sources(library, folder))
         words = {
-            word for code in re.findall("`(.*?)`", " ".join(column)) for word in re.findall(r"\b[A-Za-z]\w+", code)
+            word
+            for code in re.findall("`(.*?)`", " ".join(column.values()))
+            for word in re.findall(r"\b[A-Za-z]\w+", code)
         }
         assert len(words) >= 6, library
         assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", text)] == [], library
@@ -267,7 +286,7 @@ def test_a_scale_of_one_does_what_the_record_says(computed):
 
 def test_weights_of_the_training_step_are_below_1_and_at_1():
     """Times with an SNR above 5 and below it; with one kind alone the line would show nothing."""
-    *_, (theirs, ours) = compute_step(rosetta.LOOPS["diffusers"])
+    *_, (theirs, ours) = compute_step(LOOPS["diffusers"])
     for weights in (theirs, ours):
         assert (weights < 0.9).sum() >= 3
         assert (weights == 1).sum() >= 2
@@ -400,6 +419,13 @@ def test_time_of_a_noise_level_is_found_again():
 def test_five_lines_of_the_guess_agree_as_its_solution_says():
     asked = ("diffusers_ddpm_step", "diffusers_x_0", "lucid_beta_200", "small_guidance", "azula_eta")
     assert [judge(RECORD["rows"][key]) == "equal" for key in asked] == [True, False, False, True, False]
+
+
+def test_average_of_the_rows_is_a_weighted_mean():
+    weights = torch.tensor([1.0, 2.0, 4.0])
+    assert average(weights, lambda k: 1 - k / 4).item() == pytest.approx(((1 * 0.75 + 2 * 0.25) + 4) / 2)
+    assert average(weights, lambda k: 0).item() == 4
+    assert average(weights, lambda k: 1).item() == 1
 
 
 def test_a_difference_is_measured_against_the_largest_number():
