@@ -151,7 +151,7 @@ class EquationTypos(SphinxDirective):
                 f'<label><input type="radio" name="front-typo" value="{number}"{checked}> {escape(words)}</label>'
             )
             formula = self.env.app.ddpm_typeset(shown, display=True)
-            formula = f'<div class="math notranslate nohighlight">{formula}</div>'
+            formula = f'<div class="math notranslate">{formula}</div>'
             panels.append(f'<div class="front-panel">{formula}{judge(answer)}</div>')
         noticed = sum(answer is not None for _, answer in answers.values())
         html = (
@@ -205,7 +205,7 @@ def as_html(app, parts):
     for part in parts:
         if isinstance(part, nodes.math):
             formula = app.ddpm_typeset(part.astext(), display=False)
-            html.append(f'<span class="math notranslate nohighlight">{formula}</span>')
+            html.append(f'<span class="math notranslate">{formula}</span>')
         else:
             html.append(escape(part.astext(), quote=False))
     return "".join(html)

@@ -27,8 +27,8 @@ OTHER_FORMATS = re.compile(r",url\(fonts/[^)]+\.(?:woff|ttf)\) format\(\"\w+\"\)
 
 CLOSING = re.compile(r"[,.;:?!)]+")
 TAG, NAMESPACE = re.compile(r"<[a-z][^>]*>"), re.compile(r' xmlns="[^"]*"')
-# A value without blanks needs no quotes, and a style's last semicolon separates nothing; a slash could end the tag.
-VALUE = re.compile(r"""="([^\s"'=<>`/]+?);?"(?=[\s>])""")
+# A value without blanks needs no quotes, and a style's last semicolon separates nothing; a last slash may end the tag.
+VALUE = re.compile(r"""="([^\s"'=<>`]*?[^\s"'=<>`/;]);?"(?=[\s>])""")
 SHORT = 40  # characters of LaTeX: longer formulas may break, so that they fit on a phone
 
 
@@ -101,13 +101,13 @@ def _typeset(self, tex, node, display):
 
 
 def visit_inline(self, node):
-    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
+    self.body.append(self.starttag(node, "span", "", CLASS="math notranslate"))
     self.body.append(_typeset(self, node.astext(), node, display=False) + "</span>")
     raise nodes.SkipNode
 
 
 def visit_display(self, node):
-    self.body.append(self.starttag(node, "div", CLASS="math notranslate nohighlight"))
+    self.body.append(self.starttag(node, "div", CLASS="math notranslate"))
     if node["number"]:
         self.body.append(f'<span class="eqno">({node["number"]})')
         self.add_permalink_ref(node, _("Link to this equation"))
