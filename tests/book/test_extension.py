@@ -184,6 +184,15 @@ def test_short_tags_of_a_formula_are_the_elements_that_katex_made(monkeypatch):
     assert len(texts[0]) < 0.95 * len(texts[1])
 
 
+def test_words_of_code_with_the_colour_of_all_code_have_no_element(build):
+    done, page = build(index=f"{INDEX}\n\n```python\nx = [name, 2]  # why\nimport one.two\n```\n\nand `n`\n")
+    assert done.returncode == 0, done.stderr
+    code = page("index.html").select_one("div.highlight pre")
+    assert code.get_text() == "x = [name, 2]  # why\nimport one.two\n"
+    kinds = {span["class"][0]: span.get_text() for span in code.select("span[class]")}
+    assert kinds == {"o": "=", "mi": "2", "c1": "# why", "kn": "import", "nn": "one.two"}
+
+
 def test_latex_that_cannot_be_typeset_stops_the_build_and_names_it(build):
     done, _ = build(index=f"{INDEX}\n\nWords $\\frac{{1}}$ and $\\nosuch x$.\n")
     assert done.returncode

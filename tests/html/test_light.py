@@ -54,6 +54,17 @@ def test_a_page_is_light_before_a_press(loaded, document):
     assert "mathjax" not in names.lower()
 
 
+def test_code_without_elements_has_the_colour_that_its_elements_would_have():
+    """thin_code of book/_ext drops them: a style that gave names or punctuation a colour of their own would be lost."""
+    style = (SITE / "_static" / "pygments.css").read_text(encoding="utf8")
+    for theme in ("light", "dark"):
+        found = re.findall(
+            rf'data-theme="{theme}"\] \.highlight( \.[npw])? \{{ ?(?:background: \S+ )?(.*?) ?\}}', style
+        )
+        assert {kind for kind, _ in found} == {"", " .n", " .p", " .w"}
+        assert len({words for _, words in found}) == 1, found
+
+
 def test_icons_are_cut_out_of_their_fonts(open_page):
     page = open_page("book/03_posterior", 1440)
     icons = page.locator("i.fa-solid:visible, .admonition > .admonition-title")

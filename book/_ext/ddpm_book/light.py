@@ -7,6 +7,9 @@ others are removed from the built book. The templates of this folder leave the s
 A formula is some eighty elements, a chapter 35,000. Browsers style and lay out a section of a chapter when it comes
 near the window (`content-visibility` in book.css); until then it is as tall as is estimated here, so that the scroll
 bar and a place that a reader comes back to are nearly right.
+
+Pygments puts every word of code into an element. Most are names and punctuation, which have the colour of all code, and
+are written without one: up to 100 kB less in a chapter.
 """
 
 import io
@@ -44,6 +47,11 @@ INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
 TALL = {"<pre": 5.4, "=katex-display>": 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
 FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
+# The classes of names, punctuation and spaces, within code only: the arguments of a signature have them too.
+CODE, PLAIN = (
+    re.compile(r'<div class="highlight"><pre>.*?</pre>', re.DOTALL),
+    re.compile(r'<span class="[npw]">([^<]*)</span>'),
+)
 NO_LETTERS = re.compile(r"<(pre|svg|table|script|math)\b.*?</\1>|<[^>]*>", re.DOTALL)
 # The theme measures what scrolls, box by box, with a layout of the page for each; book.js does it.
 MEASURING = re.compile(r"\.forEach\((\w)=>\{\1\.tabIndex=\1\.scrollWidth>[^}]*\}\)")
@@ -101,6 +109,11 @@ def put_off(app, pagename, templatename, context, doctree):
         parts += [body[done:begin], f' style="--rows: {rows}; --letters: {letters}"']
         done = begin
     context["body"] = "".join([*parts, body[done:]])
+
+
+def thin_code(app, pagename, templatename, context, doctree):
+    """Write words of code that have the colour of all code without elements of their own."""
+    context["body"] = CODE.sub(lambda code: PLAIN.sub(r"\1", code[0]), context.get("body", ""))
 
 
 def measure_once(app, error):
@@ -219,6 +232,7 @@ def shrink_pictures(app, error):
 def setup(app):
     app.connect("config-inited", lambda app, config: config.templates_path.append(str(TEMPLATES)))
     app.connect("html-page-context", leave_out, priority=900)
+    app.connect("html-page-context", thin_code, priority=900)  # after names have become links
     app.connect("html-page-context", put_off, priority=900)
     app.connect("build-finished", cut_icons)
     app.connect("build-finished", measure_once)
