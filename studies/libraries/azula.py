@@ -97,7 +97,7 @@ mean = denoiser(x_t, time).mean
         (
             "sampler.step(x_t, time, time_s)",
             "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
-            "Times are shares of `T`. Nothing is clipped.",
+            "Times are fractions of `T`. Nothing is clipped.",
         ),
     ),
     give_denoiser,
@@ -335,7 +335,7 @@ def azula_embedding():
 @row(
     "eq-snr",
     "denoise.py: SimpleDenoiser.forward",
-    "what the network gets besides `x_t`",
+    "what the network gets besides `x_t`, also from `KarrasDenoiser`",
     "clock",
     "noise_level[t].log()",
     "the network gets the logarithm of the noise level",
@@ -345,5 +345,6 @@ def azula_told():
     told = []
     net = nn.Linear(1, 1).double()
     net.forward = lambda x, c: told.append(c) or x
-    azula("denoise").SimpleDenoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
-    return told[0], TIMES.double(), {"t": TIMES}
+    for denoiser in (azula("denoise").SimpleDenoiser, azula("denoise").KarrasDenoiser):
+        denoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
+    return torch.cat(told), TIMES.double().repeat(2), {"t": TIMES.repeat(2)}

@@ -192,7 +192,7 @@ def diffusers_x_0():
     "own rule",
     "beta_tilde[t].clamp(min=1e-20)",
     "at t = 1 theirs is 1e-20, not 0, because some of their choices of the variance take its logarithm; the logarithms "
-    "are compared, ours at t = 1 as that of 1e-300",
+    "are compared, with that of 1e-300 where ours is 0",
     equal=1e-4,
 )
 def diffusers_variance():

@@ -329,6 +329,22 @@ def test_variances_by_way_of_logarithms(kind, share, computed):
     assert share or torch.allclose(*steps, atol=1e-6)
 
 
+def test_lines_with_few_digits_are_those_of_the_text():
+    """Ten lines, by what costs them digits in float32: seven differences, two sines, one long average."""
+    differences = {"diffusers_variance", "diffusers_ddpm_step_large", "diffusers_snr", "diffusers_learnt"}
+    differences |= {"lucid_ddim_eta", "small_cosine", "small_times"}
+    sines, averages = {"lucid_embedding", "azula_embedding"}, {"lucid_average"}
+    left = {
+        key: made["difference"] if made["after"] is None else made["after"]
+        for key, made in RECORD["rows"].items()
+        if made["reason"] != NO_COUNTERPART
+    }
+    assert {key for key, share in left.items() if share > 1e-6} == differences | sines | averages
+    assert min(left[key] for key in differences | sines | averages) > 1e-6
+    assert (len(differences), len(sines), len(averages)) == (7, 2, 1)
+    assert max(left.values()) < 1e-4
+
+
 def test_bounds_are_those_of_the_text():
     bounds = [made["tolerance"] for made in RECORD["rows"].values() if made["reason"] != NO_COUNTERPART]
     assert (min(bounds), max(bounds), statistics.mode(bounds)) == (1e-10, 1e-3, 1e-4)
