@@ -154,7 +154,7 @@ def test_tables_of_the_dictionary_are_computed(library):
     lines = [line for kind in SHOWN if library in RECORD[kind] for line in RECORD[kind][library]["lines"]]
     computed = {(line["theirs"], line["ours"].removeprefix("schedule.")) for line in lines}
     computed = {(re.sub(r"\b(scheduler|diffusion)\.", "", theirs), ours) for theirs, ours in computed}
-    said = {what.partition("$ of")[0].strip("$"): code for what, code in find_dictionary()[library].items()}
+    said = {"".join(re.findall(r"\$(.*?)\$", what)): code for what, code in find_dictionary()[library].items()}
     shown = {(code[0], f"{TABLES[what]}[t]") for what in TABLES if (code := re.findall("^`(.*?)`", said[what]))}
     assert len(shown) >= 3
     assert shown <= computed, shown - computed
