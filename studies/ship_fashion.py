@@ -1,79 +1,67 @@
-"""Add the model of a Fashion-MNIST run to those that come with the package, and record the run.
+"""Add the weights of a run of the speedrun to those that come with the package, and record the run.
 
-    OMP_NUM_THREADS=1 python -m ddpm_lite train fashion --out runs/fashion
-    python studies/ship_fashion.py runs/fashion
+    OMP_NUM_THREADS=1 python studies/speedrun.py --only IDEA --steps 10000 --keep
+    python studies/ship_fashion.py
 
-The second command takes the newest checkpoint, also while the first is still running. Writes
-ddpm_lite/pretrained/fashion.safetensors (the running average, float16) and book/results/fashion.json. The recipe is
-the preset's; if the run had fewer or more steps, the record's command says so.
+The first command trains for over an hour, and measures the samples for another; book/results/fashion.json has the
+IDEA that comes with the package. The second takes the run of the least distance among those in runs/speedrun whose
+weights were kept, and writes ddpm_lite/pretrained/fashion.safetensors (the running average, float16) and
+book/results/fashion.json.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-import torch
 import train_digits
 from ship import ship
+from speedrun_ideas import IDEAS
 
-from ddpm_lite.files import weights
-from ddpm_lite.files.records import name_processor
-from ddpm_lite.runs.folder import verify
-from ddpm_lite.runs.presets import PRESETS
+from ddpm_lite.files.weights import get_unet
+from ddpm_lite.runs.models import open_model
 
 NAME = "fashion"
 
 
-def read_metrics(folder, step):
-    """Read the run's metrics up to a step, one dictionary for every few steps."""
-    with open(folder / "metrics.jsonl", encoding="utf8") as file:
-        lines = [json.loads(line) for line in file]
-    return [line for line in lines if line["step"] <= step]
+def find_nearest(folder: Path) -> tuple[Path, dict]:
+    """Find the weights of the least distance in a folder of the speedrun, and what is known of their run."""
+    runs = [(path, json.loads(path.with_suffix(".json").read_text("utf8"))) for path in folder.glob("*.safetensors")]
+    if not runs:
+        raise SystemExit(f"FOLDER: expected weights that speedrun.py kept, got none in {folder}; train with --keep")
+    return min(runs, key=lambda found: found[1]["mean"]["frechet"])
 
 
-def record(folder):
-    """Return the model of a run's newest checkpoint, its schedule, and the record of the run."""
-    newest = verify(folder)
-    manifest = json.loads(weights.check_seal(newest)["run"])
-    lines, config, step = read_metrics(folder, manifest["step"]), manifest["config"], manifest["step"]
-    recipe = {key: value for key, value in vars(PRESETS[NAME].config).items() if key != "steps"}
-    assert {key: config[key] for key in recipe} == recipe, "the run has another recipe than the preset"
-    steps = "" if step == PRESETS[NAME].config.steps else f" --config.steps {step}"
-    every = [line["step"] - before for line, before in zip(lines, [0, *(line["step"] for line in lines)], strict=False)]
-    rates = [line["images_per_second"] for line in lines]
-    seconds = sum(count * config["batch_size"] / rate for count, rate in zip(every, rates, strict=True))
-    losses = [line["loss"] for line in lines]
-    model, schedule = weights.load(newest)
-    return (
-        model,
-        schedule,
-        train_digits.circumstances("ship_fashion.py runs/fashion")
-        | {
-            "train": f"OMP_NUM_THREADS=1 python -m ddpm_lite train {NAME} --out runs/fashion{steps}",
-            "hardware": f"{name_processor()}, one thread, beside other work; no GPU",
-            "config": config | {"steps": step},
-            "unet": vars(model.unet.config),
-            "schedule": repr(schedule),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "images_seen": step * config["batch_size"],
-            "seconds": round(seconds),
-            "loss_last_100": round(sum(losses[-100:]) / len(losses[-100:]), 5),
-            "loss_every": every[0],
-            "losses": [round(loss, 5) for loss in losses],
-        },
-    )
+def record(path: Path, run: dict) -> dict:
+    """Describe a run: its recipe, hardware and seconds, and the network and schedule of its weights."""
+    model, schedule = open_model(path)
+    recipe = run["recipe"]
+    config = {name: recipe[name] for name in ("batch_size", "label_dropout", "lr", "optimizer", "warmup")}
+    return train_digits.circumstances("ship_fashion.py") | {
+        "train": f"OMP_NUM_THREADS=1 python studies/speedrun.py --only {run['idea']} --steps {run['steps']} --keep",
+        "hardware": f"{run['device'].replace('(R)', '')}, beside other work; no GPU",
+        "torch": run["torch"],
+        "idea": run["idea"],
+        "ideas": [IDEAS[part].about for part in run["idea"].split("+")],
+        "config": config | {"ema_decay": run["ema"], "seed": run["seed"], "steps": run["steps"]},
+        "unet": vars(get_unet(model).config),
+        "schedule": repr(schedule),
+        "parameters": run["parameters"],
+        "images_seen": run["images_seen"],
+        "seconds": run["seconds"],
+        "cpu_seconds": run["cpu_seconds"],
+        "loss_last_200": run["loss_last_200"],
+    }
 
 
-def main():
-    """Ship the model and write its record."""
+def main() -> None:
+    """Ship the weights and write their record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="the folder of the run")
-    model, schedule, about = record(parser.parse_args().folder)
-    shipped = weights.PRETRAINED / f"{NAME}.safetensors"
-    weights.save(shipped, model, schedule, dtype=torch.float16)
-    ship(shipped.name, shipped.read_bytes())
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/speedrun"), help="default runs/speedrun")
+    path, run = find_nearest(parser.parse_args().folder)
+    about = record(path, run)
+    ship(f"{NAME}.safetensors", path.read_bytes())
     (train_digits.RESULTS / f"{NAME}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf8")
-    print(f"step {about['config']['steps']}; wrote {shipped.name} and book/results/{NAME}.json")
+    print(f"{run['idea']}, {run['steps']:,} steps; wrote {NAME}.safetensors and book/results/{NAME}.json")
 
 
 if __name__ == "__main__":

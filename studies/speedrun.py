@@ -42,7 +42,6 @@ from ddpm_lite.files.weights import save, write_whole
 
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 RECORD, SPEED = RESULTS / "speedrun.json", RESULTS / "speedrun-speed.json"
-WEIGHTS = RESULTS / "speedrun.safetensors"
 COUNT, WALK, SAMPLING_SEEDS = 1000, 50, (0, 1, 2)
 MINUTES = 15.0
 STEPS = {"ddpm": ddpm_step, "ddpm, beta": partial(ddpm_step, variance="beta"), "ddim": ddim_step}
@@ -324,29 +323,8 @@ def gather(folder: Path) -> dict:
         "speed": {key: value for key, value in read_speed().items() if key != "seconds"},
         "walk": WALK,
         "ideas": {name: idea.about for name, idea in IDEAS.items()},
-        "kept": before.get("kept"),
         "runs": sort_runs(list(known.values())),
     }
-
-
-def keep_nearest(folder: Path, record: dict) -> dict:
-    """Copy the weights of the folder's nearest run beside the record, unless the record has nearer ones.
-
-    Return what the record says of them: which run they are of, its distance, and their SHA-256.
-    """
-    before, found = record["kept"], []
-    for path in folder.glob("*.safetensors"):
-        run = json.loads(path.with_suffix(".json").read_text(encoding="utf8"))
-        found.append((run["mean"]["frechet"], path, run))
-    if not found:
-        return before
-    distance, path, run = min(found, key=lambda one: one[0])
-    if before and before["frechet"] <= distance:
-        return before
-    content = path.read_bytes()
-    write_whole(WEIGHTS, content)
-    about = {key: run[key] for key in ("idea", "seed", "steps", "device")}
-    return about | {"frechet": distance, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def list_parts(name: str) -> tuple:
@@ -394,7 +372,6 @@ def main(words: list[str] | None = None) -> None:
         return
     if options.record:
         record = gather(options.out)
-        record["kept"] = keep_nearest(options.out, record)
         write_whole(RECORD, (json.dumps(record, indent=1) + "\n").encode())
         print(f"wrote {RECORD}")
         return
