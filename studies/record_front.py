@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import train_digits
 
-from ddpm_lite import ddim_step, load_pretrained, respace, sample
+from ddpm_lite import ddpm_step, load_pretrained, respace, sample
 from ddpm_lite.data import FASHION_WORDS
 from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.files.png import png
@@ -27,9 +27,9 @@ from ddpm_lite.files.weights import PRETRAINED
 
 IMAGES, RECORD = train_digits.ROOT / "book" / "images", train_digits.RESULTS / "front.json"
 SEED, LABEL, STEPS = 0, "ankle-boot", 100
-BATCH, CHOSEN = 4, 3  # the last of four boots, because its sole and heel can be told apart at 28x28 pixels
+BATCH, CHOSEN = 8, 4  # the fifth of eight boots, because its sole and heel can be told apart at 28x28 pixels
 COLUMNS, GAP = 10, 2
-ROW = (1000, 500, 400, 300, 220, 150, 90, 40, 0)  # at equal distances of t nothing would happen in the first half
+ROW = (1000, 820, 700, 590, 480, 370, 250, 120, 0)  # at equal distances of t nothing would happen in the first half
 DARK, LIGHT, ACCENT = "#0f161d", "#f2f5f7", "#f0954e"
 
 
@@ -37,7 +37,7 @@ def walk():
     """Sample the boots, and return the times and the states of the chosen one, uint8 (N, H, W)."""
     model, schedule = load_pretrained("fashion")
     labels = torch.full((BATCH,), FASHION_WORDS.index(LABEL))
-    states = sample(model, respace(schedule, STEPS), (BATCH, 1, 28, 28), step=ddim_step, seed=SEED, context=labels)
+    states = sample(model, respace(schedule, STEPS), (BATCH, 1, 28, 28), step=ddpm_step, seed=SEED, context=labels)
     times, images = zip(*((t, to_bytes(x_t[CHOSEN, 0]).numpy()) for t, x_t in states), strict=True)
     return list(times), np.stack(images)
 
@@ -89,7 +89,7 @@ def main():
             "weights_sha256": hashlib.sha256((PRETRAINED / "fashion.safetensors").read_bytes()).hexdigest(),
             "seed": SEED,
             "label": LABEL,
-            "sampler": "ddim",
+            "sampler": "ddpm",
             "steps": STEPS,
             "picture": f"number {CHOSEN + 1} of {BATCH}",
             "cpu_seconds": round(time.process_time() - start, 1),
@@ -103,7 +103,7 @@ def main():
     times = json.loads(RECORD.read_text(encoding="utf8"))["times"]
     sheet = (matplotlib.image.imread(IMAGES / "shoe.png") * 255).round().astype(np.uint8)
     frames = cut(sheet, len(times))
-    draw_preview(frames[[times.index(t) for t in (1000, 400, 220, 90, 0)]], IMAGES / "preview.png")
+    draw_preview(frames[[times.index(t) for t in (1000, 590, 430, 250, 0)]], IMAGES / "preview.png")
     for name in ("shoe.png", "shoe-row.png", "preview.png"):
         print(f"wrote book/images/{name}, {(IMAGES / name).stat().st_size:,} bytes")
 

@@ -18,11 +18,12 @@ import train_digits
 from plane_network import train_plane
 from safetensors.numpy import save
 
-from ddpm_lite import ddim_step, last, load_pretrained, respace, sample
+from ddpm_lite import ddim_step, last, respace, sample
 from ddpm_lite.data import FASHION_WORDS, load_digits, load_fashion_mnist
 from ddpm_lite.files.pixels import from_bytes, to_bytes
 from ddpm_lite.files.records import read_pictures
 from ddpm_lite.files.weights import PRETRAINED
+from ddpm_lite.runs.models import open_model
 from ddpm_lite.viz import plots
 from ddpm_lite.viz.widgets import (
     AttentionViewer,
@@ -40,6 +41,7 @@ from ddpm_lite.viz.widgets import (
 )
 
 FOLDER = train_digits.RESULTS / "widgets"
+FIRST = train_digits.RESULTS / "fashion-first.safetensors"  # has attention at 14x14 pixels, as chapter 7 shows
 SEED = 0
 TIMES = (1, 50, 100, 200, 300, 400, 600, 1000)  # at which attention is recorded
 ON_THE_WAY = ("sneaker", "pullover", "bag", "dress")
@@ -174,7 +176,7 @@ RECORDS = {  # file: the model, and the function
     "reverse-path": ("digits", reverse_path),
     "self-attention": ("digits", self_attention),
     "cross-attention": ("digits-by-label", cross_attention),
-    "label-attention": ("fashion", label_attention_maps),
+    "label-attention": (FIRST, label_attention_maps),
     "receptive-field": ("digits", receptive_fields),
     "guidance-dial": ("digits-by-label", guidance),
     "clothes": (None, clothes),
@@ -194,14 +196,15 @@ RECORDS = {  # file: the model, and the function
 def record(name):
     """Run the model, and write one record."""
     asked, ask = RECORDS[name]
-    widget, arrays = ask(*load_pretrained(asked)) if asked else ask()
+    weights = FIRST if asked is FIRST else PRETRAINED / f"{asked}.safetensors"
+    widget, arrays = ask(*open_model(weights)) if asked else ask()
     about = train_digits.circumstances(f"record_widgets.py {name}") | {
         "widget": widget.name if widget is not None else "pictures",
         "seed": str(getattr(widget, "seed", SEED)),
     }
     if asked:
-        about["weights"] = f"{asked}.safetensors"
-        about["weights_sha256"] = hashlib.sha256((PRETRAINED / about["weights"]).read_bytes()).hexdigest()
+        about["weights"] = weights.name
+        about["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.safetensors"
     path.write_bytes(save({key: np.ascontiguousarray(array) for key, array in arrays.items()}, metadata=about))
