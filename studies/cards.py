@@ -73,6 +73,21 @@ With {found["count"]:,} images for each seed, the Fréchet distance is {mean["fr
 """
 
 
+def describe_first(name):
+    """A sentence about the model that the package shipped first under this name, if it was another one."""
+    path = train_digits.RESULTS / f"evaluate-{name}-first.json"
+    if not path.exists():
+        return ""
+    found = read_record(path)
+    mean, spread = found["mean"], found["spread"]
+    return f"""
+The first model that came with the package under this name had a Fréchet distance of {mean["frechet"]:.3f} ±
+{spread["frechet"]:.3f}, precision {mean["precision"]:.3f}, recall {mean["recall"]:.3f},
+label agreement {mean["agreement"]:.3f}; 5 % of its samples are within {mean["nearest"]:.3f} of their nearest
+training image. Its weights are kept in `book/results/{name}-first.safetensors`.
+"""
+
+
 def write_card(name):
     """The text of a model card."""
     what, data, limits = MODELS[name]
@@ -80,7 +95,9 @@ def write_card(name):
     found = read_record(train_digits.RESULTS / f"evaluate-{name}.json")
     weights = PRETRAINED / f"{name}.safetensors"
     config = run["config"]
-    recipe = f"{config['steps']:,} steps of {config['batch_size']} images, Adam with learning rate {config['lr']:g}"
+    recipe = f"{config['steps']:,} steps of {config['batch_size']} images, "
+    recipe += f"{'Adam with ' if 'ideas' not in run else ''}learning rate {config['lr']:g}"
+    recipe += "".join(f"; {idea}" for idea in run.get("ideas", ()))
     sampler = f"{found['steps']} steps of {found['sampler'].upper()}"
     sampler += f" with eta {found['eta']:g}" if found["eta"] else ""
     minutes = run.get("cpu_seconds", run["seconds"]) / 60
@@ -121,7 +138,7 @@ known quality in the same way, as a scale for comparison; the row "real" is a ra
 To check for memorisation: 5 % of these samples are within {found["mean"]["nearest"]:.3f} of their nearest training
 image (root mean square over the pixels, which go from -1 to 1); 5 % of held-out real images are within
 {found["floors"]["real"]["nearest"]:.3f}. Command: `{found["command"]}`.
-{describe_larger_sample(name)}
+{describe_larger_sample(name)}{describe_first(name)}
 ## Limits
 
 {limits}

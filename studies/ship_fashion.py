@@ -17,7 +17,7 @@ import train_digits
 from ship import ship
 from speedrun_ideas import IDEAS
 
-from ddpm_lite.files.weights import get_unet
+from ddpm_lite.files.weights import find_network, get_unet
 from ddpm_lite.runs.models import open_model
 
 NAME = "fashion"
@@ -43,7 +43,7 @@ def record(path: Path, run: dict) -> dict:
         "idea": run["idea"],
         "ideas": [IDEAS[part].about for part in run["idea"].split("+")],
         "config": config | {"ema_decay": run["ema"], "seed": run["seed"], "steps": run["steps"]},
-        "unet": vars(get_unet(model).config),
+        "unet": vars(get_unet(find_network(model)).config),
         "schedule": repr(schedule),
         "parameters": run["parameters"],
         "images_seen": run["images_seen"],

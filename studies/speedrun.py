@@ -5,8 +5,7 @@
     python studies/speedrun.py --device cuda --graph step --jobs 8    as many steps as the budget buys on a CPU
     python studies/speedrun.py --climb base                   add the best idea to the best so far, again and again
     python studies/speedrun.py --best 2 --minutes 75 --keep   train the best of those for longer, keep the weights
-    python studies/speedrun.py --record                       add the files to book/results/speedrun.json, and the
-                                                              weights that the nearest run kept to speedrun.safetensors
+    python studies/speedrun.py --record                       add the files to book/results/speedrun.json
 
 The meter: Fashion-MNIST, the package's features, COUNT images for each of three sampling seeds, 50 network evaluations
 an image, against the 10,000 held-out images. The budget is processor time of the training alone, on one thread. On a
@@ -16,7 +15,6 @@ and its file says so. An idea is a name in IDEAS; "decay+v" is both. A run whose
 
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Measure the variational bound of the shipped networks, term by term, on held-out images.
+"""Measure the variational bound of three networks with the linear schedule, term by term, on held-out images.
 
     python studies/study_bits.py [--folder FOLDER]    (about a quarter of an hour on one idle core)
 
@@ -15,20 +15,31 @@ import time
 import torch
 import train_digits
 
-from ddpm_lite import load_pretrained, q_sample
+from ddpm_lite import q_sample
 from ddpm_lite.bound import bound_terms, bound_weight, decoder_nll, prior_bits_per_dim
 from ddpm_lite.data import load_digits, load_fashion_mnist
 from ddpm_lite.files.pixels import from_bytes
 from ddpm_lite.process import mean_from_noise
+from ddpm_lite.runs.models import open_model
 
 RECORD = train_digits.RESULTS / "bits.json"
 CLOTHES = 1000  # the first images of the test set
-MODELS = {"digits": (100, 17), "digits-by-label": (100, 17), "fashion": (10, 256)}  # images for each t, grey levels
+MODELS = {
+    "digits": (100, 17),
+    "digits-by-label": (100, 17),
+    "fashion-first": (10, 256),
+}  # images for each t, grey levels
+
+
+def open_network(name):
+    """Open a model that comes with the package, or one that did so first."""
+    weights = train_digits.RESULTS / f"{name}.safetensors"
+    return open_model(weights if weights.is_file() else name)
 
 
 def held_out(name, folder=None):
     """Load images, float32 in [-1, 1], and their labels, or None for a network without labels."""
-    if name == "fashion":
+    if name == "fashion-first":
         images, labels = (part[:CLOTHES] for part in load_fashion_mnist("test", folder=folder))
         return from_bytes(images), labels
     images, labels = load_digits("test")
@@ -83,7 +94,7 @@ def bound(schedule, images, errors, decoder, variance):
 def study(name, folder):
     """Study one network: its errors by t, and the bound for both variances."""
     start, (each, levels) = time.perf_counter(), MODELS[name]
-    model, schedule = load_pretrained(name)
+    model, schedule = open_network(name)
     images, labels = held_out(name, folder)
     generator = torch.Generator().manual_seed(0)
     errors = noise_errors(model, schedule, images, labels, each, generator)

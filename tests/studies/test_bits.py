@@ -1,4 +1,4 @@
-"""The study of the bound: its terms add up as the package's do, and the record belongs to the shipped networks."""
+"""The study of the bound: its terms add up as the package's do, and the record belongs to the networks."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_a_term_is_the_divergence_of_two_steps(variance):
 @pytest.mark.parametrize("name", study_bits.MODELS)
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
 def test_the_recorded_terms_add_up(record, name, variance):
-    found, schedule = record[name], load_pretrained(name)[1]
+    found, schedule = record[name], study_bits.open_network(name)[1]
     errors = torch.tensor([0.0, *found["errors"]], dtype=torch.float64)
     parts = found[variance]
     middle = float(bound_terms(schedule, errors, variance).sum()) / math.log(2)

@@ -1,17 +1,18 @@
 """The meter of small models: its recipes are what they say, and a tiny run goes from the command to the record."""
 
-import hashlib
 import json
 import math
 
 import pytest
+import ship_fashion
 import speedrun
 import speedrun_ideas
 import speedrun_page
 import speedrun_train
 import torch
 
-from ddpm_lite import linear_schedule, q_sample, velocity
+from ddpm_lite import linear_schedule, load_pretrained, q_sample, velocity
+from ddpm_lite.cli.report import hash_weights
 from ddpm_lite.evaluate import features_of, load_features
 from ddpm_lite.files.pixels import from_bytes
 
@@ -155,7 +156,6 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
     monkeypatch.setattr(speedrun, "judge", lambda folder: real)
     monkeypatch.setattr(speedrun, "WALK", 2)
     monkeypatch.setattr(speedrun, "RECORD", tmp_path / "speedrun.json")
-    monkeypatch.setattr(speedrun, "WEIGHTS", tmp_path / "speedrun.safetensors")
     tiny = {"channels": (8, 8), "attention_levels": (), "batch_size": 4, "ema": (0.0, 0.9)}
     monkeypatch.setitem(speedrun.IDEAS, "tiny", speedrun_ideas.Idea("small", tiny))
     names = ["tiny+decay+edm-full+muon+immiscible", "tiny+bf16+v+guidance+stratified"]
@@ -173,13 +173,32 @@ def test_a_tiny_run_from_the_command_to_the_record(tmp_path, monkeypatch, genera
         assert (run["steps"], run["images_seen"], run["steps_from"]) == (2, 8, "given")
         assert run["mean"]["frechet"] == pytest.approx(min(run["frechet_by_ema"].values()))
         assert {"precision", "recall", "nearest", "agreement"} <= run["mean"].keys() == run["spread"].keys()
-    kept, content = record["kept"], (tmp_path / "speedrun.safetensors").read_bytes()
-    assert (kept["idea"], kept["sha256"]) == (names[1], hashlib.sha256(content).hexdigest())  # EDM's are not kept
-    # A record with nearer weights keeps them, and one with farther ones gets these.
-    for distance, stays in (kept["frechet"] - 1, True), (kept["frechet"] + 1, False):
-        given = {**record, "kept": {**kept, "frechet": distance}}
-        found = speedrun.keep_nearest(tmp_path / "runs", given)
-        assert found == (given["kept"] if stays else kept)
+    path, run = ship_fashion.find_nearest(tmp_path / "runs")
+    assert run["idea"] == names[1]  # EDM's weights are not kept
+    about = ship_fashion.record(path, run)
+    assert (about["idea"], about["config"]["steps"], about["parameters"]) == (names[1], 2, run["parameters"])
+    with pytest.raises(SystemExit, match="FOLDER: expected weights"):
+        ship_fashion.find_nearest(tmp_path / "mine")
+
+
+def test_the_shipped_weights_are_the_records():
+    record = json.loads((speedrun.RESULTS / "fashion.json").read_text("utf8"))
+    judged = json.loads((speedrun.RESULTS / "evaluate-fashion.json").read_text("utf8"))
+    model, schedule = load_pretrained("fashion")
+    assert judged["weights"] == hash_weights(model)
+    assert (record["unet"], record["schedule"]) == (json.loads(json.dumps(vars(model.unet.config))), repr(schedule))
+    (run,) = (
+        run
+        for run in json.loads(speedrun.RECORD.read_text("utf8"))["runs"]
+        if (run["idea"], run["steps"]) == (record["idea"], record["config"]["steps"])
+    )
+    assert (run["cpu_seconds"], run["parameters"]) == (record["cpu_seconds"], record["parameters"])
+    assert judged["mean"]["frechet"] <= 1.0 <= 0.5 * evaluate_first()["mean"]["frechet"]
+    assert judged["mean"]["recall"] >= 0.75
+
+
+def evaluate_first():
+    return json.loads((speedrun.RESULTS / "evaluate-fashion-first.json").read_text("utf8"))
 
 
 def test_a_climb_keeps_what_helps(tmp_path, monkeypatch):
@@ -222,7 +241,7 @@ def test_what_the_chapter_says_of_the_ideas():
     assert found["bound", 0]["frechet"] - base[0] > chance
     assert found["decay+bf16+muon+coarse-attention", 0]["frechet"] == min(each["frechet"] for each in found.values())
     (long,) = (run for run in runs if run["idea"] == "decay+bf16+muon+coarse-attention+min-snr+stratified")
-    clothes = json.loads((speedrun.RESULTS / "evaluate-fashion.json").read_text("utf8"))
+    clothes = evaluate_first()
     shipped, floor = clothes["mean"]["frechet"], clothes["floors"]["real"]["frechet"]
     assert (long["mean"]["frechet"] - floor) / (shipped - floor) == pytest.approx(3 / 4, abs=0.03)
     assert found["decay+min-snr", 0]["frechet"] < found["decay", 0]["frechet"] > found["decay+stratified", 0]["frechet"]

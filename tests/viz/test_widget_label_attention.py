@@ -8,8 +8,8 @@ import pytest
 import torch
 from stands import Stand, Twin
 
-from ddpm_lite import load_pretrained
 from ddpm_lite.process import q_sample
+from ddpm_lite.runs.models import open_model
 from ddpm_lite.viz.widgets import LabelAttention
 from ddpm_lite.viz.widgets.attention import attention_maps
 from ddpm_lite.viz.widgets.label_attention import (
@@ -29,7 +29,7 @@ def network():
     """What the network itself gives, (times, layers, labels, 196, keys), and its inputs."""
     import record_widgets
 
-    model, schedule = load_pretrained("fashion")
+    model, schedule = open_model(record_widgets.FIRST)
     pullover, noise = record_widgets.noisy_pullover()
     pictures = [q_sample(schedule, pullover, t, noise) for t in TIMES]
 
