@@ -2,7 +2,7 @@
 
     python studies/study_rounded.py [--folder FOLDER]    (about ten minutes on one idle core)
 
-`python -m ddpm_lite export-page fashion` rounds each row of a matrix to 89 levels, so that a page loads 1.3 MB instead
+`python -m ddpm_lite export-page fashion` rounds each row of a matrix to 89 levels, so that a page loads 1.2 MB instead
 of 5. Here PyTorch samples with the same rounded weights, by the sampler and from the seed of the first row of
 book/results/evaluate-fashion.json, and measures the images like those. Writes book/results/rounded.json. FOLDER is
 where Fashion-MNIST is.

@@ -1,6 +1,7 @@
 """Clothes in the page: what it draws beside PyTorch, how it is stopped, paused, and told of a broken download."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ddpm_lite.viz.widgets.base import grey
 from ddpm_lite.viz.widgets.drawing import walk_as_page
 from ddpm_lite.viz.widgets.recorded import read_widget_record
 
+walk_clothes = partial(walk_as_page, "fashion", spacing="leading")
 RECORDS = Path(__file__).resolve().parents[2] / "book" / "results" / "widgets"
 BETWEEN = {"view": "between", "label": 9}
 
@@ -99,7 +101,7 @@ def test_the_page_draws_what_pytorch_draws(stand):
     place = press(one)
     drawn(place, f"Done: {len(FASHION_WORDS)} kinds from seed 0 at w = 2 in 1 steps")
     assert [name for name in asked if name.endswith(".js")] == ["draw-clothes.js", "fashion.js"]
-    walk = walk_as_page("fashion", range(10), steps=1, seeds=[0] * 10, scale=2.0)
+    walk = walk_clothes(range(10), steps=1, seeds=[0] * 10, scale=2.0)
     shown(one, 3, last(walk)[1])
     assert place.get_by_text("ankle-boot", exact=True).locator("visible=true").count() == 1
     assert one.facts() == {"Time t:": "0", "Pictures:": "10 of 10"}
@@ -107,7 +109,7 @@ def test_the_page_draws_what_pytorch_draws(stand):
     place.get_by_label("scale").fill("0")
     place.get_by_label("turned towards it").fill("4")
     drawn(place, "Done: bag from seed 0 at w = 0 in 1 steps")
-    walk = walk_as_page("fashion", [8], steps=1, seeds=[0], towards=1, turns=[1 / 3])
+    walk = walk_clothes([8], steps=1, seeds=[0], towards=1, turns=[1 / 3])
     shown(one, 1, last(walk)[1])
 
 
@@ -131,14 +133,14 @@ def test_two_workers_share_the_evaluations_of_one_guided_picture(stand):
     one = stand(recorded(few=3, view="one", label=8, scale=2.0), init=BETWEEN_WORKERS)
     place = press(one)
     drawn(place, "Done: bag from seed 0 at w = 2 in 3 steps")
-    shown(one, 1, last(walk_as_page("fashion", [8], steps=3, seeds=[0], scale=2.0))[1])
+    shown(one, 1, last(walk_clothes([8], steps=3, seeds=[0], scale=2.0))[1])
     assert one.page.evaluate("ports.length") == 2
     assert one.page.evaluate("jobs.map((one) => [one.aid, one.walks.length])") == [[True, 1], [True, 0]]
     # many pictures are not shared, and one that follows at once on these is not disturbed by them
     place.get_by_label("draw", exact=True).select_option("one noise in all kinds")
     place.get_by_label("draw", exact=True).select_option("one picture")
     drawn(place, "Done: bag from seed 0 at w = 2 in 3 steps")
-    shown(one, 1, last(walk_as_page("fashion", [8], steps=3, seeds=[0], scale=2.0))[1])
+    shown(one, 1, last(walk_clothes([8], steps=3, seeds=[0], scale=2.0))[1])
     assert one.page.evaluate("jobs.slice(2).map((one) => one.aid)") == [False, False, True, True]
 
 
@@ -149,7 +151,7 @@ def test_pictures_between_two_noises_are_pytorchs_without_workers(stand):
     place = press(one)
     drawn(place, "Done: 7 times ankle-boot from seed 4 to seed 1")
     turns = [stop / 6 for stop in range(7)]
-    shown(one, 3, last(walk_as_page("fashion", [9] * 7, steps=1, seeds=[4] * 7, towards=1, turns=turns))[1])
+    shown(one, 3, last(walk_clothes([9] * 7, steps=1, seeds=[4] * 7, towards=1, turns=turns))[1])
 
 
 @pytest.mark.html

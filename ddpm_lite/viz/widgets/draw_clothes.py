@@ -20,7 +20,7 @@ STOPS = 7  # pictures from one noise to the other
 
 
 class DrawClothes(Drawing):
-    """Clothes of a kind, sampled with guidance by DDIM (eq-guidance, eq-ddim-step, eq-mix-starts).
+    """Clothes of a kind, sampled with guidance by DDIM at leading times (eq-guidance, eq-ddim-step, eq-leading, eq-mix-starts).
 
     Args:
         pictures: those of the still figure, uint8 (1, columns, C, H, W); None computes them, which takes some seconds.
@@ -93,6 +93,7 @@ class DrawClothes(Drawing):
             steps=STEPS[self.steps],
             seeds=[self.seed] * len(labels),
             scale=SCALES[self.chosen],
+            spacing="leading",  # at t = T nothing is left of the image under the cosine schedule
             towards=self.other,
             turns=turns,
         )

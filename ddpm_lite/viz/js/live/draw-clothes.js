@@ -40,7 +40,8 @@ export default kit.widget(({ model, el: place }) => {
       walks = listed();
       const what = [`${named(model.get("label"))} from seed ${seed}`, `${labels} kinds from seed ${seed}`, `${stops} times ${named(model.get("label"))} from seed ${seed} to seed ${model.get("other")}`][view];
       return {
-        walks: walks.map(({ walk }) => ({ ...walk, steps, scale, seed, towards: model.get("other") })),
+        // The cosine schedule leaves nothing of the image at t = T, where x_0 would be estimated by a division by almost 0.
+        walks: walks.map(({ walk }) => ({ ...walk, steps, scale, seed, spacing: "leading", towards: model.get("other") })),
         frames: walks.length * (steps + 1),
         passes: walks.length * steps * (scale ? 2 : 1),
         halves: scale ? 2 : 1,

@@ -43,7 +43,7 @@ window.ddpmDraw = async ({ begin, calm, canvas, data, load, paper, show, status,
   const frames = [], times = [], started = performance.now();
   status.textContent = `Drawing: ${kind}.`;
   // The picture that is asked for, with guidance of weight 1: two evaluations of the network for each step.
-  const options = { steps: STEPS, seed, label, scale: 1, sampler: "ddim", clip: true, parts: true };
+  const options = { steps: STEPS, seed, label, scale: 1, sampler: "ddim", spacing: "leading", parts: true };
   await run(drawing(net, options), ({ t, x }) => {
     if (!frames.length) begin({ times, what: kind, paint: (frame) => paint(frames[frame]) });
     frames.push(Float64Array.from(x));
