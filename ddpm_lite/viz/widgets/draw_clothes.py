@@ -20,7 +20,7 @@ STOPS = 7  # pictures from one noise to the other
 
 
 class DrawClothes(Drawing):
-    """Clothes of a kind, sampled with guidance by DDIM at leading times (eq-guidance, eq-ddim-step, eq-leading, eq-mix-starts).
+    """Clothes of a kind, guided, by DDIM at leading times (eq-guidance, eq-ddim-step, eq-leading, eq-mix-starts).
 
     Args:
         pictures: those of the still figure, uint8 (1, columns, C, H, W); None computes them, which takes some seconds.
