@@ -117,7 +117,7 @@ def clothes():
 
 
 def clothes_grid(model, schedule):
-    """Sample eight images of each label in 250 steps; the README and the intro open with them."""
+    """Sample eight images of each label in 250 steps; the README and the covers of the books show some."""
     labels, short = torch.arange(10).repeat_interleave(8), respace(schedule, 250)
     _, x_0 = last(sample(model, short, (80, 1, 28, 28), seed=SEED, context=labels))
     return None, {"images": in_bytes(x_0)}
@@ -193,16 +193,21 @@ RECORDS = {  # file: the model, and the function
 }
 
 
+def find_weights(model):
+    """Find the file of a model that comes with the package, or of one that did so first."""
+    return FIRST if model is FIRST else PRETRAINED / f"{model}.safetensors"
+
+
 def record(name):
     """Run the model, and write one record."""
     asked, ask = RECORDS[name]
-    weights = FIRST if asked is FIRST else PRETRAINED / f"{asked}.safetensors"
+    weights = find_weights(asked) if asked else None
     widget, arrays = ask(*open_model(weights)) if asked else ask()
     about = train_digits.circumstances(f"record_widgets.py {name}") | {
         "widget": widget.name if widget is not None else "pictures",
         "seed": str(getattr(widget, "seed", SEED)),
     }
-    if asked:
+    if weights:
         about["weights"] = weights.name
         about["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from ddpm_lite import linear_schedule, sampler
-from ddpm_lite.files.weights import PRETRAINED, load_pretrained
+from ddpm_lite.files.weights import load_pretrained
 from ddpm_lite.process import predict_x_0
 from ddpm_lite.viz.widgets import ReversePath
 from ddpm_lite.viz.widgets.base import grey
@@ -35,7 +35,7 @@ def test_records_come_from_the_shipped_weights(name):
     if model is None:  # real images, or points of the plane
         assert "weights" not in header
     else:
-        weights = (PRETRAINED / f"{model}.safetensors").read_bytes()
+        weights = record_widgets.find_weights(model).read_bytes()
         assert header["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert header["command"] == f"python studies/record_widgets.py {name}"
     assert int(header["seed"]) >= 0

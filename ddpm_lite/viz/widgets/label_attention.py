@@ -1,4 +1,4 @@
-"""Self-attention of the clothes network under different labels, with all maps on one scale."""
+"""Self-attention of the first clothes network under different labels, with all maps on one scale."""
 
 import json
 from functools import cache
