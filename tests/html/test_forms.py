@@ -112,7 +112,7 @@ def test_drawings_of_the_epub_have_colours_and_rules(archive):
     style = archive.read("EPUB/book.css").decode()
     page = archive.read("EPUB/07_attention.xhtml").decode()
     assert "<svg" in page
-    assert "var(" not in style + page
+    assert "var(--" not in style + page  # a chapter's code may call a method of this name
     assert PALETTE["data"].light in page
     drawn = {name for names in re.findall(r'class="([^"]*\bdw-[^"]*)"', page) for name in names.split()}
     assert {name for name in drawn if re.fullmatch(r"dw-(\d|line|grid|dash|dots?|bars|marker|exact)", name)} <= set(
