@@ -24,11 +24,8 @@ from ddpm_lite.runs.models import open_model
 
 RECORD = train_digits.RESULTS / "bits.json"
 CLOTHES = 1000  # the first images of the test set
-MODELS = {
-    "digits": (100, 17),
-    "digits-by-label": (100, 17),
-    "fashion-first": (10, 256),
-}  # images for each t, grey levels
+# Images for each t, and grey levels.
+MODELS = {"digits": (100, 17), "digits-by-label": (100, 17), "fashion-first": (10, 256)}
 
 
 def open_network(name):
