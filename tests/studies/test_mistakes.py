@@ -1,8 +1,10 @@
 """The tutorial with its mistakes: `examine` names each, in its own words, and finds nothing in the right program."""
 
+import ast
 from itertools import pairwise
 
 import mistakes
+import notebooks
 import pytest
 import study_mistakes
 import torch
@@ -225,6 +227,18 @@ def test_the_record_is_about_these_lines():
         assert row["says"] in row["lines"][0]
         assert (row["losses"] is None) != study_mistakes.needs_training(key)
         assert pictures[key].shape == (8, 1, 8, 8)
+
+
+def test_the_chapter_shows_the_whole_program():
+    """Its long lines are broken, but it is the same program, without the docstring."""
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    shown = cells["detective-program"]["outputs"][0]["text"]
+    said, code = shown.split("import math\n")
+    assert f"{study_mistakes.STEPS:,} steps of {study_mistakes.BATCH} digits" in said
+    assert max(map(len, code.splitlines())) <= 78
+    whole = ast.parse(mistakes.SOURCE)
+    whole.body = whole.body[1:]
+    assert ast.dump(ast.parse("import math\n" + code)) == ast.dump(whole)
 
 
 @pytest.mark.parametrize("key", ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end"])
