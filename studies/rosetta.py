@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from libraries.diffusers_options import swap_options
+from libraries.diffusers_options import measure_last_steps, swap_options
 from libraries.row import REASONS, ROWS, SEED, SHOWN, STEP_TIME, Row, Step, compute_step, translate
 from libraries.scales import list_scales, try_scale_of_one
 from torch import Tensor
@@ -84,6 +84,12 @@ def compare_step(step: Step) -> dict:
     return {"setup": step.setup, "lines": lines}
 
 
+def read_wrapper(library: str) -> str:
+    """The code that gives a network of ours to a library, without the text at its head."""
+    text = (Path(__file__).parent / "libraries" / f"wrap_{library}.py").read_text(encoding="utf8")
+    return text.split('"""\n\n', 1)[1]
+
+
 def find_versions() -> dict[str, str]:
     """{library: version} of those that are installed."""
     return {name: version(name) for name, module in LIBRARIES.items() if find_spec(module) is not None}
@@ -99,7 +105,9 @@ def compare_all() -> dict:
     for kind, steps in SHOWN.items():
         record[kind] = {name: compare_step(steps[name]) for name in versions if name in steps}
     record["swaps"] = swap_options() if "diffusers" in versions else []
+    record["last steps"] = measure_last_steps() if "diffusers" in versions else []
     record["scale of 1"] = try_scale_of_one() if "denoising-diffusion-pytorch" in versions else []
+    record["wrappers"] = {name: read_wrapper(name) for name in ("smalldiffusion", "azula") if name in versions}
     record["absent"] = {name: list(words) for name, words in ABSENT.items() if name in versions}
     return record | {"scales": list_scales(versions), "rows": rows}
 
@@ -129,6 +137,9 @@ def main():
             f"{name} {math.nan if change is None else change:.1e}" for name, change in swap["changes"].items()
         )
         print(f"{swap['option']}={swap['other']}: times {swap['times']} {changes}")
+    for made in record["last steps"]:
+        deviations = " ".join(f"{name} {deviation:.2g}" for name, deviation in made["deviations"].items())
+        print(f"{made['option']}={made['value']}: last time {made['last_time']}, {deviations}")
     for scale in record["scales"]:
         print(f"{scale['library']:30} {scale['place']}: {scale['option']}={scale['default']:g}, w = {scale['w']:g}")
     for made in record["scale of 1"]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.condition import guided
-from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample, x_0_from_v
+from ddpm_lite.process import ddpm_loss, q_sample, x_0_from_v
 from ddpm_lite.schedule import Schedule
 from ddpm_lite.unet import time_embedding
 from libraries.row import (
@@ -32,31 +32,14 @@ def azula(name):
     return import_peer(f"azula.{name}")
 
 
-class AsAzula:
-    """Our schedule under azula's interface: t in [0, 1] gives the weights of image and noise."""
-
-    def __init__(self):
-        self.schedule = linear_schedule()
-
-    def __call__(self, t):
-        place = (torch.as_tensor(t) * T).round().long()
-        return self.schedule.alpha_bar[place].sqrt(), self.schedule.one_minus_alpha_bar[place].sqrt()
-
-
 def azula_denoiser(net):
     """A network that predicts z, as a denoiser of theirs, which predicts x_0; in float64."""
+    return import_peer("libraries.wrap_azula").NoiseDenoiser(net)
 
-    class Denoiser(azula("denoise").Denoiser):
-        def __init__(self):
-            super().__init__()
-            self.schedule = AsAzula()
 
-        def forward(self, x_t, t, label=1, **named):
-            places = (torch.as_tensor(t) * T).round().long().expand(len(x_t))
-            x_0_hat = predict_x_0(self.schedule.schedule, x_t, places, net(x_t, places, label))
-            return azula("denoise").DiracPosterior(mean=x_0_hat)
-
-    return Denoiser()
+def weights_of_azula():
+    """Our schedule under their interface: t in [0, 1] gives the weights of image and noise."""
+    return import_peer("libraries.wrap_azula").Weights()
 
 
 def step_of_azula(name, t=500, s=480, **options):
@@ -291,7 +274,7 @@ def azula_q_sample():
     net = nn.Linear(1, 1).double()
     net.forward = lambda x, c: seen.append(x) or x
     torch.manual_seed(SEED)
-    azula("denoise").SimpleDenoiser(net, AsAzula()).loss(x_0, TIMES.double() / T)
+    azula("denoise").SimpleDenoiser(net, weights_of_azula()).loss(x_0, TIMES.double() / T)
     return seen[0], q_sample(linear_schedule(), x_0, TIMES, noise_like(x_0)), None
 
 
@@ -323,7 +306,7 @@ def azula_v():
     x_t, answer = draw(2, torch.float64)
     net = nn.Linear(1, 1).double()
     net.forward = lambda x, c: answer
-    theirs = azula("denoise").KarrasDenoiser(net, AsAzula())(x_t, TIMES.double() / T).mean
+    theirs = azula("denoise").KarrasDenoiser(net, weights_of_azula())(x_t, TIMES.double() / T).mean
     return theirs, x_0_from_v(linear_schedule(), x_t, TIMES, answer), {"x_t": x_t, "t": TIMES, "answer": answer}
 
 
@@ -346,5 +329,5 @@ def azula_told():
     net = nn.Linear(1, 1).double()
     net.forward = lambda x, c: told.append(c) or x
     for denoiser in (azula("denoise").SimpleDenoiser, azula("denoise").KarrasDenoiser):
-        denoiser(net, AsAzula())(draw(1, torch.float64)[0], TIMES / T)
+        denoiser(net, weights_of_azula())(draw(1, torch.float64)[0], TIMES / T)
     return torch.cat(told), TIMES.double().repeat(2), {"t": TIMES.repeat(2)}

@@ -87,6 +87,11 @@ spaced.set_timesteps(50)
             "ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
             "In this variable, DDIM is Euler's method. The root turns it into ours.",
         ),
+        (
+            "spaced.init_noise_sigma",
+            "schedule.noise_level[T]",
+            "What the first noise is multiplied by, because its `timesteps` begin at their last time.",
+        ),
         ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Not rounded: the second is 978.61."),
         (
             "spaced.sigmas[1]",

@@ -259,3 +259,19 @@ def swap_options() -> list[dict]:
         made.append({"option": name, "default": repr(default), "other": repr(value), "concerns": concerns})
         made[-1] |= {"changes": changes, "times": times}
     return made
+
+
+def measure_last_steps() -> list[dict]:
+    """The last of 50 times by spacing, and the deviation of the noise of the step from it, for two variances."""
+    made = []
+    for option, value in (("timestep_spacing", "leading"), ("timestep_spacing", "trailing"), ("steps_offset", 1)):
+        kept = {"option": option, "value": value, "deviations": {}}
+        for variance in ("fixed_small", "fixed_large"):
+            scheduler = ddpm_scheduler(variance_type=variance, **{option: value})
+            scheduler.set_timesteps(50)
+            kept["last_time"] = int(scheduler.timesteps[-1])
+            image, generator = torch.zeros(1, 1, 200, 200), torch.Generator().manual_seed(SEED)
+            state = scheduler.step(image, kept["last_time"], image, generator=generator).prev_sample
+            kept["deviations"][variance] = float(state.std())
+        made.append(kept)
+    return made

@@ -18,6 +18,13 @@ SCALES = (
         "StableDiffusionPipeline.__call__",
         1,
     ),
+    (
+        "diffusers",
+        "diffusers",
+        "pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl.py",
+        "StableDiffusionXLPipeline.__call__",
+        1,
+    ),
     ("diffusers", "diffusers", "pipelines/dit/pipeline_dit.py", "DiTPipeline.__call__", 1),
     (
         "denoising-diffusion-pytorch",

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import torch
-from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
 from ddpm_lite.process import ddpm_loss, q_sample
@@ -96,19 +95,10 @@ def small_alpha():
 
 def small_model(net, *wrappers):
     """A network of ours as a model of theirs, which is given sigma instead of the time."""
-    module = import_peer("smalldiffusion.model")
-    levels = sigma_of(linear_schedule(), torch.arange(T + 1))
-
-    class Model(nn.Module, module.ModelMixin):
-        input_dims = (1, 4, 4)
-
-        def forward(self, x, sigma, cond=None):
-            t = (levels - torch.as_tensor(sigma).double().reshape(-1, 1)).abs().argmin(1).expand(len(x))
-            return net(x, t)
-
+    module, model = import_peer("smalldiffusion.model"), import_peer("libraries.wrap_smalldiffusion").TimeOfLevel
     for wrap in wrappers:
-        Model = getattr(module, wrap)(Model)
-    return Model()
+        model = getattr(module, wrap)(model)
+    return model(net, (1, 4, 4))
 
 
 def give_model():
@@ -122,6 +112,7 @@ STEPS["smalldiffusion"] = Step(
 from smalldiffusion import ScheduleDDPM, samples
 from smalldiffusion.model import alpha
 
+# At t = 1, entry t - 2 would be the last one, the largest level.
 sigma, sig_prev = sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
 x = x_t / alpha(sigma).sqrt()
 eps = model.predict_eps(x, sigma)
@@ -184,7 +175,7 @@ def small_q_sample():
     x_0, z = draw(2)
     schedule, seen = linear_schedule(), []
     sigma = sigma_of(schedule, TIMES).float().reshape(-1, 1, 1, 1)
-    small_model(lambda x, t: seen.append(x) or x).get_loss(x_0, sigma, z)
+    small_model(lambda x, t, c: seen.append(x) or x).get_loss(x_0, sigma, z)
     root = schedule.alpha_bar.sqrt().float().reshape(-1, 1, 1, 1)
     return seen[0], q_sample(schedule, x_0, TIMES, z), {"x0": x_0, "t": TIMES, "eps": z, "root": root}
 
