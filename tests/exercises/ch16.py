@@ -4,6 +4,24 @@ import numpy as np
 import torch
 
 
+def back(x, score, b, h, eta, z, count=None, noise=None, sign=1.0, score_sign=1.0, half=0.5, start=1.0):
+    """A step of the reverse SDE, or a wrong one."""
+    count = 1 + eta**2 if count is None else count
+    fresh = eta * (b * h) ** 0.5 if noise is None else noise
+    return start * x + half * b * h * (sign * x + score_sign * count * score) + fresh * z
+
+
+def in_two_moves(x, score, b, h, eta, z):
+    """First the ODE, then the noise with the velocity that makes up for it."""
+    width = eta * (b * h) ** 0.5
+    return x + b * h / 2 * (x + score) + width**2 / 2 * score + width * z
+
+
+def pixel_by_pixel(x, score, b, h, eta, z):
+    rows = zip(x.tolist(), score.tolist(), z.tolist(), strict=True)
+    return [a + b * h / 2 * (a + (1 + eta**2) * s) + eta * np.sqrt(b * h) * n for a, s, n in rows]
+
+
 def walk(alpha_bar, x_t, t, s, u, clock="tau", scale_in=True, scale_out="s", sign=1.0):
     """A step along the straight path, or a wrong one."""
     signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
@@ -71,6 +89,23 @@ def one_by_one(m, tau, p):
 
 
 WRONG = {
+    "ex-flows-3": {
+        "the ODE's drift": (lambda *g: back(*g, count=1), "noise acts like a velocity"),
+        "twice": (lambda *g: back(*g, count=2), "for eta = 1 only"),
+        "eta^2 times": (lambda *g: back(*g, count=g[4] ** 2), "one is missing"),
+        "eta without a square": (lambda *g: back(*g, count=1 + g[4]), "the square of eta"),
+        "full noise": (lambda *g: back(*g, noise=(g[2] * g[3]) ** 0.5), "multiplied by eta"),
+        "eta in the root": (lambda *g: back(*g, noise=(g[4] * g[2] * g[3]) ** 0.5), "outside the root"),
+        "h without a root": (lambda *g: back(*g, noise=g[4] * g[2] ** 0.5 * g[3]), "h has a root"),
+        "a variance": (lambda *g: back(*g, noise=g[4] * g[2] * g[3]), "variance of the noise"),
+        "the forward drift of x": (lambda *g: back(*g, sign=-1.0), "of x has the other sign"),
+        "forward": (lambda *g: back(*g, half=-0.5), "the way to noise"),
+        "away from the density": (lambda *g: back(*g, score_sign=-1.0), "plus"),
+        "the whole rate": (lambda *g: back(*g, half=1.0), "half the rate"),
+        "no length": (lambda *g: back(*g, half=0.5 / g[3]), "multiply it by h"),
+        "no noise": (lambda *g: back(*g, noise=0.0), "where is the fresh noise"),
+        "only the change": (lambda *g: back(*g, start=0.0), "add it to x"),
+    },
     "ex-flows-1": {
         "not divided": (lambda *g: walk(*g, scale_in=False), "divide it first"),
         "not multiplied": (lambda *g: walk(*g, scale_out=None), "x_s is not"),
@@ -98,6 +133,12 @@ WRONG = {
     },
 }
 RIGHT = {
+    "ex-flows-3": {
+        "directly": back,
+        "in two moves": in_two_moves,
+        "pixel by pixel": pixel_by_pixel,
+        "numpy": lambda *g: back(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
+    },
     "ex-flows-1": {"directly": walk, "by DDIM": through_z, "numpy": in_numpy, "by the noise level": by_level},
     "ex-flows-2": {
         "by Bayes' rule": lambda m, tau, p: (m - image(m, tau, p)) / tau,

@@ -5,6 +5,7 @@ import json
 import study_flow
 import torch
 import train_digits
+from safetensors.torch import save_file
 
 from ddpm_lite import load_digits
 
@@ -36,6 +37,30 @@ def test_the_record_has_every_walk():
         assert len(run["rows"]) == 2 * len(study_flow.WALKS)
         assert {(row["step"], row["steps"]) for row in run["rows"]} == set(study_flow.WALKS)
     assert record["training"] == study_flow.CONFIG
+
+
+def test_the_record_has_the_first_digits_of_one_seed():
+    rows = {(run["recipe"], run["seed"], row["step"], row["steps"], row["times"]): row.get("shown")
+            for run in json.loads(study_flow.RECORD.read_text("utf8"))["runs"] for row in run["rows"]}  # fmt: skip
+    shown = {key: text for key, text in rows.items() if text}
+    assert set(shown) == {
+        (recipe, 0, "Euler", steps, "even in tau") for recipe in study_flow.RECIPES for steps in (5, 50)
+    }
+    assert {len(bytes.fromhex(text)) for text in shown.values()} == {8 * 64}
+    assert len(set(shown.values())) == 6
+
+
+def test_measure_keeps_the_first_digits(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_flow, "compare", lambda x_0, *how: {"energy": 0.0})
+    digits = torch.arange(10 * 64, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(10, 1, 8, 8)
+    for seed in (0, 1):
+        drawn = {
+            f"Euler, {steps}, {times}": digits.clone() for steps in (5, 10) for times in ("even in t", "even in tau")
+        }
+        save_file(drawn, tmp_path / "run.safetensors", {"run": json.dumps({"recipe": "DDPM", "seed": seed})})
+        rows = study_flow.measure(tmp_path / "run.safetensors")["rows"]
+        kept = {(row["steps"], row["times"]): row["shown"] for row in rows if "shown" in row}
+        assert kept == ({(5, "even in tau"): digits[:8].numpy().tobytes().hex()} if seed == 0 else {})
 
 
 def test_walks_have_their_own_times():
@@ -105,6 +130,12 @@ def test_what_the_chapter_says_of_the_times_of_sampling():
     for recipe in study_flow.RECIPES:
         for evaluations in (5, 10, 20):
             assert wins((recipe, "Euler", evaluations, TAU), (recipe, "Euler", evaluations, T))
+    of_five = [(DDPM, T), (DDPM, TAU), (FLOW, T)]
+    means = [
+        [average(measure, recipe, "Euler", 5, times) for recipe, times in of_five] for measure in (ENERGY, FRECHET)
+    ]
+    assert [f"{mean:.3f}" for mean in means[0]] == ["0.091", "0.047", "0.115"]
+    assert [f"{mean:.2f}" for mean in means[1]] == ["7.38", "4.10", "7.00"]
 
 
 def count_wins(one, two, measure):
@@ -157,3 +188,15 @@ def test_what_the_chapter_says_of_heuns_and_eulers_step():
         assert average(FRECHET, recipe, NU_STEP, 9, TAU) < average(FRECHET, recipe, "Euler", 10, TAU)
     for step in study_flow.HEUN:
         assert wins((FLOW, step, 19, TAU), (FLOW, "Euler", 20, TAU))
+    assert wins((FLOW, TAU_STEP, 9, TAU), (FLOW, "Euler", 20, TAU))
+    assert wins((DDPM, "Euler", 10, TAU), (DDPM, TAU_STEP, 9, TAU), [ENERGY])
+    assert wins((DDPM, TAU_STEP, 9, TAU), (DDPM, "Euler", 10, TAU), [FRECHET])
+
+
+def test_no_row_reaches_the_real_digits():
+    real = json.loads(study_flow.RECORD.read_text("utf8"))["real"]
+    walks = {walk[:-1] for walk in distances()}
+    for measure, name in ((ENERGY, "energy"), (FRECHET, "frechet")):
+        assert min(average(measure, *walk) for walk in walks) > max(row[name] for row in real)
+    assert min(walks, key=lambda walk: average(FRECHET, *walk)) == (FLOW, NU_STEP, 19, TAU)
+    assert f"{max(row['frechet'] for row in real):.2f}" == "0.99"
