@@ -1,27 +1,27 @@
-"""Time every widget of the chapters as on a slow machine: from the input event to the repainted page.
+"""Time every widget of the chapters for a slow machine: what the page works from the input event to the painted frame.
 
     python tools/time_widgets.py                       every control of every widget: medians, 95th percentiles
     python tools/time_widgets.py cloud learner         only these widgets
-    python tools/time_widgets.py --throttle 1          without throttling
+    python tools/time_widgets.py --slower 1            for a processor like this one
     python tools/time_widgets.py --moves 1000          drag longer
 
 A real mouse drags each slider, and each curve that is drawn, through headless Chromium, and keys turn lists and
-switches. The CPU is throttled (CDP's Emulation.setCPUThrottlingRate, which slows the page's main thread). The clock
-starts when the event arrives, before any other listener. It is read in the first task after the frame that the
-event led to, with all that a browser does to put it on the screen: a message posted by requestAnimationFrame, which
-runs once styles, layout and paint are done and the frame is handed to the compositor. One pixel of the first canvas
-is read back there, so that it has really been drawn. Chromium delivers the moves of a mouse at the beginning of a
-frame, so hardly any waiting for the screen is in the time, and none of the compositor's own, which is on another
-thread and is not throttled. A key waits for the next frame, up to 17 milliseconds, and is pressed when the last one has
-been answered. All events count, including the first.
+switches. Chromium's own trace tells what the page's main thread did, in processor time: all its tasks are added up,
+from the arrival of the event, before any other listener, to the end of the task that made the next frame, with styles,
+layout, paint, and handing it to the compositor. A processor that is four times slower takes four times as long. All
+events count, including the first. What the thread waits for the screen's next frame is left out, up to 17 milliseconds
+after a key, and so is the compositor, which is on another thread.
 
-Other work on the machine makes the times longer, and much longer if the CPU is throttled, because Chromium throttles
-with a thread that needs its own processor. So the first line says how busy the machine was, and beside each control
-is what an empty one of its kind took just before, on a page with nothing else. A slow widget takes much longer than
-that, and on a busy machine both are slow.
+Two other clocks tell less. A message that the page posts to itself after its frame arrives late while the mouse moves:
+Chromium first makes several later frames. And Chromium's own throttling of the processor
+(Emulation.setCPUThrottlingRate) needs a processor for itself, so on two of them it measures what else is at work: an
+empty list took 14 to 25 milliseconds at a rate of 4.
+
+Beside each control is what an empty one of its kind took just before, on a page with nothing else.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -40,20 +40,15 @@ BETWEEN = 150  # milliseconds from one key to the next: faster keys would wait f
 
 # What a reader moves: sliders, lists, switches, and a plot in which a curve is drawn or points are dragged.
 CONTROLS = "input[type=range], select, input[type=checkbox], svg:has([role=slider])"
-CLOCK = """() => {
-  window.frame = [];
-  const channel = new MessageChannel(), canvas = document.querySelector('canvas');
-  const begin = (event) => {
+MARK = "ddpm-event"
+CLOCK = f"""() => {{
+  const begin = (event) => {{
     if (event.type === 'pointermove' && !(event.buttons && event.target.closest('svg'))) return;
-    const start = performance.now();
-    requestAnimationFrame(() => channel.port2.postMessage(start));
-  };
+    performance.mark('{MARK}');
+  }};
   for (const type of ['input', 'pointermove']) addEventListener(type, begin, true);
-  channel.port1.onmessage = (message) => {
-    canvas?.getContext('2d').getImageData(0, 0, 1, 1);
-    frame.push(performance.now() - message.data);
-  };
-}"""
+}}"""
+TRACED = ["blink.user_timing", "disabled-by-default-devtools.timeline", "devtools.timeline"]
 
 
 # Controls that nothing listens to; a curve that is drawn is an empty drawing.
@@ -119,28 +114,45 @@ def move(page, control, moves):
     browser.send("Input.dispatchMouseEvent", {"type": "mouseReleased", "x": left, "y": y, "button": "left"})
 
 
+def read_trace(events):
+    """Add up the milliseconds of processor time of the page's main thread, from each mark to its next frame's end."""
+    marks = [event for event in events if event["name"] == MARK]
+    if not marks:
+        return []
+    thread = marks[0]["pid"], marks[0]["tid"]
+    own = [event for event in events if (event["pid"], event["tid"]) == thread and event["ph"] == "X"]
+    tasks = [(event["ts"], event["dur"], event.get("tdur", 0)) for event in own if event["name"] == "RunTask"]
+    frames = sorted(event["ts"] for event in own if event["name"] == "Commit")
+    took = []
+    for start in sorted(mark["ts"] for mark in marks):
+        drawn = next((frame for frame in frames if frame > start), None)
+        if drawn is not None:
+            # Of the task in which the event arrived, its part after that; processor time is taken as even over a task.
+            parts = [
+                worked * min(1, (begin + lasted - start) / max(lasted, 1))
+                for begin, lasted, worked in tasks
+                if begin + lasted > start and begin < drawn
+            ]
+            took.append(sum(parts) / 1000)
+    return took
+
+
 def time_moves(page, control, moves):
-    """Measure the milliseconds from each event of a control to the end of its frame."""
-    page.evaluate("frame.length = 0")
+    """Measure the milliseconds of processor time that the page works for each event of a control."""
+    browser = page.context.browser
+    browser.start_tracing(page=page, categories=TRACED)
     move(page, control, moves)
     page.wait_for_timeout(300)
-    return page.evaluate("frame")
+    return read_trace(json.loads(browser.stop_tracing())["traceEvents"])
 
 
-def throttle_page(page, rate):
-    """Slow the page down."""
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": rate})
-
-
-def measure(browser, twin, throttle, moves):
+def measure(browser, twin, moves):
     """Measure each control of a widget beside an empty one, {the words of a control: ([times], [times])}."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         stand = Stand(browser, Path(folder), [twin], viewport={"width": 1000, "height": 900})
         page, empty = stand.page, browser.new_page(viewport={"width": 1000, "height": 900})
         empty.set_content(EMPTY)
-        throttle_page(page, throttle)
-        throttle_page(empty, throttle)
         start(page)
         page.wait_for_timeout(QUIET)
         for one in (page, empty):
@@ -159,18 +171,18 @@ def measure(browser, twin, throttle, moves):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Time every widget from the input event to the repainted page.")
+    parser = argparse.ArgumentParser(description="Time every widget from the input event to the painted frame.")
     parser.add_argument("widgets", nargs="*", help="names of widgets (all)")
-    parser.add_argument("--throttle", type=float, default=4, help="how many times slower the CPU should be (4)")
+    parser.add_argument("--slower", type=float, default=4, help="for a processor that is so many times slower (4)")
     parser.add_argument("--moves", type=int, default=120, help="how many moves of the mouse for each slider (120)")
     options = parser.parse_args()
-    with chromium.launch_to_time(f", CPU throttled {options.throttle:g} times") as browser:
+    with chromium.launch_to_time(f", processor time times {options.slower:g}") as browser:
         for name, twin in choose_twins(options.widgets).items():
-            for control, (times, beside) in measure(browser, twin, options.throttle, options.moves).items():
+            for control, (times, beside) in measure(browser, twin, options.moves).items():
                 if not times:
                     print(f"{name:19} {control:26.26} no event")
                     continue
-                (middle, late), empty = np.percentile(times, [50, 95]), np.percentile(beside, [50, 95])
+                (middle, late), empty = (options.slower * np.percentile(one, [50, 95]) for one in (times, beside))
                 verdict = "within" if late < LIMIT else "over"
                 print(
                     f"{name:19} {control:26.26} {len(times):4} events: median {middle:5.1f} ms, 95th percentile "
