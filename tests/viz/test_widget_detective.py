@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from ddpm_lite import linear_schedule
 from ddpm_lite.viz.widgets import BugDetective
@@ -37,7 +38,15 @@ def solve(stand, **state):
     page = stand(BugDetective(**state))
     page.page.get_by_role("button", name="Solve eight cases here").click()
     page.page.get_by_role("group").wait_for()
+    wait_for_samples(page)
     return page
+
+
+def wait_for_samples(page):
+    """Wait until what is measured has been drawn, and return the verdict's words."""
+    verdict = page.page.locator("p[role=status]").last
+    expect(verdict).not_to_have_text("Drawing samples …")
+    return verdict.inner_text()
 
 
 @pytest.mark.html
@@ -59,6 +68,7 @@ def test_page_measures_what_the_package_computes(stand):
             assert measured == pytest.approx(exact, abs=4 * error + slack)  # the chain is narrower than the data
             assert chance == pytest.approx(error, abs=1.1e-3)
     page.set(instrument=2)
+    wait_for_samples(page)
     for line, text in page.facts().items():
         t, (got, wanted) = int(re.search(r"t = (\d+)", line)[1]), numbers(text)
         table = SCHEDULE.alpha_bar if "image" in line else SCHEDULE.one_minus_alpha_bar
@@ -92,14 +102,14 @@ def test_every_case_can_be_solved_by_keyboard(stand):
     page.page.get_by_role("button", name="Solve eight cases here").press("Enter")
     page.page.get_by_role("group").wait_for()
     case, answer = (page.page.get_by_label(name, exact=True) for name in ("case", "what is wrong?"))
-    verdict = page.page.locator("p[role=status]").last
     for number, name in enumerate(RIGHT, start=1):
         case.select_option(str(number))
         answer.select_option("no fresh noise")
-        assert verdict.inner_text().startswith("Not this")
+        assert wait_for_samples(page).startswith("Not this")
         answer.select_option(name)
-        assert verdict.inner_text().startswith("Right.")
-        assert verdict.inner_text().endswith(f"Solved: {number} of 8.")
+        verdict = wait_for_samples(page)
+        assert verdict.startswith("Right.")
+        assert verdict.endswith(f"Solved: {number} of 8.")
     case.select_option("1")
-    assert verdict.inner_text().startswith("Case 1: measure")
+    assert wait_for_samples(page).startswith("Case 1: measure")
     assert page.get("answer") == 0

@@ -1,5 +1,6 @@
 // Something is wrong with this sampler: eight cases, four instruments, and a judgement (eq-three-weights).
 import * as kit from "../shared/kit.js";
+import { rest, SLICE, takeTurn } from "../shared/turns.js";
 import { closed, ddpm, density, mixture, normals, schedule, walk } from "../shared/science.js";
 
 const COUNT = 3000, SOLVED = "Solved:";
@@ -17,8 +18,8 @@ const SLIPS = [
   {
     name: "alpha-bar of t for that of t − 1",
     step: (_, way, t) => {
-      const rest = way.rest[t];
-      return [Math.sqrt(1 - way.beta[t]), (Math.sqrt(way.alphaBar[t]) * way.beta[t]) / rest, t > 1 ? Math.sqrt(way.beta[t]) : 0];
+      const noise = way.rest[t];
+      return [Math.sqrt(1 - way.beta[t]), (Math.sqrt(way.alphaBar[t]) * way.beta[t]) / noise, t > 1 ? Math.sqrt(way.beta[t]) : 0];
     },
     why: "The weight of the image is wrong at small t, above all in the last step, where it should become 1.",
   },
@@ -74,17 +75,22 @@ export default kit.widget(({ model, el: place }) => {
     }
     drawn.set(which, { x, log, added: moments(x.map((v, i) => v - mean[i]))[1] });
   }
-  const samples = (which) => {
-    if (!drawn.has(which)) Array.from(sampling(which));
-    return /** @type {Drawn} */ (drawn.get(which));
-  };
-  // In idle time the cases, and a right chain, are drawn ahead, so that choosing one need not wait for it.
+  const samples = (which) => /** @type {Drawn} */ (drawn.get(which));
+  // In idle time a right chain and the cases are drawn ahead, so that choosing one need not wait for it.
   const prepare = (which, work = sampling(which)) => window.requestIdleCallback?.((deadline) => {
     let done = model.signal.aborted || drawn.has(which);
     while (!done && deadline.timeRemaining() > 2) done = Boolean(work.next().done);
     if (!done) prepare(which, work);
-    else if (!model.signal.aborted && which < CASES.length) prepare(which + 1);
+    else if (!model.signal.aborted && which > 0) prepare(which - 1);
   });
+  // What is asked for before that is drawn in turns, between which the page answers.
+  const underway = new Set();
+  const hurry = async (which) => {
+    if (underway.has(which)) return;
+    underway.add(which);
+    for (const work = sampling(which); !drawn.has(which) && !takeTurn(work, performance.now() + SLICE).done; ) await rest();
+    if (!model.signal.aborted) draw();
+  };
 
   // Mean and deviation, and the standard error of each (for the deviation from the fourth moment).
   const moments = (x) => {
@@ -122,14 +128,20 @@ export default kit.widget(({ model, el: place }) => {
 
   let shown = -1;
   const draw = () => {
-    const which = model.get("case"), tool = model.get("instrument"), slip = SLIPS[CASES[which]], found = samples(which);
-    if (which !== shown && shown >= 0 && model.get("answer")) {
-      shown = which;
+    const which = model.get("case"), tool = model.get("instrument"), slip = SLIPS[CASES[which]];
+    const another = which !== shown && shown >= 0;
+    shown = which;
+    if (another && model.get("answer")) {
       model.set("answer", 0);
       model.save_changes?.();
       return;
     }
-    shown = which;
+    const missing = [which, tool === 1 ? CASES.length : which].find((one) => !drawn.has(one));
+    if (missing !== undefined) {
+      kit.tell(verdict, "Drawing samples …");
+      return void hurry(missing);
+    }
+    const found = samples(which);
     plot.svg.style.display = keys.style.display = tool ? "none" : "";
     if (!tool) {
       const counts = new Array(60).fill(0);
@@ -163,5 +175,5 @@ export default kit.widget(({ model, el: place }) => {
     verdict,
   );
   kit.follow(model, ["case", "instrument", "answer"], draw);
-  prepare(0);
+  prepare(CASES.length);
 });
