@@ -123,13 +123,13 @@ NAMES["denoising-diffusion-pytorch"] = Step(
 @row(
     "eq-linear-schedule",
     f"{LUCID}: linear_beta_schedule",
-    "`linear_beta_schedule(1000)`",
+    "`linear_beta_schedule(1000)[t - 1]`",
     FROM_0,
-    "beta[t + 1]",
+    "beta[t]",
     equal=EXACT,
 )
 def lucid_beta():
-    return lucid().linear_beta_schedule(T)[1:], linear_schedule().beta[1:T], {"t": torch.arange(1, T)}
+    return lucid().linear_beta_schedule(T)[1:], linear_schedule().beta[1:T], {"t": torch.arange(2, T + 1)}
 
 
 @row(
@@ -148,14 +148,15 @@ def lucid_beta_200():
 @row(
     "eq-cosine-schedule",
     f"{LUCID}: cosine_beta_schedule",
-    "`cosine_beta_schedule(1000)`",
+    "`cosine_beta_schedule(1000)[t - 1]`",
     FROM_0,
-    "beta[t + 1]",
+    "beta[t]",
     equal=EXACT,
 )
 def lucid_cosine():
     schedule = cosine_schedule()
-    return lucid().cosine_beta_schedule(T)[1:], schedule.beta[1:T], {"schedule": schedule, "t": torch.arange(1, T)}
+    names = {"schedule": schedule, "t": torch.arange(2, T + 1)}
+    return lucid().cosine_beta_schedule(T)[1:], schedule.beta[1:T], names
 
 
 @row(
@@ -173,18 +174,19 @@ def lucid_default_schedule():
 
 
 def at_times(method, function, *names):
-    """Their method at t, our function at the same t, and the two images that both are given, by these names."""
-    t, (first, second) = TIMES[:-1], (x[:-1] for x in draw(2))
+    """Their method and our function at the same index, our t, and the images that both are given, by these names."""
+    index, (first, second) = TIMES[:-1], (x[:-1] for x in draw(2))
     named = dict(zip(names, (first, second), strict=True))
-    return method(first, t, second), function(linear_schedule(), first, t, second), {**named, "t": t}
+    theirs, ours = method(first, index, second), function(linear_schedule(), first, index, second)
+    return theirs, ours, {**named, "t": index + 1}
 
 
 @row(
     "eq-forward-closed",
     f"{CLASS}.q_sample",
-    "`q_sample(x_start, t, noise)`",
+    "`q_sample(x_start, t - 1, noise)`",
     FROM_0,
-    "q_sample(schedule, x_start, t + 1, noise)",
+    "q_sample(schedule, x_start, t, noise)",
 )
 def lucid_q_sample():
     return at_times(diffusion().q_sample, q_sample, "x_start", "noise")
@@ -193,9 +195,9 @@ def lucid_q_sample():
 @row(
     "eq-x0-from-z",
     f"{CLASS}.predict_start_from_noise",
-    "`predict_start_from_noise(x_t, t, noise)`",
+    "`predict_start_from_noise(x_t, t - 1, noise)`",
     FROM_0,
-    "predict_x_0(schedule, x_t, t + 1, noise)",
+    "predict_x_0(schedule, x_t, t, noise)",
 )
 def lucid_x_0():
     return at_times(diffusion().predict_start_from_noise, predict_x_0, "x_t", "noise")
@@ -204,16 +206,16 @@ def lucid_x_0():
 @row(
     "eq-z-from-x0",
     f"{CLASS}.predict_noise_from_start",
-    "`predict_noise_from_start(x_t, t, x0)`",
+    "`predict_noise_from_start(x_t, t - 1, x0)`",
     FROM_0,
-    "predict_z(schedule, x_t, t + 1, x0)",
+    "predict_z(schedule, x_t, t, x0)",
 )
 def lucid_z():
     return at_times(diffusion().predict_noise_from_start, predict_z, "x_t", "x0")
 
 
 @row(
-    "eq-v", f"{CLASS}.predict_v", "`predict_v(x_start, t, noise)`", FROM_0, "velocity(schedule, x_start, t + 1, noise)"
+    "eq-v", f"{CLASS}.predict_v", "`predict_v(x_start, t - 1, noise)`", FROM_0, "velocity(schedule, x_start, t, noise)"
 )
 def lucid_v():
     return at_times(diffusion().predict_v, velocity, "x_start", "noise")
@@ -222,9 +224,9 @@ def lucid_v():
 @row(
     "eq-x0-from-v",
     f"{CLASS}.predict_start_from_v",
-    "`predict_start_from_v(x_t, t, v)`",
+    "`predict_start_from_v(x_t, t - 1, v)`",
     FROM_0,
-    "x_0_from_v(schedule, x_t, t + 1, v)",
+    "x_0_from_v(schedule, x_t, t, v)",
 )
 def lucid_x_0_from_v():
     return at_times(diffusion().predict_start_from_v, x_0_from_v, "x_t", "v")
@@ -239,9 +241,9 @@ def posterior_of_lucid(part):
 @row(
     "eq-posterior-mean",
     f"{CLASS}.q_posterior",
-    "`q_posterior(x_start, x_t, t)[0]`",
+    "`q_posterior(x_start, x_t, t - 1)[0]`",
     FROM_0,
-    "posterior(schedule, x_t, t + 1, x_start)[0]",
+    "posterior(schedule, x_t, t, x_start)[0]",
     "they give `x_start` first, we give `x_t` first",
 )
 def lucid_posterior_mean():
@@ -251,9 +253,9 @@ def lucid_posterior_mean():
 @row(
     "eq-posterior-variance",
     f"{CLASS}.q_posterior",
-    "`q_posterior(x_start, x_t, t)[1]`",
+    "`q_posterior(x_start, x_t, t - 1)[1]`",
     FROM_0,
-    "posterior(schedule, x_t, t + 1, x_start)[1]",
+    "posterior(schedule, x_t, t, x_start)[1]",
 )
 def lucid_posterior_variance():
     return posterior_of_lucid(1)
@@ -262,9 +264,9 @@ def lucid_posterior_variance():
 @row(
     "eq-ddpm-step",
     f"{CLASS}.p_sample",
-    "`p_sample(x, t)`",
+    "`p_sample(x, t - 1)`",
     FROM_0,
-    "ddpm_step(schedule, x, t + 1, t, z_hat, noise)",
+    "ddpm_step(schedule, x, t, t - 1, z_hat, noise)",
     "both clip",
 )
 def lucid_step():
@@ -274,7 +276,7 @@ def lucid_step():
     noise = noise_like(x)
     early, right = (model(x, torch.full((len(x),), t)) for t in (499, 500))
     ours = ddpm_step(schedule, x, 499, 498, early, noise)
-    return theirs, ours, {"x": x, "t": 499, "z_hat": right, "noise": noise}
+    return theirs, ours, {"x": x, "t": 500, "z_hat": right, "noise": noise}
 
 
 def walk_of_lucid(steps, **options):

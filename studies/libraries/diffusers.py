@@ -77,6 +77,8 @@ given = euler.scale_model_input(x, time)
 out = euler.step(z_hat, time, x)
 spaced = EulerDiscreteScheduler()
 spaced.set_timesteps(50)
+leading = EulerDiscreteScheduler(timestep_spacing="leading")
+leading.set_timesteps(50)
 """,
     (
         ("euler.sigmas", "schedule.noise_level[[t, s, 0]]", "The 0 belongs to no time; the last step goes to it."),
@@ -90,13 +92,18 @@ spaced.set_timesteps(50)
         (
             "spaced.init_noise_sigma",
             "schedule.noise_level[T]",
-            "What the first noise is multiplied by, because its `timesteps` begin at their last time.",
+            "What the first noise is multiplied by, with the spacings *linspace* and *trailing*.",
         ),
         ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Not rounded: the second is 978.61."),
         (
             "spaced.sigmas[1]",
             "0.3878 * schedule.noise_level[979] + 0.6122 * schedule.noise_level[980]",
             "Between the levels of their 978 and 979.",
+        ),
+        (
+            "leading.init_noise_sigma",
+            "(1 + schedule.noise_level[981] ** 2).sqrt()",
+            "With *leading*, another factor. The first time is their 980.",
         ),
     ),
     lambda: {"s": 480, "ddim_step": ddim_step},
@@ -120,16 +127,16 @@ def ddim_scheduler(**options):
 DDPM, DDIM = "schedulers/scheduling_ddpm.py: DDPMScheduler", "schedulers/scheduling_ddim.py: DDIMScheduler"
 
 
-@row("eq-linear-schedule", DDPM, "`betas`", FROM_0, "beta[t + 1]")
+@row("eq-linear-schedule", DDPM, "`betas[t - 1]`", FROM_0, "beta[t]")
 def diffusers_beta():
     beta, theirs = linear_schedule().beta, ddpm_scheduler().betas
-    return theirs[1:], beta[1:T], {"t": torch.arange(1, T)}
+    return theirs[1:], beta[1:T], {"t": torch.arange(2, T + 1)}
 
 
-@row("eq-alpha-bar", DDPM, "`alphas_cumprod`", FROM_0, "alpha_bar[t + 1]")
+@row("eq-alpha-bar", DDPM, "`alphas_cumprod[t - 1]`", FROM_0, "alpha_bar[t]")
 def diffusers_alpha_bar():
     alpha_bar, theirs = linear_schedule().alpha_bar, ddpm_scheduler().alphas_cumprod
-    return theirs[:-1], alpha_bar[: T - 1], {"t": torch.arange(T - 1)}
+    return theirs[:-1], alpha_bar[: T - 1], {"t": torch.arange(1, T)}
 
 
 @row(
@@ -147,25 +154,25 @@ def diffusers_float32():
     return 1 - ddpm_scheduler().alphas_cumprod, ours, {}, lambda x: (x / ours)[:9]
 
 
-@row("eq-cosine-schedule", DDPM, '`betas` of "squaredcos_cap_v2"', FROM_0, "beta[t + 1]")
+@row("eq-cosine-schedule", DDPM, '`betas[t - 1]` of "squaredcos_cap_v2"', FROM_0, "beta[t]")
 def diffusers_cosine():
     schedule, theirs = cosine_schedule(), ddpm_scheduler(beta_schedule="squaredcos_cap_v2").betas
-    return theirs[1:], schedule.beta[1:T], {"schedule": schedule, "t": torch.arange(1, T)}
+    return theirs[1:], schedule.beta[1:T], {"schedule": schedule, "t": torch.arange(2, T + 1)}
 
 
 @row(
     "eq-forward-closed",
     f"{DDPM}.add_noise",
-    "`add_noise(x_0, noise, t)`",
+    "`add_noise(x_0, noise, t - 1)`",
     FROM_0,
-    "q_sample(schedule, x_0, t + 1, noise)",
+    "q_sample(schedule, x_0, t, noise)",
 )
 def diffusers_q_sample():
     x_0, z, _ = draw()
     times = TIMES[:-1]
     scheduler, schedule, x_0, z = ddpm_scheduler(), linear_schedule(), x_0[:-1], z[:-1]
     theirs, ours = scheduler.add_noise(x_0, z, times), q_sample(schedule, x_0, times, z)
-    return theirs, ours, {"x_0": x_0, "t": times, "noise": z}
+    return theirs, ours, {"x_0": x_0, "t": times + 1, "noise": z}
 
 
 def step_of_diffusers(scheduler, call, t=500, noise=False):
@@ -196,8 +203,8 @@ def diffusers_x_0():
     '`_get_variance(t - 1)`, "fixed_small"',
     "own rule",
     "beta_tilde[t].clamp(min=1e-20)",
-    "at t = 1 theirs is 1e-20, not 0, because some of their choices of the variance take its logarithm; the logarithms "
-    "are compared, with that of 1e-300 where ours is 0",
+    "at t = 1 theirs is 1e-20, not 0, because some of their choices of the variance take its logarithm; compared by "
+    "logarithm, for which our 0 is replaced by 1e-300",
     equal=1e-4,
 )
 def diffusers_variance():
@@ -237,7 +244,9 @@ def diffusers_ddpm_step_large():
     return theirs, ddpm_step(*given, variance="beta"), None
 
 
-@row("eq-ddim-step", f"{DDIM}.step", "`DDIMScheduler.step(z_hat, t - 1, x_t)`", equal=1e-4)
+@row(
+    "eq-ddim-step", f"{DDIM}.step", "`DDIMScheduler.step` with `clip_sample=False`, ours with `clip=False`", equal=1e-4
+)
 def diffusers_ddim_step():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {})
     return theirs, ddim_step(*given, clip=False), None
@@ -261,7 +270,7 @@ def diffusers_ddim_clipped():
 @row(
     "eq-ddim-sigma",
     f"{DDIM}.step",
-    "`eta=1.0`, ours with `eta=1`",
+    "`eta=1.0` and `clip_sample=False`, ours with `eta=1` and `clip=False`",
     equal=1e-4,
 )
 def diffusers_ddim_eta():
@@ -284,19 +293,19 @@ def diffusers_times():
     return scheduler.timesteps, respace(linear_schedule(), 50).times[1:].flip(0), {}
 
 
-@row("eq-v", f"{DDPM}.get_velocity", "`get_velocity(x_0, noise, t)`", FROM_0, "velocity(schedule, x_0, t + 1, noise)")
+@row("eq-v", f"{DDPM}.get_velocity", "`get_velocity(x_0, noise, t - 1)`", FROM_0, "velocity(schedule, x_0, t, noise)")
 def diffusers_velocity():
     x_0, z, _ = (x[:-1] for x in draw())
     times, schedule = TIMES[:-1], linear_schedule()
     theirs = ddpm_scheduler().get_velocity(x_0, z, times)
-    return theirs, velocity(schedule, x_0, times, z), {"x_0": x_0, "t": times, "noise": z}
+    return theirs, velocity(schedule, x_0, times, z), {"x_0": x_0, "t": times + 1, "noise": z}
 
 
-@row("eq-snr", "training_utils.py: compute_snr", "`compute_snr(scheduler, t)`", FROM_0, "snr[t + 1]", LOGS, equal=2e-4)
+@row("eq-snr", "training_utils.py: compute_snr", "`compute_snr(scheduler, t - 1)`", FROM_0, "snr[t]", LOGS, equal=2e-4)
 def diffusers_snr():
     snr, times = linear_schedule().snr, TIMES[:-1]
     theirs = import_module("diffusers.training_utils").compute_snr(ddpm_scheduler(), times)
-    return theirs, snr[times], {"t": times}, torch.log
+    return theirs, snr[times], {"t": times + 1}, torch.log
 
 
 EMBEDDING = "models/embeddings.py: get_timestep_embedding"

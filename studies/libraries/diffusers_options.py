@@ -113,10 +113,10 @@ def diffusers_fewer_steps():
 @row(
     "eq-posterior-mean",
     f"{DDPM}.step",
-    "`prev_sample` of `DDPMScheduler.step`, less its noise",
+    "`prev_sample` of `DDPMScheduler.step`, minus the noise",
     "clip",
     "posterior(schedule, x_t, t, predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1))[0]",
-    "they have no function of it; the mean is computed inside, from the clipped image",
+    "the mean has no function of its own: `step` computes it, from the clipped image",
     equal=1e-4,
 )
 def diffusers_posterior():

@@ -37,39 +37,44 @@ def sigma_of(schedule, t):
 
 
 @row(
-    "eq-noise-level", "diffusion.py: ScheduleDDPM", "`ScheduleDDPM().sigmas`", FROM_0, "noise_level[t + 1]", equal=1e-4
+    "eq-noise-level",
+    "diffusion.py: ScheduleDDPM",
+    "`ScheduleDDPM().sigmas[t - 1]`",
+    FROM_0,
+    "noise_level[t]",
+    equal=1e-4,
 )
 def small_sigmas():
     ours = sigma_of(linear_schedule(), torch.arange(T + 1))
-    return small().ScheduleDDPM().sigmas[1:], ours[1:T], {"t": torch.arange(1, T)}
+    return small().ScheduleDDPM().sigmas[1:], ours[1:T], {"t": torch.arange(2, T + 1)}
 
 
 @row(
     "eq-cosine-schedule",
     "diffusion.py: ScheduleCosine",
-    "`ScheduleCosine().sigmas`",
+    "`ScheduleCosine().sigmas[t - 1]`",
     FROM_0,
-    "noise_level[t + 1]",
+    "noise_level[t]",
     LOGS,
     equal=1e-3,
 )
 def small_cosine():
     schedule, t = cosine_schedule(), torch.arange(1, T)
-    return small().ScheduleCosine().sigmas[1:], sigma_of(schedule, t), {"schedule": schedule, "t": t}, torch.log
+    return small().ScheduleCosine().sigmas[1:], sigma_of(schedule, t), {"schedule": schedule, "t": t + 1}, torch.log
 
 
 @row(
     "eq-noise-level",
     "diffusion.py: ScheduleLDM",
-    "`ScheduleLDM().sigmas`",
+    "`ScheduleLDM().sigmas[t - 1]`",
     FROM_0,
-    "noise_level[t + 1]",
+    "noise_level[t]",
     'ours has the betas of diffusers\' "scaled_linear"',
     equal=1e-4,
 )
 def small_latent():
     schedule, t = scaled_linear(), torch.arange(1, T)
-    return small().ScheduleLDM().sigmas[1:], schedule.noise_level[t], {"schedule": schedule, "t": t}
+    return small().ScheduleLDM().sigmas[1:], schedule.noise_level[t], {"schedule": schedule, "t": t + 1}
 
 
 @row(
@@ -168,7 +173,7 @@ def small_loss():
     "what the network gets in `get_loss(x0, sigma, eps)`",
     "scaled x_t",
     "q_sample(schedule, x0, t, eps) / root[t]",
-    "they have no function of it; `root` is `alpha_bar.sqrt()` in the shape of images",
+    "there is no function for it; `root` is `alpha_bar.sqrt()` in the shape of images",
     equal=1e-4,
 )
 def small_q_sample():

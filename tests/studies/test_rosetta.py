@@ -10,17 +10,28 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import rosetta
 import torch
 from equations import source
 from libraries.diffusers_options import DEVIATION, answer_exactly
-from libraries.row import LOOPS, NO_COUNTERPART, REASONS, SHOWN, average, compute_step, give_guidance, translate
+from libraries.row import (
+    LOOPS,
+    NO_COUNTERPART,
+    REASONS,
+    SHOWN,
+    STEPS,
+    average,
+    compute_step,
+    give_guidance,
+    translate,
+)
 from libraries.scales import find_default
 from packaging.version import Version
 
-from ddpm_lite import linear_schedule
+from ddpm_lite import ddpm_step, linear_schedule, respace
 from ddpm_lite.files.records import read_record
 from ddpm_lite.process import q_sample
 
@@ -111,7 +122,9 @@ def test_a_translation_is_run_as_it_is_printed():
     t, beta = torch.arange(5), linear_schedule().beta
     assert torch.equal(translate("beta[t + 1]", {"t": t}), beta[1:6])
     assert translate("step / 2", {"step": range(3)}).tolist() == [0, 0.5, 1]
-    entry = dataclasses.replace(rosetta.ROWS["lucid_beta"], compute=lambda: (beta[1:6], beta[:5], {"t": t}))
+    entry = dataclasses.replace(
+        rosetta.ROWS["lucid_beta"], translation="beta[t + 1]", compute=lambda: (beta[1:6], beta[:5], {"t": t})
+    )
     assert judge(rosetta.compare(entry)) == "translated"
     assert judge(rosetta.compare(dataclasses.replace(entry, translation="beta[t + 2]"))) == "different"
 
@@ -323,8 +336,56 @@ def test_sizes_of_a_shift_are_those_of_the_text():
     assert {key for key, change in shifts.items() if change > 0.3} == cosine | {"lucid_z", "lucid_posterior_mean"}
     linear = [change for key, change in shifts.items() if key not in cosine]
     assert sum(change < 0.0105 for change in linear) == len(linear) - 3
+    assert shifts["diffusers_snr"] == pytest.approx(0.086, abs=5e-4)
     assert min(shifts, key=shifts.get) == "lucid_step"
     assert shifts["lucid_step"] == pytest.approx(1e-4, rel=0.2)
+
+
+FUNCTIONS = {"denoising-diffusion-pytorch": "randn_like", "azula": "randn_like"}
+
+
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+def test_step_without_noise_is_made_as_the_text_says(library):
+    """The function that draws the noise is replaced by zeros, and the last line of the step is ours without noise."""
+    name = FUNCTIONS.get(library, "randn")
+
+    real = getattr(torch, name)
+
+    def draw_zeros(*shape, **options):
+        if len(shape) > 1:  # a call of ours
+            return real(*shape, **options)
+        return torch.zeros_like(*shape) if name == "randn_like" else torch.zeros(*shape)
+
+    step = STEPS[library]
+    ours = step.lines[-1][1].replace(", noise", ", 0 * noise")
+    assert ours != step.lines[-1][1]
+    still = dataclasses.replace(step, lines=((step.lines[-1][0], ours, ""),))
+    (drawn,) = compute_step(still)
+    assert rosetta.off(*drawn) > 1e-3
+    with patch(f"torch.{name}", draw_zeros):
+        (drawn,) = compute_step(still)
+    assert rosetta.off(*drawn) < 1e-5
+
+
+def test_ddim_of_diffusers_is_given_the_noise():
+    scheduler, schedule = pytest.importorskip("diffusers").DDIMScheduler(clip_sample=False), linear_schedule()
+    scheduler.set_timesteps(1000)
+    x_t, z_hat, noise = torch.randn(3, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    theirs = scheduler.step(z_hat, 499, x_t, eta=1.0, variance_noise=noise).prev_sample
+    assert torch.allclose(theirs, ddpm_step(schedule, x_t, 500, 499, z_hat, noise, clip=False), atol=1e-5)
+
+
+def test_variance_of_diffusers_is_that_of_the_chosen_times():
+    """After `set_timesteps` with fewer steps it is that of a longer step, and only the chosen times have one."""
+    scheduler, schedule = pytest.importorskip("diffusers").DDPMScheduler(), linear_schedule()
+    assert float(scheduler._get_variance(500)) == pytest.approx(schedule.beta_tilde[501].item(), rel=1e-4)
+    scheduler.set_timesteps(50)
+    longer = respace(schedule, 50, "leading")
+    (k,) = (longer.times == 501).nonzero().flatten().tolist()
+    assert float(scheduler._get_variance(500)) == pytest.approx(longer.beta_tilde[k].item(), rel=1e-3)
+    assert longer.beta_tilde[k] > 10 * schedule.beta_tilde[501]
+    with pytest.raises(IndexError):
+        scheduler._get_variance(501)
 
 
 @pytest.mark.parametrize(
