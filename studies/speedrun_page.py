@@ -12,7 +12,7 @@ from speedrun_ideas import IDEAS
 BOOK = Path(__file__).resolve().parent.parent / "book"
 PAGE, RECORD = BOOK / "speedrun.md", BOOK / "results" / "speedrun.json"
 COLUMNS = ("frechet", "precision", "recall", "nearest")
-LONG = 60  # core-minutes that were measured, from which on a run of given steps is shown
+LONG, SHORT = (60, math.inf), (5, 15)  # core-minutes that a run of given steps took on a processor, if it is shown
 
 
 def group(runs: list[dict], minutes: float, count: int = 1000) -> dict[tuple[str, str], list[dict]]:
@@ -51,14 +51,15 @@ def write_table(groups: dict[tuple[str, str], list[dict]]) -> str:
     return "\n".join(lines)
 
 
-def write_long(runs: list[dict]) -> str:
-    """Write a table of the long runs on a processor, with the time that each of them took, the nearest first."""
-    long = [run for run in runs if run["minutes"] is None and run.get("cpu_seconds", 0) >= 60 * LONG and "mean" in run]
+def write_measured(runs: list[dict], least: float, most: float) -> str:
+    """Write a table of the runs on a processor that took so many minutes, with their time, the nearest first."""
+    own = [run for run in runs if run["minutes"] is None and "cpu_seconds" in run and "mean" in run]
+    own = [run for run in own if least <= run["cpu_seconds"] / 60 <= most]
     lines = [
         "| recipe | distance | precision | recall | nearest | steps | core-minutes | on |",
         "|---" + "|--:" * 6 + "|---|",
     ]
-    for run in sorted(long, key=lambda run: run["mean"]["frechet"]):
+    for run in sorted(own, key=lambda run: run["mean"]["frechet"]):
         cells = [f"{run['mean'][key]:.2f}" for key in COLUMNS]
         cells += [f"{run['steps']:,}", f"{run['cpu_seconds'] / 60:.1f}", run["device"].split(",")[0].replace("(R)", "")]
         lines.append(f"| {run['idea'].replace('+', ' + ')} | {' | '.join(cells)} |")
@@ -72,7 +73,8 @@ def write_names() -> str:
 
 def fill(text: str, record: dict) -> str:
     """Replace each table of the page, between its two comments, by that of the record."""
-    tables = {"names": write_names(), "long runs": write_long(record["runs"])}
+    tables = {"names": write_names(), "long runs": write_measured(record["runs"], *LONG)}
+    tables["short runs"] = write_measured(record["runs"], *SHORT)
     for budget in sorted({run["minutes"] for run in record["runs"] if run["minutes"]}):
         tables[f"runs of {budget:g} minutes"] = write_table(group(record["runs"], budget))
     for name, table in tables.items():

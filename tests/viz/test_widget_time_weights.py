@@ -117,6 +117,8 @@ def test_page_shows_the_records_numbers(stand, widget, trained):
             assert words["At t:"] == str(t)
             assert float(words["network's loss:"]) == pytest.approx(loss, rel=5e-3)
             assert float(words["weight:"]) == pytest.approx(float(TABLES[name][t]), rel=5e-3)
+            if data:
+                assert float(words["loss above the floor:"]) == pytest.approx(trained[name][t - 1], rel=6e-2)
             upto = rows[f"{kind}, {name}"]
             share = float(words["of the weighted loss:"].removesuffix("\u00a0%")) / 100
             assert share == pytest.approx(upto[at] / upto[-1], rel=6e-2)

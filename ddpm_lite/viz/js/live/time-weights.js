@@ -69,7 +69,7 @@ export default kit.widget(({ model, el: place }) => {
       ["weight:", kit.number(weight[at], 3)],
       ["network's loss:", kit.number(loss[at], 3)],
       [which ? "floor:" : "least loss for Gaussian data:", kit.number(floor[at], 3)],
-      ...(which ? [] : [["term of the bound, in bits:", kit.number(curves[9][at], 3)]]),
+      which ? ["loss above the floor:", kit.number(loss[at] - floor[at], 2)] : ["term of the bound, in bits:", kit.number(curves[9][at], 3)],
       ["Up to t, share of the weight:", upto(all)],
       ["of the weighted loss:", upto(weightedLoss)],
       which ? ["of the weighted loss above the floor:", upto(above)] : ["bits of the bound:", `${kit.number(bits[at], 3)} of ${kit.number(whole, 3)}, with L₀ = ${kit.number(first, 2)} and L_T = ${kit.number(end, 2)}`],
