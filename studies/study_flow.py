@@ -41,7 +41,7 @@ from ddpm_lite import (
     z_model,
 )
 from ddpm_lite.evaluate import features_of, frechet_distance, load_features
-from ddpm_lite.files.pixels import from_bytes, to_bytes
+from ddpm_lite.files.pixels import from_bytes, to_bytes, to_hex
 from ddpm_lite.files.records import name_processor
 from ddpm_lite.files.weights import write_beside
 from ddpm_lite.trainer import TrainConfig
@@ -143,7 +143,7 @@ def measure(path, *how):
             digits = file.get_tensor(name)
             row |= compare(from_bytes(digits), *how)
             if run["seed"] == SEEDS[0] and name in SHOWN:
-                row["shown"] = digits[:8].numpy().tobytes().hex()
+                row["shown"] = to_hex(from_bytes(digits[:8]))
             rows.append(row)
     return run | {"rows": sorted(rows, key=lambda row: (row["step"], row["times"], row["steps"]))}
 
