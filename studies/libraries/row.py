@@ -140,11 +140,15 @@ def noise_like(x: Tensor) -> Tensor:
 
 def import_peer(name: str) -> ModuleType:
     """Import a module of a library; what it asks for and does not need here, torchvision for one, may be missing."""
-    for missing in ("torchvision", "pytorch_fid"):
-        if missing not in sys.modules and find_spec(missing) is None:
-            for part in ("", ".transforms", ".utils", ".fid_score", ".inception"):
-                sys.modules[missing + part] = MagicMock()
-    return import_module(name)
+    absent = [one for one in ("torchvision", "pytorch_fid") if one not in sys.modules and find_spec(one) is None]
+    parts = ("", ".transforms", ".utils", ".fid_score", ".inception")
+    stands = {one + part: MagicMock() for one in absent for part in parts}
+    sys.modules.update(stands)
+    try:
+        return import_module(name)
+    finally:  # who asks later whether torchvision is there must not be told so
+        for stand in stands:
+            del sys.modules[stand]
 
 
 class Network(nn.Module):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import rosetta
@@ -26,6 +26,7 @@ from libraries.row import (
     average,
     compute_step,
     give_guidance,
+    import_peer,
     translate,
 )
 from libraries.scales import find_default
@@ -545,3 +546,10 @@ def test_a_difference_is_measured_against_the_largest_number():
     assert math.isclose(rosetta.off(torch.tensor(2.0), torch.tensor(2.0)), 0)
     with pytest.raises(ValueError, match="theirs"):
         rosetta.off(torch.zeros(2), torch.ones(3))
+
+
+def test_what_is_missing_is_still_missing_after_an_import():
+    """Other tests ask whether torchvision is there, and a stand-in that was left behind would answer."""
+    pytest.importorskip("smalldiffusion")
+    import_peer("smalldiffusion")
+    assert not isinstance(sys.modules.get("torchvision"), Mock)
