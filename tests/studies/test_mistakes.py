@@ -103,7 +103,7 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
         ),
         (
             "sigma * torch.randn(shape)",
-            "sigma * torch.from_numpy(__import__('numpy').random.normal(size=shape)).float()",
+            "sigma * torch.from_numpy(__import__('numpy').random.default_rng(t).normal(size=shape)).float()",
             ["note: noise of a step: steps add noise that was not drawn by PyTorch, so it is not tested"],
         ),
         (
