@@ -146,7 +146,7 @@ def import_peer(name: str) -> ModuleType:
     sys.modules.update(stands)
     try:
         return import_module(name)
-    finally:  # who asks later whether torchvision is there must not be told so
+    finally:  # code that asks later whether torchvision is there must not be told so
         for stand in stands:
             del sys.modules[stand]
 
