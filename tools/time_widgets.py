@@ -121,7 +121,9 @@ def read_trace(events):
         return []
     thread = marks[0]["pid"], marks[0]["tid"]
     own = [event for event in events if (event["pid"], event["tid"]) == thread and event["ph"] == "X"]
-    tasks = [(event["ts"], event["dur"], event.get("tdur", 0)) for event in own if event["name"] == "RunTask"]
+    tasks = [
+        (event["ts"], event["dur"], event.get("tdur", event["dur"])) for event in own if event["name"] == "RunTask"
+    ]
     frames = sorted(event["ts"] for event in own if event["name"] == "Commit")
     took = []
     for start in sorted(mark["ts"] for mark in marks):

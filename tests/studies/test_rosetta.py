@@ -319,6 +319,13 @@ def test_last_step_of_diffusers_adds_noise_unless_its_time_is_0(computed):
     assert [kept["last_time"] for kept in RECORD["last steps"]] == [0, 19, 1]
 
 
+def test_last_step_of_diffusers_adds_no_noise_with_linspace():
+    scheduler = pytest.importorskip("diffusers").DDPMScheduler(timestep_spacing="linspace", variance_type="fixed_large")
+    scheduler.set_timesteps(50)
+    assert scheduler.timesteps[-1] == 0
+    assert scheduler.step(torch.zeros(1, 1, 4, 4), 0, torch.zeros(1, 1, 4, 4)).prev_sample.std() == 0
+
+
 @pytest.mark.parametrize("library", ["smalldiffusion", "azula"])
 def test_code_around_our_network_is_printed_as_it_is_run(library):
     """The chapter prints the file that the rows import, from its first import to its end."""

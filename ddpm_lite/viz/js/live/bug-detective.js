@@ -77,11 +77,11 @@ export default kit.widget(({ model, el: place }) => {
   }
   const samples = (which) => /** @type {Drawn} */ (drawn.get(which));
   // In idle time a right chain and the cases are drawn ahead, so that choosing one need not wait for it.
-  const prepare = (which, work = sampling(which)) => window.requestIdleCallback?.((deadline) => {
-    let done = model.signal.aborted || drawn.has(which);
-    while (!done && deadline.timeRemaining() > 2) done = Boolean(work.next().done);
-    if (!done) prepare(which, work);
-    else if (!model.signal.aborted && which > 0) prepare(which - 1);
+  const prepare = (ahead = [CASES.length, ...CASES.keys()], work = sampling(ahead[0])) => window.requestIdleCallback?.((deadline) => {
+    if (model.signal.aborted) return;
+    const done = drawn.has(ahead[0]) || takeTurn(work, performance.now() + deadline.timeRemaining() - 2).done;
+    if (!done) prepare(ahead, work);
+    else if (ahead.length > 1) prepare(ahead.slice(1));
   });
   // What is asked for before that is drawn in turns, between which the page answers.
   const underway = new Set();
@@ -175,5 +175,5 @@ export default kit.widget(({ model, el: place }) => {
     verdict,
   );
   kit.follow(model, ["case", "instrument", "answer"], draw);
-  prepare(CASES.length);
+  prepare();
 });

@@ -30,8 +30,8 @@ export default kit.widget(({ model, el: place }) => {
     }
     return { path, m };
   };
-  /** @type {{ start?: number, walk?: ReturnType<typeof walk> }} */
-  let flow = {}; // the same for any number of steps
+  /** @type {ReturnType<typeof walk> | undefined} */
+  let flow; // the same for any number of steps
   // The same place on the circle of x_t, over its angle.
   const turned = (/** @type {number[]} */ [tau, m]) => [Math.atan2(tau, 1 - tau), m / Math.hypot(tau, 1 - tau)];
   const y = [-2.5, 2.5];
@@ -43,9 +43,9 @@ export default kit.widget(({ model, el: place }) => {
   const ends = plots.map((plot) => plot.marker("dw-2")), facts = kit.facts();
 
   const draw = () => {
-    const start = kit.within(model, "start", -2, 2, false), known = flow.start === start;
-    if (!known) flow = { start, walk: walk(1000, 1) };
-    const n = kit.within(model, "steps", 1, 40), walks = [/** @type {ReturnType<typeof walk>} */ (flow.walk), walk(n, Math.ceil(80 / n))];
+    const start = kit.within(model, "start", -2, 2, false), known = flow?.path[0][1] === start;
+    flow = known && flow ? flow : walk(1000, 1);
+    const n = kit.within(model, "steps", 1, 40), walks = [flow, walk(n, Math.ceil(80 / n))];
     walks.forEach(({ path }, j) => {
       if (known && !j) return;
       [path, path.map(turned)].forEach((seen, i) => lines[i][j](seen.map(([x]) => x), seen.map(([, v]) => v)));
