@@ -39,7 +39,7 @@ const CASES = [5, 3, 1, 8, 0, 7, 2, 4];
 export default kit.widget(({ model, el: place }) => {
   const way = schedule(kit.numbers(model, "beta", Float32Array, 201)), T = way.T;
   const blobs = kit.numbers(model, "blobs", Float32Array, 8), moved = blobs.map((v, i) => [(v + 1) / 2, v, v / 2, v][i % 4]);
-  const plot = kit.plot({ x: [-1.5, 1.5], y: [0, 1.8], xlabel: "value of the pixel", ylabel: "density", label: "" });
+  const plot = kit.plot({ x: [-1.5, 1.5], y: [0, 1.8], xlabel: "value of the pixel", ylabel: "density", label: "Samples of the case, beside the density of the data; being drawn." });
   const bars = plot.bars("dw-1"), exact = plot.line("dw-2"), facts = kit.facts(), verdict = kit.el("p", { role: "status" });
   const keys = kit.legend([["dw-1", "samples"], ["dw-2", "data"]]);
   const edges = Array.from({ length: 61 }, (_, i) => -1.5 + i / 20), grid = Array.from({ length: 151 }, (_, i) => -1.5 + i / 50);
