@@ -264,3 +264,14 @@ def test_a_printed_chapter_has_its_number_once(tmp_path):
         mend_around(app, None)
     assert BeautifulSoup((tmp_path / "numbered.html").read_text("utf8"), "html.parser").h1.get_text() == "2. Noise"
     assert BeautifulSoup((tmp_path / "plain.html").read_text("utf8"), "html.parser").h1.get_text() == "Noise"
+
+
+def test_a_percent_sign_stays_with_its_number_except_in_code():
+    from ddpm_book.hygiene import join_percent
+    from docutils import nodes
+
+    page = nodes.paragraph("", "")
+    page += [nodes.Text("about 30 % of it, "), nodes.literal(text="7 % 5"), nodes.strong(text="5 %, not %")]
+    page += nodes.literal_block(text="print(9 % 4)")
+    join_percent(None, page, "page")
+    assert page.astext() == "about 30\N{NO-BREAK SPACE}% of it, 7 % 55\N{NO-BREAK SPACE}%, not %print(9 % 4)"

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from docutils import nodes
+
 from .widgets import shorten, write
 
 ASSETS = Path(__file__).parent / "assets"
@@ -81,6 +83,17 @@ AROUND = {
 }
 
 
+# A percent sign at the start of a line has lost its number.
+PERCENT = re.compile(r"(?<=\d) (?=%)")
+
+
+def join_percent(app, doctree, docname):
+    """Keep a number and its percent sign on one line, but leave code as it is, which is copied."""
+    for text in list(doctree.findall(nodes.Text)):
+        if PERCENT.search(text) and not isinstance(text.parent, (nodes.literal, nodes.FixedTextElement, nodes.math)):
+            text.parent.replace(text, nodes.Text(PERCENT.sub("\u00a0", text)))
+
+
 def mend(app, pagename, templatename, context, doctree):
     for found, better in MENDED.items():
         context["body"] = context.get("body", "").replace(found, better)
@@ -104,6 +117,7 @@ def mend_around(app, error):
 
 def setup(app):
     drop_thebe(app)
+    app.connect("doctree-resolved", join_percent)
     app.connect("html-page-context", mend)
     app.connect("build-finished", mend_around)
     app.connect("builder-inited", add_assets)
