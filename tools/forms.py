@@ -26,8 +26,9 @@ NAMES = {"pdf": "ddpm-lite.pdf", "epub": "ddpm-lite.epub"}
 # What does nothing on paper or in a reader of books. A figure that is SVG keeps its style.
 DEAD = (
     "script, :not(svg) > style, button, input, select, textarea, label, output, canvas, video, audio, iframe, "
-    "template, noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, .cell > details, "
-    ".front-press, .front-panel details, .citation > .label"
+    "template, noscript, link, .headerlink, .toctree-wrapper, .screen-only, .cell.tag_check, "
+    ".cell > details:not(:has(.cell_output)), .cell > details .cell_input, .cell > details > summary, .front-press, "
+    ".front-panel details, .citation > .label"
 )
 
 # Names and signatures, which one searches on a screen, and what a reader did in the pages, which a script says there.

@@ -10,6 +10,7 @@ import epub
 import forms
 import pdf
 import pytest
+from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
 from ddpm_lite.viz.palette import PALETTE
@@ -53,6 +54,16 @@ def test_nothing_dead_is_left_and_solutions_come_last(chapters):
     assert all(not exercise.find_parent(id="solutions") for exercise in exercises)
     assert {link["href"][1:] for link in article.select(".to-solution a")} == {tag["id"] for tag in solutions}
     assert article.section.find_all("section", recursive=False)[-1]["id"] == "solutions"
+
+
+def test_what_a_folded_cell_printed_is_in_the_forms_without_its_code():
+    (chapter,) = forms.read_chapters(names=["11_fewer_steps"])
+    page = BeautifulSoup((forms.SITE / "book/11_fewer_steps.html").read_text("utf8"), "html.parser")
+    (folded,) = page.select(".cell details.hide:has(.cell_output)")
+    code, printed = (folded.select_one(f".cell_{part} pre").get_text() for part in ("input", "output"))
+    text = chapter.article.get_text()
+    assert printed in text
+    assert code not in text
 
 
 def test_nothing_is_chosen_on_the_first_page_and_each_typo_has_its_name():

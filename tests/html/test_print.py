@@ -74,6 +74,15 @@ def test_solutions_are_open_and_after_all_the_rest(paper):
         assert solution.locator(".admonition-title ~ *").first.is_visible()
 
 
+def test_what_a_folded_cell_printed_is_on_paper_without_its_code(open_page):
+    page = open_page("book/11_fewer_steps", PAPER)
+    folded = page.locator(".cell details.hide:has(.cell_output)").first
+    assert not folded.locator(".cell_output").is_visible()
+    page.emulate_media(media="print")
+    assert folded.locator(".cell_output").is_visible()
+    assert not folded.locator(".cell_input").is_visible()
+
+
 @pytest.mark.parametrize(("chapter", "most"), [("02_forward_process", 24), ("03_posterior", 28)])
 def test_a_chapter_takes_few_pages_and_comes_back_from_the_printer(open_page, chapter, most):
     page = open_page(f"book/{chapter}", 1440)
