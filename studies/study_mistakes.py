@@ -158,7 +158,7 @@ def follow(program):
         return kept, MEAN * (1 - kept * signal), slope, -slope * signal * MEAN
 
     torch.manual_seed(0)
-    steps = read_steps(*walk(program.sample, (4, 1, 8, 8), alpha_bar, 1, 0.2), first=1)
+    steps = read_steps(*walk(program.sample, (4, 1, 8, 8), alpha_bar, 1, 0.2), alpha_bar, first=1)
     mean, variance = 0.0, 1.0
     for step in steps:
         t, told = (min(max(time, 1), len(alpha_bar) - 1) for time in (step.t, step.told))

@@ -1,10 +1,12 @@
 """The tutorial with its mistakes: `examine` names each, in its own words, and finds nothing in the right program."""
 
 import ast
+import inspect
 from itertools import pairwise
 
 import mistakes
 import notebooks
+import numpy as np
 import pytest
 import study_mistakes
 import torch
@@ -12,6 +14,7 @@ import torch
 from ddpm_lite import GaussianChain, examine, linear_schedule, load_digits
 from ddpm_lite.files.records import name_processor, read_pictures, read_record
 from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
+from ddpm_lite.runs.examine.sampler import check_sampler
 
 IMAGES = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float()
 # What the line has to say beside the name of its check.
@@ -173,7 +176,7 @@ def test_the_weights_that_are_read_are_those_of_the_step():
     program = mistakes.load_program()
     schedule = linear_schedule(200, 5e-4, 0.1)
     torch.manual_seed(0)
-    steps = read_steps(*walk(program.sample, (4, 1, 8, 8), schedule.alpha_bar, 1, 0.2), first=1)
+    steps = read_steps(*walk(program.sample, (4, 1, 8, 8), schedule.alpha_bar, 1, 0.2), schedule.alpha_bar, first=1)
     assert [step.t for step in steps] == list(range(200, 0, -1))
     assert all(a.s == b.t for a, b in pairwise(steps))
     oracle = GaussianChain(schedule, 0.3, 0.2)
@@ -210,7 +213,7 @@ def test_slips_of_the_other_form_of_the_mean_are_named(line, slip):
             )
         return x
 
-    steps = read_steps(*walk(sampler, (4, 16), schedule.alpha_bar, 1, 0.5), first=1)
+    steps = read_steps(*walk(sampler, (4, 16), schedule.alpha_bar, 1, 0.5), schedule.alpha_bar, first=1)
     assert {name_slip(step, schedule.alpha_bar) for step in steps if 5 < step.t < 16} == {slip}
 
 
@@ -298,3 +301,21 @@ def test_the_record_says_where_its_processor_is_from():
     record = read_record("results/mistakes.json")
     assert record["hardware"]
     assert "by hand" in record["hardware_source"] or "samples of each program" in record["hardware_source"]
+
+
+@pytest.mark.parametrize("seed", [69, 197, 453])
+def test_noise_of_numpy_makes_no_weight_wrong_by_chance(seed):
+    """Noise that is not heard scatters the weights that are read, at these seeds by up to four standard errors."""
+    drawn = ("sigma * torch.randn(shape)", "sigma * torch.from_numpy(draw(size=shape)).float()")
+    slip = ("(1 - before) * x", "(1 - now) * x")
+    alpha_bar = linear_schedule(200, 5e-4, 0.1).alpha_bar
+    found = []
+    for changes in ([drawn], [drawn, slip]):
+        sample = mistakes.load_program(*changes).sample
+        inspect.unwrap(sample).__globals__["draw"] = np.random.default_rng(seed).normal
+        torch.manual_seed(seed)
+        found.append({each.check: each for each in check_sampler(sample, (4, 1, 8, 8), alpha_bar, 1)})
+    right, wrong = found
+    assert [str(each) for each in right.values() if not each.fine] == []
+    assert right["noise of a step"].note
+    assert not wrong["weights of a step"].fine

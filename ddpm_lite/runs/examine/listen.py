@@ -28,7 +28,8 @@ class Step(NamedTuple):
     weight_x_t: float
     weight_x_0: float
     sigma: float
-    doubt: float
+    doubt: float  # the deviation of noise that was not heard
+    error: float  # what that noise makes of the image's weight, as a standard error
     told: int
 
 
@@ -101,7 +102,7 @@ def _run(
     return calls, ear.heard, x_0.detach().double().cpu()
 
 
-def read_steps(calls: list, heard: list, x_0: Tensor, first: int) -> list[Step]:
+def read_steps(calls: list, heard: list, x_0: Tensor, alpha_bar: Table, first: int) -> list[Step]:
     """Solve each step for its three weights: as many equations as there are pixels, and no noise that is unknown."""
     steps, ends = [], [*(call.x_t for call in calls[1:]), x_0]
     for k, (call, x_s) in enumerate(zip(calls, ends, strict=True)):
@@ -110,12 +111,15 @@ def read_steps(calls: list, heard: list, x_0: Tensor, first: int) -> list[Step]:
         columns = torch.stack([x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)], dim=1)
         if not torch.isfinite(columns).all() or not torch.isfinite(x_s).all():
             break
-        found = torch.linalg.lstsq(columns, x_s.flatten()[:, None]).solution[:, 0]
+        solve = torch.linalg.pinv(columns)
+        found = solve @ x_s.flatten()
         rest = float((x_s.flatten() - columns @ found).square().mean().sqrt())  # noise that we did not hear
+        signal = alpha_bar[min(max(call.t, 1), len(alpha_bar) - 1)].sqrt()
+        error = rest * float((signal * solve[0] + solve[1]).norm())
         sigma = math.hypot(float(found[2]) if drawn else 0.0, rest)
         s = calls[k + 1].t if k + 1 < len(calls) else 0
         told = round(call.time) - first + 1
-        steps.append(Step(call.t, s, float(found[0]), float(found[1]), sigma, rest, told))
+        steps.append(Step(call.t, s, float(found[0]), float(found[1]), sigma, rest, error, told))
     return steps
 
 

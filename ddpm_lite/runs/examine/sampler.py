@@ -19,7 +19,7 @@ def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int)
     check_call("sampler", sampler, "(model, shape) -> x_0")
     calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 0.5)
     T = len(alpha_bar) - 1
-    steps = [step for step in read_steps(calls, heard, x_0, first) if 0 <= step.s < step.t <= len(alpha_bar) - 1]
+    steps = [step for step in read_steps(calls, heard, x_0, alpha_bar, first) if 0 <= step.s < step.t <= T]
     yield check_start(calls, heard, alpha_bar)
     yield check_times([call.time for call in calls], T, first)
     weights = check_weights(steps, alpha_bar)
@@ -61,7 +61,8 @@ def check_weights(steps: list[Step], alpha_bar: Table) -> Finding:
     if not steps:
         return Finding(False, "weights of a step", "the first step gives numbers that are infinite or NaN")
     reached = {step: step.weight_x_t * float(alpha_bar[step.t]) ** 0.5 + step.weight_x_0 for step in steps}
-    off = {step: abs(found - float(alpha_bar[step.s]) ** 0.5) - step.doubt for step, found in reached.items()}
+    # six standard errors: a walk has hundreds of weights, and none of them should be wrong by chance
+    off = {step: abs(found - float(alpha_bar[step.s]) ** 0.5) - 6 * step.error for step, found in reached.items()}
     step = max(off, key=lambda each: off[each])
     if off[step] <= WEIGHT:
         doubt = max(step.doubt for step in steps)
@@ -116,7 +117,7 @@ def check_last(steps: list[Step]) -> Finding:
 def check_clip(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, steps: list[Step]) -> Finding:
     """Images are clipped to [-1, 1] on the way in the paper's code, but not in Algorithm 2: a note, not a mistake."""
     calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 3.0)
-    weights = {step.t: step.weight_x_0 for step in read_steps(calls, heard, x_0, first)}
+    weights = {step.t: step.weight_x_0 for step in read_steps(calls, heard, x_0, alpha_bar, first)}
     largest = float(x_0.abs().max())
     text = f"an x_0_hat of 3 ends as {largest:.2g}"
     advice = "; where data are images, clip x_0_hat to [-1, 1] before the mean"
