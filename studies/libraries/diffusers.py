@@ -92,18 +92,18 @@ leading.set_timesteps(50)
         (
             "spaced.init_noise_sigma",
             "schedule.noise_level[T]",
-            "What the first noise is multiplied by, with the spacings *linspace* and *trailing*.",
+            "What the first noise is multiplied by, with the default spacing.",
         ),
-        ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Not rounded: the second is 978.61."),
+        ("spaced.timesteps", "torch.linspace(T - 1, 0, 50)", "Their times, not rounded: the second is 978.61."),
         (
             "spaced.sigmas[1]",
             "0.3878 * schedule.noise_level[979] + 0.6122 * schedule.noise_level[980]",
-            "Between the levels of their 978 and 979.",
+            "Between the levels of our t = 979 and 980.",
         ),
         (
             "leading.init_noise_sigma",
             "(1 + schedule.noise_level[981] ** 2).sqrt()",
-            "With *leading*, another factor. The first time is their 980.",
+            "With *leading*, another factor; the first time is our t = 981.",
         ),
     ),
     lambda: {"s": 480, "ddim_step": ddim_step},
@@ -284,7 +284,7 @@ def diffusers_ddim_eta():
     '`timesteps`, spaced "leading"',
     "option",
     'respace(schedule, 50, "leading").times[1:].flip(0) - 1',
-    "their default starts at 980 of 0 to 999, ours at 1000 of 1 to 1000",
+    "of our times, their default starts at t = 981, ours at 1000",
     equal=EXACT,
 )
 def diffusers_times():

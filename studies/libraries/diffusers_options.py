@@ -168,7 +168,7 @@ def diffusers_linspace():
     "`timesteps` with `steps_offset=1`",
     "own rule",
     'respace(schedule, 50, "leading").times[1:].flip(0)',
-    "each time is one later than without it, so the last is their 1, which is our 2",
+    "each time is one later than without it, so the last is our t = 2",
     equal=1e-10,
 )
 def diffusers_offset():

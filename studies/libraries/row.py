@@ -27,7 +27,7 @@ BOOK = vars(ddpm_lite) | vars(process)  # what a translation may call
 BOOK |= {"torch": torch, "T": T, "guided": guided, "z_model": z_model, "ema_decay": ema_decay}
 BOOK |= {"time_embedding": time_embedding}
 TIMES = torch.tensor([1, 2, 250, 500, 750, 1000])
-FROM_0, NO_COUNTERPART = "t from 0", "no counterpart"
+FROM_0, NO_COUNTERPART = "time from 0", "no counterpart"
 LOGS = "the logarithms are compared"  # of numbers that span many powers of ten
 REASONS = {
     FROM_0: "Their time is ours minus 1, because their tables have no entry for the clean image.",

@@ -10,9 +10,9 @@ from ddpm_lite import linear_schedule
 from ddpm_lite.process import predict_x_0
 
 
-def find_time(t, schedule):
-    """Our time of theirs, which goes from 0 to 1."""
-    return (torch.as_tensor(t) * schedule.T).round().long()
+def find_time(time, schedule):
+    """Our t of their time, which goes from 0 to 1."""
+    return (torch.as_tensor(time) * schedule.T).round().long()
 
 
 class Weights:
@@ -21,8 +21,8 @@ class Weights:
     def __init__(self):
         self.ours = linear_schedule()
 
-    def __call__(self, t):
-        t = find_time(t, self.ours)
+    def __call__(self, time):
+        t = find_time(time, self.ours)
         alpha_bar = self.ours.alpha_bar[t]
         return alpha_bar.sqrt(), self.ours.one_minus_alpha_bar[t].sqrt()
 
@@ -34,8 +34,8 @@ class NoiseDenoiser(Denoiser):
         super().__init__()
         self.net, self.schedule = net, Weights()
 
-    def forward(self, x_t, t, label=None, **others):
+    def forward(self, x_t, time, label=None, **others):
         ours = self.schedule.ours
-        t = find_time(t, ours).expand(len(x_t))
+        t = find_time(time, ours).expand(len(x_t))
         z_hat = self.net(x_t, t, label)
         return DiracPosterior(predict_x_0(ours, x_t, t, z_hat))
