@@ -18,7 +18,7 @@ from ddpm_lite import (
 )
 from equations.ch04 import blobs as images
 from equations.ch04 import mean_image, mean_noise, v_of_path
-from equations.ch11 import earlier
+from equations.ch11 import LEAP, earlier
 from equations.checks import by_hand, definition, identity, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
@@ -367,13 +367,8 @@ MOVING = {
     "scalar": ["x"],
     "positive": ["b", "t", "S"],
 }
-# The same, with a time r that runs backwards from 9; and with noise that is only added, at the noise level nu.
+# The same, with a time r that runs backwards from 9.
 BACKWARDS = MOVING | {"given": [*MOVING["given"], "t = 9 - r"], "positive": ["b", "r", "S"]}
-ADDED = {
-    "given": [f"p = {BELL % ('0.3', 'y + 0.6')} + {BELL % ('0.7', 'y - 0.5')}", r"V = S + \nu^2"],
-    "scalar": ["y"],
-    "positive": [r"\nu", "S"],
-}
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
 AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
 PLACES = f"p = {BELL % ('0.3', AWAY[-1])} + {BELL % ('0.7', AWAY[1])}"
@@ -425,7 +420,6 @@ CHECKS = [
     identity("eq-level-step", tables=CLOCKS),
     identity("eq-ve-step", given=["eq-forward-step"], tables=CLOCKS),
     definition("eq-ve", r"d y = \sqrt{2 \nu} \, d W", "names the limit of eq-ve-step"),
-    identity("eq-ve-diffusion", **ADDED),
     identity("eq-fokker-planck-back", **BACKWARDS),
     identity("eq-reverse-density", **BACKWARDS | {"scalar": ["x", r"\eta"]}),
     by_hand(
@@ -455,6 +449,8 @@ CHECKS = [
         where={r"s_\theta(x_t, t)": score_hat},
     ),
     identity("eq-factor-expanded"),
+    identity("eq-eta-room", where=LEAP, first=3),  # so that s > 0: else both roots are 0
+    identity("eq-eta-shift", where={**LEAP, r"s_\theta(x_t, t)": score_hat}),
     matches(
         "eq-ancestral-ve",
         r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
