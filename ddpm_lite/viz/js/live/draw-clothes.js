@@ -13,8 +13,10 @@ export default kit.widget(({ model, el: place }) => {
   const pictures = kinds.map(() => kit.picture(H, W, "nothing drawn yet", 168)), facts = kit.facts(true);
   const strip = Array.from({ length: Math.max(labels, stops) }, () => {
     const picture = kit.picture(H, W, "nothing drawn yet", 64);
-    return { picture, figure: kit.figure(picture.canvas, "") };
+    const figure = kit.figure(picture.canvas, "\u00a0");
+    return { picture, figure, caption: figure.lastChild.firstChild, drawn: true };
   });
+  const blank = new Float64Array(C * H * W).fill(-1), nothing = new Float64Array(C * H * W);
   const named = (label) => words[label] ?? `label ${label}`;
   const degrees = (turn) => `${kit.number(90 * turn, 2)}°`;
   let ends = [], walks = [], steps = 0;
@@ -55,32 +57,38 @@ export default kit.widget(({ model, el: place }) => {
       below.hidden = view === 0;
       share.hidden = view === 2;
       kind.querySelector("select").disabled = view === 1;
-      strip.forEach(({ picture, figure }, i) => {
-        figure.hidden = !walks[i];
+      // What is hidden is not touched, so that the answer comes at once.
+      if (view) strip.forEach((one, i) => {
+        one.figure.hidden = !walks[i];
         if (!walks[i]) return;
-        figure.querySelector("figcaption").textContent = walks[i].below;
-        picture.paint(new Float64Array(C * H * W).fill(-1), 0, C);
-        picture.say(`${walks[i].below}: not drawn yet`);
+        kit.tell(one.caption, walks[i].below);
+        kit.put(one.picture.canvas, "aria-label", `${walks[i].below}: not drawn yet`);
+        if (one.drawn) one.picture.paint(blank, 0, C);
+        one.drawn = false;
       });
     },
     heard: (frames) => {
-      for (const frame of frames) {
-        const { which, t, image } = frame, { picture } = strip[which];
-        if (calm.matches && t > 0) continue;
-        picture.paint(image, 0, C);
-        // Two walks are drawn at a time; the first worker's is the one that is shown large.
-        if (which % 2 === 0) {
-          kinds.forEach(([part, sign, said], i) => {
-            pictures[i].paint(frame[part] ?? new Float64Array(C * H * W), 0, C);
-            pictures[i].say(frame[part] ? `${sign}, ${said}, at t = ${t}: ${walks[which].below}` : "no noise at t = 0");
-          });
-          facts.write(pairs(String(t)));
+      // Of the frames that arrive together the reader sees each walk's last.
+      const last = new Map(frames.filter(({ t }) => !calm.matches || t === 0).map((frame) => [frame.which, frame])).values();
+      let large, ready = false;
+      for (const frame of last) {
+        const { which, t, image } = frame, one = strip[which], { picture } = one;
+        if (walks.length > 1) {
+          picture.paint(image, 0, C);
+          one.drawn = true;
         }
+        // Two walks are drawn at a time; the first worker's is the one that is shown large.
+        if (which % 2 === 0) large = frame;
         if (t > 0) continue;
         picture.say(`${walks[which].below}, drawn`);
         ends[which] = image;
-        facts.write(pairs("0"));
+        ready = true;
       }
+      if (large) kinds.forEach(([part, sign, said], i) => {
+        pictures[i].paint(large[part] ?? nothing, 0, C);
+        pictures[i].say(large[part] ? `${sign}, ${said}, at t = ${large.t}: ${walks[large.which].below}` : "no noise at t = 0");
+      });
+      if (large || ready) facts.write(pairs(String(large?.t ?? 0)));
     },
     ended: () => "",
   });

@@ -60,7 +60,7 @@ export default kit.widget(({ model, el: place }) => {
     const drag = (/** @type {any} */ event) => event.buttons && event.pointerType !== "touch" && point(event);
     const figure = kit.figure(kit.el("div", { class: "dw-pick", onclick: point, onpointermove: drag, ...attributes }, picture.canvas, frame), "");
     figure.style.padding = "0";
-    return { picture, frame, figure, caption: figure.lastChild };
+    return { picture, frame, figure, caption: figure.lastChild.firstChild };
   };
   const seen = framed(kit.picture(PIXELS, PIXELS, "", SIZE), {
     tabindex: 0, role: "application", "aria-label": "The query pixel: move it with the arrow keys",
@@ -76,19 +76,28 @@ export default kit.widget(({ model, el: place }) => {
   for (const { canvas } of [ramp, ...maps.map(({ picture }) => picture)]) canvas.style.outline = "1px solid #888";
   const key = kit.el("div", { class: "dw-control" }, "Weight: 0", ramp.canvas, `${white} or more, in all maps`);
   const lines = [1, 2, 3, 4].map((n) => {
-    const name = `token ${n}`, bar = kit.el("progress", { max: 1, "aria-label": name }), word = kit.el("span");
+    const name = `token ${n}`, bar = kit.el("progress", { max: 1, "aria-label": name }), word = kit.el("span", {}, "");
     return { bar, word, line: kit.el("div", { class: "dw-control" }, name, bar, word) };
   });
   const heading = kit.el("p", {}, ""), facts = kit.facts();
+  // What the pictures show, and where their frame is: what stays is not painted again.
+  const painted = [-1, -1, -1];
+  let framedAt = -1;
 
   const draw = () => {
     const frame = kit.within(model, "frame", 0, times.length - 1), layer = kit.within(model, "layer", 0, layers.length - 1);
     const row = kit.within(model, "row", 0, side - 1), column = kit.within(model, "column", 0, side - 1), query = row * side + column;
     const chosen = ["label", "other"].map((name) => kit.within(model, name, 0, words.length - 1)), [label, other] = chosen;
-    for (const { frame: { style } } of [seen, ...maps]) Object.assign(style, { left: `${(100 * column) / side}%`, top: `${(100 * row) / side}%` });
-    seen.picture.paint(pictures, frame * PIXELS * PIXELS);
-    kit.tell(seen.caption, `noisy pullover, t = ${times[frame]}`);
-    seen.picture.say(`The noisy pullover at t = ${times[frame]}`);
+    if (framedAt !== query) {
+      framedAt = query;
+      for (const { frame: { style } } of [seen, ...maps]) Object.assign(style, { left: `${(100 * column) / side}%`, top: `${(100 * row) / side}%` });
+    }
+    if (painted[2] !== frame) {
+      painted[2] = frame;
+      seen.picture.paint(pictures, frame * PIXELS * PIXELS);
+      kit.tell(seen.caption, `noisy pullover, t = ${times[frame]}`);
+      seen.picture.say(`The noisy pullover at t = ${times[frame]}`);
+    }
 
     const rows = chosen.map((n) => weights(which[frame][layer][n], query));
     const found = rows.map((values, i) => {
@@ -97,8 +106,10 @@ export default kit.widget(({ model, el: place }) => {
         return far > reach ? sum : sum + value;
       }, 0);
       const most = `largest weight ${kit.number(values[best], 2)} (row ${Math.floor(best / side) + 1}, column ${(best % side) + 1})`;
-      maps[i].picture.paint(values.map((value) => 2 * Math.min(1, value / white) - 1));
-      maps[i].picture.say(`Weights of the query, ${named(chosen[i])}: ${most}`);
+      const now = which[frame][layer][chosen[i]] * cells + query;
+      if (painted[i] !== now) maps[i].picture.paint(values.map((value) => 2 * Math.min(1, value / white) - 1));
+      painted[i] = now;
+      kit.put(maps[i].picture.canvas, "aria-label", `Weights of the query, ${named(chosen[i])}: ${most}`);
       kit.tell(maps[i].caption, named(chosen[i]));
       return `${most}, ${near.toFixed(2)} within ${reach} cells`;
     });
@@ -113,12 +124,13 @@ export default kit.widget(({ model, el: place }) => {
       ["Equal weights would be:", kit.number(1 / cells, 2)],
     ]);
 
-    kit.tell(heading, `Cross-attention after this layer, ${named(label)}: what the query gives to each of the four tokens`);
+    kit.tell(heading.firstChild, `Cross-attention after this layer, ${named(label)}: what the query gives to each of the four tokens`);
     const first = (((frame * layers.length + layer) * words.length + label) * cells + query) * 4, four = tokens.subarray(first, first + 4);
     const sum = four.reduce((a, b) => a + b, 0);
     lines.forEach(({ bar, word }, n) => {
-      bar.value = four[n] / sum;
-      kit.tell(word, bar.value.toFixed(2));
+      const share = four[n] / sum;
+      if (bar.value !== share) bar.value = share;
+      kit.tell(word.firstChild, share.toFixed(2));
     });
   };
 

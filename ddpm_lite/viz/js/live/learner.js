@@ -17,7 +17,7 @@ export default kit.widget(({ model, el: place }) => {
   const chance = noises(keyed(0, 5), 2 * POINTS), shake = Float64Array.from({ length: 2 * POINTS }, (_, i) => chance(i, 0));
 
   // The state of one training run, from `reset` on; then the present task, and when it was last painted.
-  let data, real, fresh, least, student, losses, drawn, distance;
+  let data, real, cloud, fresh, least, student, losses, drawn, distance;
   let task, timer, gap, running = false, painted = 0, cross = [0, 0];
 
   const words = { xlabel: "first coordinate", ylabel: "second coordinate", height: 350 };
@@ -122,7 +122,7 @@ export default kit.widget(({ model, el: place }) => {
   const reset = (anew = false) => {
     losses = [];
     drawn = least = student = null;
-    if (anew) ({ data, real, fresh } = gather(model.get("data")));
+    if (anew) ({ data, real, cloud, fresh } = gather(model.get("data")));
     halt(data ? "Ready." : help);
   };
   // The data and draws of them; what is ready is kept, and computed in idle time.
@@ -134,7 +134,7 @@ export default kit.widget(({ model, el: place }) => {
     if (!mine.length) return {};
     const found = blobs(mine, deviations[which], bar), points = draws(found, keyed(0, 3));
     // The average distance of two data sets, which is above 0 because finite sets differ.
-    const made = { data: found, real: points, fresh: (2 * apart(points, draws(found, keyed(1, 3)))) / POINTS };
+    const made = { data: found, real: points, cloud: scatter(points, "h0"), fresh: (2 * apart(points, draws(found, keyed(1, 3)))) / POINTS };
     if (which !== own) kept[which] = made;
     return made;
   };
@@ -152,31 +152,43 @@ export default kit.widget(({ model, el: place }) => {
   // In the direction of the score, opposite to the noise. An arrow is a quarter of the noise, but at most 0.5 long.
   const grid = Float64Array.from({ length: 242 }, (_, i) => 0.54 * ((i % 2 ? Math.floor(i / 22) : (i >> 1) % 11) - 5));
   const along = (u, v) => [u, v].map((value) => -value * Math.min(0.25, 0.5 / Math.hypot(u, v)));
-  const arrows = (t) => {
-    const ask = (x) => student?.ask(x, t) ?? x.map(() => 0), guess = ask(grid);
-    let needle = "", line = "", squares = 0;
+  // What is exact at a time, kept for the time last asked for: wedges on the grid, and z at noisy points of the data.
+  const known = new WeakMap();
+  const truth = (its, points, t) => {
+    if (known.get(its)?.t === t) return known.get(its);
+    let needle = "";
     for (let i = 0; i < grid.length; i += 2) {
-      const x = grid[i], y = grid[i + 1], [p, q] = along(...data.exact(x, y, t)), [u, v] = along(guess[i], guess[i + 1]);
-      const wide = 0.07 / (Math.hypot(p, q) || 1);
+      const x = grid[i], y = grid[i + 1], [p, q] = along(...its.exact(x, y, t)), wide = 0.07 / (Math.hypot(p, q) || 1);
       needle += `M${spot(right, x + p, y + q)}L${spot(right, x - wide * q, y + wide * p)}L${spot(right, x + wide * q, y - wide * p)}Z`;
+    }
+    const { noised } = closed(bar[t]), x = points.map((value, i) => noised(value, shake[i])), z = new Float64Array(x.length);
+    for (let i = 0; i < x.length; i += 2) z.set(its.exact(x[i], x[i + 1], t), i);
+    const made = { t, needle, x, z };
+    known.set(its, made);
+    return made;
+  };
+  const draft = (guess) => {
+    let line = "";
+    for (let i = 0; i < grid.length; i += 2) {
+      const x = grid[i], y = grid[i + 1], [u, v] = along(guess[i], guess[i + 1]);
       line += `M${spot(right, x, y)}L${spot(right, x + u, y + v)}`;
     }
+    return line;
+  };
+  const none = draft(grid.map(() => 0)); // a network that has not begun returns 0
+  const arrows = (t) => {
+    const { needle, x, z } = truth(data, real, t), answer = student?.ask(x, t);
     kit.put(needles, "d", needle);
-    kit.put(lines, "d", line);
+    kit.put(lines, "d", student ? draft(student.ask(grid, t)) : none);
     // The difference of learnt and exact z, at points of this time.
-    const { noised } = closed(bar[t]), x = real.map((value, i) => noised(value, shake[i])), answer = ask(x);
-    for (let i = 0; i < x.length; i += 2) {
-      const [u, v] = data.exact(x[i], x[i + 1], t);
-      squares += ((answer[i] - u) ** 2 + (answer[i + 1] - v) ** 2) / x.length;
-    }
-    return kit.number(Math.sqrt(squares), 3);
+    return kit.number(Math.sqrt(mean(z.map((value, i) => ((answer?.[i] ?? 0) - value) ** 2))), 3);
   };
 
   const paint = () => {
     const placing = model.get("data") === own, [x, y] = cross;
     kit.put(aim, "d", placing ? `M${spot(left, x - 0.2, y)}L${spot(left, x + 0.2, y)}M${spot(left, x, y - 0.2)}L${spot(left, x, y + 0.2)}` : "");
     pad.tabIndex = placing ? 0 : -1;
-    kit.put(dots, "d", data ? scatter(real, "h0") : "");
+    kit.put(dots, "d", data ? cloud : "");
     kit.put(crosses, "d", drawn ? scatter(drawn, "m-2.5-2.5l5 5m0-5l-5 5") : "");
     const ends = Array.from({ length: Math.ceil(losses.length / 25) }, (_, i) => Math.min(25 * i + 25, losses.length));
     learnt(ends, ends.map((end, i) => mean(losses.slice(25 * i, end))));
@@ -271,5 +283,8 @@ export default kit.widget(({ model, el: place }) => {
   model.signal.addEventListener("abort", () => clearTimeout(timer));
   reset(true);
   kit.follow(model, ["t"], () => draw(false));
-  counts.forEach((_, which) => window.requestIdleCallback?.(() => gather(which)));
+  counts.forEach((_, which) => window.requestIdleCallback?.(() => {
+    const { data: one, real: points } = gather(which);
+    truth(one, points, model.get("t"));
+  }));
 });

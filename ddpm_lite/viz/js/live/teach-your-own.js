@@ -34,7 +34,7 @@ const gather = (/** @type {{ ready: string[], digits: string[], place: HTMLEleme
   let open = -1;
   const pad = makePad(() => {}), sheet = makeSheet(), said = kit.el("p", { role: "status" });
   const say = (/** @type {string} */ words) => {
-    said.textContent = words;
+    kit.tell(said, words);
   };
   const show = (/** @type {string} */ words) => {
     sheet.draw(set);
@@ -90,7 +90,7 @@ const gather = (/** @type {{ ready: string[], digits: string[], place: HTMLEleme
     ["eight letters", () => replace(ready)],
     ...[8, 30, 100, 300].map((n) => /** @type {[string, () => void]} */ ([`the first ${n} digits`, () => replace(digits.slice(0, n))])),
   ];
-  const choice = kit.el("select", { "aria-label": "ready sets", onchange: () => {
+  const choice = kit.el("select", { "aria-label": "ready sets", oninput: () => {
     kinds[choice.value][1]();
     choice.value = 0;
   } }, ...kinds.map(([words], n) => kit.el("option", { value: n }, words)));
@@ -125,7 +125,9 @@ const makePairs = (/** @type {number} */ limit) => {
     return { paint, say, figure, caption: figure.querySelector("figcaption") };
   });
   const blank = new Float32Array((2 * SIDE + 1) * SIDE).fill(-1);
+  let clean = false;
   const put = (/** @type {Float64Array} */ samples, /** @type {number[][]} */ pictures) => pairs.reduce((copies, { paint, say, caption }, n) => {
+    clean = false;
     const sample = samples.subarray(n * COUNT, (n + 1) * COUNT), { which, apart } = pixels.nearest(sample, pictures);
     paint([...sample, ...Array(SIDE).fill(0), ...pictures[which]]);
     const verdict = apart < limit ? "copy" : "no copy";
@@ -133,11 +135,16 @@ const makePairs = (/** @type {number} */ limit) => {
     say(`A sample; picture ${which + 1} is nearest, at a distance of ${apart.toFixed(2)}: ${verdict}`);
     return copies + Number(apart < limit);
   }, 0);
-  const clear = () => pairs.forEach(({ paint, say, caption }) => {
-    paint(blank);
-    say("no sample yet");
-    caption.textContent = "";
-  });
+  // The blank ones stay as they are.
+  const clear = () => {
+    if (clean) return;
+    clean = true;
+    pairs.forEach(({ paint, say, caption }) => {
+      paint(blank);
+      say("no sample yet");
+      caption.textContent = "";
+    });
+  };
   return { row: kit.row(...pairs.map(({ figure }) => figure)), put, clear };
 };
 
@@ -149,7 +156,7 @@ export default kit.widget(async ({ model, el: place }) => {
   /** @type {{ job: number, running: boolean, losses: number[], pictures: number[][], spent: number, since: number, verdict: string }} */
   const run = { job: 0, running: false, losses: [], pictures: [], spent: 0, since: 0, verdict: "" };
   const say = (/** @type {string} */ words) => {
-    status.textContent = words;
+    kit.tell(status, words);
   };
   const seconds = () => (run.spent + (run.running && !document.hidden ? performance.now() - run.since : 0)) / 1000;
   const left = () => `${Math.ceil((seconds() * (steps - run.losses.length)) / run.losses.length)} s`;
@@ -161,13 +168,13 @@ export default kit.widget(async ({ model, el: place }) => {
     run.spent = 1000 * seconds();
     run.since = performance.now();
     run.running = on;
-    learn.textContent = on ? "Pause" : run.losses.length && run.losses.length < steps ? "Go on" : "Learn this set";
+    kit.tell(learn, on ? "Pause" : run.losses.length && run.losses.length < steps ? "Go on" : "Learn this set");
     kit.busy(learn, on);
     tell({ go: on && !document.hidden });
   };
   const draw = () => {
     const done = run.losses.length;
-    note.textContent = done < FIRST ? "" : `Step ${done} of ${steps}, loss ${loss()}, about ${left()} to come.`;
+    kit.tell(note, done < FIRST ? "" : `Step ${done} of ${steps}, loss ${loss()}, about ${left()} to come.`);
   };
   const judge = (/** @type {number} */ step, /** @type {Float64Array} */ samples) => {
     const copies = pairs.put(samples, run.pictures);

@@ -18,7 +18,7 @@ export default kit.widget(({ model, el: place }) => {
   // The axis is logarithmic, so its marks are powers of ten.
   [1, 32, 1000].forEach((t, i) => (plot.svg.querySelectorAll("text")[i].textContent = String(t)));
   const kinds = ["dw-4 dw-dash", "dw-exact dw-dots", "dw-2"];
-  const [weighed, floored, measured] = kinds.map((kind) => plot.line(kind));
+  const lines = kinds.map((kind) => plot.line(kind)), drawn = /** @type {any[]} */ ([]);
   const dots = ["dw-4", "dw-exact", "dw-2"].map((kind) => plot.marker(kind)), facts = kit.facts();
   const shown = (values) => values.map((v) => Math.max(v, LOW));
 
@@ -33,36 +33,42 @@ export default kit.widget(({ model, el: place }) => {
     return (/** @type {string} */ title, /** @type {ArrayLike<number>} */ upto, /** @type {number} */ at) => {
       const part = (i) => upto[i] / upto[N - 1];
       let from = 0;
-      kit.tell(name, title);
+      kit.tell(name.firstChild, title);
       LAST.forEach((t, i) => {
         const to = part(times.indexOf(t)), [a, b] = [from, to].map((share) => (LEFT + WIDE * share).toFixed(1));
         kit.put(bars[i], "points", `${a} ${top} ${b} ${top} ${b} ${top + HIGH} ${a} ${top + HIGH}`);
-        kit.put(words[i], "x", (LEFT + (WIDE * (from + to)) / 2).toFixed(1));
-        kit.tell(words[i], to - from > 0.13 ? percent(to - from) : "");
+        const word = to - from > 0.13 ? percent(to - from) : "";
+        // A text is laid out again when it is moved, so one without words stays.
+        if (word) kit.put(words[i], "x", (LEFT + (WIDE * (from + to)) / 2).toFixed(1));
+        kit.tell(words[i].firstChild, word);
         from = to;
       });
       kit.put(mark, "d", `M${(LEFT + WIDE * part(at)).toFixed(1)} ${top - 4}v${HIGH + 8}`);
     };
   });
   const percent = (share) => `${kit.number(100 * share, share < 0.1 ? 2 : 3)}\u00a0%`;
-  const byRange = (upto) => {
+  // The words for each sum stay the same, so they are made once.
+  const ranges = sums.map((upto) => {
     const ends = LAST.map((t) => upto[times.indexOf(t)] / upto[N - 1]);
     return ends.map((share, i) => `${RANGES[i]}: ${percent(share - (i ? ends[i - 1] : 0))}`).join(", ");
-  };
+  });
+  const byRange = (upto) => ranges[sums.indexOf(upto)];
 
   const draw = () => {
     const at = kit.within(model, "at", 0, N - 1), which = kit.within(model, "data", 0, 1), w = kit.within(model, "weight", 0, 2), t = times[at];
     const weight = curves[w], floor = curves[3 + which], loss = curves[which ? 6 + w : 5];
     const all = sums[w], weightedLoss = sums[3 + 3 * which + w], above = sums[9 + w], bits = sums[12];
-    weighed(logs, shown(weight));
-    floored(logs, shown(floor));
-    measured(logs, shown(loss));
-    [weight, floor, loss].forEach((values, i) => dots[i](logs[at], Math.max(values[at], LOW)));
+    [weight, floor, loss].forEach((values, i) => {
+      // A curve that stays is not drawn again.
+      if (drawn[i] !== values) lines[i](logs, shown(values));
+      drawn[i] = values;
+      dots[i](logs[at], Math.max(values[at], LOW));
+    });
     const whole = bits[N - 1] + end;
     stacks[0]("weight", all, at);
     stacks[1]("weighted loss", weightedLoss, at);
     stacks[2](which ? "above floor" : "bits of L", which ? above : bits, at);
-    kit.tell(keys.children[1], which ? "least possible loss" : "least loss, Gaussian data");
+    kit.tell(keys.children[1].firstChild, which ? "least possible loss" : "least loss, Gaussian data");
     const upto = (values) => percent(values[at] / values[N - 1]);
     facts.write([
       ["At t:", String(t)],
