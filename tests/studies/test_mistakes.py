@@ -319,3 +319,22 @@ def test_noise_of_numpy_makes_no_weight_wrong_by_chance(seed):
     assert [str(each) for each in right.values() if not each.fine] == []
     assert right["noise of a step"].note
     assert not wrong["weights of a step"].fine
+
+
+def test_no_slip_is_named_for_a_ddim_step_that_is_right():
+    """Right steps of DDIM have weights that some slips of DDPM's step have too, so only the last is asked here."""
+    alpha_bar = linear_schedule(200, 5e-4, 0.1).alpha_bar
+    times = alpha_bar[1:].float()
+
+    def sampler(model, shape):
+        x = torch.randn(shape)
+        for t in reversed(range(200)):
+            z_hat = model(x, torch.full((shape[0],), t))
+            now, before = times[t], times[t - 1]  # at time 0 this is the last entry
+            x_0 = ((x - (1 - now).sqrt() * z_hat) / now.sqrt()).clamp(-1, 1)
+            x = before.sqrt() * x_0 + ((1 - before) / (1 - now)).sqrt() * (x - now.sqrt() * x_0)
+        return x
+
+    torch.manual_seed(0)
+    (wrong,) = (each for each in check_sampler(sampler, (4, 1, 8, 8), alpha_bar, 0) if not each.fine)
+    assert wrong.text.startswith("at t = 1 the weight of the image becomes 0.0055, expected 1; compare its tables")
