@@ -46,6 +46,10 @@ INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 # How tall a section is, in rem, fitted to the pages at 1440 and 390 pixels: nine in ten are within a factor of 1.5.
 SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
 TALL = {"<pre": 5.4, "=katex-display>": 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
+# What a cell printed behind its button takes no room until it is opened.
+FOLDED = re.compile(
+    r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?<div class="cell_output.*?</details>', re.DOTALL
+)
 FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
 # The classes of names, punctuation and spaces, within code only: the arguments of a signature have them too.
 CODE, PLAIN = (
@@ -89,6 +93,7 @@ def waiting(script):
 
 def estimate(section):
     """How tall the HTML of a section will be: rem, and letters of running text."""
+    section = FOLDED.sub("", section)
     rows = HEADING + sum(tall * section.count(sign) for sign, tall in TALL.items())
     rows += sum(43 * float(height) / max(418, float(width)) for width, height in FIGURE.findall(section))
     return round(rows), len(NO_LETTERS.sub("", section))
