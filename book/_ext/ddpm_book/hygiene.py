@@ -64,6 +64,21 @@ ROOM = """<style>
 }
 </style>"""
 
+# What a cell printed is there on paper even if it is folded on the screen, where it can be opened. For pages with such a
+# fold only, too.
+FOLD = re.compile(r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?class="cell_output', re.DOTALL)
+UNFOLDED = """<style media="print">
+.cell details.hide:has(.cell_output):not([open]) {
+  display: block !important;
+}
+.cell details.hide:not([open]) .cell_input {
+  display: none;
+}
+.cell details::details-content {
+  content-visibility: visible;
+}
+</style>"""
+
 # The same around the text, in the theme's own parts of every page.
 AROUND = {
     # The button says "Search Ctrl+K", and is called so by those who speak to their computer.
@@ -100,6 +115,8 @@ def mend(app, pagename, templatename, context, doctree):
     context["body"] = LEADING_SPACE.sub(r"\1 \2", context.get("body", ""))
     if TABLE in context["body"]:
         context["body"] += shorten("room.css", ROOM)
+    if FOLD.search(context["body"]):
+        context["body"] += shorten("unfolded.css", UNFOLDED)
 
 
 def mend_around(app, error):
