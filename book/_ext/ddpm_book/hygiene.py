@@ -64,7 +64,7 @@ ROOM = """<style>
 }
 </style>"""
 
-# What a cell printed is there on paper even if it is folded on the screen, where it can be opened: for pages with folds.
+# What a cell printed is there on paper even if it is folded on the screen, where it can be opened; for pages with folds
 FOLD = re.compile(r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?class="cell_output', re.DOTALL)
 UNFOLDED = """<style media="print">
 .cell details.hide:has(.cell_output):not([open]) {
