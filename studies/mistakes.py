@@ -19,6 +19,7 @@ class Mistake:
 
 
 COSINE = ("make_betas(steps)])", "make_cosine_betas(steps)])")
+CLIP = "x_0 = x_0.clamp(-1, 1)"
 MISTAKES = {
     "unscaled-betas": Mistake(
         "betas not scaled to T",
@@ -157,7 +158,7 @@ MISTAKES = {
         "x_0_hat not clipped",
         "sampling",
         "clip",
-        "x_0 = x_0.clamp(-1, 1)",
+        CLIP,
         "pass",
     ),
     "guidance-plus-one": Mistake(
@@ -182,11 +183,11 @@ def load_program(*replacements: tuple[str, str]) -> types.ModuleType:
     return program
 
 
-def load_wrong(key: str) -> types.ModuleType:
-    """The tutorial with one mistake; that of the cosine schedule in a program that has this schedule."""
+def load_wrong(key: str, *more: tuple[str, str]) -> types.ModuleType:
+    """The tutorial with one mistake, that of the cosine schedule in a program that has it, and more lines replaced."""
     mistake = MISTAKES[key]
     before = [COSINE] if key == "cosine-uncapped" else []
-    return load_program(*before, (mistake.right, mistake.wrong))
+    return load_program(*before, (mistake.right, mistake.wrong), *more)
 
 
 def list_parts(program: types.ModuleType, images) -> dict:

@@ -50,11 +50,17 @@ def needs_training(key):
     return key not in mistakes.MISTAKES or (mistakes.MISTAKES[key].part != "sampling" and key != "buffers-averaged")
 
 
-def load(key):
-    """The program of a row."""
+def load(key, *more):
+    """The program of a row, with more lines replaced."""
     if key in mistakes.MISTAKES:
-        return mistakes.load_wrong(key)
-    return mistakes.load_program(*[mistakes.COSINE] * (key == CAPPED))
+        return mistakes.load_wrong(key, *more)
+    return mistakes.load_program(*[mistakes.COSINE] * (key == CAPPED), *more)
+
+
+def load_unclipped(key):
+    """The program of a row without its clip, which would bend the weights of a step whose estimate is wrong."""
+    there = key not in mistakes.MISTAKES or mistakes.MISTAKES[key].right != mistakes.CLIP
+    return load(key, *[(mistakes.CLIP, "pass")] * there)
 
 
 def train(program, images, labels, seed=0, steps=STEPS):
@@ -146,8 +152,8 @@ def judge(x_0):
 def follow(program):
     """Mean and deviation of the end of the chain on Gaussian data, exactly; None where a step is not finite.
 
-    The weights of the steps hold as long as nothing is clipped. The network is the best one for the x_t that the
-    program's own training makes: x_0_hat = `shrink` x_t + `shift`, and z_hat = `slope` x_t + `offset`.
+    The program should not clip, because the weights of the steps hold as long as nothing is clipped. The network is the
+    best one for the x_t that the program's own training makes: x_0_hat = `shrink` x_t + `shift`, and z_hat = `slope` x_t + `offset`.
     """
     alpha_bar, told_bar = read_tables({"beta": program.BETA})[1], program.ALPHA_BAR.double()
 
@@ -185,7 +191,7 @@ def describe(key, folder, images, old):
         row = {name: old[key][name] for name in ("distance", "as_asked", "losses")}
     row["chain"] = None
     if key not in mistakes.MISTAKES or mistakes.MISTAKES[key].part in ("sampling", "schedule"):
-        row["chain"] = follow(program)
+        row["chain"] = follow(load_unclipped(key))
     if key in mistakes.MISTAKES:
         mistake = mistakes.MISTAKES[key]
         row = {name: getattr(mistake, name) for name in ("name", "part", "found", "right", "wrong")} | row

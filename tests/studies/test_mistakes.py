@@ -244,10 +244,33 @@ def test_the_chapter_shows_the_whole_program():
     assert ast.dump(ast.parse("import math\n" + code)) == ast.dump(whole)
 
 
-@pytest.mark.parametrize("key", ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end"])
+CHAINS = ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end", "alpha-for-alpha-bar", "another-T"]
+
+
+@pytest.mark.parametrize("key", CHAINS)
 def test_the_exact_chain_is_as_recorded(key):
-    program, row = mistakes.load_wrong(key), read_record("results/mistakes.json")["rows"][key]
-    assert study_mistakes.follow(program) == pytest.approx(row["chain"], rel=2e-3)
+    row = read_record("results/mistakes.json")["rows"][key]
+    assert study_mistakes.follow(study_mistakes.load_unclipped(key)) == pytest.approx(row["chain"], rel=2e-3)
+
+
+def test_the_exact_chain_of_a_wrong_estimate_is_not_bent_by_the_clip():
+    """alpha_t for alpha_bar_t by a recursion of its own, in which nothing is measured and nothing clipped."""
+    schedule = linear_schedule(200, 5e-4, 0.1)
+    slope, offset = GaussianChain(schedule, study_mistakes.MEAN, study_mistakes.STD).line()
+    mean, variance = 0.0, 1.0
+    for t in range(200, 0, -1):
+        root, before = (
+            schedule.beta[t].sqrt(),
+            schedule.one_minus_alpha_bar[t - 1],
+        )  # the root should be of 1 - alpha_bar_t
+        weight_x_t = schedule.alpha[t].sqrt() * before / schedule.one_minus_alpha_bar[t]
+        weight_x_0 = schedule.alpha_bar[t - 1].sqrt() * schedule.beta[t] / schedule.one_minus_alpha_bar[t]
+        estimate = weight_x_0 / schedule.alpha_bar[t].sqrt()  # of x_t - root z_hat
+        factor = weight_x_t + estimate * (1 - root * slope[t])
+        mean = factor * mean - estimate * root * offset[t]
+        variance = factor**2 * variance + schedule.beta_tilde[t]
+    chain = read_record("results/mistakes.json")["rows"]["alpha-for-alpha-bar"]["chain"]
+    assert chain == pytest.approx([mean.item(), variance.sqrt().item()], rel=2e-3)
 
 
 def test_the_study_trains_what_the_program_says():
