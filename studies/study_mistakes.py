@@ -153,7 +153,8 @@ def follow(program):
     """Mean and deviation of the end of the chain on Gaussian data, exactly; None where a step is not finite.
 
     The program should not clip, because the weights of the steps hold as long as nothing is clipped. The network is the
-    best one for the x_t that the program's own training makes: x_0_hat = `shrink` x_t + `shift`, and z_hat = `slope` x_t + `offset`.
+    best one for the x_t that the program's own training makes: x_0_hat = `shrink` x_t + `shift`, and
+    z_hat = `slope` x_t + `offset`.
     """
     alpha_bar, told_bar = read_tables({"beta": program.BETA})[1], program.ALPHA_BAR.double()
 
