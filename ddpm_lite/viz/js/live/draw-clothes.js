@@ -31,6 +31,17 @@ export default kit.widget(({ model, el: place }) => {
   };
   const pairs = (t) => [["Time t:", t], ["Pictures:", `${ends.filter(Boolean).length} of ${walks.length}`]];
 
+  // The row of small pictures, each with its words and empty; `laid` is the view whose row is there, or 0.
+  let laid = 0;
+  const lay = () => strip.forEach((one, i) => {
+    one.figure.hidden = !walks[i];
+    if (!walks[i]) return;
+    kit.tell(one.caption, walks[i].below);
+    kit.put(one.picture.canvas, "aria-label", `${walks[i].below}: not drawn yet`);
+    if (one.drawn) one.picture.paint(blank, 0, C);
+    one.drawn = false;
+  });
+
   const work = atelier({
     model,
     traits: ["view", "label", "chosen", "seed", "other", "share", "steps"],
@@ -54,20 +65,19 @@ export default kit.widget(({ model, el: place }) => {
       ends = [];
       const view = model.get("view");
       // With one picture it is large already, and between two noises the share is that of each picture.
-      below.hidden = view === 0;
       share.hidden = view === 2;
       kind.querySelector("select").disabled = view === 1;
-      // What is hidden is not touched, so that the answer comes at once.
-      if (view) strip.forEach((one, i) => {
-        one.figure.hidden = !walks[i];
-        if (!walks[i]) return;
-        kit.tell(one.caption, walks[i].below);
-        kit.put(one.picture.canvas, "aria-label", `${walks[i].below}: not drawn yet`);
-        if (one.drawn) one.picture.paint(blank, 0, C);
-        one.drawn = false;
-      });
+      // Another row comes with its first picture, so that the answer to a choice comes at once.
+      laid = view === laid ? view : 0;
+      if (laid) lay();
+      below.hidden = !laid;
     },
     heard: (frames) => {
+      if (walks.length > 1 && !laid) {
+        lay();
+        laid = model.get("view");
+        below.hidden = false;
+      }
       // Of the frames that arrive together the reader sees each walk's last.
       const last = new Map(frames.filter(({ t }) => !calm.matches || t === 0).map((frame) => [frame.which, frame])).values();
       let large, ready = false;
