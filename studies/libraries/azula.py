@@ -88,12 +88,25 @@ mean = denoiser(x_t, time).mean
 
 
 @row(
+    "eq-linear-schedule",
+    "noise.py: VPSchedule",
+    "`VPSchedule()`",
+    NO_COUNTERPART,
+    "Schedule(torch.cat([0 * alpha[:1], 1 - (alpha[1:] / alpha[:-1]) ** 2])).alpha_bar",
+    "the logarithm of `alpha` is a multiple of the squared time; take over its numbers, also those at t = 0",
+)
+def azula_schedule():
+    alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
+    return alpha.square(), linear_schedule().alpha_bar, {"alpha": alpha}
+
+
+@row(
     "eq-alpha-bar",
     "noise.py: VPSchedule",
     "`VPSchedule().alpha(t / T)`",
     "name",
     "alpha_bar[t].sqrt()",
-    "their `alpha` is the square root of `alpha_bar`",
+    "their `alpha` is the square root of `alpha_bar`, here that of `VPSchedule`, taken over, not the linear one",
     equal=1e-9,
 )
 def azula_alpha():
@@ -117,26 +130,13 @@ def take_over(vp):
 
 
 @row(
-    "eq-linear-schedule",
-    "noise.py: VPSchedule",
-    "`VPSchedule()`",
-    NO_COUNTERPART,
-    "Schedule(torch.cat([0 * alpha[:1], 1 - (alpha[1:] / alpha[:-1]) ** 2])).alpha_bar",
-    "the logarithm of `alpha` is a multiple of the squared time; take over its numbers, also those at t = 0",
-)
-def azula_schedule():
-    alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
-    return alpha.square(), linear_schedule().alpha_bar, {"alpha": alpha}
-
-
-@row(
     "eq-noise-balance",
     "noise.py: VPSchedule",
     "`VPSchedule().sigma(t / T)`",
     "own rule",
     "(one_minus_alpha_bar[t] + 1e-6).sqrt()",
-    "a constant is added under the root, so `x_t` has a little more than variance 1; the ratios to ours are compared, "
-    "at the first eight times",
+    "`one_minus_alpha_bar` is that of `VPSchedule`, taken over; theirs adds a constant under the root, so `x_t` has a "
+    "little more than variance 1; the ratios to ours are compared, at the first eight times",
     equal=1e-9,
 )
 def azula_sigma():
@@ -193,7 +193,7 @@ def azula_ddim():
     "`DDIMSampler(denoiser, eta=0.25)`",
     "name",
     "ddim_step(schedule, x_t, t, s, z_hat, noise, eta=eta ** 0.5, clip=False)",
-    "their `eta` multiplies the variance, ours the deviation",
+    "their `eta` multiplies the variance, ours the standard deviation",
     equal=1e-9,
 )
 def azula_eta():

@@ -45,7 +45,7 @@ def lucid():
 def import_all():
     """The package itself, for the setup of the step, and the network that it asks, with its own times."""
     import_peer("denoising_diffusion_pytorch")
-    return {"net": Network(0)}
+    return {"shifted_net": Network(0)}
 
 
 STEPS["denoising-diffusion-pytorch"] = Step(
@@ -53,7 +53,8 @@ STEPS["denoising-diffusion-pytorch"] = Step(
 from denoising_diffusion_pytorch import GaussianDiffusion
 
 diffusion = GaussianDiffusion(
-    net, image_size=4, objective="pred_noise", beta_schedule="linear"
+    shifted_net, image_size=4,
+    objective="pred_noise", beta_schedule="linear",
 )
 k = torch.full((len(x_t),), t - 1)
 x_0_hat = diffusion.predict_start_from_noise(x_t, k, z_hat)
