@@ -259,12 +259,10 @@ def test_the_exact_chain_of_a_wrong_estimate_is_not_bent_by_the_clip():
     slope, offset = GaussianChain(schedule, study_mistakes.MEAN, study_mistakes.STD).line()
     mean, variance = 0.0, 1.0
     for t in range(200, 0, -1):
-        root, before = (
-            schedule.beta[t].sqrt(),
-            schedule.one_minus_alpha_bar[t - 1],
-        )  # the root should be of 1 - alpha_bar_t
-        weight_x_t = schedule.alpha[t].sqrt() * before / schedule.one_minus_alpha_bar[t]
-        weight_x_0 = schedule.alpha_bar[t - 1].sqrt() * schedule.beta[t] / schedule.one_minus_alpha_bar[t]
+        root = schedule.beta[t].sqrt()  # should be that of 1 - alpha_bar_t
+        now, before = schedule.one_minus_alpha_bar[t], schedule.one_minus_alpha_bar[t - 1]
+        weight_x_t = schedule.alpha[t].sqrt() * before / now
+        weight_x_0 = schedule.alpha_bar[t - 1].sqrt() * schedule.beta[t] / now
         estimate = weight_x_0 / schedule.alpha_bar[t].sqrt()  # of x_t - root z_hat
         factor = weight_x_t + estimate * (1 - root * slope[t])
         mean = factor * mean - estimate * root * offset[t]
@@ -328,7 +326,7 @@ def test_the_record_says_where_its_processor_is_from():
 
 @pytest.mark.parametrize("seed", [69, 197, 453])
 def test_noise_of_numpy_makes_no_weight_wrong_by_chance(seed):
-    """Noise that is not heard scatters the weights that are read, at these seeds by up to four standard errors."""
+    """Noise that is not heard scatters the weights: at these seeds one is off by 3.4 to 4.1 times its error."""
     drawn = ("sigma * torch.randn(shape)", "sigma * torch.from_numpy(draw(size=shape)).float()")
     slip = ("(1 - before) * x", "(1 - now) * x")
     alpha_bar = linear_schedule(200, 5e-4, 0.1).alpha_bar

@@ -145,6 +145,26 @@ def test_two_workers_share_the_evaluations_of_one_guided_picture(stand):
 
 
 @pytest.mark.html
+def test_another_row_of_pictures_comes_with_its_first_picture(stand):
+    one = stand(recorded(few=3, view="one", label=8, scale=0.0))
+    place = press(one)
+    drawn(place, "Done: bag from seed 0 at w = 0 in 3 steps")
+    row = place.locator(".dw-row").filter(has=one.page.locator("figcaption", has_text="bag")).last
+    choose = """(list, n) => {
+      list.value = n;
+      list.dispatchEvent(new Event("input", { bubbles: true }));
+      return [...list.closest(".ddpm-widget").querySelectorAll(".dw-row")].map((row) => row.hidden);
+    }"""
+    listed = place.get_by_label("draw", exact=True)
+    assert listed.evaluate(choose, 1).count(True) == 1  # at once: the row is not there yet
+    drawn(place, "Done: 10 kinds from seed 0 at w = 0 in 3 steps")
+    assert row.is_visible()
+    assert row.locator("figure:visible").count() == 10
+    assert listed.evaluate(choose, 1).count(True) == 0  # the same row stays
+    assert listed.evaluate(choose, 0).count(True) == 1
+
+
+@pytest.mark.html
 def test_pictures_between_two_noises_are_pytorchs_without_workers(stand):
     refused = "window.Worker = class { constructor() { throw new Error('refused'); } };"
     one = stand(recorded("draw-clothes-between", few=1, scale=0.0, seed=4, **BETWEEN), init=refused)

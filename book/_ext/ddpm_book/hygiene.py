@@ -64,8 +64,8 @@ ROOM = """<style>
 }
 </style>"""
 
-# What a cell printed is there on paper even if it is folded on the screen, where it can be opened; for pages with folds
-FOLD = re.compile(r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?class="cell_output', re.DOTALL)
+# A fold with what a cell printed: opened by hand on the screen, and on paper by a rule for the pages that have one.
+FOLD = re.compile(r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?<div class="cell_output', re.DOTALL)
 UNFOLDED = """<style media="print">
 .cell details.hide:has(.cell_output):not([open]) {
   display: block !important;

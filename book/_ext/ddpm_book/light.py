@@ -25,6 +25,8 @@ from fontTools.ttLib import TTFont
 from PIL import Image, ImageChops, ImageStat
 from sphinx.util import logging as sphinx_logging
 
+from .hygiene import FOLD
+
 logger = sphinx_logging.getLogger(__name__)
 TEMPLATES = Path(__file__).parent / "templates"
 # What a page must hold to need a file that Sphinx and its extensions put on all pages.
@@ -47,9 +49,7 @@ INLINE = re.compile(r"(data:image/png;base64,)\s*([A-Za-z0-9+/=\s]{8000,})")
 SECTION, HEADING = re.compile(r"<(/?)section\b"), 4.4
 TALL = {"<pre": 5.4, "=katex-display>": 2.8, "data-widget=": 25, "<p>": 1.3, "<li>": 0.2, "<h3>": 13}
 # What a cell printed behind its button takes no room until it is opened.
-FOLDED = re.compile(
-    r'<details class="[^"]*\bhide\b[^"]*">(?:(?!</details>).)*?<div class="cell_output.*?</details>', re.DOTALL
-)
+FOLDED = re.compile(FOLD.pattern + ".*?</details>", re.DOTALL)
 FIGURE = re.compile(r'<svg class="ddpm-figure"[^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"')
 # The classes of names, punctuation and spaces, within code only: the arguments of a signature have them too.
 CODE, PLAIN = (

@@ -56,10 +56,9 @@ def check_start(calls: list, heard: list[Tensor], alpha_bar: Table) -> Finding:
     return found
 
 
-def _spread(step: Step, alpha_bar: Table) -> float:
-    """The variance of old and fresh noise after a step, less what it should be."""
-    left, right = (float(1 - alpha_bar[t]) for t in (step.t, step.s))
-    return step.weight_x_t**2 * left + step.sigma**2 - right
+def _noise_after(step: Step, alpha_bar: Table) -> float:
+    """The variance of old and fresh noise after a step; 1 - alpha_bar_s is right (eq-leap-variance)."""
+    return step.weight_x_t**2 * float(1 - alpha_bar[step.t]) + step.sigma**2
 
 
 def check_weights(steps: list[Step], alpha_bar: Table) -> Finding:
@@ -75,7 +74,8 @@ def check_weights(steps: list[Step], alpha_bar: Table) -> Finding:
         error = max(off[step], doubt if doubt > UNHEARD else 1e-6)
         return Finding(True, "weights of a step", f"right to {error:.0e} in {len(steps)} steps")
     # the clip bends most steps of some samplers, so all are asked but those that are right as a whole, as DDIM's may be
-    asked = (each for each in steps if off[each] > WEIGHT or abs(_spread(each, alpha_bar)) > each.doubt + WEIGHT)
+    noise_off = {step: abs(_noise_after(step, alpha_bar) - float(1 - alpha_bar[step.s])) - step.doubt for step in steps}
+    asked = (each for each in steps if max(off[each], noise_off[each]) > WEIGHT)
     named = Counter(filter(None, (name_slip(each, alpha_bar) for each in asked)))
     slip = named.most_common(1)[0][0] if named else "compare its tables with those of the training"
     want = f"{float(alpha_bar[step.s]) ** 0.5:.3g}"
@@ -94,7 +94,7 @@ def check_noise(steps: list[Step], alpha_bar: Table, heard: list[Tensor]) -> Fin
         now, rest = float(alpha_bar[step.t]), float(1 - alpha_bar[step.t])
         beta, goal = 1 - now / float(alpha_bar[step.s]), float(1 - alpha_bar[step.s])
         slack = 0.01 * beta + step.doubt
-        found, right = step.weight_x_t**2 * rest + step.sigma**2, (1 - beta) ** 0.5 * goal / rest
+        found, right = _noise_after(step, alpha_bar), (1 - beta) ** 0.5 * goal / rest
         larger = abs(step.weight_x_t - right) < WEIGHT and goal < found <= goal + beta - beta * goal / rest + slack
         if (off := (abs(found - goal) - slack) / goal) > worst and not larger:
             worst = off
