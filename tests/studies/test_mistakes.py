@@ -96,27 +96,30 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
     assert text in found.text
 
 
+# A right program whose fresh noise comes from one generator of NumPy, which is made once.
+NUMPY = [
+    ("NONE = LABELS", "NONE, NUMPY = LABELS, __import__('numpy').random.default_rng(0)"),
+    ("sigma * torch.randn(shape)", "sigma * torch.from_numpy(NUMPY.normal(size=shape)).float()"),
+]
+
+
 @pytest.mark.parametrize(
-    ("right", "wrong", "found"),
+    ("changes", "found"),
     [
         (
-            "x / 127.5 - 1",
-            "x / 255 - 0.5",
+            [("x / 127.5 - 1", "x / 255 - 0.5")],
             ["note: range of the images: pixels from -0.50 to 0.50; bytes fill [-1, 1]"],
         ),
         (
-            "sigma * torch.randn(shape)",
-            "sigma * torch.from_numpy(__import__('numpy').random.default_rng(t).normal(size=shape)).float()",
+            NUMPY,
             ["note: noise of a step: steps add noise that was not drawn by PyTorch, so it is not tested"],
         ),
         (
-            "range(len(beta) - 1, 0, -1)",
-            "range(len(beta) - 2, 0, -1)",
+            [("range(len(beta) - 1, 0, -1)", "range(len(beta) - 2, 0, -1)")],
             ["note: times of sampling: the model is told 199..1; training had 200..1"],
         ),
         (
-            "range(len(beta) - 1, 0, -1)",
-            "range(len(beta) - 1, 1, -1)",
+            [("range(len(beta) - 1, 0, -1)", "range(len(beta) - 1, 1, -1)")],
             [
                 "note: times of sampling: the model is told 200..2; training had 200..1",
                 "WRONG: last step: adds noise of deviation 0.018 to the image; it is the step from t = 2, so the walk",
@@ -125,8 +128,8 @@ def test_a_sampler_that_is_wrong_in_one_place_has_one_line(right, wrong, check, 
     ],
     ids=["half the range", "noise of NumPy", "T left out", "1 left out"],
 )
-def test_what_is_left_out_is_said(right, wrong, found):
-    lines = [str(each) for each in wrong_of(mistakes.load_program((right, wrong)))]
+def test_what_is_left_out_is_said(changes, found):
+    lines = [str(each) for each in wrong_of(mistakes.load_program(*changes))]
     assert len(lines) == len(found)
     assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
 
@@ -242,6 +245,67 @@ def test_the_chapter_shows_the_whole_program():
     whole = ast.parse(mistakes.SOURCE)
     whole.body = whole.body[1:]
     assert ast.dump(ast.parse("import math\n" + code)) == ast.dump(whole)
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The names that the chapter's own functions and checklist define, without its figures and records."""
+    cells = {
+        cell["id"]: cell["source"] for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]
+    }
+    ids = ("12", "14", "left", "fake", "solve", "compare-noise", "prepare")
+    sources = [cells[f"detective-{name}"] for name in ids]
+    sources.append(cells["detective-checklist"].split("failing = []")[0])  # the table, and how a line is asked
+    names = {"torch": torch, "linear_schedule": linear_schedule}
+    for source in sources:
+        exec(source, names)
+    return names
+
+
+SIZES = {
+    T: [
+        ("LABELS = 200,", f"LABELS = {T},"),
+        (
+            "return torch.linspace(1e-4, 0.02, steps) * 1000 / steps",
+            "return (torch.linspace(1e-4, 0.02, steps) * 1000 / steps).clamp(max=0.999)",
+        ),
+    ]
+    for T in (20, 50, 200, 1000)
+}
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
+def test_a_right_program_fails_no_line_of_the_checklist(page, change, T):
+    assert page["find_failing"](vars(mistakes.load_program(*SIZES[T], *change))) is None
+
+
+@pytest.mark.parametrize("key", mistakes.MISTAKES)
+def test_each_mistake_fails_a_line_of_the_checklist(page, key):
+    assert page["find_failing"](vars(mistakes.load_wrong(key))) is not None
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("wrong", ["sigma = 0", "sigma = 0.98 * beta[t].sqrt()", f"{SIGMA} * (t > T // 10)"])
+def test_the_line_about_the_noise_is_relative(page, wrong, T):
+    """No noise, a little too little, and none in the last tenth of the steps, of which each is small at T = 1000."""
+    program = mistakes.load_program(*SIZES[T], (SIGMA, wrong))
+    weights, _ = page["read_weights"](program.sample, program.ALPHA_BAR)
+    assert page["compare_noise"](weights, program.ALPHA_BAR) > 0.03
+
+
+def test_the_slip_of_the_stranger_is_to_be_deduced(page):
+    """`examine` finds it but knows no name for it; a alone is wrong, by the root of the alpha_bar before."""
+    found = {each.check: each for each in examine(page["schedule"], sampler=page["stranger"]) if not each.fine}
+    assert set(found) == {"weights of a step", "noise of a step"}
+    assert found["weights of a step"].text.endswith("; compare its tables with those of the training")
+    weights, told = page["read_weights"](page["stranger"], page["alpha_bar"])
+    assert told == list(range(200, 0, -1))
+    shares = torch.tensor(weights).flip(0)[1:] / page["right_weights"][1:]  # at t = 1 a and sigma are 0
+    root = page["alpha_bar"][1:-1].sqrt()
+    torch.testing.assert_close(
+        shares, torch.stack([root, *torch.ones(2, len(root))], dim=1).to(shares), atol=1e-3, rtol=0
+    )
 
 
 CHAINS = ["unscaled-betas", "one-time-early", "index-slip", "noise-at-the-end", "alpha-for-alpha-bar", "another-T"]
