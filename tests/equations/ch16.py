@@ -212,6 +212,16 @@ def check_same_ode():
     vanishes(velocity - (z - x_0))
 
 
+def check_angle_ode():
+    """The place x = cos(lambda) y, moved by the ODE of y over nu = tan(lambda); the means given y as above."""
+    angle, z, x_0 = sympy.symbols("lambda z x_0")
+    y = sympy.Function("y")(angle)
+    level = sympy.tan(angle)
+    velocity = (sympy.cos(angle) * y).diff(angle).subs(y.diff(angle), z * level.diff(angle))
+    vanishes(velocity - (-sympy.sin(angle) * y + z / sympy.cos(angle)))
+    vanishes(velocity.subs(y, x_0 + level * z) - (-sympy.sin(angle) * x_0 + sympy.cos(angle) * z))
+
+
 # ---- what is read from the page
 
 
@@ -473,16 +483,6 @@ CHECKS = [
         lambda s, v: z_from_flow(s, v.x_t, v.t, u_of_path(s, v)),
         where={"u": u_of_path},
     ),
-    identity(
-        "eq-flow-error",
-        where={
-            r"\hat{z}": lambda s, v: v.z_hat,
-            r"\hat{u}": u_hat,
-            "z": z_of_path,
-            "u": u_of_path,
-        },
-        tables=CLOCKS,
-    ),
     definition(
         "eq-marginal-slope",
         r"U(m, \tau) = \mathbb{E}[u \mid m]",
@@ -524,6 +524,16 @@ CHECKS = [
         check_same_ode,
         "a derivative by the flow time, taken by SymPy",
     ),
+    by_hand(
+        "eq-angle-ode",
+        r"""\begin{aligned}
+        \frac{d x}{d \lambda} &= -\sin\left(\lambda\right) y
+        + \frac{1}{\cos\left(\lambda\right)} \mathbb{E}[z \mid y] \\[6pt]
+        &= -\sin\left(\lambda\right) \mathbb{E}[x_0 \mid y] + \cos\left(\lambda\right) \mathbb{E}[z \mid y]
+        \end{aligned}""",
+        check_angle_ode,
+        "a derivative by the angle, taken by SymPy",
+    ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
@@ -537,6 +547,16 @@ CHECKS = [
     identity("eq-edm-mix", where=EDM),
     identity("eq-edm-v", where={F_TARGET: target_at_1, "z": z_of_path, "v": v_of_path}, tables=CLOCKS),
     identity("eq-edm-weight", where=EDM),
+    identity(
+        "eq-flow-error",
+        where={
+            r"\hat{z}": lambda s, v: v.z_hat,
+            r"\hat{u}": u_hat,
+            "z": z_of_path,
+            "u": u_of_path,
+        },
+        tables=CLOCKS,
+    ),
     matches(
         "eq-heun-step",
         "x_s",
