@@ -325,6 +325,27 @@ def test_last_step_of_diffusers_adds_no_noise_with_linspace():
     assert scheduler.step(torch.zeros(1, 1, 4, 4), 0, torch.zeros(1, 1, 4, 4)).prev_sample.std() == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "t", "s"),
+    [({}, 21, 1), ({"timestep_spacing": "trailing"}, 40, 20), ({"steps_offset": 1}, 22, 2)],
+)
+def test_step_before_the_last_adds_more_noise_than_belongs_there(options, t, s):
+    """The chapter prints both from our own schedule; this is the variance that diffusers takes."""
+    scheduler = pytest.importorskip("diffusers").DDPMScheduler(variance_type="fixed_large", **options)
+    scheduler.set_timesteps(50)
+    assert (scheduler.timesteps[-2:] + 1).tolist() == [t, s]
+    variance, alpha_bar = float(scheduler._get_variance(t - 1)), linear_schedule().alpha_bar
+    assert variance == pytest.approx(float(1 - alpha_bar[t] / alpha_bar[s]), rel=1e-3)
+    assert variance > 2 * (1 - alpha_bar[s])
+
+
+def test_stable_diffusion_sets_the_options_that_the_text_names():
+    """Read in the source, because the pipeline itself wants a large network."""
+    folder = Path(rosetta.find_spec("diffusers").origin).parent
+    text = (folder / "pipelines/stable_diffusion/pipeline_stable_diffusion.py").read_text(encoding="utf8")
+    assert re.findall(r'new_config\["(\w+)"\] = (\w+)', text)[:2] == [("steps_offset", "1"), ("clip_sample", "False")]
+
+
 @pytest.mark.parametrize("library", ["smalldiffusion", "azula"])
 def test_code_around_our_network_is_printed_as_it_is_run(library):
     """The chapter prints the file that the rows import, from its first import to its end."""
