@@ -126,6 +126,21 @@ def back_variance(s, v):
     return two_images(s, v)[2] + from_image(s, v)
 
 
+def wide_share(s, v):
+    """r_t for Gaussian data of standard deviation 30, where it is near its bound, by precisions."""
+    before = s.alpha_bar[v.t - 1] * 30**2 + 1 - s.alpha_bar[v.t - 1]
+    return column(1 / (s.alpha[v.t] / s.beta[v.t] + 1 / before) / s.beta_tilde[v.t] - 1)
+
+
+def joint_covariance(s, v):
+    """Of x_{t-1} and x_t for a given x_0, from the precisions of the prior and of the forward step."""
+    alpha, beta = s.alpha[v.t], s.beta[v.t]
+    cross = -alpha.sqrt() / beta
+    before = alpha / beta + 1 / (1 - s.alpha_bar[v.t - 1])
+    precision = torch.stack([torch.stack([before, cross], -1), torch.stack([cross, 1 / beta], -1)], -2)
+    return column(torch.linalg.inv(precision)[:, 0, 1])
+
+
 # A u of mean 0, variance a and kurtosis 15: a shifted square.
 SQUARE = {"u": r"\sqrt{\frac{a}{2}} \left(z''^2 - 1\right)", r"\kappa": "15"}
 
@@ -227,6 +242,7 @@ CHECKS = [
         where={r"\operatorname{Var}(x_0 \mid x_t)": image_variance},
         first=2,
     ),
+    matches("eq-reverse-bound", r"\mathbb{E}[r_t]", wide_share, first=2),
     identity("eq-fourth-of-sum", where=SQUARE, positive=["a", "b"], pixels=1),
     identity("eq-reverse-kurtosis", where=SQUARE | {"r": r"\frac{a}{b}"}, positive=["a", "b"], pixels=1),
     # both ends
@@ -236,9 +252,10 @@ CHECKS = [
         where={r"\tilde{\mu}_1": lambda s, v: posterior(s, v("x_1")[:1], 1, v.x_0[:1])[0].expand(len(v.t), -1)},
     ),
     identity("eq-posterior-variance-ratio"),
-    # two checks
+    # three checks
     identity("eq-consistent-mean"),
     identity("eq-consistent-variance"),
+    matches("eq-consistent-covariance", r"\operatorname{Cov}(x_{t-1}, x_t \mid x_0)", joint_covariance, first=2),
 ]
 
 EQUIVALENT = [
