@@ -255,7 +255,7 @@ def page():
     }
     ids = ("12", "14", "left", "fake", "solve", "compare-noise", "prepare")
     sources = [cells[f"detective-{name}"] for name in ids]
-    sources.append(cells["detective-checklist"].split("failing = []")[0])  # the table, and how a line is asked
+    sources.append(cells["detective-checklist"].split("lines = [")[0])  # the table, and how a line is asked
     names = {"torch": torch, "linear_schedule": linear_schedule}
     for source in sources:
         exec(source, names)
