@@ -26,15 +26,22 @@ OWN_ENVIRONMENT = re.compile(r"\s*\\begin\{")
 OTHER_FORMATS = re.compile(r",url\(fonts/[^)]+\.(?:woff|ttf)\) format\(\"\w+\"\)")
 
 CLOSING = re.compile(r"[,.;:?!)]+")
-TAG, NAMESPACE = re.compile(r"<[a-z][^>]*>"), re.compile(r' xmlns="[^"]*"')
+TAG = re.compile(r"<[a-z][^>]*>")
+# A parser of HTML knows the namespace of formulas and drawings, and nothing asks for the type of the LaTeX source.
+KNOWN = re.compile(r' xmlns="[^"]*"| encoding="application/x-tex"')
+# A row of one element is equivalent to the element.
+ALONE = re.compile(r"<mrow>(<(m\w+)\b[^>]*>(?:(?!<\2\b|<mrow\b|</\2>).)*</\2>)</mrow>")
 # A value without blanks needs no quotes, and a style's last semicolon separates nothing; a last slash may end the tag.
 VALUE = re.compile(r"""="([^\s"'=<>`]*?[^\s"'=<>`/;]);?"(?=[\s>])""")
 SHORT = 40  # characters of LaTeX: longer formulas may break, so that they fit on a phone
 
 
 def shorten(html):
-    """The same elements in fewer bytes: a parser of HTML knows the namespace of formulas and drawings."""
-    return TAG.sub(lambda tag: VALUE.sub(r"=\1", NAMESPACE.sub("", tag[0])), html)
+    """Write the same formula in fewer bytes."""
+    alone = 1
+    while alone:  # the innermost first
+        html, alone = ALONE.subn(r"\1", html)
+    return TAG.sub(lambda tag: VALUE.sub(r"=\1", KNOWN.sub("", tag[0])), html)
 
 
 class Typesetter:
