@@ -48,7 +48,7 @@ $(READY): pyproject.toml constraints.txt tools/setup.sh
 
 # Into an empty folder, because Jupyter Book leaves the pages of chapters that no longer exist.
 $(BUILT): $(READY) $(SOURCES)
-	@echo "building the pages (seconds, not minutes)"
+	@echo "building the pages (one to five minutes)"
 	@rm -rf _build
 	@$(BIN)/jupyter-book build -q -W --keep-going . >$(VENV)/book.log 2>&1 \
 		|| { cat $(VENV)/book.log; \
