@@ -106,7 +106,7 @@ def azula_schedule():
     "`VPSchedule().alpha(t / T)`",
     "name",
     "alpha_bar[t].sqrt()",
-    "their `alpha` is the square root of `alpha_bar`, here that of `VPSchedule`, taken over, not the linear one",
+    "their `alpha` is the square root of `alpha_bar`, here in a `Schedule` with the numbers of `VPSchedule`",
     equal=1e-9,
 )
 def azula_alpha():

@@ -117,8 +117,8 @@ STEPS["smalldiffusion"] = Step(
 from smalldiffusion import ScheduleDDPM, samples
 from smalldiffusion.model import alpha
 
-# At t = 1, entry t - 2 would be the last one, the largest level.
-sigma, sig_prev = sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
+sigmas = ScheduleDDPM().sigmas[[t - 1, t - 2]]
+sigma, sig_prev = sigmas  # not for t = 1: entry -1 is the last one
 x = x_t / alpha(sigma).sqrt()
 eps = model.predict_eps(x, sigma)
 x_s = next(samples(model, sigmas, mu=0.5, xt=x, batchsize=len(x)))
