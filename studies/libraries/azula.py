@@ -93,7 +93,7 @@ mean = denoiser(x_t, time).mean
     "`VPSchedule()`",
     NO_COUNTERPART,
     "Schedule(torch.cat([0 * alpha[:1], 1 - (alpha[1:] / alpha[:-1]) ** 2])).alpha_bar",
-    "the logarithm of `alpha` is a multiple of the squared time; take over its numbers, also those at t = 0",
+    "the logarithm of `alpha` is a multiple of the squared time; copy its numbers, also those at t = 0",
 )
 def azula_schedule():
     alpha = azula("noise").VPSchedule().alpha(torch.arange(T + 1, dtype=torch.float64) / T)
@@ -135,8 +135,8 @@ def take_over(vp):
     "`VPSchedule().sigma(t / T)`",
     "own rule",
     "(one_minus_alpha_bar[t] + 1e-6).sqrt()",
-    "`one_minus_alpha_bar` is that of `VPSchedule`, taken over; theirs adds a constant under the root, so `x_t` has a "
-    "little more than variance 1; the ratios to ours are compared, at the first eight times",
+    "`one_minus_alpha_bar` is that of a `Schedule` with the numbers of `VPSchedule`; theirs adds a constant under the "
+    "root, so `x_t` has a little more than variance 1; the ratios to ours are compared, at the first eight times",
     equal=1e-9,
 )
 def azula_sigma():

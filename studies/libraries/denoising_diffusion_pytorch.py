@@ -166,7 +166,7 @@ def lucid_cosine():
     "`sigmoid_beta_schedule(1000)`, the default",
     NO_COUNTERPART,
     "Schedule(torch.cat([0 * betas[:1], betas])).alpha_bar[1:]",
-    "a sigmoid; take over their betas",
+    "a sigmoid; copy their betas",
     equal=EXACT,
 )
 def lucid_default_schedule():
@@ -265,19 +265,14 @@ def lucid_posterior_variance():
 @row(
     "eq-ddpm-step",
     f"{CLASS}.p_sample",
-    "`p_sample(x, t - 1)`",
-    FROM_0,
-    "ddpm_step(schedule, x, t, t - 1, z_hat, noise)",
-    "both clip",
+    "`p_sample(x_t, t - 1)`",
 )
 def lucid_step():
-    x, schedule, model = draw(1)[0], linear_schedule(), Network()
+    x_t, schedule, t = draw(1)[0], linear_schedule(), 500
     torch.manual_seed(SEED)
-    theirs, _ = diffusion().p_sample(x, 499)
-    noise = noise_like(x)
-    early, right = (model(x, torch.full((len(x),), t)) for t in (499, 500))
-    ours = ddpm_step(schedule, x, 499, 498, early, noise)
-    return theirs, ours, {"x": x, "t": 500, "z_hat": right, "noise": noise}
+    theirs, _ = diffusion().p_sample(x_t, t - 1)
+    z_hat = Network()(x_t, torch.full((len(x_t),), t))
+    return theirs, ddpm_step(schedule, x_t, t, t - 1, z_hat, noise_like(x_t)), None
 
 
 def walk_of_lucid(steps, **options):

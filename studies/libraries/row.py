@@ -42,7 +42,7 @@ REASONS = {
     "rounding": "Numbers in float32 are subtracted that are nearly equal.",
     "w + 1": "Guidance starts from the estimate without the label, so the scale is ours plus 1.",
     "embedding": "Other frequencies, and the cosines before the sines. Keep what the weights were trained with.",
-    NO_COUNTERPART: "A schedule that this book does not have. Our `Schedule` can take over its numbers.",
+    NO_COUNTERPART: "A schedule that this book does not have. Our `Schedule` can be made from its numbers.",
 }
 
 

@@ -35,7 +35,7 @@ api
 $$ a = a $$ (eq-forward-closed)
 
 The function `q_sample(...)` is no name, `q_sample` and `ddpm_lite.q_sample()` are, [`q_sample`](https://example.org)
-leads elsewhere, and `numpy` is not ours.
+leads elsewhere, and `numpy` is not ours. In other code, {theirs}`q_sample` is another function.
 
 | this book | diffusers | theirs, in a file |
 |---|---|---|
@@ -116,6 +116,13 @@ def test_inline_code_of_a_public_name_is_a_link(pages):
     assert [link.get_text() for link in links] == ["q_sample", "ddpm_lite.q_sample()"]
     assert {link["href"] for link in links} == {"api.html#ddpm_lite.q_sample"}
     assert pages[0].select("h1 a.api") == []
+
+
+def test_inline_code_that_is_marked_as_theirs_is_code_without_a_link(pages):
+    (code,) = pages[0].select("code.theirs")
+    assert code.get_text() == "q_sample"
+    assert code.find_parent("a") is None
+    assert code.find_parent("p").get_text().endswith("In other code, q_sample is another function.")
 
 
 def test_name_of_another_library_is_no_link(pages):

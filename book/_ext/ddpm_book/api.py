@@ -3,7 +3,8 @@
 Signatures are shown as the source has them, with names of shapes written out: X is Float[Tensor, "batch *shape"].
 A label in a docstring, (eq-forward-closed), becomes the number of that equation and leads to it; a label that the book
 does not have is an error of the build. A documented name becomes a link wherever it is inline code, and where a cell
-imports it. In a table's column that another library heads, the same name is that library's, so it becomes no link.
+imports it. In a table's column that another library heads, the same name is that library's, so it becomes no link;
+elsewhere the role {theirs}`sample` says so.
 """
 
 import ast
@@ -152,10 +153,17 @@ def find_around(node, *kinds):
 
 
 def is_theirs(code):
-    """Whether the code is in a column of names of another library."""
+    """Whether the code is marked as another library's, or is in a column of names of one."""
+    if "theirs" in code["classes"]:
+        return True
     cell = find_around(code, nodes.entry)
     head = next(find_around(cell, nodes.tgroup).findall(nodes.thead), None) if cell else None
     return bool(head) and bool(THEIRS.fullmatch(head[0][cell.parent.index(cell)].astext().strip()))
+
+
+def mark_theirs(name, rawtext, text, lineno, inliner, options=None, content=()):
+    """The role of inline code that is another library's, although a function of ours may have the same name."""
+    return [nodes.literal(rawtext, text, classes=["theirs"])], []
 
 
 def link_code(app, doctree, docname):
@@ -193,6 +201,7 @@ def find_package(app, config):
 def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
+    app.add_role("theirs", mark_theirs)
     app.connect("config-inited", find_package)
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-process-docstring", show_docstring, priority=400)  # before napoleon
