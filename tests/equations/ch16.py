@@ -468,6 +468,7 @@ CHECKS = [
         where={r"s_\theta(x_t, t)": score_hat},
         tables=CLOCKS,
     ),
+    identity("eq-clocks-of-weights", tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
     matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
