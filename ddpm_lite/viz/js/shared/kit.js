@@ -38,7 +38,7 @@ let names = 0;
 // An element with attributes and children; `on...` are listeners, undefined and false are left out.
 // JupyterLab would take the arrow keys, Enter and more from a control that does not ask for its keys.
 export const el = (tag, attributes = {}, ...children) => {
-  const svg = ["svg", "g", "path", "line", "circle", "rect", "text", "polygon", "polyline"].includes(tag);
+  const svg = /^(svg|path|line|circle|text$|poly)/.test(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
@@ -222,28 +222,33 @@ export const picture = (height, width, label, size = 160) => {
   return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
 };
 
+// Coordinates in words, to a tenth: a curve is hundreds of them, and writing out a number is slow.
+const tenths = {};
+
 // Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
 export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, height = 220 }) => {
-  const left = 48, bottom = 40, top = 10, right = 12;
+  const left = 48, right = width - 12, top = 10, bottom = height - 40;
   const up = logy ? Math.log10 : (v) => v;
-  const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
-  const py = (v) => height - bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (height - bottom - top);
+  const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (right - left);
+  const py = (v) => bottom - ((up(v) - up(y[0])) / (up(y[1]) - up(y[0]))) * (bottom - top);
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, class: "dw-plot", role: "img", "aria-label": label });
   const ticks = (low, high) => [0, 0.5, 1].map((f) => low + f * (high - low));
   const write = (words, cx, cy, anchor, more) => svg.append(el("text", { x: cx, y: cy, "text-anchor": anchor, ...more }, words));
-  for (const [i, v] of ticks(...x).entries()) write(number(v, 3), px(v), height - bottom + 15, i < 2 ? "middle" : "end");
+  for (const [i, v] of ticks(...x).entries()) write(number(v, 3), px(v), bottom + 15, i < 2 ? "middle" : "end");
   for (const v of ticks(up(y[0]), up(y[1])).map((t) => (logy ? 10 ** t : t))) {
-    svg.append(el("line", { x1: left, x2: width - right, y1: py(v), y2: py(v), class: "dw-grid" }));
-    write(tick(v), left - 5, py(v) + 4, "end");
+    const at = py(v);
+    svg.append(el("line", { x1: left, x2: right, y1: at, y2: at, class: "dw-grid" }));
+    write(tick(v), left - 5, at + 4, "end");
   }
-  write(xlabel, (left + width - right) / 2, height - 6, "middle");
-  write(ylabel, -(top + height - bottom) / 2, 12, "middle", { transform: "rotate(-90)" });
+  write(xlabel, (left + right) / 2, height - 6, "middle");
+  write(ylabel, -(top + bottom) / 2, 12, "middle", { transform: "rotate(-90)" });
   const add = (tag, kind) => {
     const made = el(tag, { class: kind });
     svg.append(made);
     return made;
   };
-  const short = (v) => v.toFixed(1), inside = (v) => short(Math.min(height + 9999, Math.max(-9999, v)));
+  const short = (v) => (tenths[(v = Math.round(v * 10))] ??= `${v / 10}`);
+  const across = (vs) => Array.from(vs, (v) => short(px(v))), inside = (v) => short(Math.min(9999, Math.max(-9999, py(v))));
   return {
     svg,
     px,
@@ -254,18 +259,17 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
     // A polyline, because changing its points, unlike a path's, does not recompute styles.
     line: (kind) => {
       const shape = add("polyline", `dw-line ${kind}`);
-      return (xs, ys) => put(shape, "points", Array.from(xs, (v, i) => `${short(px(v))} ${inside(py(ys[i]))}`).join(" "));
+      let known, at; // the same list of xs is written out once
+      return (xs, ys) => {
+        if (known !== xs) at = across((known = xs));
+        put(shape, "points", at.map((word, i) => `${word} ${inside(ys[i])}`).join(" "));
+      };
     },
     bars: (kind) => {
       const shape = add("polygon", `dw-bars ${kind}`), base = short(py(y[0]));
       return (edges, heights) => {
-        const at = Array.from(edges, (v) => short(px(v)));
-        let points = `${at[0]} ${base}`;
-        heights.forEach((h, i) => {
-          const level = inside(py(h));
-          points += ` ${at[i]} ${level} ${at[i + 1]} ${level}`;
-        });
-        put(shape, "points", `${points} ${at.at(-1)} ${base}`);
+        const at = across(edges), tops = Array.from(heights, (h, i) => `${at[i]} ${(h = inside(h))} ${at[i + 1]} ${h}`);
+        put(shape, "points", `${at[0]} ${base} ${tops.join(" ")} ${at.at(-1)} ${base}`);
       };
     },
     marker: (kind) => {
@@ -273,7 +277,7 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
       circle.setAttribute("r", 5);
       return (vx, vy) => {
         put(circle, "cx", short(px(vx)));
-        put(circle, "cy", inside(py(vy)));
+        put(circle, "cy", inside(vy));
       };
     },
   };
