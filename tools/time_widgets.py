@@ -12,6 +12,10 @@ layout, paint, and handing it to the compositor. A processor that is four times 
 events count, including the first. What the thread waits for the screen's next frame is left out, up to 17 milliseconds
 after a key, and so is the compositor, which is on another thread.
 
+Times 4, the work on a fast desktop computer becomes that on a middling phone. Fast means a BenchmarkIndex of 1,500 to
+2,000, which Lighthouse prints at the end of its report (docs/throttling.md in GoogleChrome/lighthouse). A machine with
+the index i is itself 1750 / i times slower, so there the same phone is --slower i/440.
+
 Two other clocks tell less. A message that the page posts to itself after its frame arrives late while the mouse moves:
 Chromium first makes several later frames. And Chromium's own throttling of the processor
 (Emulation.setCPUThrottlingRate) needs a processor for itself, so on two of them it measures what else is at work: an
@@ -175,7 +179,7 @@ def measure(browser, twin, moves):
 def main():
     parser = argparse.ArgumentParser(description="Time every widget from the input event to the painted frame.")
     parser.add_argument("widgets", nargs="*", help="names of widgets (all)")
-    parser.add_argument("--slower", type=float, default=4, help="for a processor that is so many times slower (4)")
+    parser.add_argument("--slower", type=float, default=4, help="for a processor that is so many times slower (4, from a fast desktop computer)")
     parser.add_argument("--moves", type=int, default=120, help="how many moves of the mouse for each slider (120)")
     options = parser.parse_args()
     with chromium.launch_to_time(f", processor time times {options.slower:g}") as browser:

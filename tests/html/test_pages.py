@@ -37,8 +37,9 @@ pytestmark = pytest.mark.html
 
 
 @cache
+@cache
 def read_page(path):
-    """A built page, without running it."""
+    """A built page, without running it; three tests read them all, and parsing a long one takes seconds."""
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
 
