@@ -179,7 +179,12 @@ def measure(browser, twin, moves):
 def main():
     parser = argparse.ArgumentParser(description="Time every widget from the input event to the painted frame.")
     parser.add_argument("widgets", nargs="*", help="names of widgets (all)")
-    parser.add_argument("--slower", type=float, default=4, help="for a processor that is so many times slower (4, from a fast desktop computer)")
+    parser.add_argument(
+        "--slower",
+        type=float,
+        default=4,
+        help="for a processor that is so many times slower (4, from a fast desktop computer)",
+    )
     parser.add_argument("--moves", type=int, default=120, help="how many moves of the mouse for each slider (120)")
     options = parser.parse_args()
     with chromium.launch_to_time(f", processor time times {options.slower:g}") as browser:
