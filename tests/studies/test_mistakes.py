@@ -285,6 +285,17 @@ def test_each_mistake_fails_a_line_of_the_checklist(page, key):
     assert page["find_failing"](vars(mistakes.load_wrong(key))) is not None
 
 
+def test_the_checklist_can_be_copied(page, capsys):
+    """What the folded cell prints needs nothing but the program that is above it."""
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    copied = cells["detective-copy"]["outputs"][0]["text"]
+    for changes, wrong in ((), 0), (((SIGMA, "sigma = 0"),), 1):
+        exec(copied, vars(mistakes.load_program(*changes)))
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == len(page["CHECKLIST"])
+        assert sum(line.startswith("WRONG:") for line in said) == wrong
+
+
 @pytest.mark.parametrize("T", SIZES)
 @pytest.mark.parametrize("wrong", ["sigma = 0", "sigma = 0.98 * beta[t].sqrt()", f"{SIGMA} * (t > T // 10)"])
 def test_the_line_about_the_noise_is_relative(page, wrong, T):
