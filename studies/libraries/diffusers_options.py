@@ -197,9 +197,9 @@ STEP = {"eta": 1.0, "use_clipped_model_output": True}  # arguments of `step` and
 SWAPS = (
     ("beta_schedule", "scaled_linear", "betas, linear in the root"),
     ("beta_end", 0.012, "betas, {eq}`eq-linear-schedule`"),
-    ("rescale_betas_zero_snr", True, "betas; nothing is left at $T$ in {eq}`eq-alpha-bar`"),
-    ("prediction_type", "v_prediction", "target, {eq}`eq-v`; read by {eq}`eq-x0-from-v`"),
-    ("prediction_type", "sample", "target $x_0$; read by {eq}`eq-z-from-x0`"),
+    ("rescale_betas_zero_snr", True, "betas, changed so that $\\bar{\\alpha}_T = 0$, {eq}`eq-alpha-bar`"),
+    ("prediction_type", "v_prediction", "target, {eq}`eq-v`; $\\hat{x}_0$ by {eq}`eq-x0-from-v`"),
+    ("prediction_type", "sample", "target $x_0$; $z_\\theta$ by {eq}`eq-z-from-x0`"),
     ("clip_sample", False, "the clip of {eq}`eq-x0-from-z`"),
     ("thresholding", True, "the clip, which with the default limit of 1 is the same"),
     ("timestep_spacing", "trailing", "times, {eq}`eq-trailing`"),
