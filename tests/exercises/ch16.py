@@ -4,22 +4,22 @@ import numpy as np
 import torch
 
 
-def back(x, score, b, h, eta, z, count=None, noise=None, sign=1.0, score_sign=1.0, half=0.5, start=1.0):
+def back(x, f, score, b, h, eta, z, count=None, noise=None, sign=-1.0, score_rate=0.5, length=None, start=1.0):
     """A step of the reverse SDE, or a wrong one."""
     count = 1 + eta**2 if count is None else count
     fresh = eta * (b * h) ** 0.5 if noise is None else noise
-    return start * x + half * b * h * (sign * x + score_sign * count * score) + fresh * z
+    return start * x + (h if length is None else length) * (sign * f + score_rate * b * count * score) + fresh * z
 
 
-def in_two_moves(x, score, b, h, eta, z):
+def in_two_moves(x, f, score, b, h, eta, z):
     """First the ODE, then the noise with the velocity that makes up for it."""
     width = eta * (b * h) ** 0.5
-    return x + b * h / 2 * (x + score) + width**2 / 2 * score + width * z
+    return x - h * (f - b / 2 * score) + width**2 / 2 * score + width * z
 
 
-def pixel_by_pixel(x, score, b, h, eta, z):
-    rows = zip(x.tolist(), score.tolist(), z.tolist(), strict=True)
-    return [a + b * h / 2 * (a + (1 + eta**2) * s) + eta * np.sqrt(b * h) * n for a, s, n in rows]
+def pixel_by_pixel(x, f, score, b, h, eta, z):
+    rows = zip(x.tolist(), f.tolist(), score.tolist(), z.tolist(), strict=True)
+    return [a + h * ((1 + eta**2) * b / 2 * s - d) + eta * np.sqrt(b * h) * n for a, d, s, n in rows]
 
 
 def change(x, p, V, b, f=1.0, f_slope=1.0, p_slope=1.0, curved=1.0, x_slope=1.0, p_again=1.0):
@@ -51,43 +51,38 @@ def by_autograd(x, p, V, b):
     return inflow
 
 
-def walk(alpha_bar, x_t, t, s, u, clock="tau", scale_in=True, scale_out="s", sign=1.0):
-    """A step along the straight path, or a wrong one."""
-    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-    total = signal + noise
-    clocks = {"tau": noise / total, "nu": noise / signal, "variance": 1 - alpha_bar, "all": noise / total}
-    leap = clocks[clock][s] - (0 if clock == "all" else clocks[clock][t])
-    m = (x_t / total[t] if scale_in else x_t) + sign * leap * u
-    return m if scale_out is None else m * total[s if scale_out == "s" else t]
+def read_edm(y, nu, std, F, skip=None, out=None, noise=None, slope=None):
+    """The noise and the slope by EDM's network; or wrong ones, by other factors or another end."""
+    square = nu**2 + std**2
+    skip = std**2 / square if skip is None else skip
+    x_0 = skip * y + (nu * std / square**0.5 if out is None else out) * F
+    z = (y - x_0) / nu
+    return (z if noise is None else noise(y, nu, x_0, z)), (z - x_0 if slope is None else slope(y, nu, x_0, z))
 
 
-def noise_instead(alpha_bar, x_t, t, s, u):
-    signal, nu = alpha_bar.sqrt(), (1 / alpha_bar - 1).sqrt()
-    return signal[s] * (x_t / signal[t] + (nu[s] - nu[t]) * u)
+def through_tau(y, nu, std, F):
+    """The slope is that from the image to the mix, by the flow time."""
+    z, _ = read_edm(y, nu, std, F)
+    x_0, tau = y - nu * z, nu / (1 + nu)
+    return z, (y / (1 + nu) - x_0) / tau
 
 
-def image_of(alpha_bar, x_t, t, s, u):
-    total = alpha_bar.sqrt() + (1 - alpha_bar).sqrt()
-    return x_t / total[t] - (1 - alpha_bar).sqrt()[t] / total[t] * u
+def through_factors(y, nu, std, F):
+    """The skip connection leaves nu / (nu^2 + std^2) of y in the noise, and the slope is a mix of both."""
+    root = np.sqrt(nu**2 + std**2)
+    z = nu / root**2 * y - std / root * F
+    return z, (1 + nu) * z - y
 
 
-def through_z(alpha_bar, x_t, t, s, u):
-    """By DDIM: the image and the noise that x_t and u imply."""
-    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-    z = (x_t + signal[t] * u) / (signal[t] + noise[t])
-    return signal[s] * (z - u) + noise[s] * z
+def in_numpy(y, nu, std, F):
+    return tuple(read_edm(y.numpy(), nu, std, F.numpy()))
 
 
-def in_numpy(alpha_bar, x_t, t, s, u):
-    a, b = (np.sqrt(part.numpy()) for part in (alpha_bar, 1 - alpha_bar))
-    return (a + b)[s] * (x_t.numpy() / (a + b)[t] + (b[s] / (a + b)[s] - b[t] / (a + b)[t]) * u.numpy())
-
-
-def by_level(alpha_bar, x_t, t, s, u):
-    nu = (1 / alpha_bar - 1).sqrt()
-    tau = nu / (1 + nu)
-    scale = alpha_bar.sqrt() * (1 + nu)
-    return scale[s] * (x_t / scale[t] + (tau[s] - tau[t]) * u)
+def by_angle(y, nu, std, F):
+    """With the angle of nu / std, the factors are sines and cosines."""
+    angle = np.arctan(nu / std)
+    x_0 = np.cos(angle) ** 2 * y + std * np.sin(angle) * F
+    return [(y - x_0) / nu, (y - x_0) / nu - x_0]
 
 
 def image(m, tau, p, width=None, shift=None):
@@ -141,31 +136,50 @@ WRONG = {
     "ex-flows-3": {
         "the ODE's drift": (lambda *g: back(*g, count=1), "noise acts like a velocity"),
         "twice": (lambda *g: back(*g, count=2), "for eta = 1 only"),
-        "eta^2 times": (lambda *g: back(*g, count=g[4] ** 2), "one is missing"),
-        "eta without a square": (lambda *g: back(*g, count=1 + g[4]), "the square of eta"),
-        "full noise": (lambda *g: back(*g, noise=(g[2] * g[3]) ** 0.5), "multiplied by eta"),
-        "eta in the root": (lambda *g: back(*g, noise=(g[4] * g[2] * g[3]) ** 0.5), "outside the root"),
-        "h without a root": (lambda *g: back(*g, noise=g[4] * g[2] ** 0.5 * g[3]), "h has a root"),
-        "a variance": (lambda *g: back(*g, noise=g[4] * g[2] * g[3]), "variance of the noise"),
-        "the forward drift of x": (lambda *g: back(*g, sign=-1.0), "of x has the other sign"),
-        "forward": (lambda *g: back(*g, half=-0.5), "the way to noise"),
-        "away from the density": (lambda *g: back(*g, score_sign=-1.0), "plus"),
-        "the whole rate": (lambda *g: back(*g, half=1.0), "half the rate"),
-        "no length": (lambda *g: back(*g, half=0.5 / g[3]), "multiply it by h"),
+        "eta^2 times": (lambda *g: back(*g, count=g[5] ** 2), "one is missing"),
+        "eta without a square": (lambda *g: back(*g, count=1 + g[5]), "the square of eta"),
+        "full noise": (lambda *g: back(*g, noise=(g[3] * g[4]) ** 0.5), "multiplied by eta"),
+        "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
+        "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
+        "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
+        "the forward drift": (lambda *g: back(*g, sign=1.0), "f has the other sign"),
+        "forward": (lambda *g: back(*g, length=-g[4]), "the way to noise"),
+        "away from the density": (lambda *g: back(*g, score_rate=-0.5), "plus"),
+        "the whole rate": (lambda *g: back(*g, score_rate=1.0), "half the rate"),
+        "half of f's rate": (lambda *g: back(*g, sign=-g[3] / 2), "only the score"),
+        "the drift of DDPM": (lambda x, f, *g: back(x, -g[1] / 2 * x, *g), "use f"),
+        "no length": (lambda *g: back(*g, length=1.0), "multiply it by h"),
         "no noise": (lambda *g: back(*g, noise=0.0), "where is the fresh noise"),
         "only the change": (lambda *g: back(*g, start=0.0), "add it to x"),
     },
     "ex-flows-1": {
-        "not divided": (lambda *g: walk(*g, scale_in=False), "divide it first"),
-        "not multiplied": (lambda *g: walk(*g, scale_out=None), "x_s is not"),
-        "the sum at t": (lambda *g: walk(*g, scale_out="t"), "at t, not at s"),
-        "the other sign": (lambda *g: walk(*g, sign=-1.0), "wrong direction"),
-        "noise levels": (lambda *g: walk(*g, clock="nu"), "noise levels as the clock"),
-        "variances": (lambda *g: walk(*g, clock="variance"), "the clock has roots"),
-        "a network of z": (noise_instead, "taken for the noise"),
-        "all of tau": (lambda *g: walk(*g, clock="all"), "difference of two times"),
-        "the image": (image_of, "this is the estimated image"),
-        "no step": (lambda *g: walk(*g, sign=0.0), "only scaled"),
+        "F for the image": (lambda *g: read_edm(*g, skip=0.0, out=1.0), "not yet the image"),
+        "no skip connection": (lambda *g: read_edm(*g, skip=0.0), "where is the skip connection"),
+        "all of y": (lambda *g: read_edm(*g, skip=1.0), "multiplied by c_skip"),
+        "all of F": (lambda *g: read_edm(*g, out=1.0), "multiplied by c_out"),
+        "std without a square": (lambda *g: read_edm(*g, skip=g[2] / (g[1] ** 2 + g[2] ** 2)), "squared in c_skip"),
+        "the share of the noise": (lambda *g: read_edm(*g, skip=g[1] ** 2 / (g[1] ** 2 + g[2] ** 2)), "is large where"),
+        "no root": (lambda *g: read_edm(*g, out=g[1] * g[2] / (g[1] ** 2 + g[2] ** 2)), "root in the denominator"),
+        "squares": (lambda *g: read_edm(*g, out=(g[1] * g[2]) ** 2 / (g[1] ** 2 + g[2] ** 2) ** 0.5), "not squared"),
+        "minus F": (lambda *g: read_edm(*g[:3], -g[3]), "sign of the image"),
+        "variance 1": (lambda y, nu, std, F: read_edm(y, nu, 1.0, F), "not 1"),
+        "c_in again": (
+            lambda *g: read_edm(*g, skip=g[2] ** 2 / (g[1] ** 2 + g[2] ** 2) ** 1.5),
+            "which was done before",
+        ),
+        "the image": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: x_0), "estimated image"),
+        "not divided": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: y - x_0), "nu times the noise"),
+        "minus the noise": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: -z), "sign plus"),
+        "F for the noise": (lambda *g: read_edm(*g, noise=lambda *_: -g[3]), "nearly -z"),
+        "the papers' sign": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0 - z), "from image to noise"),
+        "y for the image": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - y), "this is z - y"),
+        "over the noise level": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z), "slope over nu"),
+        "the image again": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0), "leads away from it"),
+        "the way": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: nu / (1 + nu) * (z - x_0)), "divide by tau"),
+        "y for m": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * z), "divide it by 1 + nu"),
+        "F in the slope": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - g[3]), "not of z and F"),
+        "the other order": (lambda *g: read_edm(*g)[::-1], "first comes the noise"),
+        "one std only": (lambda y, nu, std, F: read_edm(y, nu, 0.7, F), "off by"),
     },
     "ex-flows-2": {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
@@ -195,7 +209,13 @@ RIGHT = {
         "pixel by pixel": pixel_by_pixel,
         "numpy": lambda *g: back(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
     },
-    "ex-flows-1": {"directly": walk, "by DDIM": through_z, "numpy": in_numpy, "by the noise level": by_level},
+    "ex-flows-1": {
+        "directly": read_edm,
+        "through tau": through_tau,
+        "by the factors of the noise": through_factors,
+        "numpy": in_numpy,
+        "by the angle": by_angle,
+    },
     "ex-flows-2": {
         "by Bayes' rule": lambda m, tau, p: (m - image(m, tau, p)) / tau,
         "tanh": by_tanh,
