@@ -37,9 +37,8 @@ pytestmark = pytest.mark.html
 
 
 @cache
-@cache
 def read_page(path):
-    """A built page, without running it; three tests read them all, and parsing a long one takes seconds."""
+    """A built page, without running it."""
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
 
