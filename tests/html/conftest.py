@@ -4,6 +4,8 @@ import pytest
 from built import READY, SITE
 from stands import PATIENCE, Served
 
+pytest.register_assert_rewrite("visits")  # its failures tell the values, as those of tests do
+
 
 @pytest.fixture(scope="session")
 def server():

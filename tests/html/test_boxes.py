@@ -3,34 +3,8 @@
 import re
 
 import pytest
-from built import DOCUMENTS, READY
 
 pytestmark = pytest.mark.html
-
-# Boxes of code and tables that are wider than their place: all, and those without a sign and a tab stop.
-WIDE = """() => {
-  const boxes = [...document.querySelectorAll(".bd-article pre"), ...[...document.querySelectorAll(".bd-article table")]
-    .map((table) => table.closest(".pst-scrollable-table-container, .output") ?? table.parentElement)];
-  const wide = boxes.filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1);
-  const silent = wide.filter((box) => box.tabIndex !== 0
-    || (!box.classList.contains("goes-on") && !box.closest(".goes-on")));
-  return [wide, silent].map((some) => some.map((box) => `${box.className} ${box.textContent.slice(0, 60)}`));
-}"""
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_code_and_tables_fit_a_desktop_and_scroll_with_a_sign_on_a_phone(open_page, document):
-    page = open_page(document, 1440)
-    raw = "() => [...document.querySelectorAll('.bd-article p')].filter((p) => /[|] *-{3}/.test(p.textContent)).length"
-    assert page.evaluate(raw) == 0, "Markdown shows as it was written: is it a table?"
-    for width in (1440, 1280, 768, 390, 320):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(READY)  # what is far from the window is measured as before printing
-        wide, silent = page.evaluate(WIDE)
-        assert silent == [], width
-        assert width < 1280 or wide == [], width
-    page.close()
-
 
 STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")]
   .filter((stop) => stop.tabIndex >= 0 && !stop.disabled && stop.checkVisibility({ visibilityProperty: true }))"""

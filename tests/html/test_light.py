@@ -1,57 +1,12 @@
-"""What a page loads: the bytes before a press, each file gzipped, and which requests there are."""
-
-import gzip
-import re
-from functools import cache
-from pathlib import Path
-from urllib.parse import unquote, urlparse
+"""What makes pages light does no harm: code with fewer elements, icons of their own, and what is laid out later."""
 
 import pytest
-from built import DOCUMENTS, SITE
+from built import SITE
 from stands import PATIENCE
+from test_opening import weigh
+from visits import OPENED
 
 pytestmark = pytest.mark.html
-
-BUDGET = 600_000
-# What comes with the reader's first press, search or look at a link, and what no page of ours uses.
-NOT_YET = (
-    r"(?:searchindex|searchtools|cards\.|copy\.|progress\.[cj]s|quick\.|state\.|derive\.|derivations\.|katex\.min"
-    r"|fontawesome|design-tabs)\S*|fa-\S*woff2"
-)
-
-
-@cache
-def weigh(path):
-    """Bytes of a file, gzipped as a server sends it."""
-    return len(gzip.compress(path.read_bytes(), 6))
-
-
-@pytest.fixture(scope="module")
-def loaded(browser):
-    """`loaded(document)`: the files that a page asks for until it is quiet, and all its pictures, seen or not."""
-
-    def files(document):
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        page, asked = context.new_page(), []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((SITE / f"{document}.html").as_uri(), wait_until="load")
-        page.wait_for_function("() => document.fonts.ready.then(() => true)")
-        asked += page.evaluate("() => [...document.querySelectorAll('.bd-article img')].map((image) => image.src)")
-        context.close()
-        return {Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")}
-
-    return files
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_a_page_is_light_before_a_press(loaded, document):
-    files = loaded(document)
-    weights = {file.name: weigh(file) for file in files}
-    names = " ".join(weights)
-    assert sum(weights.values()) <= BUDGET, sorted(weights.items(), key=lambda pair: -pair[1])[:12]
-    assert re.findall(NOT_YET, names) == []
-    # Its menu asks for files that a book does not carry, and keeps the choice for every book of the host.
-    assert "mathjax" not in names.lower()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -91,10 +46,6 @@ def test_icons_are_cut_out_of_their_fonts(open_page):
     assert not (SITE / "_static" / "vendor").exists()
 
 
-OPENED = "() => document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))))"
-# What a browser has styled and laid out: the rest waits in its sections.
-SET = """() => [...document.body.querySelectorAll("*")]
-  .filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length"""
 SETTLED = """async () => {
   for (let last = NaN; last !== scrollY + document.documentElement.scrollHeight; ) {
     last = scrollY + document.documentElement.scrollHeight;
@@ -126,19 +77,6 @@ def opened(browser):
     yield open_document
     for context in contexts:
         context.close()
-
-
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if re.match(r"book/\d\d", one)])
-def test_a_chapter_lays_out_what_is_near_the_window(opened, document):
-    """A formula is some eighty elements: a slow machine would need ten seconds for the 35,000 of chapter 3."""
-    page = opened(document)
-    assert page.evaluate(SET) <= 9_000
-    estimated = page.evaluate("() => document.querySelector('.bd-article').offsetHeight")
-    page.add_style_tag(content=".bd-article section { content-visibility: visible !important; }")
-    assert page.evaluate("() => document.querySelector('.bd-article').offsetHeight") == pytest.approx(
-        estimated, rel=0.3
-    )
-    page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,16 +9,9 @@ import notebooks
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from built import DOCUMENTS, READY, ROOT, SITE, TOC
-from stands import PATIENCE, TWINS
-
-# The text a reader sees, without code and without formulas, which hold their LaTeX for those who copy it.
-PROSE = """() => {
-  const copy = document.body.cloneNode(true);
-  copy.querySelectorAll('pre, code, script, style, noscript, .katex, .bibtex')
-      .forEach((element) => element.remove());
-  return copy.textContent;
-}"""
+from built import DOCUMENTS, ROOT, SITE, TOC
+from stands import PATIENCE
+from visits import Visit, check_whole, check_widgets
 
 # axe looks at every element. A formula has hundreds, none of them ours, and of the coloured
 # words in code one of each kind is enough.
@@ -42,125 +35,19 @@ def read_page(path):
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
 
-class Visit:
-    """One page in a tab of its own; what it asked for and what it complained of."""
-
-    def __init__(self, browser, origin, document):
-        self.foreign, self.failed, self.complaints = [], [], []
-        self.origin, self.document = origin, document
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
-        self.context.set_default_timeout(PATIENCE)
-        self.context.route("**/*", self._route)
-        self.page = self.context.new_page()
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", self._failed)
-        self.page.on("response", self._response)
-        self.page.goto(f"{origin}/{document}.html")
-        self.page.wait_for_function(READY)
-
-    def _route(self, route):
-        url = route.request.url
-        if url.startswith((self.origin, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.foreign.append(url)
-            route.abort()
-
-    def _console(self, message):
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _failed(self, request):
-        # A page that is left while it still fetches its icon stops the request: nothing was missing.
-        if request.failure != "net::ERR_ABORTED":
-            self.failed.append(request.url)
-
-    def _response(self, response):
-        if response.status >= 400:
-            self.failed.append(f"{response.status} {response.url}")
-
-
-def _visit(browser, origin, document):
-    visit = Visit(browser, origin, document)
+@pytest.fixture(scope="module", params=DOCUMENTS)
+def over_http(request, browser, server):
+    visit = Visit(browser, server, request.param)
     yield visit
     visit.context.close()
 
 
-@pytest.fixture(scope="module", params=DOCUMENTS)
-def over_http(request, browser, server):
-    yield from _visit(browser, server, request.param)
-
-
-@pytest.fixture(scope="module", params=DOCUMENTS)
-def from_file(request, browser):
-    yield from _visit(browser, SITE.as_uri(), request.param)
-
-
-def _check_whole(visit):
-    """Nothing asked of another host, nothing missing, no complaint, all maths typeset."""
-    assert visit.foreign == []
-    assert visit.failed == []
-    assert visit.complaints == []
-    page = visit.page
-    typeset = page.locator(".math .katex-html").count()
-    # An inline or displayed formula is one element of class "math" each in the page's source.
-    source = BeautifulSoup(Path(SITE, page.url.split(visit.origin + "/")[1]).read_text("utf8"), "html.parser")
-    assert typeset == len(source.select(".math"))
-    assert page.locator(".katex-error").count() == 0
-    assert re.findall(r"\\[a-zA-Z(\[]+|\$\$", page.evaluate(PROSE)) == []
-
-
 def test_page_is_whole_over_http(over_http):
-    _check_whole(over_http)
-
-
-def test_page_is_whole_from_file(from_file):
-    _check_whole(from_file)
-
-
-def _check_widgets(visit):
-    """The page holds its chapter's widgets, in order; each stands and moves, or waits for its press."""
-    page = visit.page
-    places = page.locator("[data-widget]")
-    names = places.evaluate_all("places => places.map((place) => place.dataset.widget)")
-    assert names == [twin.name for twin in TWINS if twin.chapter == Path(visit.document).name]
-    for place, name in zip(places.all(), names, strict=True):
-        assert place.get_by_role("alert").count() == 0, name
-        still = place.locator(".ddpm-widget-still")
-        if place.get_attribute("data-live"):
-            assert still.is_visible(), name
-            assert place.get_by_role("button", name=place.get_attribute("data-press")).is_visible(), name
-            continue
-        assert still.is_hidden(), name
-        assert place.get_by_role("group").is_visible(), name
-        _check_slider(place.locator("input[type=range]").first)
-    assert visit.complaints == []
-
-
-def _check_slider(slider):
-    """A key moves it by one step, and the words beside it follow."""
-    shown = slider.locator("xpath=following-sibling::output")
-    value, words = slider.input_value(), shown.inner_text()
-    slider.press("ArrowRight" if value != slider.get_attribute("max") else "ArrowLeft")
-    assert slider.input_value() != value
-    assert shown.inner_text() != words
+    check_whole(over_http)
 
 
 def test_widgets_of_the_chapter_live_over_http(over_http):
-    _check_widgets(over_http)
-
-
-def test_widgets_of_the_chapter_live_from_file(from_file):
-    _check_widgets(from_file)
-
-
-def test_narrow_page_does_not_scroll_sideways(over_http):
-    page = over_http.page
-    page.set_viewport_size({"width": 390, "height": 844})
-    wide = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    page.set_viewport_size({"width": 1280, "height": 900})
-    assert wide == 0
+    check_widgets(over_http)
 
 
 # Rules that axe leaves out unless it is asked: experimental ones, and some of the strictest level.
@@ -206,14 +93,6 @@ def test_found_pages_are_accessible(browser, server, theme):
     visit.page.wait_for_function("() => !document.querySelector('#search-progress')?.textContent.includes('.')")
     assert _violations(visit.page, theme) == []
     visit.context.close()
-
-
-# The table of contents names the pages: the folder of the built book may not be there when tests are collected.
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_page_is_light(document):
-    """Apart from images, a chapter with its widgets stays under 1.5 MB."""
-    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", (SITE / f"{document}.html").read_text(encoding="utf8"))
-    assert len(text.encode()) < 1_500_000
 
 
 def test_widgets_scripts_are_on_their_pages_only():
