@@ -305,11 +305,11 @@ export const facts = (silent = false) => {
   };
   list.write = (pairs) => {
     now = pairs.map((pair) => pair.join(" "));
-    if (list.children.length !== pairs.length) {
-      list.replaceChildren(...pairs.map(() => el("div", {}, el("dt", {}, ""), el("dd", {}, ""))));
-    }
     // New text in the old cells, so that the page lays out only what changed.
-    pairs.flat().forEach((text, i) => tell(list.children[i >> 1].children[i & 1].firstChild, text));
+    const { children } = list, n = pairs.length;
+    while (children.length < n) list.append(el("div", {}, el("dt", {}, ""), el("dd", {}, "")));
+    while (children[n]) children[n].remove();
+    pairs.flat().forEach((text, i) => tell(children[i >> 1].children[i & 1].firstChild, text));
     if (told && !silent && `${now}` !== `${told}`) {
       if (!said.isConnected) list.after(said);
       wait();
