@@ -13,15 +13,31 @@ from built import DOCUMENTS, ROOT, SITE, TOC
 from stands import PATIENCE
 from visits import Visit, check_whole, check_widgets
 
-# axe looks at every element. A formula has hundreds, none of them ours, and of the coloured
+# axe looks at every element. A formula has hundreds and a figure too, none of them ours to name, and of the coloured
 # words in code one of each kind is enough.
 THIN_OUT = """() => {
-  document.querySelectorAll('.katex-html, .katex-mathml').forEach((part) => part.replaceChildren());
+  document.querySelectorAll('.katex').forEach((formula) => formula.replaceChildren());
+  const shapes = 'svg :is(path, use, circle, line, polyline, polygon, clipPath)';
+  document.querySelectorAll(shapes).forEach((shape) => shape.remove());
   const seen = new Set();
   document.querySelectorAll('pre span').forEach((token) => {
     if (seen.has(token.className)) token.replaceWith(...token.childNodes);
     seen.add(token.className);
   });
+}"""
+# Of what has the same colours as something before it the first is kept: elements are alike if they and all around them
+# have the same tags, classes, styles and attributes.
+ONE_OF_EACH = """() => {
+  const seen = new Set();
+  const isNew = (one, around) => {
+    const names = one.getAttributeNames().filter((name) => name !== "id");
+    const kind = [around, one.tagName, one.getAttribute("class"), one.getAttribute("style"), ...names].join(" ");
+    const first = !seen.has(kind);
+    seen.add(kind);
+    const parts = [...one.children].map((part) => isNew(part, kind) || (part.remove(), false));
+    return first || parts.includes(true);
+  };
+  isNew(document.body, "");
 }"""
 # A label stands after the closing dollars: $$ ... $$ (eq-name)
 LABEL = re.compile(r"\$\$[ \t]*\((eq-[^)\s]+)\)")
@@ -61,37 +77,56 @@ MORE = (
     "target-size",
     "td-has-header",
 )
-# Everything once; in the dark, what depends on colours again.
-RULES = {
-    "light": {"rules": {name: {"enabled": True} for name in MORE}},
-    "dark": {"runOnly": ["color-contrast", "link-in-text-block"]},
-}
+# What depends on colours, in both themes, and the rest.
+COLOURS = ["color-contrast", "link-in-text-block"]
+REST = {"rules": {name: {"enabled": True} for name in MORE} | {name: {"enabled": False} for name in COLOURS}}
 
 
-def _violations(page, theme):
-    page.emulate_media(color_scheme=theme, reduced_motion="reduce")  # no half-faded colours
-    page.wait_for_function(f"() => document.documentElement.dataset.theme === '{theme}'")
+def _violations(page, rules):
+    page.emulate_media(reduced_motion="reduce")  # no half-faded colours
     # What lies behind a word is measured: all sections must have their true height for that.
     page.add_style_tag(content=".bd-article section { content-visibility: visible !important; }")
-    options = {"resultTypes": ["violations"], **RULES[theme]}
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"], **rules}).response["violations"]
     return [f"{violation['id']}: {node['html']}" for violation in found for node in violation["nodes"]]
 
 
-@pytest.mark.parametrize("theme", RULES)
-def test_page_is_accessible(over_http, theme):
-    page = over_http.page
-    page.evaluate(THIN_OUT)
-    assert _violations(page, theme) == []
+def _faint(page, theme):
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.wait_for_function(f"() => document.documentElement.dataset.theme === '{theme}'")
+    page.evaluate(ONE_OF_EACH)
+    return _violations(page, {"runOnly": COLOURS})
 
 
-@pytest.mark.parametrize("theme", RULES)
-def test_found_pages_are_accessible(browser, server, theme):
+def test_page_is_accessible(over_http):
+    over_http.page.evaluate(THIN_OUT)
+    assert _violations(over_http.page, REST) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_stand_out(over_http, theme):
+    """Last, because of each kind only the first is left."""
+    assert _faint(over_http.page, theme) == []
+
+
+def test_a_faint_word_of_a_kind_of_its_own_is_found(browser, server):
+    visit = Visit(browser, server, "book/glossary")
+    assert _faint(visit.page, "light") == []
+    visit.page.reload()
+    visit.page.evaluate("""() => {
+      const [word] = document.querySelectorAll(".bd-article dd p");
+      word.insertAdjacentHTML("beforeend", "<b style='color: #bbb'>faint</b>");
+    }""")
+    assert len(_faint(visit.page, "light")) == 1
+    visit.context.close()
+
+
+def test_found_pages_are_accessible(browser, server):
     visit = Visit(browser, server, "search")
     visit.page.goto(f"{server}/search.html?q=posterior")
     visit.page.wait_for_selector("#search-results ul.search li a")
     visit.page.wait_for_function("() => !document.querySelector('#search-progress')?.textContent.includes('.')")
-    assert _violations(visit.page, theme) == []
+    assert _violations(visit.page, REST) == []
+    assert [_faint(visit.page, theme) for theme in ("light", "dark")] == [[], []]
     visit.context.close()
 
 
@@ -115,7 +150,7 @@ def test_no_link_begins_or_ends_with_a_space(document):
 
 def test_links_and_pictures_lead_somewhere():
     pages = {path: read_page(path) for path in SITE.rglob("*.html") if "_static" not in path.parts}
-    anchors = {path: {tag["id"] for tag in page.select("[id]")} for path, page in pages.items()}
+    anchors = {path: set(find_ids(path)) for path in pages}
     broken = []
     for path, page in pages.items():
         links = [(tag["href"], True) for tag in page.select("a[href]")]
@@ -136,14 +171,20 @@ def test_links_and_pictures_lead_somewhere():
     assert broken == []
 
 
+@cache
+def find_ids(path):
+    """{id: element} of a page."""
+    return {element["id"]: element for element in read_page(path).find_all(id=True)}
+
+
 def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_to_its_check():
     numbers = {}
     for path in notebooks.chapters(ROOT):
-        page = read_page(SITE / "book" / f"{path.stem}.html")
+        places = find_ids(SITE / "book" / f"{path.stem}.html")
         markdown = [c["source"] for c in notebooks.read(path)["cells"] if c["cell_type"] == "markdown"]
         for label in LABEL.findall("\n".join(markdown)):
-            place = page.select_one(f"#equation-{label} .eqno")
-            assert place is not None, f"{path.name}: {label}"
+            assert f"equation-{label}" in places, f"{path.name}: {label}"
+            place = places[f"equation-{label}"].select_one(".eqno")
             (number,) = re.findall(r"\([A-Z\d]+\.\d+\)", place.get_text())
             assert number not in numbers, f"{label} and {numbers[number]} are both {number}"
             numbers[number] = label
@@ -151,7 +192,7 @@ def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_t
             assert mark is not None, f"{label} has no mark that leads to its check"
             folder, anchor = mark["href"].split("#")
             assert anchor == f"check-{label}"
-            entry = read_page(SITE / "book" / folder).find(id=anchor)
+            entry = find_ids((SITE / "book" / folder).resolve())[anchor]
             assert (
                 entry.select_one(".katex-display annotation").get_text()
                 == place.parent.select_one("annotation").get_text()

@@ -60,7 +60,8 @@ def dark(request, open_page):
     page = open_page(request.param, 390)
     choose(page, "dark")
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
-    return page
+    yield page
+    page.context.close()
 
 
 def test_words_are_in_the_colours_of_the_dark_and_large_enough(dark):

@@ -10,7 +10,7 @@ OPENED = "() => document.fonts.ready.then(() => new Promise((done) => requestAni
 # What a browser has styled and laid out, and how tall it takes the text to be: the rest waits in its sections.
 STYLED = """() => [
   [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length,
-  document.querySelector(".bd-article").offsetHeight,
+  document.querySelector(".bd-article")?.offsetHeight,
 ]"""
 # The text a reader sees, without code and without formulas, which hold their LaTeX for those who copy it.
 PROSE = """() => {

@@ -16,7 +16,7 @@ def test_every_widget_is_timed():
 @pytest.mark.html
 @pytest.mark.parametrize("name", KINDS)
 def test_controls_of_the_widget_are_found_and_their_events_counted(name, browser):
-    times = time_widgets.measure(browser, time_widgets.choose_twins([name])[name], moves=3)
+    times = time_widgets.measure(browser, time_widgets.choose_twins([name])[name], moves=2)
     assert times
     counts = {control: (len(found), len(beside)) for control, (found, beside) in times.items()}
     assert all(of_widget and of_empty for of_widget, of_empty in counts.values()), counts
