@@ -60,7 +60,7 @@ EVEN = PAPER.flow_time[-1] * torch.arange(1001, dtype=torch.float64) / 1000
 STRAIGHT = schedule_from_levels(EVEN / (1 - EVEN))
 RECIPES = {
     "DDPM": (PAPER, "z", None),
-    "flow's times only": (STRAIGHT, "z", None),
+    "DDPM, uniform tau": (STRAIGHT, "z", None),
     "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
 }
 
