@@ -160,7 +160,7 @@ def test_what_the_chapter_says_of_the_recipes():
         assert wins((DDPM, "Euler", evaluations, T), (FLOW, "Euler", evaluations, T), [ENERGY])
 
 
-def test_what_the_chapter_says_of_the_flows_times_alone():
+def test_what_the_chapter_says_of_ddpm_with_uniform_tau():
     for times in (T, TAU):
         assert wins((DDPM, "Euler", 50, times), (TIMES, "Euler", 50, times), [ENERGY])
         assert count_wins((TIMES, "Euler", 50, times), (DDPM, "Euler", 50, times), FRECHET) == 2
@@ -191,6 +191,17 @@ def test_what_the_chapter_says_of_heuns_and_eulers_step():
     assert wins((FLOW, TAU_STEP, 9, TAU), (FLOW, "Euler", 20, TAU))
     duels = [((recipe, NU_STEP, 9, TAU), (recipe, "Euler", 10, TAU)) for recipe in study_flow.RECIPES]
     assert sum(count_wins(*duel, FRECHET) for duel in duels) == 8
+    assert wins((FLOW, NU_STEP, 9, TAU), (FLOW, "Euler", 10, TAU), [FRECHET])
+    assert wins((FLOW, TAU_STEP, 9, TAU), (FLOW, "Euler", 10, TAU))
+    assert wins((DDPM, "Euler", 10, TAU), (DDPM, TAU_STEP, 9, TAU), [ENERGY])
+    assert wins((DDPM, TAU_STEP, 9, TAU), (DDPM, "Euler", 10, TAU), [FRECHET])
+    assert count_wins((DDPM, NU_STEP, 9, TAU), (DDPM, "Euler", 10, TAU), FRECHET) == 2
+
+
+def test_what_the_chapter_says_of_even_t_and_heuns_step():
+    walks = [((recipe, NU_STEP, 9, T), (recipe, NU_STEP, 9, TAU)) for recipe in study_flow.RECIPES]
+    assert all(wins(*pair, [ENERGY]) for pair in walks)
+    assert sum(count_wins(*pair, FRECHET) for pair in walks) == 1
 
 
 def test_seeds_differ_more_than_recipes_by_the_frechet_distance():
