@@ -1,11 +1,12 @@
 """A part that a reader may skip is not needed by the code after it: cells that were not run bind no names."""
 
+import ast
 import builtins
 import re
-import symtable
 
 import notebooks
 import pytest
+from exercises.test_exercises import bound, used
 
 # "you may skip this section, up to* The heading: *what follows needs ..."
 SKIP = re.compile(r"may skip this (?:section|part)[^:]*?, up to\* (?P<end>[^:]+):")
@@ -23,27 +24,15 @@ def find_parts():
                 yield path, index, ends[0]
 
 
-def read_names(code):
-    """The names that code binds at its top, and those that it takes from around it."""
-    top = symtable.symtable(code, "cell", "exec")
-    bound = {name.get_name() for name in top.get_symbols() if name.is_assigned() or name.is_imported()}
-    needed, tables = set(), [top]
-    while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        needed |= {name.get_name() for name in table.get_symbols() if name.is_referenced() and name.is_global()}
-    return bound, needed - bound - set(vars(builtins)) - {"get_ipython"}
-
-
 def find_missing(cells, begin, end):
     """{id of a cell: names} that only the cells between bind."""
-    bound, missing = set(), {}
+    known, missing = {*vars(builtins), "get_ipython"}, {}  # what a kernel has by itself
     for index, cell in enumerate(cells):
         if cell["cell_type"] == "code" and not begin <= index < end:
-            own, needed = read_names(cell["source"])
-            if lacks := needed - bound:
+            own = bound(ast.parse(cell["source"]))
+            if lacks := used(cell["source"]) - own - known:
                 missing[cell["id"]] = lacks
-            bound |= own
+            known |= own
     return missing
 
 

@@ -1,5 +1,7 @@
-"""Where the built book is, which documents it has, and when a page is ready to be looked at."""
+"""Where the built book is, which documents it has, what a file weighs, and when a page is ready to be looked at."""
 
+import gzip
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -23,3 +25,9 @@ READY = """async () => {
   dispatchEvent(new Event("afterprint"));
   return true;
 }"""
+
+
+@cache
+def weigh(path):
+    """Bytes of a file, gzipped as a server sends it."""
+    return len(gzip.compress(path.read_bytes(), 6))

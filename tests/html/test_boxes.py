@@ -1,4 +1,4 @@
-"""Code, tables, captions: what is wide fits, or shows that it goes on; what is read needs no stop of the Tab key."""
+"""Captions and tables can be read on every screen, and what is only read needs no stop of the Tab key."""
 
 import re
 

@@ -1,9 +1,8 @@
 """What makes pages light does no harm: code with fewer elements, icons of their own, and what is laid out later."""
 
 import pytest
-from built import SITE
+from built import SITE, weigh
 from stands import PATIENCE
-from test_opening import weigh
 from visits import OPENED
 
 pytestmark = pytest.mark.html

@@ -1,13 +1,11 @@
 """The built pages opened as files: whole, light, and no more laid out than is near the window."""
 
-import gzip
 import re
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
-from built import DOCUMENTS, SITE
+from built import DOCUMENTS, SITE, weigh
 from visits import Visit, check_whole, check_widgets
 
 pytestmark = pytest.mark.html
@@ -20,15 +18,9 @@ NOT_YET = (
 )
 
 
-@cache
-def weigh(path):
-    """Bytes of a file, gzipped as a server sends it."""
-    return len(gzip.compress(path.read_bytes(), 6))
-
-
 @pytest.fixture(scope="module", params=DOCUMENTS)
 def from_file(request, browser):
-    visit = Visit(browser, SITE.as_uri(), request.param)
+    visit = Visit(browser, SITE.as_uri(), request.param, width=1440)
     yield visit
     visit.context.close()
 

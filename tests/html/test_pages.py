@@ -26,12 +26,15 @@ THIN_OUT = """() => {
   });
 }"""
 # Of what has the same colours as something before it the first is kept: elements are alike if they and all around them
-# have the same tags, classes, styles and attributes.
+# have the same tags, classes, styles and other attributes. Of numbers, names and addresses only the attribute counts.
 ONE_OF_EACH = """() => {
   const seen = new Set();
   const isNew = (one, around) => {
-    const names = one.getAttributeNames().filter((name) => name !== "id");
-    const kind = [around, one.tagName, one.getAttribute("class"), one.getAttribute("style"), ...names].join(" ");
+    const said = [...one.attributes].filter(({ name }) => name !== "id").map(({ name, value }) => {
+      const own = /^(href|src|alt|title|content|value|for|aria-.*)$/.test(name) || /\\d/.test(value);
+      return own && !["class", "style"].includes(name) ? name : `${name}=${value}`;
+    });
+    const kind = [around, one.tagName, ...said].join(" ");
     const first = !seen.has(kind);
     seen.add(kind);
     const parts = [...one.children].map((part) => isNew(part, kind) || (part.remove(), false));
@@ -49,6 +52,12 @@ pytestmark = pytest.mark.html
 def read_page(path):
     """A built page, without running it."""
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
+
+
+@cache
+def find_ids(path):
+    """{id: element} of a page."""
+    return {element["id"]: element for element in read_page(path).find_all(id=True)}
 
 
 @pytest.fixture(scope="module", params=DOCUMENTS)
@@ -169,12 +178,6 @@ def test_links_and_pictures_lead_somewhere():
             elif anchor and anchor not in anchors.get(target, {anchor}):
                 broken.append(f"{path.name}: {link}: no such anchor")
     assert broken == []
-
-
-@cache
-def find_ids(path):
-    """{id: element} of a page."""
-    return {element["id"]: element for element in read_page(path).find_all(id=True)}
 
 
 def test_every_labelled_equation_has_a_number_of_its_own_and_a_mark_that_leads_to_its_check():

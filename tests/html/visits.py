@@ -22,26 +22,26 @@ PROSE = """() => {
 
 
 class Visit:
-    """One page in a tab of its own: what it asked for, first and in all, and what it complained of.
+    """One page in a tab of its own: what it asked for when it opened, and what it complained of.
 
     `styled` is the number of elements that were styled and laid out when it had opened, `height` the article's then.
     """
 
-    def __init__(self, browser, origin, document):
-        self.asked, self.foreign, self.failed, self.complaints = [], [], [], []
+    def __init__(self, browser, origin, document, width=1280):
+        asked, self.foreign, self.failed, self.complaints = [], [], [], []
         self.origin, self.document = origin, document
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
         self.context.set_default_timeout(PATIENCE)
         self.context.route("**/*", self._route)
         self.page = self.context.new_page()
         self.page.on("console", self._console)
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", self._failed)
         self.page.on("response", self._response)
         self.page.goto(f"{origin}/{document}.html")
         self.page.evaluate(OPENED)
-        self.opening = tuple(self.asked)
+        self.opening = tuple(asked)
         self.styled, self.height = self.page.evaluate(STYLED)
         self.page.wait_for_function(READY)
 

@@ -16,6 +16,7 @@ def test_every_widget_is_timed():
 @pytest.mark.html
 @pytest.mark.parametrize("name", KINDS)
 def test_controls_of_the_widget_are_found_and_their_events_counted(name, browser):
+    # There and back, because a list may stand at its end.
     times = time_widgets.measure(browser, time_widgets.choose_twins([name])[name], moves=2)
     assert times
     counts = {control: (len(found), len(beside)) for control, (found, beside) in times.items()}
