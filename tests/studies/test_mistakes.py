@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import linecache
 from itertools import pairwise
 
 import mistakes
@@ -11,7 +12,7 @@ import pytest
 import study_mistakes
 import torch
 
-from ddpm_lite import GaussianChain, examine, linear_schedule, load_digits
+from ddpm_lite import GaussianChain, UNet, UNetConfig, examine, linear_schedule, load_digits
 from ddpm_lite.files.records import name_processor, read_pictures, read_record
 from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
 from ddpm_lite.runs.examine.sampler import check_sampler
@@ -257,8 +258,10 @@ def page():
     sources = [cells[f"detective-{name}"] for name in ids]
     sources.append(cells["detective-checklist"].split("lines = [")[0])  # the table, and how a line is asked
     names = {"torch": torch, "linear_schedule": linear_schedule}
-    for source in sources:
-        exec(source, names)
+    for i, source in enumerate(sources):
+        file = f"<cell {i} of chapter 15>"  # inspect.getsource finds it by this name
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), names)
     return names
 
 
@@ -294,6 +297,80 @@ def test_the_checklist_can_be_copied(page, capsys):
         said = capsys.readouterr().out.splitlines()
         assert len(said) == len(page["CHECKLIST"])
         assert sum(line.startswith("WRONG:") for line in said) == wrong
+
+
+def new_unet(dropout):
+    """The book's U-Net with its new weights, many of which are 0, as the checklist calls a network."""
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unet = UNet(UNetConfig(8, dropout=dropout))
+
+        def forward(self, x_t, t, label=None):
+            return self.unet(x_t, t)
+
+    return Network
+
+
+@pytest.mark.parametrize("shape", ["x_t[:4], t[:4]", "torch.randn(4, 1, 32, 32), t[:4]"], ids=["small", "large"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_new_u_net_and_large_images_raise_no_alarm(page, dropout, shape, capsys):
+    copied = page["write_checklist"]()
+    assert copied.count("x_t[:4], t[:4]") == 1
+    program = vars(mistakes.load_program()) | {"Network": new_unet(dropout)}
+    exec(copied.replace("x_t[:4], t[:4]", shape), program)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(page["CHECKLIST"])
+    assert all(line.startswith("fine:") for line in said)
+
+
+BLOCK, LAST = "self.conv_2 = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)", "self.last = nn.Conv2d(WIDTH, 1, 3, padding=1)"
+DROPOUT = ("self.conv_2(F.silu(new))", "self.conv_2(F.dropout(F.silu(new), 0.1, self.training))")
+ZEROS = [(line, f"{line}; [nn.init.zeros_(p) for p in {line.split(' =')[0]}.parameters()]") for line in (BLOCK, LAST)]
+
+
+def test_dropout_and_layers_of_zeros_fail_no_line(page):
+    for changes in ([DROPOUT], ZEROS, ZEROS[1:], [DROPOUT, *ZEROS]):
+        assert page["find_failing"](vars(mistakes.load_program(*changes))) is None
+    untold = mistakes.MISTAKES["no-time"]
+    program = mistakes.load_program((untold.right, untold.wrong), *ZEROS)
+    assert page["find_failing"](vars(program)) == "Does the time change the output?"
+
+
+def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
+    exec(page["write_checklist"](), vars(mistakes.load_program(("self.last(F.silu(h))", "0 * self.last(F.silu(h))"))))
+    wrong = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("fine:")]
+    assert [line.split("? ")[0] for line in wrong] == [
+        "WRONG: Does a new network answer at all",
+        "WRONG: Does the time change the output?",
+    ]
+    assert "the next two lines mean nothing until it does" in wrong[0]
+
+
+CALL = "z_hat = model(x, told, label)"
+OTHER_CALLS = {
+    "DDIM with 50 of 200 times": [
+        *VARIANTS["DDIM"],
+        ("range(len(beta) - 1, 0, -1)", "range(T, 0, -4)"),
+        ("alpha_bar[t - 1]", "alpha_bar[t - 4]"),
+    ],
+    "fewer": [("make_tables(T)\n    x", "make_tables(T // 4)\n    x")],
+    "more": [("make_tables(T)\n    x", "make_tables(5 * T)\n    x")],
+    "two in each step": [(CALL, f"{CALL}; {CALL}")],
+    "none": [(CALL, "z_hat = x")],
+}
+
+
+@pytest.mark.parametrize("changes", OTHER_CALLS.values(), ids=OTHER_CALLS)
+def test_another_number_of_calls_is_said_in_words(page, changes, capsys):
+    exec(page["write_checklist"](), vars(mistakes.load_program(*changes)))
+    *said, last = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("fine:") for line in said)
+    assert last.startswith("WRONG: Are there T calls? (the lines after this one need a call for each time")
+    asked = [question for _, question, *_ in page["CHECKLIST"]]
+    assert asked[len(said)] == "Are there T calls?"
+    assert page["find_failing"](vars(mistakes.load_program(*changes))) == "Are there T calls?"
 
 
 @pytest.mark.parametrize("T", SIZES)
