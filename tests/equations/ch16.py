@@ -222,6 +222,17 @@ def check_angle_ode():
     vanishes(velocity.subs(y, x_0 + level * z) - (-sympy.sin(angle) * x_0 + sympy.cos(angle) * z))
 
 
+def check_flow_product():
+    """The weight of the error of z in that of u, by eq-flow-error, and the density of log(nu) for a uniform tau."""
+    log = sympy.Symbol("l", real=True)
+    level = sympy.exp(log)
+    tau = level / (1 + level)
+    weight, density = (1 - tau) ** -2, tau.diff(log)
+    vanishes(weight - (1 + level) ** 2)
+    vanishes(density - level / (1 + level) ** 2)
+    vanishes(weight * density - level)
+
+
 # ---- what is read from the page
 
 
@@ -557,6 +568,13 @@ CHECKS = [
             "u": u_of_path,
         },
         tables=CLOCKS,
+    ),
+    by_hand(
+        "eq-flow-product",
+        r"""\underbrace{\left(1 + \nu\right)^2}_{\text{weight}} \cdot
+        \underbrace{\frac{\nu}{\left(1 + \nu\right)^2}}_{\text{density}} = \underbrace{\nu}_{\text{product}}""",
+        check_flow_product,
+        "a density, which is a derivative, taken by SymPy",
     ),
     matches(
         "eq-heun-step",
