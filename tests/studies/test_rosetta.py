@@ -33,7 +33,7 @@ from libraries.row import (
 from libraries.scales import find_default
 from packaging.version import Version
 
-from ddpm_lite import ddpm_step, linear_schedule, respace
+from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.files.records import read_record
 from ddpm_lite.process import q_sample
 
@@ -511,6 +511,27 @@ def test_euler_counts_in_noise_levels_and_scales_the_input_of_the_network():
     x_0, z = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
     x_t = scheduler.scale_model_input(x_0 + levels[k + 1].float() * z, scheduler.timesteps[3])
     assert torch.allclose(x_t, q_sample(linear_schedule(), x_0, k + 1, z), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_state_of_the_other_schedulers_is_our_x_t(name):
+    """Their first step is of the first order, which is DDIM."""
+    scheduler, schedule = getattr(pytest.importorskip("diffusers"), name)(), linear_schedule()
+    scheduler.set_timesteps(50)
+    t, s = (scheduler.timesteps[:2] + 1).tolist()
+    x_t, z_hat, noise = draw()
+    assert scheduler.init_noise_sigma == 1
+    assert torch.equal(scheduler.scale_model_input(x_t, t - 1), x_t)
+    theirs = scheduler.step(z_hat, t - 1, x_t).prev_sample
+    assert rosetta.off(theirs, ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)) < 1e-5
+
+
+def test_latents_of_stable_diffusion_are_scaled():
+    """Read in the source, where images become latents."""
+    folder = Path(rosetta.find_spec("diffusers").origin).parent
+    text = (folder / "pipelines/stable_diffusion/pipeline_stable_diffusion_img2img.py").read_text(encoding="utf8")
+    assert "init_latents = self.vae.config.scaling_factor * init_latents" in text
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
