@@ -10,12 +10,14 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock, patch
 
 import pytest
 import rosetta
 import torch
 from equations import source
+from libraries.denoising_diffusion_pytorch import walk_of_lucid
 from libraries.diffusers_options import DEVIATION, answer_exactly
 from libraries.row import (
     LOOPS,
@@ -191,6 +193,98 @@ def test_names_of_the_dictionary_are_in_the_libraries(computed):
         }
         assert len(words) >= 6, library
         assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", text)] == [], library
+
+
+CALLS = {  # whose method a call of the chapter's box is; what it gives in ours, for the checks 3, 6 and 7
+    "diffusers": ("scheduler", "q_sample(schedule, x_0, t, z)", True, "{step}"),
+    "denoising-diffusion-pytorch": ("diffusion", "q_sample(schedule, x_0, t, z)", True, "{step}"),
+    "smalldiffusion": ("", "x_0 + schedule.noise_level[t] * z", False, "{still} / schedule.alpha_bar[t - 1].sqrt()"),
+    "azula": ("", "q_sample(schedule, x_0, t, z)", False, "{step}"),
+}
+
+
+def find_calls():
+    """The box below the list of checks: {library: {number of the check: code}}."""
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (cell,) = (cell for cell in cells if cell["id"] == "checks")
+    head, _, *rows = (line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("|"))
+    return {name: {int(row[0][0]): row[i].split("`")[-2] for row in rows} for i, name in enumerate(head) if i}
+
+
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+def test_calls_of_the_box_give_our_numbers(library):
+    """The calls for the checks of the image, the estimate and the next state, run as they are printed."""
+    owner, noisy, clips, state = CALLS[library]
+    clip = "" if clips else ", clip=False"
+    still = f"ddim_step(schedule, x_t, t, t - 1, z_hat, noise{clip})"
+    state = state.format(still=still, step=f"ddpm_step(schedule, x_t, t, t - 1, z_hat, noise{clip})")
+    estimate = "predict_x_0(schedule, x_t, t, z_hat)" + ".clamp(-1, 1)" * clips
+    said = find_calls()[library]
+    calls = {check: f"{owner}.{code}" if owner else code for check, code in said.items() if check in (3, 6, 7)}
+    lines = tuple((calls[check], ours, "") for check, ours in ((3, noisy), (6, estimate), (7, state)))
+    step = STEPS[library]
+    setup = step.setup + "from ddpm_lite import ddim_step\n"
+    for theirs, ours in compute_step(dataclasses.replace(step, setup=setup, lines=lines)):
+        assert rosetta.off(theirs, ours) < 1e-5
+
+
+def test_times_of_the_box_are_those_at_which_the_network_is_asked():
+    said, n = {library: calls[2] for library, calls in find_calls().items()}, 30
+    _, asked, _ = walk_of_lucid(n)
+    assert len(asked) == n
+    assert torch.equal(eval(said["denoising-diffusion-pytorch"], {"torch": torch, "T": 1000, "n": n}) + 1, asked)
+    scheduler = import_peer("diffusers").DDIMScheduler()
+    scheduler.set_timesteps(n)
+    assert len(scheduler.timesteps) == n
+    levels = import_peer("smalldiffusion").ScheduleDDPM()
+    sigmas = eval(f"levels.{said['smalldiffusion']}", {"levels": levels, "n": n})
+    assert len(sigmas) == n
+    assert sigmas[0] == levels.sigmas[-1]
+    sampler = import_peer("azula.sample").DDIMSampler(Mock(), steps=n)
+    times = eval(f"sampler.{said['azula']}", {"sampler": sampler})
+    assert (len(times), times[0].item()) == (n, 1)
+
+
+def test_guided_estimate_of_denoising_diffusion_pytorch_is_a_pair_unless_the_scale_is_1():
+    unet = import_peer("denoising_diffusion_pytorch.classifier_free_guidance").Unet
+    z_c, z_none, _ = draw()
+    one = SimpleNamespace(forward=lambda cond_drop_prob: z_none if cond_drop_prob else z_c)
+    call = getattr(unet, find_calls()["denoising-diffusion-pytorch"][9])
+    assert torch.equal(call(one, cond_scale=1, remove_parallel_component=False), z_c)
+    pair = call(one, cond_scale=3.0, remove_parallel_component=False)
+    assert rosetta.off(pair[0], z_c + 2 * (z_c - z_none)) < 1e-5
+    assert torch.equal(pair[1], z_none)
+
+
+@pytest.mark.parametrize("k", [499, 500])
+def test_step_of_the_mismatch_is_that_of_diffusers_with_its_defaults(k):
+    """The function of the chapter, run as it is printed."""
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (code,) = ("".join(cell["source"]) for cell in cells if cell["id"] == "mismatch-theirs")
+    names = {"schedule": linear_schedule()}
+    exec(code, names)
+    scheduler = import_peer("diffusers").DDIMScheduler()
+    scheduler.set_timesteps(50)
+    x_t, z_hat, _ = draw()
+    out = scheduler.step(z_hat, k, x_t)
+    for theirs, printed in zip(
+        (out.pred_original_sample, out.prev_sample), names["their_step"](z_hat, k, k - 20, x_t), strict=True
+    ):
+        assert rosetta.off(theirs, printed) < 1e-5
+
+
+def test_pixel_of_the_walk_that_is_clipped_once_stays_clipped():
+    """So the last step sets it to the limit, whichever noise was kept before."""
+    scheduler = import_peer("diffusers").DDIMScheduler()
+    scheduler.set_timesteps(50)
+    for again in (False, True):
+        x, clipped = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 1, 64, 64)
+        for k in scheduler.timesteps.tolist():
+            out = scheduler.step(answer_exactly(x, k), k, x, use_clipped_model_output=again)
+            now = (out.pred_original_sample.abs() == 1).float()
+            assert (now >= clipped).all()
+            x, clipped = out.prev_sample, now
+        assert clipped.sum() > 50
 
 
 def find_sources(library, folder):
