@@ -8,6 +8,7 @@ import re
 import statistics
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -207,8 +208,12 @@ def find_calls():
     """The box below the list of checks: {library: {number of the check: code}}."""
     cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
     (cell,) = (cell for cell in cells if cell["id"] == "checks")
-    head, _, *rows = (line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("|"))
-    return {name: {int(row[0][0]): row[i].split("`")[-2] for row in rows} for i, name in enumerate(head) if i}
+    found = {}
+    for line in cell["source"]:
+        if row := re.match(r"\| (?:\*\*(.*):\*\* )?(\d)\. .* \| .*`(.*)` \|$", line):
+            library = row[1] or library
+            found.setdefault(library, {})[int(row[2])] = row[3]
+    return found
 
 
 @pytest.mark.parametrize("library", rosetta.LIBRARIES)
@@ -245,15 +250,35 @@ def test_times_of_the_box_are_those_at_which_the_network_is_asked():
     assert (len(times), times[0].item()) == (n, 1)
 
 
-def test_guided_estimate_of_denoising_diffusion_pytorch_is_a_pair_unless_the_scale_is_1():
+def test_guidance_of_the_box_is_called_as_printed():
+    said = {library: calls[9] for library, calls in find_calls().items()}
+    z_c, z_none, x_t = draw()
+    names = {"z_c": z_c, "z_none": z_none, "x_t": x_t, "x": x_t, "k": 0, "time": 0, "sigma": torch.tensor(1.0)}
+    names |= {"c": torch.ones(len(x_t), dtype=torch.int64)}
+    names["ClassifierFreeGuidance"] = import_peer("diffusers.guiders").ClassifierFreeGuidance
+    cfg = import_peer("azula.guidance.cfg").CFGDenoiser
+
+    def denoise(x_t, time, label=None):
+        return SimpleNamespace(mean=z_none if label is None else z_c)
+
+    names |= {"denoiser": denoise, "CFGDenoiser": lambda one: partial(cfg.forward, SimpleNamespace(denoiser=one))}
     unet = import_peer("denoising_diffusion_pytorch.classifier_free_guidance").Unet
-    z_c, z_none, _ = draw()
-    one = SimpleNamespace(forward=lambda cond_drop_prob: z_none if cond_drop_prob else z_c)
-    call = getattr(unet, find_calls()["denoising-diffusion-pytorch"][9])
-    assert torch.equal(call(one, cond_scale=1, remove_parallel_component=False), z_c)
-    pair = call(one, cond_scale=3.0, remove_parallel_component=False)
-    assert rosetta.off(pair[0], z_c + 2 * (z_c - z_none)) < 1e-5
-    assert torch.equal(pair[1], z_none)
+    inner_unet = SimpleNamespace(forward=lambda *_, cond_drop_prob: z_none if cond_drop_prob else z_c)
+    mixin = import_peer("smalldiffusion.model").ModelMixin
+    both = torch.cat([z_c, z_none])
+    small = SimpleNamespace(cond_embed=SimpleNamespace(null_cond=0), predict_eps=lambda *_, **__: both)
+    names["predict_eps_cfg"] = partial(mixin.predict_eps_cfg, small)
+    names["forward_with_cond_scale"] = partial(
+        unet.forward_with_cond_scale, inner_unet, remove_parallel_component=False
+    )
+    for library, code in said.items():
+        made = eval(code, {**names, "scale": 3.0})
+        if library == "denoising-diffusion-pytorch":
+            made, other = made
+            assert torch.equal(other, z_none)
+            assert torch.equal(eval(code, {**names, "scale": 1}), z_c)
+        weight = 2 if library in ("diffusers", "denoising-diffusion-pytorch") else 3
+        assert rosetta.off(made, z_c + weight * (z_c - z_none)) < 1e-5, library
 
 
 @pytest.mark.parametrize("k", [499, 500])
