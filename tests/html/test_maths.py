@@ -54,6 +54,19 @@ def test_a_copied_equation_is_its_latex_even_when_half_of_it_was_selected(poster
     assert words == f"$${source}$$"
 
 
+def test_what_takes_room_in_a_formula_has_the_size_that_katex_gave_it(posterior):
+    """The most frequent style of each kind is in the style sheet, and not at the element."""
+    sizes = posterior.evaluate("""() => [[".pstrut", "height"], [".mspace:empty", "marginRight"]].map(([kind, side]) =>
+      [...document.querySelectorAll(`.katex ${kind}:not([style])`)].map((part) => {
+        const style = getComputedStyle(part);
+        return parseFloat(style[side]) / parseFloat(style.fontSize);
+      }))""")
+    for found, size in zip(sizes, (3, 0.2222), strict=True):
+        assert len(found) > 50
+        assert found == pytest.approx([size] * len(found), rel=1e-2)
+    assert posterior.locator(".katex .pstrut[style*='height:3em']").count() == 0
+
+
 def test_text_without_a_formula_is_copied_as_ever(posterior):
     assert posterior.evaluate(COPY, "(range) => range.selectNode(document.querySelector('.bd-article h1'))") is None
 

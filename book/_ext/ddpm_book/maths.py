@@ -33,6 +33,12 @@ KNOWN = re.compile(r' xmlns="[^"]*"| encoding="application/x-tex"')
 ALONE = re.compile(r"<mrow>(<(m\w+)\b[^>]*>(?:(?!<\2\b|<mrow\b|</\2>).)*</\2>)</mrow>")
 # A value without blanks needs no quotes, and a style's last semicolon separates nothing; a last slash may end the tag.
 VALUE = re.compile(r"""="([^\s"'=<>`]*?[^\s"'=<>`/;]);?"(?=[\s>])""")
+# The most frequent styles of two elements that only take room are left out; MOST gives them back to all elements
+# of the class that have no other.
+MOST = ".katex .vlist>span>.pstrut{height:3em}.katex .mspace:empty{margin-right:.2222em}"
+OFTEN = re.compile(
+    r"(<span class=pstrut) style=height:3em(?=>)|(<span class=mspace) style=margin-right:0\.2222em(?=></span>)"
+)
 SHORT = 40  # characters of LaTeX: longer formulas may break, so that they fit on a phone
 
 
@@ -41,7 +47,8 @@ def shorten(html):
     alone = 1
     while alone:  # the innermost first
         html, alone = ALONE.subn(r"\1", html)
-    return TAG.sub(lambda tag: VALUE.sub(r"=\1", KNOWN.sub("", tag[0])), html)
+    html = TAG.sub(lambda tag: VALUE.sub(r"=\1", KNOWN.sub("", tag[0])), html)
+    return OFTEN.sub(r"\1\2", html)
 
 
 class Typesetter:
@@ -149,7 +156,7 @@ def finish(app, error):
     for font in sorted((app.ddpm_typeset.katex / "fonts").glob("*.woff2")):
         shutil.copy(font, fonts)
     style = (app.ddpm_typeset.katex / "katex-swap.min.css").read_text(encoding="utf8")
-    (target / "katex.css").write_text(OTHER_FORMATS.sub("", style), encoding="utf8")
+    (target / "katex.css").write_text(OTHER_FORMATS.sub("", style) + MOST, encoding="utf8")
 
 
 def setup(app):
