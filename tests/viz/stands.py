@@ -180,12 +180,7 @@ class Stand:
         """The words and numbers below a widget, {word: value as shown}."""
         code = """(i) => Array.from(document.querySelectorAll('[data-widget]')[i].querySelectorAll('.dw-facts > div'),
           (d) => [d.querySelector('dt').textContent, d.querySelector('dd').textContent])"""
-        self.wait_idle()
         return dict(self.page.evaluate(code, index))
-
-    def wait_idle(self):
-        """Wait for an idle moment of the browser: what waited for one before, such as new facts, is done by then."""
-        self.page.evaluate("() => new Promise((done) => requestIdleCallback(done, {timeout: 1000}))")
 
     def curve(self, selector, index=0):
         """The points of an SVG polyline, (N, 2), in the plot's own units of pixels."""

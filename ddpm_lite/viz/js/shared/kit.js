@@ -289,15 +289,11 @@ export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", {
 
 export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
 
-// Do something when the browser is idle, at the latest after a tenth of a second; Safari does not say when it is.
-const whenIdle = (work) => window.requestIdleCallback?.(work, { timeout: 100 }) ?? setTimeout(work, 50);
-
-// A list of words and numbers; `write` takes pairs. New ones appear when the browser is idle, after the frame with the
-// picture that they belong to, which the layout of text would delay. When they have settled, a screen reader reads once
-// what changed, unless the list is `silent`.
+// A list of words and numbers; `write` takes pairs. When they have settled, a screen reader reads once what changed, unless
+// the list is `silent`.
 export const facts = (silent = false) => {
   const list = el("dl", { class: "dw-facts" }), said = el("p", { class: "dw-said", role: "status" });
-  let told, now, asked, timer;
+  let told, now, timer;
   const settle = () => {
     if (list.closest("[data-busy]")) return wait();
     said.textContent = now.filter((line) => !told.includes(line)).join("; ");
@@ -307,26 +303,18 @@ export const facts = (silent = false) => {
     clearTimeout(timer);
     timer = setTimeout(settle, 700);
   };
-  const show = () => {
+  list.write = (pairs) => {
+    now = pairs.map((pair) => pair.join(" "));
     // New text in the old cells, so that the page lays out only what changed.
-    const { children } = list, n = asked.length, first = !now;
-    now = asked.map((pair) => pair.join(" "));
+    const { children } = list, n = pairs.length;
     while (children.length < n) list.append(el("div", {}, el("dt", {}, ""), el("dd", {}, "")));
     while (children[n]) children[n].remove();
-    asked.flat().forEach((text, i) => tell(children[i >> 1].children[i & 1].firstChild, text));
-    asked = undefined;
-    list.offsetHeight; // has them laid out now, not in the next frame
-    if (!first && !silent && `${now}` !== `${told}`) {
+    pairs.flat().forEach((text, i) => tell(children[i >> 1].children[i & 1].firstChild, text));
+    if (told && !silent && `${now}` !== `${told}`) {
       if (!said.isConnected) list.after(said);
       wait();
     }
     told ??= now;
-  };
-  list.write = (pairs) => {
-    const waits = asked;
-    asked = pairs;
-    if (!now) show();
-    else if (!waits) whenIdle(show);
   };
   return list;
 };
