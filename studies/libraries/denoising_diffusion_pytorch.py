@@ -318,7 +318,7 @@ def lucid_ddim_eta():
 @row(
     "eq-trailing",
     f"{CLASS}.ddim_sample",
-    "times of `ddim_sample` with 30 steps",
+    "times of `ddim_sample` with 30 steps, plus 1",
     "own rule",
     "torch.arange(30, 0, -1) * T // 30",
     "where 30 does not divide 1000, they cut the fraction off, and we round",
