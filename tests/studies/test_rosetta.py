@@ -620,6 +620,20 @@ def test_defaults_are_those_of_the_text(package, file, function, option, value):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("name", ["PNDMScheduler", "EulerDiscreteScheduler"])
+def test_ddim_in_place_of_another_scheduler_keeps_what_was_set(name):
+    """Nothing else: a default of the other class, such as its spacing or no clip, becomes that of DDIM."""
+    diffusers = import_peer("diffusers")
+    options = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    other = getattr(diffusers, name)(**options, prediction_type="v_prediction")
+    swapped = diffusers.DDIMScheduler.from_config(other.config)
+    assert torch.equal(swapped.alphas_cumprod, other.alphas_cumprod)
+    assert (swapped.config.prediction_type, swapped.config.steps_offset) == ("v_prediction", 1)
+    assert (swapped.config.clip_sample, swapped.config.timestep_spacing) == (True, "leading")
+    assert not diffusers.DDIMScheduler.from_config(other.config, clip_sample=False).config.clip_sample
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_euler_counts_in_noise_levels_and_scales_the_input_of_the_network():
     scheduler = pytest.importorskip("diffusers").EulerDiscreteScheduler()
     scheduler.set_timesteps(10)
