@@ -254,9 +254,9 @@ def page():
     cells = {
         cell["id"]: cell["source"] for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]
     }
-    ids = ("12", "14", "left", "fake", "solve", "compare-noise", "prepare")
+    ids = ("12", "14", "left", "fake", "solve")
     sources = [cells[f"detective-{name}"] for name in ids]
-    sources.append(cells["detective-checklist"].split("lines = [")[0])  # the table, and how a line is asked
+    sources.append(cells["detective-checklist"])  # the table, and how a line is asked
     names = {"torch": torch, "linear_schedule": linear_schedule}
     for i, source in enumerate(sources):
         file = f"<cell {i} of chapter 15>"  # inspect.getsource finds it by this name
