@@ -279,6 +279,34 @@ def azula_q_sample():
 
 
 @row(
+    "eq-forward-closed",
+    "noise.py: RectifiedSchedule",
+    "`x_t` with `RectifiedSchedule()`",
+    "own rule",
+    "q_sample(schedule, x_0, t, z) * c.sqrt()",
+    "`c` is `alpha_t ** 2 + sigma_t ** 2`, in the shape of images; `schedule` is a `Schedule` whose `alpha_bar` is "
+    "`alpha_t ** 2 / c`",
+    equal=1e-9,
+)
+def azula_rectified():
+    """The x_t that their loss makes, and that of a schedule of ours with the same noise levels."""
+    x_0, seen = draw(1, torch.float64)[0], []
+    rectified = azula("noise").RectifiedSchedule()
+    model = azula("denoise").SimpleDenoiser(nn.Identity(), rectified)
+    model.forward = lambda x_t, t: seen.append(x_t) or azula("denoise").DiracPosterior(mean=x_t)
+    torch.manual_seed(SEED)
+    model.loss(x_0, TIMES.double() / T)
+    alpha, sigma = rectified(torch.arange(T + 1, dtype=torch.float64) / T)
+    c = alpha**2 + sigma**2
+    alpha_bar = alpha**2 / c
+    first = torch.zeros(1, dtype=torch.float64)
+    schedule = Schedule(torch.cat([first, 1 - alpha_bar[1:2], 1 - alpha_bar[2:] / alpha_bar[1:-1]]))
+    z = noise_like(x_0)
+    names = {"schedule": schedule, "x_0": x_0, "t": TIMES, "z": z, "c": c[TIMES].reshape(-1, 1, 1, 1)}
+    return seen[0], q_sample(schedule, x_0, TIMES, z), names
+
+
+@row(
     "eq-cosine-schedule",
     "noise.py: CosineSchedule",
     "`CosineSchedule().alpha(t / T)`",

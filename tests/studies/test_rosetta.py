@@ -233,6 +233,19 @@ def test_calls_of_the_box_give_our_numbers(library):
         assert rosetta.off(theirs, ours) < 1e-5
 
 
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+def test_tables_of_the_box_are_ours(library):
+    """The calls for the check of the tables: all entries from our t = 1, or five times where there is no table."""
+    ours = {
+        "smalldiffusion": "schedule.noise_level[1:]",
+        "azula": "schedule.alpha_bar[[1, 2, T // 2, T - 1, T]]",
+    }.get(library, "schedule.alpha_bar[1:]")
+    owner, call = CALLS[library][0], find_calls()[library][1]
+    line = (f"{owner}.{call}" if owner else call, ours, "")
+    (sides,) = compute_step(dataclasses.replace(STEPS[library], lines=(line,)))
+    assert rosetta.off(*sides) < 1e-5
+
+
 def test_times_of_the_box_are_those_at_which_the_network_is_asked():
     said, n = {library: calls[2] for library, calls in find_calls().items()}, 30
     _, asked, _ = walk_of_lucid(n)
