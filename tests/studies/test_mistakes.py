@@ -3,6 +3,7 @@
 import ast
 import inspect
 import linecache
+import re
 from itertools import pairwise
 
 import mistakes
@@ -511,3 +512,90 @@ def test_no_slip_is_named_for_a_ddim_step_that_is_right():
     torch.manual_seed(0)
     (wrong,) = (each for each in check_sampler(sampler, (4, 1, 8, 8), alpha_bar, 0) if not each.fine)
     assert wrong.text.startswith("at t = 1 the weight of the image becomes 0.0055, expected 1; compare its tables")
+
+
+def read_box():
+    """The code of the box for programs of another form, block by block."""
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    (box,) = re.findall(
+        r"\n:::\{admonition\} If your program.*?\n:::\n", cells["detective-unseen-seen"]["source"], re.S
+    )
+    return re.findall(r"```python\n(.*?)```", box, re.S)
+
+
+SIGNATURE = "def sample(model, shape, label=None, w=0.0):"
+TOLD = "told = torch.full((shape[0],), t)"
+LATE = [(TOLD, f"{TOLD} - 1"), ("torch.randint(1, T + 1,", "torch.randint(0, T,")]  # times from 0
+LATE += [("ALPHA_BAR[t].reshape", "ALPHA_BAR[t + 1].reshape"), ("def embed(t):", "def embed(t):\n    t = t + 1")]
+OF_V = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = now.sqrt() * x - (1 - now).sqrt() * z_hat")]
+OF_X_0 = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = z_hat")]
+EVAL = "\n    model.eval()\n    device = next(model.parameters()).device"
+MODULE = [(SIGNATURE, SIGNATURE + EVAL), (CALL, "z_hat = model(x.to(device), told, label=label)")]
+GIVEN = [
+    (SIGNATURE, "def sample(model, shape, label, w=0.0):\n    assert label.shape == shape[:1]"),
+    ("def forward(self, x_t, t, label=None):", "def forward(self, x_t, t, label):"),
+]
+FORMS = {  # the program's changes; whether its times begin at 0, what it predicts, whether it needs labels
+    "module": (MODULE, False, "z", False),
+    "times from 0": (LATE, True, "z", False),
+    "v": (OF_V, False, "v", False),
+    "x_0": (OF_X_0, False, "x_0", False),
+    "labels": (GIVEN, False, "z", True),
+    "times from 0, v": ([*LATE, *OF_V], True, "v", False),
+}
+
+
+def adapt(changes, late, predicts, labels):
+    """A program of another form, adapted by the lines of the box."""
+    program = vars(mistakes.load_program(*changes))
+    for name in ("sample", "make_batch", "embed"):
+        program[f"my_{name}"] = program[name]
+    program["MyNetwork"] = program["Network"]
+    stand_in, moved, ends, given = read_box()
+    answer = "        return self.fake(x, t)\n"
+    assert stand_in.count(answer) == 1
+    if predicts != "z":
+        value = {"v": "now.sqrt() * z - (1 - now).sqrt() * x_0", "x_0": "x_0"}[predicts]
+        stand_in = stand_in.replace(answer, re.sub("return .*", f"return {value}", ends))
+    if late:
+        head = "        t = t + 1\n"
+        stand_in = stand_in.replace("**more):\n", f"**more):\n{head}")
+        program["my_betas"], program["my_alpha_bar"] = program["BETA"][1:], program["ALPHA_BAR"][1:]
+    box = stand_in + moved * late + given * labels
+    exec(box, program)
+    return program
+
+
+def say(page, program, capsys):
+    """What the copied checklist prints, but for the lines that are fine."""
+    exec(page["write_checklist"](), program)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(page["CHECKLIST"])
+    return [line.removeprefix("WRONG: ").split("? (")[0].rstrip("?") for line in said if line.startswith("WRONG")]
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, form, capsys):
+    assert say(page, adapt(*form), capsys) == []
+
+
+@pytest.mark.parametrize("form", ["module", "times from 0, v"])
+@pytest.mark.parametrize(
+    ("slip", "question"),
+    [
+        (("(1 - before) * x +", "(1 - now) * x +"), "Is the image kept"),
+        ((SIGMA, f"sigma = 0.5 * {SIGMA.removeprefix('sigma = ')}"), "Is the noise kept"),
+        (
+            (
+                "* torch.randn(shape) if t > 1 else mean",
+                "* torch.randn(shape) if t > 1 else mean + 0.1 * torch.randn(shape)",
+            ),
+            "Is the last step without noise",
+        ),
+        (("x_0 = x_0.clamp(-1, 1)", "pass"), "Does an estimate of 3 end as 1"),
+    ],
+    ids=["image", "noise", "last step", "clip"],
+)
+def test_the_lines_of_the_box_hide_no_slip(page, form, slip, question, capsys):
+    changes, *rest = FORMS[form]
+    assert question in say(page, adapt([*changes, slip], *rest), capsys)
