@@ -180,7 +180,12 @@ class Stand:
         """The words and numbers below a widget, {word: value as shown}."""
         code = """(i) => Array.from(document.querySelectorAll('[data-widget]')[i].querySelectorAll('.dw-facts > div'),
           (d) => [d.querySelector('dt').textContent, d.querySelector('dd').textContent])"""
+        self.wait_for_numbers()
         return dict(self.page.evaluate(code, index))
+
+    def wait_for_numbers(self):
+        """Wait until new facts, which follow 50 milliseconds after their picture, are there."""
+        self.page.evaluate("() => new Promise((done) => setTimeout(done, 60))")
 
     def curve(self, selector, index=0):
         """The points of an SVG polyline, (N, 2), in the plot's own units of pixels."""

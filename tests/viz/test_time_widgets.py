@@ -19,7 +19,7 @@ def test_controls_of_the_widget_are_found_and_their_events_counted(name, browser
     # There and back, because a list may stand at its end.
     times = time_widgets.measure(browser, time_widgets.choose_twins([name])[name], moves=2)
     assert times
-    counts = {control: (len(found), len(beside)) for control, (found, beside) in times.items()}
+    counts = {control: (len(found), len(beside)) for control, (found, _, beside) in times.items()}
     assert all(of_widget and of_empty for of_widget, of_empty in counts.values()), counts
 
 
@@ -46,7 +46,9 @@ def test_all_work_from_the_event_to_its_frame_counts_and_nothing_else():
         event("Commit", 24_000, 500),
         event("RunTask", 26_000, 9_000),  # after the frame
     ]
-    assert time_widgets.read_trace(key) == [4 + 1 + 5]
+    assert time_widgets.read_trace(key) == ([4 + 1 + 5], [])
     two = [event(time_widgets.MARK, 30_000, phase="R"), event("RunTask", 29_000, 4_000), event("Commit", 32_000, 100)]
-    assert time_widgets.read_trace(key + two) == [10, 3 + 5]  # the task after the first frame still ran
-    assert time_widgets.read_trace(key[:5]) == []  # no frame has been made
+    assert time_widgets.read_trace(key + two) == ([10, 3 + 5], [])  # the task after the first frame still ran
+    assert time_widgets.read_trace(key[:5]) == ([], [])  # no frame has been made
+    numbers = [event(time_widgets.NUMBERS, 27_000, phase="R"), event("Commit", 32_000, 100)]
+    assert time_widgets.read_trace(key + numbers) == ([10], [10 + 9])  # shown by the second frame

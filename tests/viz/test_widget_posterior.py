@@ -78,10 +78,19 @@ def test_page_shows_numpys_numbers_and_bells(stand):
             assert_shown(numbers(words["its variance is too large by"].removesuffix(" %")), wrong_percent(widget), 3)
             for number, name in enumerate(bells, start=1):
                 curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) polyline.dw-{number}")
-                x = np.linspace(*widget.ends(), 241)
+                low, high = widget.ends()
                 mean, variance = bells[name]
-                height = np.exp(-((x - mean) ** 2) / (2 * variance)) * (bells["posterior"][1] / variance) ** 0.5
-                np.testing.assert_allclose(curve[:, 1], 180 - 170 * height, atol=0.06)  # tenths of a pixel
+                # A place is drawn to a tenth of a pixel too, so the height is that of a place at most half of it away.
+                ends = low + (curve[:, :1] + [-0.051, 0.051] - 48) / 300 * (high - low)
+                nearest = np.clip(mean, ends[:, :1], ends[:, 1:])
+                height = np.exp(-((np.hstack([ends, nearest]) - mean) ** 2) / (2 * variance))
+                height = 180 - 170 * height * (bells["posterior"][1] / variance) ** 0.5
+                assert (curve[:, 1] > height.min(axis=1) - 0.06).all()
+                assert (curve[:, 1] < height.max(axis=1) + 0.06).all()
+                # From end to end of the axis, and in steps of at most a fifth of the deviation where the bell is high.
+                assert list(curve[[0, -1], 0]) == [48, 348]
+                x = (curve[1:-1, 0] - 48) / 300 * (high - low) + low
+                assert np.diff(x).max() < 0.2 * variance**0.5 + 0.11 / 300 * (high - low)
 
 
 @pytest.mark.html

@@ -35,8 +35,7 @@ export default kit.widget(({ model, el: place }) => {
   const dots = plot.add("path", "dw-line dw-dot dw-1"), needles = plot.add("path", "dw-marker dw-2");
   const ring = plot.marker("dw-4 dw-ring");
   const keys = kit.legend([["dw-1", "points (mark: group)"], ["dw-4", "one point"], ["dw-2", "score"]]);
-  const facts = kit.facts();
-  const spot = (x, y) => `${plot.px(x).toFixed(2)} ${plot.py(y).toFixed(2)}`;
+  const facts = kit.facts(), { spot } = plot;
 
   // Arrows along the score, the longest of them one grid spacing long. Returns its true length.
   const field = (t) => {

@@ -44,7 +44,7 @@ export default kit.widget(({ model, el: place }) => {
   const keys = kit.legend([["dw-1", "samples"], ["dw-2", "data"]]);
   const edges = Array.from({ length: 61 }, (_, i) => -1.5 + i / 20), grid = Array.from({ length: 151 }, (_, i) => -1.5 + i / 50);
   const solved = new Set();
-  /** @typedef {{ x: Float64Array, log: [number, number, number][], added: number }} Drawn log: call, time that is told, deviation of x */
+  /** @typedef {{ x: Float64Array, log: [number, number, number][], words: string[], added: number }} Drawn log: call, time that is told, deviation of x */
   /** @type {Map<number, Drawn>} */
   const drawn = new Map();
   const pixel = (x) => blobs[3] * density(x, blobs[0], blobs[2] ** 2) + blobs[7] * density(x, blobs[4], blobs[6] ** 2);
@@ -73,7 +73,7 @@ export default kit.widget(({ model, el: place }) => {
       x = frame.x;
       yield;
     }
-    drawn.set(which, { x, log, added: moments(x.map((v, i) => v - mean[i]))[1] });
+    drawn.set(which, { x, log, words: both(x), added: moments(x.map((v, i) => v - mean[i]))[1] });
   }
   const samples = (which) => /** @type {Drawn} */ (drawn.get(which));
   // In idle time a right chain and the cases are drawn ahead, so that choosing one need not wait for it.
@@ -110,8 +110,8 @@ export default kit.widget(({ model, el: place }) => {
 
   const measure = {
     0: () => [],
-    1: (_slip, { x }) => {
-      const [mean, deviation] = both(x), [right, wide] = both(samples(CASES.length).x);
+    1: (_slip, { words }) => {
+      const [mean, deviation] = words, [right, wide] = samples(CASES.length).words;
       return [["Mean of the samples:", mean], ["mean of a right chain:", right], ["Deviation of the samples:", deviation], ["deviation of a right chain:", wide], ["Mean and deviation of the data:", data().map((v) => kit.number(v, 3)).join(", ")]];
     },
     2: (slip) =>

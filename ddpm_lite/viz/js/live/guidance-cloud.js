@@ -44,7 +44,7 @@ export default kit.widget(({ model, el: place }) => {
     const { towards, x, trace, drawn, ideal, astray } = compute(label, w), say = (/** @type {number} */ v) => kit.number(v, 3);
     rings.forEach((circle, i) => kit.put(circle, "class", `dw-line dw-exact ${i >> 1 === label ? "" : "dw-dash"}`));
     let text = "";
-    for (let i = 0; i < x.length; i += 2) text += `M${plot.px(x[i]).toFixed(1)} ${plot.py(x[i + 1]).toFixed(1)}h0`;
+    for (let i = 0; i < x.length; i += 2) text += `M${plot.spot(x[i], x[i + 1])}h0`;
     dots.setAttribute("d", text);
     trail(trace[0], trace[1]);
     ring(x[0], x[1]);

@@ -60,7 +60,7 @@ export default kit.widget(({ model, el: place }) => {
     // Heun's second question is put where Euler's step would land.
     const landing = next && next.landed !== null ? { t: next.t, x: next.landed } : null;
     show("second", landing ? [landing, { t: 0, x: guess(landing.x, landing.t) }] : []);
-    kit.put(steps, "d", points.map((point) => spot(point)).map(([x, y]) => `M${plot.px(x).toFixed(1)} ${plot.py(y).toFixed(1)}h0.1`).join(""));
+    kit.put(steps, "d", points.map((point) => spot(point)).map(([x, y]) => `M${plot.spot(x, y)}h0.1`).join(""));
     here(...spot(now));
     const done = taken === n, off = done ? kit.number(Math.abs(now.x - end), 3) : "";
     facts.write([

@@ -26,7 +26,9 @@ export default kit.widget(({ model, el: place }) => {
   keys.append(kit.el("span", {}, "hollow: in no ball of the other set"));
 
   // Squares of distances between whole numbers, so that nothing is rounded.
-  const at = (i) => model.get("points").slice(2 * i, 2 * i + 2);
+  const pairs = (points) => Array.from({ length: 2 * COUNT }, (_, i) => points.slice(2 * i, 2 * i + 2));
+  let spots = pairs(numbers("points"));
+  const at = (i) => spots[i];
   const far = (i, j) => {
     const [a, b] = at(i), [c, d] = at(j);
     return (a - c) ** 2 + (b - d) ** 2;
@@ -92,7 +94,7 @@ export default kit.widget(({ model, el: place }) => {
 
   const named = (i) => `${SETS[Math.floor(i / COUNT)]} ${(i % COUNT) + 1}`;
   const draw = () => {
-    numbers("points");
+    spots = pairs(numbers("points"));
     const { radii, among } = measure(), around = kit.within(model, "around", 0, 1), chosen = kit.within(model, "chosen", 0, 2 * COUNT - 1);
     const spot = (i) => [plot.px(at(i)[0] / UNIT), plot.py(at(i)[1] / UNIT)];
     const set = (node, values) => Object.entries(values).forEach(([name, value]) => kit.put(node, name, typeof value === "number" ? value.toFixed(1) : value));

@@ -5,27 +5,22 @@ import * as kit from "../shared/kit.js";
 const widgets = {};
 
 // The part of anywidget's model that the widgets use, on the state in the page.
-class Model {
-  constructor(state) {
-    this.state = state;
-    this.listeners = {};
-  }
-  get(name) {
-    return this.state[name];
-  }
-  set(name, value) {
-    if (this.state[name] === value) return;
-    this.state[name] = value;
-    this.listeners[`change:${name}`]?.forEach((listener) => listener());
-  }
-  on(event, listener) {
-    (this.listeners[event] ??= new Set()).add(listener);
-  }
-  off(event, listener) {
-    this.listeners[event]?.delete(listener);
-  }
-  save_changes() {}
-}
+const modelOf = (state) => {
+  const listeners = {};
+  return {
+    state,
+    listeners,
+    get: (name) => state[name],
+    set: (name, value) => {
+      if (state[name] === value) return;
+      state[name] = value;
+      listeners[name]?.forEach((listener) => listener());
+    },
+    on: (event, listener) => (listeners[event.slice(7)] ??= new Set()).add(listener), // "change:" and the name
+    off: (event, listener) => listeners[event.slice(7)].delete(listener),
+    save_changes: () => {},
+  };
+};
 
 const read = (text) =>
   JSON.parse(text, (_, value) =>
@@ -51,7 +46,7 @@ const mount = async (place) => {
   if (mounted || !widgets[press ? "press" : widget]) return;
   place.dataset.mounted = 1;
   try {
-    const model = new Model(read(state));
+    const model = modelOf(read(state));
     // A heavy widget waits for the button of press.js.
     if (press) widgets.press.offer({ place, model, start, complain, widgets });
     else await start(place, model);

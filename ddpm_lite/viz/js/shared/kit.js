@@ -148,8 +148,7 @@ export const busy = (part, now) => part.closest(".ddpm-widget")?.toggleAttribute
 export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   const still = matchMedia("(prefers-reduced-motion: reduce)");
   const forward = Math.sign(last - first) * by;
-  /** @type {number | undefined} */
-  let timer;
+  let timer = 0;
   const move = (delta) => {
     const low = Math.min(first, last), high = Math.max(first, last);
     model.set(name, Math.min(high, Math.max(low, model.get(name) + delta)));
@@ -157,7 +156,7 @@ export const player = (model, name, { first, last, by = 1, pace = 20 }) => {
   };
   const stop = () => {
     clearInterval(timer);
-    timer = undefined;
+    timer = 0;
     busy(play, false);
     play.textContent = "Play";
   };
@@ -253,6 +252,7 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
     svg,
     px,
     py,
+    spot: (vx, vy) => `${short(px(vx))} ${inside(vy)}`, // in a path
     add,
     say: (text) => svg.setAttribute("aria-label", text),
     // kind: "dw-1" to "dw-4", a colour; "dw-fill" fills below. Returns a function that draws.
@@ -289,11 +289,12 @@ export const legend = (pairs) => row(...pairs.map(([kind, word]) => el("span", {
 
 export const figure = (canvas, caption) => el("figure", { class: "dw-figure" }, canvas, el("figcaption", {}, caption));
 
-// A list of words and numbers; `write` takes pairs. When they have settled, a screen reader reads once what changed, unless
-// the list is `silent`.
+// A list of words and numbers; `write` takes pairs, or what makes them. New ones appear a moment later, after the frame with
+// the picture that they belong to, which the layout of text would delay. When they have settled, a screen reader reads once
+// what changed, unless the list is `silent`.
 export const facts = (silent = false) => {
   const list = el("dl", { class: "dw-facts" }), said = el("p", { class: "dw-said", role: "status" });
-  let told, now, timer;
+  let told, now, asked, timer, later;
   const settle = () => {
     if (list.closest("[data-busy]")) return wait();
     said.textContent = now.filter((line) => !told.includes(line)).join("; ");
@@ -303,18 +304,26 @@ export const facts = (silent = false) => {
     clearTimeout(timer);
     timer = setTimeout(settle, 700);
   };
-  list.write = (pairs) => {
+  const show = () => {
+    later = 0;
+    const pairs = asked.call?.() ?? asked;
     now = pairs.map((pair) => pair.join(" "));
     // New text in the old cells, so that the page lays out only what changed.
     const { children } = list, n = pairs.length;
     while (children.length < n) list.append(el("div", {}, el("dt", {}, ""), el("dd", {}, "")));
     while (children[n]) children[n].remove();
     pairs.flat().forEach((text, i) => tell(children[i >> 1].children[i & 1].firstChild, text));
+    list.offsetHeight; // has them laid out now, not in the next frame
     if (told && !silent && `${now}` !== `${told}`) {
       if (!said.isConnected) list.after(said);
       wait();
     }
     told ??= now;
+  };
+  list.write = (pairs) => {
+    asked = pairs;
+    if (told) later ||= setTimeout(show, 50);
+    else show();
   };
   return list;
 };
