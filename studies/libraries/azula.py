@@ -111,21 +111,27 @@ def azula_schedule():
 )
 def azula_alpha():
     """The weight of the image in the x_t that their loss gives to the network, beside our alpha_bar."""
-    x_0, seen = draw(1, torch.float64)[0], []
-    vp = azula("noise").VPSchedule()
-    model = azula("denoise").SimpleDenoiser(nn.Identity(), vp)
-    model.forward = lambda x_t, t: seen.append(x_t) or azula("denoise").DiracPosterior(mean=x_t)
-    for image in (x_0, 0 * x_0):  # the same noise twice: the difference is the image's part
-        torch.manual_seed(SEED)
-        model.loss(image, TIMES.double() / T)
-    weights = ((seen[0] - seen[1]) * x_0).sum((1, 2, 3)) / x_0.square().sum((1, 2, 3))
-    schedule = take_over(vp)
+    x_0, vp = draw(1, torch.float64)[0], azula("noise").VPSchedule()
+    # The same noise twice: the difference is the image's part.
+    weights = ((see_input(vp, x_0) - see_input(vp, 0 * x_0)) * x_0).sum((1, 2, 3)) / x_0.square().sum((1, 2, 3))
+    schedule = take_over(vp, lambda alpha, _: alpha.square())
     return weights, schedule.alpha_bar[TIMES], {"schedule": schedule, "t": TIMES}
 
 
-def take_over(vp):
-    """Our schedule with the numbers of theirs."""
-    alpha_bar = vp.alpha(torch.arange(T + 1, dtype=torch.float64) / T).square()
+def see_input(theirs, x_0):
+    """The x_t that their loss gives to the network."""
+    seen = []
+    model = azula("denoise").SimpleDenoiser(nn.Identity(), theirs)
+    model.forward = lambda x_t, t: seen.append(x_t) or azula("denoise").DiracPosterior(mean=x_t)
+    torch.manual_seed(SEED)
+    model.loss(x_0, TIMES.double() / T)
+    return seen[0]
+
+
+def take_over(theirs, find_alpha_bar):
+    """Our schedule with their numbers from t = 1 on: `find_alpha_bar` gives them from their two weights."""
+    alpha_bar = find_alpha_bar(*theirs(torch.arange(T + 1, dtype=torch.float64) / T))
+    alpha_bar[0] = 1  # theirs may begin with a little noise
     return Schedule(torch.cat([torch.zeros(1, dtype=torch.float64), 1 - alpha_bar[1:] / alpha_bar[:-1]]))
 
 
@@ -141,7 +147,7 @@ def take_over(vp):
 )
 def azula_sigma():
     vp, t = azula("noise").VPSchedule(), torch.arange(1, 9)
-    schedule = take_over(vp)
+    schedule = take_over(vp, lambda alpha, _: alpha.square())
     ours = schedule.one_minus_alpha_bar[t].sqrt()
     return vp.sigma(t.double() / T), ours, {"schedule": schedule, "t": t}, lambda x: x / ours
 
@@ -290,20 +296,13 @@ def azula_q_sample():
 )
 def azula_rectified():
     """The x_t that their loss makes, and that of a schedule of ours with the same noise levels."""
-    x_0, seen = draw(1, torch.float64)[0], []
-    rectified = azula("noise").RectifiedSchedule()
-    model = azula("denoise").SimpleDenoiser(nn.Identity(), rectified)
-    model.forward = lambda x_t, t: seen.append(x_t) or azula("denoise").DiracPosterior(mean=x_t)
-    torch.manual_seed(SEED)
-    model.loss(x_0, TIMES.double() / T)
-    alpha, sigma = rectified(torch.arange(T + 1, dtype=torch.float64) / T)
-    c = alpha**2 + sigma**2
-    alpha_bar = alpha**2 / c
-    first = torch.zeros(1, dtype=torch.float64)
-    schedule = Schedule(torch.cat([first, 1 - alpha_bar[1:2], 1 - alpha_bar[2:] / alpha_bar[1:-1]]))
+    x_0, rectified = draw(1, torch.float64)[0], azula("noise").RectifiedSchedule()
+    schedule = take_over(rectified, lambda alpha, sigma: alpha.square() / (alpha.square() + sigma.square()))
     z = noise_like(x_0)
-    names = {"schedule": schedule, "x_0": x_0, "t": TIMES, "z": z, "c": c[TIMES].reshape(-1, 1, 1, 1)}
-    return seen[0], q_sample(schedule, x_0, TIMES, z), names
+    alpha, sigma = rectified(TIMES.double() / T)
+    c = (alpha**2 + sigma**2).reshape(-1, 1, 1, 1)
+    names = {"schedule": schedule, "x_0": x_0, "t": TIMES, "z": z, "c": c}
+    return see_input(rectified, x_0), q_sample(schedule, x_0, TIMES, z), names
 
 
 @row(

@@ -7,7 +7,7 @@ export default kit.widget(({ model, el: place }) => {
   const beta = kit.numbers(model, "beta", Float32Array, T + 1);
   const bar = alphaBar(beta);
   const plot = kit.plot({ x: [-1, 1], y: [0, 1], xlabel: "value at t − 1", ylabel: "density, peak of posterior = 1", label: "" });
-  const grid = Array.from({ length: 63 }, (_, i) => (i % 62 ? (i - 1) / 60 : Math.sign(i - 1))); // of a bell; first and last, the axis
+  const shares = Array.from({ length: 61 }, (_, i) => i / 60); // of the width of a bell
   const ticks = [...plot.svg.querySelectorAll("text")].slice(0, 3);
   const lines = ["dw-1 dw-dash", "dw-2 dw-dots", "dw-3", "dw-4 dw-dash"].map(plot.line);
   const keys = kit.legend([
@@ -50,7 +50,7 @@ export default kit.widget(({ model, el: place }) => {
       if (!shown[i]) return line([], []);
       // Its points are close to each other where the bell is high, which may be a narrow part of the axis.
       const [m, v] = shown[i], [low, high] = [-6, 6].map((n) => Math.min(1, Math.max(-1, (m + n * Math.sqrt(v) - centre) / half)));
-      const us = grid.map((share, j) => (j % 62 ? low + share * (high - low) : share));
+      const us = [-1, ...shares.map((share) => low + share * (high - low)), 1];
       line(us, us.map((u) => density(centre + u * half, m, v) / density(0, 0, posterior[1])));
     });
     const pairs = [

@@ -25,10 +25,10 @@ export default kit.widget(({ model, el: place }) => {
   const facts = kit.facts(), keys = kit.legend([["dw-1", "real: discs"], ["dw-2", "drawn: squares"]]);
   keys.append(kit.el("span", {}, "hollow: in no ball of the other set"));
 
-  // Squares of distances between whole numbers, so that nothing is rounded.
   const pairs = (points) => Array.from({ length: 2 * COUNT }, (_, i) => points.slice(2 * i, 2 * i + 2));
   let spots = pairs(numbers("points"));
   const at = (i) => spots[i];
+  // Squares of distances between whole numbers, so that nothing is rounded.
   const far = (i, j) => {
     const [a, b] = at(i), [c, d] = at(j);
     return (a - c) ** 2 + (b - d) ** 2;
