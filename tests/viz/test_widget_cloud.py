@@ -12,8 +12,6 @@ from ddpm_lite.viz.widgets import Cloud
 from ddpm_lite.viz.widgets.cloud import three_blobs
 
 LIVE = ".ddpm-widget:not(.ddpm-widget-still)"
-# The picture is drawn to a tenth of a pixel, of 300 for the 7 units of an axis.
-TENTH = 0.0501 * 7 / 300
 TIMES = (0, 1, 50, 400, 1000)
 
 
@@ -152,7 +150,7 @@ def test_points_of_the_page_are_numpys(stand):
         for t in TIMES:
             page.set(direction=direction, t=t)
             right = walk[t] if direction else widget.at(t, 0)
-            np.testing.assert_allclose(spots(page, "path.dw-dot"), right, atol=TENTH)
+            np.testing.assert_allclose(spots(page, "path.dw-dot"), right, atol=1e-3)
             words = page.facts()
             deviation = right.var(axis=0).mean() ** 0.5
             assert_shown(float(words["standard deviation:"]), deviation, 3)
@@ -177,8 +175,8 @@ def test_needles_of_the_page_are_numpys_scores(stand):
         score = score_of(grid, t)
         longest = np.hypot(*score.T).max()
         tip, left, right = spots(page, "path.dw-marker").reshape(121, 3, 2).swapaxes(0, 1)
-        np.testing.assert_allclose((left + right) / 2, grid, atol=TENTH)
-        np.testing.assert_allclose(tip - grid, 0.58 * score / longest, atol=2 * TENTH)  # both are rounded
+        np.testing.assert_allclose((left + right) / 2, grid, atol=1e-3)
+        np.testing.assert_allclose(tip - grid, 0.58 * score / longest, atol=1e-3)
         assert_shown(float(page.facts()["longest arrow, a score of"]), longest, 3)
 
 

@@ -80,17 +80,17 @@ def test_page_shows_numpys_numbers_and_bells(stand):
                 curve = page.curve(f".ddpm-widget:not(.ddpm-widget-still) polyline.dw-{number}")
                 low, high = widget.ends()
                 mean, variance = bells[name]
-                # A place is drawn to a tenth of a pixel too, so the height is that of a place at most half of it away.
-                ends = low + (curve[:, :1] + [-0.051, 0.051] - 48) / 300 * (high - low)
+                # A place is drawn to a fiftieth of a pixel, so the height is that of a place at most half of it away.
+                ends = low + (curve[:, :1] + [-0.011, 0.011] - 48) / 300 * (high - low)
                 nearest = np.clip(mean, ends[:, :1], ends[:, 1:])
                 height = np.exp(-((np.hstack([ends, nearest]) - mean) ** 2) / (2 * variance))
                 height = 180 - 170 * height * (bells["posterior"][1] / variance) ** 0.5
-                assert (curve[:, 1] > height.min(axis=1) - 0.06).all()
-                assert (curve[:, 1] < height.max(axis=1) + 0.06).all()
+                assert (curve[:, 1] > height.min(axis=1) - 0.011).all()
+                assert (curve[:, 1] < height.max(axis=1) + 0.011).all()
                 # From end to end of the axis, and in steps of at most a fifth of the deviation where the bell is high.
                 assert list(curve[[0, -1], 0]) == [48, 348]
                 x = (curve[1:-1, 0] - 48) / 300 * (high - low) + low
-                assert np.diff(x).max() < 0.2 * variance**0.5 + 0.11 / 300 * (high - low)
+                assert np.diff(x).max() < 0.2 * variance**0.5 + 0.021 / 300 * (high - low)
 
 
 @pytest.mark.html

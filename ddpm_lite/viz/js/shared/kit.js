@@ -221,8 +221,8 @@ export const picture = (height, width, label, size = 160) => {
   return { canvas, paint, say: (text) => canvas.setAttribute("aria-label", text) };
 };
 
-// Coordinates in words, to a tenth: a curve is hundreds of them, and writing out a number is slow.
-const tenths = {};
+// Coordinates in words, to a fiftieth: a curve is hundreds of them, and writing out a number is slow.
+const fiftieths = {};
 
 // Axes with lines, bars and a marker, in SVG: sharp on every screen, coloured by the style sheet.
 export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, height = 220 }) => {
@@ -246,7 +246,7 @@ export const plot = ({ x, y, xlabel, ylabel, label, logy = false, width = 360, h
     svg.append(made);
     return made;
   };
-  const short = (v) => (tenths[(v = Math.round(v * 10))] ??= `${v / 10}`);
+  const short = (v) => (fiftieths[(v = Math.round(v * 50))] ??= `${v / 50}`);
   const across = (vs) => Array.from(vs, (v) => short(px(v))), inside = (v) => short(Math.min(9999, Math.max(-9999, py(v))));
   return {
     svg,
