@@ -5,10 +5,11 @@
 
 A row of the table is a function in the folder `libraries`, which has a room for each of them. It computes the same
 quantity with a library and with this package, as one would compare them at first sight: with equal arguments. Where
-that differs, it computes ours once more, with the one change that `translation` names. All numbers come from the
-libraries themselves; nothing of theirs is copied. A row with the reason "no counterpart" is no comparison: it records
-how far a library's schedule is from ours. Besides, each room has one step of DDPM, line by line. The versions are those
-of constraints.txt, and the test of the record computes all of it with whatever version is installed.
+that differs, it computes ours once more, with the one change that `translation` names. Where it is equal, `translation`
+is the call of ours that was compared. All numbers come from the libraries themselves; nothing of theirs is copied. A
+row with the reason "no counterpart" is no comparison: it records how far a library's schedule is from ours. Besides,
+each room has one step of DDPM, line by line. The versions are those of constraints.txt, and the test of the record
+computes all of it with whatever version is installed.
 """
 
 import argparse
@@ -69,8 +70,9 @@ def compare(entry: Row) -> dict:
         name: getattr(entry, name)
         for name in ("equation", "library", "place", "theirs", "reason", "translation", "why")
     }
-    made["difference"] = off(view(theirs), view(ours))
-    made["after"] = None if names is None else off(view(theirs), view(translate(entry.translation, names)))
+    said = off(view(theirs), view(translate(entry.translation, names)))
+    made["difference"] = said if ours is None else off(view(theirs), view(ours))
+    made["after"] = None if ours is None else said
     made["tolerance"] = entry.equal
     return made
 

@@ -5,11 +5,10 @@ import math
 import torch
 from torch import nn
 
-from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
 from ddpm_lite.condition import guided
 from ddpm_lite.process import ddpm_loss, q_sample, x_0_from_v
 from ddpm_lite.schedule import Schedule
-from ddpm_lite.unet import time_embedding
 from libraries.row import (
     NO_COUNTERPART,
     SEED,
@@ -167,10 +166,16 @@ def azula_times():
     return theirs, ours, {}
 
 
-@row("eq-ddpm-step", "sample.py: DDPMSampler.step", "`DDPMSampler.step(x_t, t / T, s / T)`, one step", equal=1e-9)
+@row(
+    "eq-ddpm-step",
+    "sample.py: DDPMSampler.step",
+    "`DDPMSampler.step(x_t, t / T, s / T)`, one step",
+    translation="ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, clip=False)",
+    equal=1e-9,
+)
 def azula_ddpm():
     theirs, given = step_of_azula("DDPMSampler", 500, 499)
-    return theirs, ddpm_step(*given, clip=False), None
+    return theirs, None, name_step(given)
 
 
 @row(
@@ -187,10 +192,16 @@ def azula_ddpm_leap():
     return theirs, ddim_step(*given, clip=False), name_step(given)
 
 
-@row("eq-ddim-still", "sample.py: DDIMSampler.step", "`DDIMSampler(denoiser)`", equal=1e-9)
+@row(
+    "eq-ddim-still",
+    "sample.py: DDIMSampler.step",
+    "`DDIMSampler(denoiser)`",
+    translation="ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
+    equal=1e-9,
+)
 def azula_ddim():
     theirs, given = step_of_azula("DDIMSampler")
-    return theirs, ddim_step(*given, clip=False), None
+    return theirs, None, name_step(given)
 
 
 @row(
@@ -207,10 +218,16 @@ def azula_eta():
     return theirs, ddim_step(*given, eta=0.25, clip=False), {**name_step(given), "eta": 0.25}
 
 
-@row("eq-ddim-euler", "sample.py: EulerSampler.step", "`EulerSampler(denoiser)`", equal=1e-9)
+@row(
+    "eq-ddim-euler",
+    "sample.py: EulerSampler.step",
+    "`EulerSampler(denoiser)`",
+    translation="ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
+    equal=1e-9,
+)
 def azula_euler():
     theirs, given = step_of_azula("EulerSampler")
-    return theirs, ddim_step(*given, clip=False), None
+    return theirs, None, name_step(given)
 
 
 @row(
@@ -273,7 +290,11 @@ def azula_simple_loss():
 
 
 @row(
-    "eq-forward-closed", "denoise.py: SimpleDenoiser.loss", "what the network gets in `SimpleDenoiser.loss`", equal=1e-9
+    "eq-forward-closed",
+    "denoise.py: SimpleDenoiser.loss",
+    "what the network gets in `SimpleDenoiser.loss`",
+    translation="q_sample(schedule, x_0, t, z)",
+    equal=1e-9,
 )
 def azula_q_sample():
     x_0, seen = draw(1, torch.float64)[0], []
@@ -281,7 +302,7 @@ def azula_q_sample():
     net.forward = lambda x, c: seen.append(x) or x
     torch.manual_seed(SEED)
     azula("denoise").SimpleDenoiser(net, weights_of_azula()).loss(x_0, TIMES.double() / T)
-    return seen[0], q_sample(linear_schedule(), x_0, TIMES, noise_like(x_0)), None
+    return seen[0], None, {"x_0": x_0, "t": TIMES, "z": noise_like(x_0)}
 
 
 @row(
@@ -337,9 +358,15 @@ def azula_v():
     return theirs, x_0_from_v(linear_schedule(), x_t, TIMES, answer), {"x_t": x_t, "t": TIMES, "answer": answer}
 
 
-@row("eq-time-embedding", "nn/layers.py: SineEncoding", "`SineEncoding(width)(position)`", equal=1e-4)
+@row(
+    "eq-time-embedding",
+    "nn/layers.py: SineEncoding",
+    "`SineEncoding(width)(position)`",
+    translation="time_embedding(position, width)",
+    equal=1e-4,
+)
 def azula_embedding():
-    return azula("nn.layers").SineEncoding(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
+    return azula("nn.layers").SineEncoding(32)((TIMES - 1).float()), None, {"position": TIMES - 1, "width": 32}
 
 
 @row(

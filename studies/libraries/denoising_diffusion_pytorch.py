@@ -1,15 +1,15 @@
 """Rows of denoising-diffusion-pytorch."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import torch
 from torch import nn
 
-from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, last, linear_schedule, respace, sample
+from ddpm_lite import cosine_schedule, linear_schedule, respace
 from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v
 from ddpm_lite.schedule import TABLES
 from ddpm_lite.trainer import ema_decay
-from ddpm_lite.unet import time_embedding
 from libraries.row import (
     EXACT,
     FROM_0,
@@ -266,53 +266,46 @@ def lucid_posterior_variance():
     "eq-ddpm-step",
     f"{CLASS}.p_sample",
     "`p_sample(x_t, t - 1)`",
+    translation="ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
 )
 def lucid_step():
-    x_t, schedule, t = draw(1)[0], linear_schedule(), 500
+    x_t, t = draw(1)[0], 500
     torch.manual_seed(SEED)
     theirs, _ = diffusion().p_sample(x_t, t - 1)
     z_hat = Network()(x_t, torch.full((len(x_t),), t))
-    return theirs, ddpm_step(schedule, x_t, t, t - 1, z_hat, noise_like(x_t)), None
+    return theirs, None, {"x_t": x_t, "t": t, "z_hat": z_hat, "noise": noise_like(x_t)}
 
 
 def walk_of_lucid(steps, **options):
-    """Their DDIM from x_T to x_0 and ours, each with the times at which it asks the network."""
+    """Their DDIM from x_T to x_0, the times at which it asks the network, and the names of our walk."""
     other = diffusion(sampling_timesteps=steps, auto_normalize=False, **options)
     torch.manual_seed(SEED)
     theirs = other.sample(batch_size=6)
-    torch.manual_seed(SEED)
-    x_T = torch.randn(6, 1, 4, 4)
-
-    def ours(schedule):
-        model = Network()
-        walk = sample(model, schedule, x_T.shape, step=ddim_step, x_T=x_T)
-        return last(walk)[1], torch.tensor(model.asked)
-
-    return theirs, torch.tensor(other.model.asked), ours
+    return theirs, torch.tensor(other.model.asked), {"net": Network(), "shape": theirs.shape, "partial": partial}
 
 
-@row("eq-ddim-still", f"{CLASS}.ddim_sample", "`ddim_sample` with ten steps", equal=1e-4)
+@row(
+    "eq-ddim-still",
+    f"{CLASS}.ddim_sample",
+    "`ddim_sample(shape)` with ten steps",
+    translation="last(sample(net, respace(schedule, 10), shape, step=ddim_step))[1]",
+    equal=1e-4,
+)
 def lucid_ddim():
-    theirs, _, ours = walk_of_lucid(10)
-    return theirs, ours(respace(linear_schedule(), 10))[0], None
+    theirs, _, names = walk_of_lucid(10)
+    return theirs, None, names
 
 
 @row(
     "eq-ddim-sigma",
     f"{CLASS}.ddim_sample",
-    "`ddim_sampling_eta=1.0`, ours with `eta=1`",
+    "`ddim_sample(shape)` with two steps and `ddim_sampling_eta=1.0`",
+    translation="last(sample(net, respace(schedule, 2), shape, step=partial(ddim_step, eta=1)))[1]",
     equal=1e-4,
 )
 def lucid_ddim_eta():
-    theirs, _, _ = walk_of_lucid(2, ddim_sampling_eta=1.0)
-    schedule, net = linear_schedule(), Network()
-
-    torch.manual_seed(SEED)
-    x = torch.randn(6, 1, 4, 4)
-    for t, s in ((T, T // 2), (T // 2, 0)):
-        z_hat = net(x, torch.full((len(x),), t))
-        x = ddim_step(schedule, x, t, s, z_hat, torch.randn_like(x), eta=1)
-    return theirs, x, None
+    theirs, _, names = walk_of_lucid(2, ddim_sampling_eta=1.0)
+    return theirs, None, names
 
 
 @row(
@@ -325,21 +318,28 @@ def lucid_ddim_eta():
     equal=EXACT,
 )
 def lucid_times():
-    _, asked, ours = walk_of_lucid(30)
-    return asked, ours(respace(linear_schedule(), 30))[1], {}
+    _, asked, _ = walk_of_lucid(30)
+    return asked, respace(linear_schedule(), 30).times[1:].flip(0), {}
 
 
-def loss_of_lucid(objective):
+def losses_of_lucid(objective):
+    """Their loss, and our simple loss with the names that it is given."""
     x_0, z = draw(2)
-    times, other = TIMES - 1, diffusion(objective=objective)
-    theirs = other.p_losses(x_0, times, noise=z)
-    return theirs, x_0, z, other
+    names = {"net": Network(), "x_0": x_0, "t": TIMES, "z": z}
+    theirs = diffusion(objective=objective).p_losses(x_0, TIMES - 1, noise=z)
+    return theirs, ddpm_loss(names["net"], linear_schedule(), x_0, TIMES, z), names
 
 
-@row("eq-simple-loss", f"{CLASS}.p_losses", '`objective="pred_noise"`', equal=1e-4)
+@row(
+    "eq-simple-loss",
+    f"{CLASS}.p_losses",
+    '`objective="pred_noise"`',
+    translation="ddpm_loss(net, schedule, x_0, t, z)",
+    equal=1e-4,
+)
 def lucid_loss():
-    theirs, x_0, z, _ = loss_of_lucid("pred_noise")
-    return theirs, ddpm_loss(Network(), linear_schedule(), x_0, TIMES, z), None
+    theirs, _, names = losses_of_lucid("pred_noise")
+    return theirs, None, names
 
 
 @row(
@@ -352,9 +352,7 @@ def lucid_loss():
     equal=1e-4,
 )
 def lucid_loss_v():
-    theirs, x_0, z, _ = loss_of_lucid("pred_v")
-    schedule, net = linear_schedule(), Network()
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
+    return losses_of_lucid("pred_v")
 
 
 @row(
@@ -367,14 +365,18 @@ def lucid_loss_v():
     equal=1e-4,
 )
 def lucid_loss_x_0():
-    theirs, x_0, z, _ = loss_of_lucid("pred_x0")
-    schedule, net = linear_schedule(), Network()
-    return theirs, ddpm_loss(net, schedule, x_0, TIMES, z), {"net": net, "x_0": x_0, "t": TIMES, "z": z}
+    return losses_of_lucid("pred_x0")
 
 
-@row("eq-time-embedding", f"{LUCID}: SinusoidalPosEmb", "`SinusoidalPosEmb(width)(position)`", equal=1e-4)
+@row(
+    "eq-time-embedding",
+    f"{LUCID}: SinusoidalPosEmb",
+    "`SinusoidalPosEmb(width)(position)`",
+    translation="time_embedding(position, width)",
+    equal=1e-4,
+)
 def lucid_embedding():
-    return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), time_embedding(TIMES - 1, 32), None
+    return lucid().SinusoidalPosEmb(32)((TIMES - 1).float()), None, {"position": TIMES - 1, "width": 32}
 
 
 @row(

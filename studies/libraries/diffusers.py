@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
 from ddpm_lite.process import predict_x_0, q_sample, velocity
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
@@ -227,29 +227,40 @@ def diffusers_variance_4():
     return theirs, schedule.beta_tilde[4], {"a": (1 - schedule.beta.float()).cumprod(0)}
 
 
-@row("eq-ddpm-step", f"{DDPM}.step", "`DDPMScheduler.step(z_hat, t - 1, x_t)`", equal=1e-4)
+@row(
+    "eq-ddpm-step",
+    f"{DDPM}.step",
+    "`DDPMScheduler.step(z_hat, t - 1, x_t)`",
+    translation="ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
+    equal=1e-4,
+)
 def diffusers_ddpm_step():
     theirs, given, _ = step_of_diffusers(ddpm_scheduler(), {}, noise=True)
-    return theirs, ddpm_step(*given), None
+    return theirs, None, name_step(given)
 
 
 @row(
     "eq-ddpm-step",
     f"{DDPM}.step",
-    '`variance_type="fixed_large"`, ours with `variance="beta"`',
+    '`variance_type="fixed_large"`',
+    translation='ddpm_step(schedule, x_t, t, t - 1, z_hat, noise, variance="beta")',
     equal=1e-4,
 )
 def diffusers_ddpm_step_large():
     theirs, given, _ = step_of_diffusers(ddpm_scheduler(variance_type="fixed_large"), {}, t=20, noise=True)
-    return theirs, ddpm_step(*given, variance="beta"), None
+    return theirs, None, name_step(given)
 
 
 @row(
-    "eq-ddim-step", f"{DDIM}.step", "`DDIMScheduler.step` with `clip_sample=False`, ours with `clip=False`", equal=1e-4
+    "eq-ddim-step",
+    f"{DDIM}.step",
+    "`DDIMScheduler.step` with `clip_sample=False`",
+    translation="ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)",
+    equal=1e-4,
 )
 def diffusers_ddim_step():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {})
-    return theirs, ddim_step(*given, clip=False), None
+    return theirs, None, name_step(given)
 
 
 @row(
@@ -270,12 +281,13 @@ def diffusers_ddim_clipped():
 @row(
     "eq-ddim-sigma",
     f"{DDIM}.step",
-    "`eta=1.0` and `clip_sample=False`, ours with `eta=1` and `clip=False`",
+    "`eta=1.0` and `clip_sample=False`",
+    translation="ddim_step(schedule, x_t, t, s, z_hat, noise, eta=1, clip=False)",
     equal=1e-4,
 )
 def diffusers_ddim_eta():
     theirs, given, _ = step_of_diffusers(ddim_scheduler(clip_sample=False), {"eta": 1.0}, noise=True)
-    return theirs, ddim_step(*given, eta=1, clip=False), None
+    return theirs, None, name_step(given)
 
 
 @row(
@@ -311,11 +323,17 @@ def diffusers_snr():
 EMBEDDING = "models/embeddings.py: get_timestep_embedding"
 
 
-@row("eq-time-embedding", EMBEDDING, "`get_timestep_embedding(position, width)`", equal=1e-4)
+@row(
+    "eq-time-embedding",
+    EMBEDDING,
+    "`get_timestep_embedding(position, width)`",
+    translation="time_embedding(position, width)",
+    equal=1e-4,
+)
 def diffusers_embedding():
     positions = TIMES - 1
     theirs = import_module("diffusers.models.embeddings").get_timestep_embedding(positions, 32)
-    return theirs, time_embedding(positions, 32), None
+    return theirs, None, {"position": positions, "width": 32}
 
 
 @row(
@@ -403,6 +421,12 @@ def diffusers_guidance():
     return guide_by_diffusers(), guide(3.0), {**give_guidance(), "guidance_scale": 3.0}
 
 
-@row("eq-guidance", "guiders/classifier_free_guidance.py: ClassifierFreeGuidance", "`use_original_formulation=True`")
+@row(
+    "eq-guidance",
+    "guiders/classifier_free_guidance.py: ClassifierFreeGuidance",
+    "`use_original_formulation=True`",
+    translation="guided(model, guidance_scale, none)(x_t, t, c)",
+)
 def diffusers_guidance_original():
-    return guide_by_diffusers(use_original_formulation=True), guide(3.0), None
+    theirs = guide_by_diffusers(use_original_formulation=True)
+    return theirs, None, {**give_guidance(), "guidance_scale": 3.0}

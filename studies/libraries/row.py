@@ -50,8 +50,9 @@ REASONS = {
 class Row:
     """One line of the table.
 
-    `compute` returns theirs, ours, and the names that the translation needs besides those of the book, or None. A
-    fourth item is the function of each number that is compared, a logarithm for one.
+    `compute` returns theirs, ours at first sight, or None if that is the translation itself, and the names that the
+    translation needs besides those of the book. A fourth item is the function of each number that is compared, a
+    logarithm for one.
     """
 
     key: str
@@ -87,7 +88,7 @@ def rows_of(library: str):
     """Return the decorator that enters a function as a row of this library."""
 
     def row(equation, place, theirs, reason="", translation="", why="", equal=FLOAT32):
-        """Which equation, where in the library, what they call it; why it differs, and ours that gives their number."""
+        """Which equation, where in the library, what they call it; why it differs; our call that gives their number."""
 
         def enter(compute):
             key = compute.__name__

@@ -18,7 +18,7 @@ from libraries.row import (
     Step,
     T,
     draw,
-    guide,
+    give_guidance,
     import_peer,
     name_step,
     rows_of,
@@ -293,14 +293,19 @@ def small_ddpm():
     return theirs, ddim_step(*given, eta=1, clip=False), name_step(given)
 
 
-@row("eq-guidance", "model.py: ModelMixin.predict_eps_cfg", "`cfg_scale`")
+@row(
+    "eq-guidance",
+    "model.py: ModelMixin.predict_eps_cfg",
+    "`cfg_scale`",
+    translation="guided(model, cfg_scale, none)(x_t, t, c)",
+)
 def small_guidance():
     z_c, z_none, x = draw()
     mixin = import_peer("smalldiffusion.model").ModelMixin
     both = torch.cat([z_c, z_none])
     model = SimpleNamespace(cond_embed=SimpleNamespace(null_cond=0), predict_eps=lambda *_, **__: both)
     theirs = mixin.predict_eps_cfg(model, x, torch.tensor(1.0), torch.ones(len(x), dtype=torch.int64), 3.0)
-    return theirs, guide(3.0), None
+    return theirs, None, {**give_guidance(), "cfg_scale": 3.0}
 
 
 @row(
