@@ -26,6 +26,7 @@ from libraries.row import (
     REASONS,
     SHOWN,
     STEPS,
+    T,
     average,
     compute_step,
     draw,
@@ -238,6 +239,23 @@ def test_calls_of_the_box_give_our_numbers(library):
     setup = step.setup + "from ddpm_lite import ddim_step\n"
     for theirs, ours in compute_step(dataclasses.replace(step, setup=setup, lines=lines)):
         assert rosetta.off(theirs, ours) < 1e-5
+
+
+def test_steps_of_ddim_are_those_between_the_states_of_the_box():
+    """The line for the states of a walk, run as it is printed, and our step from each to the next."""
+    library, n = "denoising-diffusion-pytorch", 10
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (code,) = re.findall("`(states = .*?)`", "".join("".join(cell["source"]) for cell in cells))
+    step = STEPS[library]
+    setup = step.setup.replace("image_size=4", f"image_size=4, sampling_timesteps={n}")
+    assert setup != step.setup
+    setup += f"from ddpm_lite import ddim_step\nn = {n}\n{code}\ntimes = {find_calls()[library][2]} + 1"
+    walk = [*enumerate(range(T, 0, -T // n))]
+    ours = "ddim_step(schedule, states[:, {0}], {1}, {1} - T // n, shifted_net(states[:, {0}], k - t + {1}), noise)"
+    lines = [(f"states[:, {i + 1}]", ours.format(i, t), "") for i, t in walk]
+    lines.append(("times", str([t for _, t in walk]), ""))
+    for sides in compute_step(dataclasses.replace(step, setup=setup, lines=tuple(lines))):
+        assert rosetta.off(*sides) < 1e-5
 
 
 @pytest.mark.parametrize("library", rosetta.LIBRARIES)
