@@ -87,6 +87,7 @@ def squared_map():
     r = root(S_1)
     one = r @ best_map() @ r
     close(one @ one, r @ S_2 @ r)
+    assert torch.linalg.eigvalsh(one).min() > 0  # the root that the derivation calls B
 
 
 def distance_from_the_map():
@@ -106,6 +107,23 @@ def error_of_small_crowds():
         exact = SIGMA**2 / N + SIGMA**2 * (2 - 2 * right)
         close(exact, SIGMA**2 / N + SIGMA**2 / (2 * N), rtol=2 / N)
         close(SIGMA**2 / N + SIGMA**2 / (2 * N), 3 * SIGMA**2 / (2 * N))
+
+
+def error_of_many_features():
+    """Sets of Gaussian vectors against points with exactly their mean and covariance; a formula without a term fails."""
+    generator = torch.Generator().manual_seed(0)
+    for d, N, sets in ((1, 400, 4000), (4, 400, 2000), (24, 2000, 60)):
+        axes = torch.eye(d, dtype=torch.float64) * sqrt(d - 0.5)
+        exact = torch.cat([axes, -axes])
+        close(exact.T.cov().reshape(d, d), torch.eye(d, dtype=torch.float64))
+        draws = torch.randn(sets, N, d, generator=generator, dtype=torch.float64)
+        found = sum(frechet_distance(x, exact) for x in draws) / sets
+        right = (d * d + 5 * d) / (4 * N)
+        close(d / N + (2 * d / N + d * (d - 1) / N) / 4, right)
+        close(found, right, rtol=0.04)
+        if d > 1:
+            for wrong in ((d * d + d) / (4 * N), 3 * d / (2 * N), (d * d + 5 * d) / (2 * N)):
+                assert abs(found / wrong - 1) > 0.1
 
 
 def kernel(x, y):
@@ -246,6 +264,13 @@ CHECKS = [
         "eq-frechet-bias",
         r"\mathbb{E}[D] \approx \frac{\sigma^2}{N} + \frac{\sigma^2}{2 N} = \frac{3 \sigma^2}{2 N}",
         error_of_small_crowds,
+        "a mean over crowds is not parsed",
+    ),
+    by_hand(
+        "eq-frechet-bias-many",
+        r"""\mathbb{E}[D] \approx \frac{d}{N} + \frac{1}{4} \left(\frac{2 d}{N} + \frac{d \left(d - 1\right)}{N}\right)
+        = \frac{d^2 + 5 d}{4 N}""",
+        error_of_many_features,
         "a mean over crowds is not parsed",
     ),
     # the kernel distance
