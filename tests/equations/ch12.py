@@ -110,7 +110,7 @@ def error_of_small_crowds():
 
 
 def error_of_many_features():
-    """Sets of Gaussian vectors against points with exactly their mean and covariance; a formula without a term fails."""
+    """Sets of Gaussian vectors against points with exactly their mean and covariance; a missing term is refused."""
     generator = torch.Generator().manual_seed(0)
     for d, N, sets in ((1, 400, 4000), (4, 400, 2000), (24, 2000, 60)):
         axes = torch.eye(d, dtype=torch.float64) * sqrt(d - 0.5)
