@@ -46,6 +46,21 @@ def ratio(schedule, t, s):
     return schedule.alpha_bar[t] / schedule.alpha_bar[s]
 
 
+def by_precisions_alone(schedule, x_t, t, s, x_0):
+    """Right for s >= 1; at s = 0 it divides by 0."""
+    alpha = ratio(schedule, t, s)
+    likelihood, prior = alpha / (1 - alpha), 1 / schedule.one_minus_alpha_bar[s]
+    mean = (likelihood * x_t / alpha.sqrt() + prior * schedule.alpha_bar[s].sqrt() * x_0) / (likelihood + prior)
+    return mean, 1 / (likelihood + prior)
+
+
+def one_right_variance(schedule, x_t, t, s, x_0):
+    mean, variance = jump()(schedule, x_t, t, s, x_0)
+    wrong = torch.full_like(x_t, 7.0)
+    wrong[0, 0] = variance
+    return mean, wrong
+
+
 WRONG = {
     "ex-posterior-combine": {
         "variances added": (combined(variance=lambda v, w: v + w), "variances add in a sum"),
@@ -79,7 +94,12 @@ WRONG = {
         "the other mean ignored": (combined(lambda m, a, n, b: n), "first mean is not used"),
         "sign of a mean": (combined(lambda m, a, n, b: (m * a - n * b) / (a + b)), "wrong sign"),
         "means added": (combined(lambda m, a, n, b: m + n), "means add in a sum"),
-        "results exchanged": (lambda m, v, n, w: combined()(m, v, n, w)[::-1], "the variance"),
+        "results exchanged": (lambda m, v, n, w: combined()(m, v, n, w)[::-1], "return the mean first"),
+        "variances taken for deviations": (lambda m, v, n, w: combined()(m, v**2, n, w**2), "do not square them"),
+        "deviations in and out": (
+            lambda m, v, n, w: (combined()(m, v**2, n, w**2)[0], combined()(m, v**2, n, w**2)[1] ** 0.5),
+            "no squares or roots",
+        ),
     },
     "ex-posterior-gaussian-data": {
         "the data's variance alone": (
@@ -154,18 +174,22 @@ WRONG = {
         ),
         "noise in x_s": (jump(variance=lambda p, t, s: p.one_minus_alpha_bar[s]), "before x_t is seen"),
         "mean only": (lambda schedule, x_t, t, s, x_0: jump()(schedule, x_t, t, s, x_0)[0], "should return 2"),
+        "one variance right, five wrong": (one_right_variance, "off by up to"),
+        "a single step's variance for each pixel": (
+            jump(variance=lambda p, t, s: p.beta_tilde[t].expand(3, 2)),
+            "variance of a single step",
+        ),
+        "precisions at s = 0": (
+            by_precisions_alone,
+            "t = 6, s = 0, the mean: the result is not a number; 1 - alpha_bar_0",
+        ),
     },
 }
 
 
 def by_precisions(schedule, x_t, t, s, x_0):
     """As the first exercise combines them."""
-    if s == 0:
-        return x_0, torch.zeros(())
-    alpha = ratio(schedule, t, s)
-    likelihood, prior = alpha / (1 - alpha), 1 / schedule.one_minus_alpha_bar[s]
-    mean = (likelihood * x_t / alpha.sqrt() + prior * schedule.alpha_bar[s].sqrt() * x_0) / (likelihood + prior)
-    return mean, 1 / (likelihood + prior)
+    return (x_0, torch.zeros(())) if s == 0 else by_precisions_alone(schedule, x_t, t, s, x_0)
 
 
 def by_two_steps(schedule, x_t, t, s, x_0):
