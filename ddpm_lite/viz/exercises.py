@@ -33,7 +33,7 @@ def judge(check: Callable[[Callable], str], answer: Any, outputs: int = 1) -> st
         try:
             result = answer(*copies, **keywords)
         except Exception as error:
-            raise _UnusableAnswer(f"{name} raises {_extract_first_line(error)}") from None
+            raise _UnusableAnswer(f"{name} raises {_extract_first_line(error)}{_explain(error)}") from None
         if result is None:
             raise _UnusableAnswer(f"{name} returns None; does it end with a return?")
         result = _to_tensors(tuple(result) if outputs > 1 and isinstance(result, list) else result)
@@ -104,6 +104,13 @@ def _to_tensors(value: Any) -> Any:
             return value
     value = value.detach().cpu()
     return value.double() if value.is_floating_point() else value
+
+
+def _explain(error: Exception) -> str:
+    """What to do if a function of PyTorch was given a plain number."""
+    if isinstance(error, TypeError) and "must be Tensor, not" in str(error):
+        return "; it was given a plain number, not a tensor: use ** 0.5 for a root, or the function of `math`"
+    return ""
 
 
 def _count_values(value: Any) -> int:

@@ -201,25 +201,31 @@ def check_flow_ode():
 
 
 def check_same_ode():
-    """The place m = (1 - tau) y, moved by the ODE of y; the means given y are numbers z and x_0 with y = x_0 + nu z."""
-    tau, z, x_0 = sympy.symbols("tau z x_0")
-    y = sympy.Function("y")(tau)
-    level = tau / (1 - tau)
-    velocity = ((1 - tau) * y).diff(tau).subs(y.diff(tau), z * level.diff(tau))
-    vanishes(velocity - (-y + z / (1 - tau)))
+    """The place a y, moved by the ODE of y over nu = k / a; the means are numbers z and x_0 with y = x_0 + nu z."""
+    clock, z, x_0 = sympy.symbols("c z x_0")
+    y, a, k = (sympy.Function(name)(clock) for name in "yak")
+    level = k / a
+    velocity = (a * y).diff(clock).subs(y.diff(clock), z * level.diff(clock))
+    vanishes(velocity - (a.diff(clock) * y + a * level.diff(clock) * z))
     velocity = velocity.subs(y, x_0 + level * z)
-    vanishes(velocity - (-x_0 - tau / (1 - tau) * z + z / (1 - tau)))
-    vanishes(velocity - (z - x_0))
+    vanishes(velocity - (a.diff(clock) * x_0 + (a.diff(clock) * level + a * level.diff(clock)) * z))
+    vanishes(velocity - (a.diff(clock) * x_0 + k.diff(clock) * z))
+    assert sympy.simplify(velocity - (a.diff(clock) * x_0 + a * level.diff(clock) * z)) != 0
+    # The three paths of the chapter, and their slopes.
+    cases = [(sympy.Integer(1), clock, z), (1 - clock, clock, z - x_0)]
+    cases += [(sympy.cos(clock), sympy.sin(clock), -sympy.sin(clock) * x_0 + sympy.cos(clock) * z)]
+    for image, noise, slope in cases:
+        vanishes(sympy.diff(image, clock) * x_0 + sympy.diff(noise, clock) * z - slope)
 
 
-def check_angle_ode():
-    """The place x = cos(lambda) y, moved by the ODE of y over nu = tan(lambda); the means given y as above."""
-    angle, z, x_0 = sympy.symbols("lambda z x_0")
-    y = sympy.Function("y")(angle)
-    level = sympy.tan(angle)
-    velocity = (sympy.cos(angle) * y).diff(angle).subs(y.diff(angle), z * level.diff(angle))
-    vanishes(velocity - (-sympy.sin(angle) * y + z / sympy.cos(angle)))
-    vanishes(velocity.subs(y, x_0 + level * z) - (-sympy.sin(angle) * x_0 + sympy.cos(angle) * z))
+def check_flow_density():
+    """The derivative of tau = nu / (1 + nu) with respect to log(nu), and with respect to nu."""
+    level, log = sympy.Symbol("nu", positive=True), sympy.Symbol("l", real=True)
+    by_level = (level / (1 + level)).diff(level)
+    by_log = (sympy.exp(log) / (1 + sympy.exp(log))).diff(log).subs(log, sympy.log(level))
+    vanishes(by_log - level * by_level)
+    vanishes(by_log - level / (1 + level) ** 2)
+    assert sympy.simplify(by_log - level / (1 + level)) != 0
 
 
 def check_flow_product():
@@ -528,23 +534,12 @@ CHECKS = [
     by_hand(
         "eq-same-ode",
         r"""\begin{aligned}
-        \frac{d m}{d \tau} &= -y + \frac{1}{1 - \tau} \mathbb{E}[z \mid y] \\[6pt]
-        &= -\mathbb{E}[x_0 \mid y] - \frac{\tau}{1 - \tau} \mathbb{E}[z \mid y]
-        + \frac{1}{1 - \tau} \mathbb{E}[z \mid y] \\[6pt]
-        &= \mathbb{E}[z \mid y] - \mathbb{E}[x_0 \mid y]
+        \left(a y\right)' &= a' y + a \nu' \mathbb{E}[z \mid y] \\[6pt]
+        &= a' \mathbb{E}[x_0 \mid y] + \left(a' \nu + a \nu'\right) \mathbb{E}[z \mid y] \\[6pt]
+        &= a' \mathbb{E}[x_0 \mid y] + k' \mathbb{E}[z \mid y]
         \end{aligned}""",
         check_same_ode,
-        "a derivative by the flow time, taken by SymPy",
-    ),
-    by_hand(
-        "eq-angle-ode",
-        r"""\begin{aligned}
-        \frac{d x}{d \lambda} &= -\sin\left(\lambda\right) y
-        + \frac{1}{\cos\left(\lambda\right)} \mathbb{E}[z \mid y] \\[6pt]
-        &= -\sin\left(\lambda\right) \mathbb{E}[x_0 \mid y] + \cos\left(\lambda\right) \mathbb{E}[z \mid y]
-        \end{aligned}""",
-        check_angle_ode,
-        "a derivative by the angle, taken by SymPy",
+        "derivatives by any clock, taken by SymPy",
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
@@ -568,6 +563,15 @@ CHECKS = [
             "u": u_of_path,
         },
         tables=CLOCKS,
+    ),
+    by_hand(
+        "eq-flow-density",
+        r"""\begin{aligned}
+        \frac{d \tau}{d \log \nu} &= \nu \frac{d \tau}{d \nu} \\[6pt]
+        &= \frac{\nu}{\left(1 + \nu\right)^2}
+        \end{aligned}""",
+        check_flow_density,
+        "derivatives, taken by SymPy",
     ),
     by_hand(
         "eq-flow-product",

@@ -103,11 +103,17 @@ def by_softmax(m, tau, p):
     return (logs.softmax(1) * slopes).sum(1)
 
 
+def by_sigmoid(m, tau, p):
+    high = torch.sigmoid(2 * (1 - tau) * m / tau**2 + np.log(p / (1 - p)))
+    return (m - (2 * high - 1)) / tau
+
+
 def one_by_one(m, tau, p):
+    """The smaller exponent is taken off both."""
     found = []
     for place in m.tolist():
-        high = p * np.exp(-((place - 1 + tau) ** 2) / (2 * tau**2))
-        low = (1 - p) * np.exp(-((place + 1 - tau) ** 2) / (2 * tau**2))
+        logs = [np.log(q) - (place - (1 - tau) * x) ** 2 / (2 * tau**2) for q, x in ((p, 1), (1 - p, -1))]
+        high, low = np.exp(np.array(logs) - max(logs))
         found.append((place - (high - low) / (high + low)) / tau)
     return found
 
@@ -174,6 +180,9 @@ WRONG = {
         "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
         "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
         "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
+        "eta squared": (lambda *g: back(*g, noise=g[5] ** 2 * (g[3] * g[4]) ** 0.5), "not by its square"),
+        "minus the noise": (lambda *g: back(*g, noise=-g[5] * (g[3] * g[4]) ** 0.5), "-z is as likely as z"),
+        "a root of numbers": (lambda *g: back(*g, noise=torch.sqrt(g[3] * g[4])), "use ** 0.5 for a root"),
         "the forward drift": (lambda *g: back(*g, sign=1.0), "f has the other sign"),
         "forward": (lambda *g: back(*g, length=-g[4]), "the way to noise"),
         "away from the density": (lambda *g: back(*g, score_rate=-0.5), "plus"),
@@ -192,6 +201,10 @@ WRONG = {
         "std without a square": (lambda *g: read_edm(*g, skip=g[2] / (g[1] ** 2 + g[2] ** 2)), "squared in c_skip"),
         "the share of the noise": (lambda *g: read_edm(*g, skip=g[1] ** 2 / (g[1] ** 2 + g[2] ** 2)), "is large where"),
         "no root": (lambda *g: read_edm(*g, out=g[1] * g[2] / (g[1] ** 2 + g[2] ** 2)), "root in the denominator"),
+        "c_in after F": (
+            lambda *g: read_edm(*g, out=g[1] * g[2] / (g[1] ** 2 + g[2] ** 2) ** 0.5 / (g[1] ** 2 + g[2] ** 2) ** 0.5),
+            "F is not multiplied by c_in",
+        ),
         "squares": (lambda *g: read_edm(*g, out=(g[1] * g[2]) ** 2 / (g[1] ** 2 + g[2] ** 2) ** 0.5), "not squared"),
         "minus F": (lambda *g: read_edm(*g[:3], -g[3]), "sign of the image"),
         "variance 1": (lambda y, nu, std, F: read_edm(y, nu, 1.0, F), "not 1"),
@@ -206,6 +219,7 @@ WRONG = {
         "the papers' sign": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0 - z), "from image to noise"),
         "y for the image": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - y), "this is z - y"),
         "over the noise level": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z), "slope over nu"),
+        "nu times the noise": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: y - x_0), "the slope is z - x_0"),
         "the image again": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0), "leads away from it"),
         "the way": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: nu / (1 + nu) * (z - x_0)), "divide by tau"),
         "y for m": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * z), "divide it by 1 + nu"),
@@ -232,6 +246,11 @@ WRONG = {
             ),
             "over that of the image",
         ),
+        "nu squared": (
+            lambda *g: foreign(*g, level=lambda nu, tau: nu**2, edm=lambda y, D, nu, tau: (y - D) / nu**2),
+            "EDM's time is nu, not its square",
+        ),
+        "nu squared in D": (lambda *g: foreign(*g, level=lambda nu, tau: nu**2), "given nu, not its square"),
         "the image of EDM": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: D), "EDM: this is the estimated image"),
         "not divided": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: y - D), "nu times the noise"),
         "minus the noise": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: (D - y) / nu), "sign plus"),
@@ -262,7 +281,11 @@ WRONG = {
         "the slope": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: u), "this is the slope u"),
         "the image of the flow": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m - tau * u), "the other way"),
         "the time to the image": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m + tau * u), "the time 1 - tau"),
-        "the other order": (lambda *g: foreign(*g)[::-1], "off by"),
+        "the other order": (lambda *g: foreign(*g)[::-1], "first comes EDM's"),
+        "no denominator": (
+            lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
+            "the sum of the two weights",
+        ),
         "one time only": (lambda x, a, D, w: foreign(x, 0.64, D, w), "alpha_bar=0.2"),
     },
     "ex-flows-2": {
@@ -277,6 +300,7 @@ WRONG = {
         "not divided": (lambda m, tau, p: m - image(m, tau, p), "divide by it"),
         "the other time": (lambda m, tau, p: (m - image(m, tau, p)) / (1 - tau), "takes the time tau"),
         "the nearest": (lambda m, tau, p: (m - m.sign()) / tau, "nearest image"),
+        "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "the logarithm of their ratio"),
     },
 }
 RIGHT = {
@@ -308,8 +332,8 @@ RIGHT = {
         "numpy": lambda x, *g: foreign(x.numpy(), *g),
     },
     "ex-flows-2": {
-        "by Bayes' rule": lambda m, tau, p: (m - image(m, tau, p)) / tau,
         "tanh": by_tanh,
+        "sigmoid": by_sigmoid,
         "softmax over both": by_softmax,
         "one by one": one_by_one,
     },

@@ -103,3 +103,14 @@ def test_answers_keep_whole_numbers_and_gradients_out():
     judge(lambda answer: seen.append(answer()) or "correct", lambda: [1, 2])
     assert (seen[0].dtype, seen[0].requires_grad) == (torch.float64, False)
     assert seen[1].dtype == torch.int64
+
+
+def test_a_tensor_function_of_a_plain_number_is_explained():
+    def check(answer):
+        return compare(answer(0.5), 0.5**0.5) or "correct"
+
+    told = judge(check, lambda number: torch.sqrt(number))
+    assert "TypeError" in told
+    assert "use ** 0.5 for a root" in told
+    assert judge(check, lambda number: number**0.5) == "correct"
+    assert "plain number" not in judge(check, lambda number: number + "text")
