@@ -22,7 +22,8 @@ def test_a_source_has_a_link(key):
     style, backend = find_plugin("pybtex.style.formatting", "plain")(), find_plugin("pybtex.backends", "html")()
     (line,) = style.format_entries([ENTRIES[key]])
     assert re.search(
-        r'href="https://(arxiv\.org/abs/\d{4}\.\d{4,5}"|doi\.org/10\.|github\.com/|projecteuclid\.org/|sander\.ai/)',
+        r'href="https://(arxiv\.org/abs/\d{4}\.\d{4,5}"|doi\.org/10\.|github\.com/|projecteuclid\.org/'
+        r"|diffusionflow\.github\.io/|sander\.ai/)",
         line.text.render(backend),
     )
 
