@@ -23,7 +23,7 @@ def test_a_source_has_a_link(key):
     (line,) = style.format_entries([ENTRIES[key]])
     assert re.search(
         r'href="https://(arxiv\.org/abs/\d{4}\.\d{4,5}"|doi\.org/10\.|github\.com/|projecteuclid\.org/'
-        r"|diffusionflow\.github\.io/|sander\.ai/)",
+        r"|diffusionflow\.github\.io/|karpathy\.github\.io/|sander\.ai/)",
         line.text.render(backend),
     )
 

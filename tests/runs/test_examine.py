@@ -108,9 +108,10 @@ class Ours(UNet2DModel):
     [
         (DDPMPipeline, DDPMScheduler(200, beta_start=5e-4, beta_end=0.1), 200),
         (DDPMPipeline, DDPMScheduler(200, beta_schedule="squaredcos_cap_v2"), 200),
+        (DDPMPipeline, DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2"), 1000),
         (DDIMPipeline, DDIMScheduler(), 50),
     ],
-    ids=["DDPM", "cosine", "DDIM"],
+    ids=["DDPM", "cosine", "long cosine", "DDIM"],
 )
 def test_diffusers_own_pipelines_are_right(pipeline, scheduler, steps):
     network = Ours(sample_size=8, in_channels=1, out_channels=1, block_out_channels=(8,), layers_per_block=1,

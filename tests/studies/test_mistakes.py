@@ -16,7 +16,7 @@ import torch
 from ddpm_lite import GaussianChain, UNet, UNetConfig, examine, linear_schedule, load_digits
 from ddpm_lite.files.records import name_processor, read_pictures, read_record
 from ddpm_lite.runs.examine.listen import name_slip, read_steps, walk
-from ddpm_lite.runs.examine.sampler import check_sampler
+from ddpm_lite.runs.examine.sampler import check_sampler, check_weights
 
 IMAGES = torch.randint(0, 256, (80, 1, 8, 8), generator=torch.Generator().manual_seed(0)).float()
 # What the line has to say beside the name of its check.
@@ -105,6 +105,91 @@ NUMPY = [
 ]
 
 
+IN_B = ("+ before.sqrt() * beta[t]", "+ now.sqrt() * beta[t]")  # off by beta_t / 2, which is least if T is large
+IN_A = ("((1 - beta[t]).sqrt()", "((1 - beta[t - 1]).sqrt()")
+LARGEST = "return torch.linspace(1e-4, 0.02, steps) * 1000 / steps"
+SIZES = {
+    T: [
+        ("LABELS = 200,", f"LABELS = {T},"),
+        (LARGEST, "return (torch.linspace(1e-4, 0.02, steps) * 1000 / steps).clamp(max=0.999)"),
+    ]
+    for T in (20, 50, 200, 1000)
+}
+
+
+@pytest.mark.parametrize(
+    ("T", "slip", "text"),
+    [
+        *[(T, IN_B, "alpha_bar_t is used where alpha_bar_{t-1} belongs, in front of x_0_hat") for T in SIZES],
+        (50, IN_A, "the weight of the image becomes 0.886, expected 0.883"),
+        (200, IN_A, "the image gets a weight that is off by 0.5% of x_0_hat's"),
+    ],
+)
+def test_a_small_slip_in_a_weight_is_seen(page, T, slip, text):
+    program = mistakes.load_program(*SIZES[T], slip)
+    assert text in {each.check: each.text for each in wrong_of(program)}["weights of a step"]
+    assert page["find_failing"](vars(program)) == "Is the image kept?"
+
+
+def test_how_small_a_slip_is_not_seen(page):
+    """A tenth of a percent of the image's new weight: the chapter says so."""
+    program = mistakes.load_program(*SIZES[1000], IN_A)
+    assert wrong_of(program) == []
+    assert page["find_failing"](vars(program)) is None
+
+
+@pytest.mark.parametrize("T", [50, 200, 1000])
+@pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
+def test_the_bound_of_the_weights_raises_no_alarm(change, T):
+    program = mistakes.load_program(*SIZES[T], *change)
+    alpha_bar = (1 - program.BETA.double()).cumprod(0)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        steps = read_steps(*walk(program.sample, (4, 1, 8, 8), alpha_bar, 1, 0.5), alpha_bar, first=1)
+        assert check_weights(steps, alpha_bar).fine
+
+
+RETURN, END = "    return x\n", "* torch.randn(shape) if t > 1 else mean"
+MOVED = "note: range of the samples: the sampler returns 0.5 (x + 1), not its last state x; the next lines are about x"
+
+
+@pytest.mark.parametrize(
+    ("returned", "changes", "found"),
+    [
+        ("(x + 1) / 2", [], [MOVED]),
+        ("((x + 1) / 2).clamp(0, 1)", [], [MOVED]),
+        ("(x + 1) / 2", [("x_0 = x_0.clamp(-1, 1)", "pass")], [MOVED, "note: clip: an x_0_hat of 3 ends as 3;"]),
+        ("(x + 1) / 2", [(END, f"{END} + 0.1 * torch.randn(shape)")], [MOVED, "WRONG: last step: adds noise"]),
+        ("((x + 1) * 127.5).round()", [], ["note: range of the samples: the sampler returns 127.5 (x + 1), not its"]),
+    ],
+    ids=["in [0, 1]", "clamped", "no clip", "noise at the end", "bytes"],
+)
+def test_samples_that_were_moved_are_moved_back(returned, changes, found):
+    lines = [str(each) for each in wrong_of(mistakes.load_program((RETURN, f"    return {returned}\n"), *changes))]
+    assert len(lines) == len(found)
+    assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        (
+            "    x = torch.randn(shape)",
+            "    x = torch.randn(1, *shape[1:]).expand(shape)",
+            "WRONG: start of the walk: all images start from the same noise; draw x_T of the whole shape",
+        ),
+        (
+            "self.first(x_t)",
+            "self.first(0 * x_t)",
+            "WRONG: x_t in the network: another x_t does not change the output",
+        ),
+    ],
+    ids=["one x_T", "x_t ignored"],
+)
+def test_what_all_images_have_in_common_is_seen(right, wrong, line):
+    assert [str(each) for each in wrong_of(mistakes.load_program((right, wrong)))] == [line]
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
@@ -151,6 +236,10 @@ UNSEEN = {
         "guide(z_hat, model(x, told, torch.full((shape[0],), NONE)), w)",
         "guide(0 * z_hat, z_hat, w)",
     ),
+    "wrong periods": ("10_000 ** -torch.linspace", "10_000 ** +torch.linspace"),
+    "no labels": ("z_hat = model(x, told, label)", "z_hat = model(x, told)"),
+    "told t - 1": ("guide(z_hat, model(x, told, torch", "guide(z_hat, model(x, told - 1, torch"),
+    "one seed": ("    x = torch.randn(shape)", "    torch.manual_seed(0); x = torch.randn(shape)"),
 }
 
 
@@ -266,18 +355,6 @@ def page():
     return names
 
 
-SIZES = {
-    T: [
-        ("LABELS = 200,", f"LABELS = {T},"),
-        (
-            "return torch.linspace(1e-4, 0.02, steps) * 1000 / steps",
-            "return (torch.linspace(1e-4, 0.02, steps) * 1000 / steps).clamp(max=0.999)",
-        ),
-    ]
-    for T in (20, 50, 200, 1000)
-}
-
-
 @pytest.mark.parametrize("T", SIZES)
 @pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
 def test_a_right_program_fails_no_line_of_the_checklist(page, change, T):
@@ -344,9 +421,36 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
     wrong = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("fine:")]
     assert [line.split("? ")[0] for line in wrong] == [
         "WRONG: Does a new network answer at all",
+        "WRONG: Does x_t change the output?",
         "WRONG: Does the time change the output?",
     ]
-    assert "the next two lines mean nothing until it does" in wrong[0]
+    assert "the next three lines mean nothing until it does" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "question"),
+    [
+        ("    x = torch.randn(shape)", "    x = 0.5 * torch.randn(shape)", "Is the drawn noise the start?"),
+        ("    x = torch.randn(shape)", "    x = torch.rand(shape)", "Is the drawn noise the start?"),
+        (
+            "    x = torch.randn(shape)",
+            "    x = torch.randn(1, *shape[1:]).expand(shape)",
+            "Is the drawn noise the start?",
+        ),
+        ("z_with + w * (z_with", "z_with - w * (z_with", "Do w = 0 and 1 give 1 and 2?"),
+        ("self.first(x_t)", "self.first(0 * x_t)", "Does x_t change the output?"),
+        ("< P, NONE, labels", "< P, 0, labels", "Which share is dropped?"),  # the labels that are asked are 0
+    ],
+    ids=["narrow", "uniform", "one x_T", "guidance reversed", "x_t ignored", "0 for no label"],
+)
+def test_a_line_of_the_checklist_sees(page, right, wrong, question):
+    assert page["find_failing"](vars(mistakes.load_program((right, wrong)))) == question
+
+
+def test_a_final_clip_hides_that_the_estimates_are_not_clipped(page):
+    no_clip = mistakes.MISTAKES["no-clip"]
+    program = mistakes.load_program((no_clip.right, no_clip.wrong), (RETURN, "    return x.clamp(-1, 1)\n"))
+    assert page["find_failing"](vars(program)) is None
 
 
 CALL = "z_hat = model(x, told, label)"
@@ -525,8 +629,13 @@ def read_box():
 
 SIGNATURE = "def sample(model, shape, label=None, w=0.0):"
 TOLD = "told = torch.full((shape[0],), t)"
-LATE = [(TOLD, f"{TOLD} - 1"), ("torch.randint(1, T + 1,", "torch.randint(0, T,")]  # times from 0
-LATE += [("ALPHA_BAR[t].reshape", "ALPHA_BAR[t + 1].reshape"), ("def embed(t):", "def embed(t):\n    t = t + 1")]
+LATE = [  # times from 0, in tables without a first entry
+    ("torch.cat([torch.zeros(1), make_betas(steps)])", "make_betas(steps)"),
+    ("torch.randint(1, T + 1,", "torch.randint(0, T,"),
+    ("range(len(beta) - 1, 0, -1)", "range(len(beta) - 1, -1, -1)"),
+    ("alpha_bar[t], alpha_bar[t - 1]", "alpha_bar[t], alpha_bar[t - 1] if t else torch.ones(())"),
+    ("if t > 1 else mean", "if t > 0 else mean"),
+]
 OF_V = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = now.sqrt() * x - (1 - now).sqrt() * z_hat")]
 OF_X_0 = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = z_hat")]
 EVAL = "\n    model.eval()\n    device = next(model.parameters()).device"
@@ -535,6 +644,10 @@ GIVEN = [
     (SIGNATURE, "def sample(model, shape, label, w=0.0):\n    assert label.shape == shape[:1]"),
     ("def forward(self, x_t, t, label=None):", "def forward(self, x_t, t, label):"),
 ]
+IF_GIVEN = [
+    ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
+    ("told = self.label(label)", "told = 0 if label is None else self.label(label)"),
+]
 FORMS = {  # the program's changes; whether its times begin at 0, what it predicts, whether it needs labels
     "module": (MODULE, False, "z", False),
     "times from 0": (LATE, True, "z", False),
@@ -542,16 +655,19 @@ FORMS = {  # the program's changes; whether its times begin at 0, what it predic
     "x_0": (OF_X_0, False, "x_0", False),
     "labels": (GIVEN, False, "z", True),
     "times from 0, v": ([*LATE, *OF_V], True, "v", False),
+    "a layer for given labels": (IF_GIVEN, False, "z", True),
+    "in [0, 1]": ([(RETURN, "    return (x + 1) / 2\n")], False, "z", False),
+    "clamped": ([(RETURN, "    return ((x + 1) / 2).clamp(0, 1)\n")], False, "z", False),
 }
 
 
 def adapt(changes, late, predicts, labels):
-    """A program of another form, adapted by the lines of the box."""
-    program = vars(mistakes.load_program(*changes))
+    """A program of another form, adapted by the lines of the box in a file of its own."""
+    program = {name: value for name, value in vars(mistakes.load_program(*changes)).items() if name[0] != "_"}
     for name in ("sample", "make_batch", "embed"):
         program[f"my_{name}"] = program[name]
     program["MyNetwork"] = program["Network"]
-    stand_in, moved, ends, given = read_box()
+    stand_in, moved, ends, given, back = read_box()
     answer = "        return self.fake(x, t)\n"
     assert stand_in.count(answer) == 1
     if predicts != "z":
@@ -560,9 +676,9 @@ def adapt(changes, late, predicts, labels):
     if late:
         head = "        t = t + 1\n"
         stand_in = stand_in.replace("**more):\n", f"**more):\n{head}")
-        program["my_betas"], program["my_alpha_bar"] = program["BETA"][1:], program["ALPHA_BAR"][1:]
-    box = stand_in + moved * late + given * labels
-    exec(box, program)
+        program["my_betas"], program["my_alpha_bar"] = program["BETA"], program["ALPHA_BAR"]
+    outside = any("(x + 1) / 2" in new for _, new in changes)
+    exec(back if outside else stand_in + moved * late + given * labels, program)
     return program
 
 
@@ -586,10 +702,7 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, 
         (("(1 - before) * x +", "(1 - now) * x +"), "Is the image kept"),
         ((SIGMA, f"sigma = 0.5 * {SIGMA.removeprefix('sigma = ')}"), "Is the noise kept"),
         (
-            (
-                "* torch.randn(shape) if t > 1 else mean",
-                "* torch.randn(shape) if t > 1 else mean + 0.1 * torch.randn(shape)",
-            ),
+            (RETURN, "    return x + 0.1 * torch.randn(shape)\n"),
             "Is the last step without noise",
         ),
         (("x_0 = x_0.clamp(-1, 1)", "pass"), "Does an estimate of 3 end as 1"),

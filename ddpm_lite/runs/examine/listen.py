@@ -18,6 +18,7 @@ from ddpm_lite._check import fail
 
 Table = Float64[Tensor, "entries"]
 WEIGHT = 2e-3  # the largest error of a sampler's weight; float32 tables cause 4e-4
+SHARE = 4e-3  # the same, relative to the weight of x_0_hat; float32 tables of 1,000 times cause 8e-4
 
 
 class Step(NamedTuple):
@@ -123,6 +124,18 @@ def read_steps(calls: list, heard: list, x_0: Tensor, alpha_bar: Table, first: i
     return steps
 
 
+def undo_range(calls: list, heard: list, x_0: Tensor) -> float:
+    """Return k if the sampler gives k (x + 1) instead of its last state x, as images in [0, 1] or as bytes; else 0."""
+    call = calls[-1]
+    drawn = [noise for noise in heard[call.heard :] if noise.shape == x_0.shape][-1:]
+    columns = [x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)]
+    columns = torch.stack([torch.ones_like(columns[0]), *columns], dim=1)
+    if not torch.isfinite(columns).all() or not torch.isfinite(x_0).all():
+        return 0.0
+    constant = float((torch.linalg.pinv(columns) @ x_0.flatten())[0])
+    return next((k for k in (0.5, 127.5) if abs(constant - k) < 0.02 * k), 0.0)
+
+
 def name_slip(step: Step, alpha_bar: Table) -> str:
     """Say which known slip gives these weights of x_t and z_hat; "" if none does (eq-mean-from-noise)."""
     t = step.t
@@ -142,6 +155,10 @@ def name_slip(step: Step, alpha_bar: Table) -> str:
         "alpha_t is used where alpha_bar_t belongs, in x_0_hat": (1 / alpha**0.5, -beta / rest * (beta / alpha) ** 0.5),
         "alpha_bar_t is used where alpha_t belongs, in front": weigh(now, beta, rest),
         "alpha_bar_t is used where alpha_bar_{t-1} belongs": (alpha**0.5 + beta / rest, -beta / rest**0.5),
+        "alpha_bar_t is used where alpha_bar_{t-1} belongs, in front of x_0_hat": (
+            (alpha**0.5 * (1 - before) + beta) / rest,
+            -beta / rest**0.5,
+        ),
     }
     if t < len(alpha_bar) - 1:
         slips["the step is that of t + 1, so the model is told one time too early"] = weigh_at(t + 1)

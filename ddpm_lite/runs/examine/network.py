@@ -68,6 +68,8 @@ def check_network(model: Callable, shape: tuple, context, T: int, first: int) ->
             text = f"one image alone differs by {apart:.1g} from the same image in a batch"
             fine = apart < 1e-3
             yield Finding(fine, "images of a batch", text if fine else f"{text}; rows of the batch are mixed")
+            if float((model(x.flatten().flip(0).view_as(x), t, context) - z_hat).norm()) / size < 1e-6:
+                yield Finding(False, "x_t in the network", "another x_t does not change the output")
             told = float((model(x, t.flip(0), context) - z_hat).norm()) / size
             text = f"the same x_t at other times: the output changes by {told:.1g}"
             yield Finding(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_lite._check import check_call
 from ddpm_lite.runs.examine.finding import Finding, check_gaussian
-from ddpm_lite.runs.examine.listen import WEIGHT, Step, Table, name_slip, read_steps, walk
+from ddpm_lite.runs.examine.listen import SHARE, WEIGHT, Step, Table, name_slip, read_steps, undo_range, walk
 from ddpm_lite.runs.examine.tables import SIGNAL
 
 UNHEARD = 0.02  # a step's noise that PyTorch did not draw, at most; rounding of float16 tables is below it
@@ -17,7 +17,18 @@ UNHEARD = 0.02  # a step's noise that PyTorch did not draw, at most; rounding of
 def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int) -> Iterator[Finding]:
     """The sampler should start from noise, tell the right times, and take steps with the right weights."""
     check_call("sampler", sampler, "(model, shape) -> x_0")
+    given = sampler
     calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 0.5)
+    if k := undo_range(calls, heard, x_0):
+        x_0, text = x_0 / k - 1, f"the sampler returns {k:g} (x + 1), not its last state x; "
+        text += "bytes are rounded, so it is not tested: return x" if k > 1 else "the next lines are about x"
+        yield Finding(True, "range of the samples", text, note=True)
+        if k > 1:
+            return
+
+        def sampler(model: Callable, shape: tuple) -> Tensor:
+            return given(model, shape) / k - 1
+
     T = len(alpha_bar) - 1
     steps = [step for step in read_steps(calls, heard, x_0, alpha_bar, first) if 0 <= step.s < step.t <= T]
     yield check_start(calls, heard, alpha_bar)
@@ -46,6 +57,8 @@ def check_start(calls: list, heard: list[Tensor], alpha_bar: Table) -> Finding:
     start, t, T = calls[0].x_t, calls[0].t, len(alpha_bar) - 1
     found = check_gaussian("start of the walk", start)
     drawn = [z.double().cpu() for z in heard[: calls[0].heard] if z.shape == start.shape][-1:]
+    if found.fine and len(start) > 1 and torch.equal(start, start[:1].expand_as(start)):
+        return Finding(False, found.check, "all images start from the same noise; draw x_T of the whole shape")
     if found.fine and drawn:  # then its scale is known exactly, and not only up to chance
         scale = float((start * drawn[0]).sum() / drawn[0].square().sum())
         if torch.allclose(start, scale * drawn[0], atol=1e-4) and abs(scale - 1) > WEIGHT:
@@ -68,19 +81,28 @@ def check_weights(steps: list[Step], alpha_bar: Table) -> Finding:
     reached = {step: step.weight_x_t * float(alpha_bar[step.t]) ** 0.5 + step.weight_x_0 for step in steps}
     # six standard errors: a walk has hundreds of weights, and none of them should be wrong by chance
     off = {step: abs(found - float(alpha_bar[step.s]) ** 0.5) - 6 * step.error for step, found in reached.items()}
-    step = max(off, key=lambda each: off[each])
-    if off[step] <= WEIGHT:
+    share = {step: error / _weigh_image(step, alpha_bar) for step, error in off.items()}
+    step, least = max(off, key=lambda each: off[each]), max(share, key=lambda each: share[each])
+    if off[step] <= WEIGHT and share[least] <= SHARE:
         doubt = max(step.doubt for step in steps)
         error = max(off[step], doubt if doubt > UNHEARD else 1e-6)
         return Finding(True, "weights of a step", f"right to {error:.0e} in {len(steps)} steps")
     # the clip bends most steps of some samplers, so all are asked but those that are right as a whole, as DDIM's may be
     noise_off = {step: abs(_noise_after(step, alpha_bar) - float(1 - alpha_bar[step.s])) - step.doubt for step in steps}
-    asked = (each for each in steps if max(off[each], noise_off[each]) > WEIGHT)
+    asked = (each for each in steps if max(off[each], noise_off[each]) > WEIGHT or share[each] > SHARE)
     named = Counter(filter(None, (name_slip(each, alpha_bar) for each in asked)))
     slip = named.most_common(1)[0][0] if named else "compare its tables with those of the training"
     want = f"{float(alpha_bar[step.s]) ** 0.5:.3g}"
     text = f"at t = {step.t} the weight of the image becomes {reached[step]:.3g}, expected {want}; {slip}"
+    if off[step] <= WEIGHT:  # both would be the same in three digits
+        text = f"at t = {least.t} the image gets a weight that is off by {share[least]:.1%} of x_0_hat's; {slip}"
     return Finding(False, "weights of a step", text)
+
+
+def _weigh_image(step: Step, alpha_bar: Table) -> float:
+    """The right weight of x_0_hat in a step of DDPM (eq-posterior-mean); that of DDIM is at least half of it."""
+    now, before = float(alpha_bar[step.t]), float(alpha_bar[step.s])
+    return before**0.5 * (1 - now / before) / (1 - now)
 
 
 def check_noise(steps: list[Step], alpha_bar: Table, heard: list[Tensor]) -> Finding:
