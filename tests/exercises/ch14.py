@@ -3,6 +3,23 @@
 import numpy as np
 import torch
 
+from ddpm_lite import ddim_step, linear_schedule
+from ddpm_lite.process import predict_x_0, velocity
+
+SCHEDULE = linear_schedule()
+
+
+def other_step(x, k, to, v):
+    """The step of the other program, which the chapter's cell calls `other.step`."""
+    now, then = SCHEDULE.alpha_bar[k + 1], SCHEDULE.alpha_bar[to + 1]
+    x_0_hat, noise = now.sqrt() * x - (1 - now).sqrt() * v, (1 - now).sqrt() * x + now.sqrt() * v
+    return then.sqrt() * x_0_hat + (1 - then).sqrt() * noise
+
+
+def find_v(x, t, z):
+    """The answer that the other program expects."""
+    return velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z), t, z)
+
 
 def padded(table, first=1.0):
     return torch.cat([torch.full_like(table[:1], first), table])
@@ -21,6 +38,7 @@ WRONG = {
         "a product of products": (lambda a, t: padded(a).cumprod(0)[t], "is a product already"),
         "backwards": (lambda a, t: padded(a).flip(0)[t], "backwards in time"),
         "their table": (lambda a, t: a, "shape"),
+        "all times": (lambda a, t: padded(a), "whatever t is"),
     },
     "ex-rosetta-2": {
         "as it is": (lambda x, sigma: x + 0, "has variance 1 + sigma^2"),
@@ -31,7 +49,29 @@ WRONG = {
         "the weight of the noise": (lambda x, sigma: x * sigma / (1 + sigma**2) ** 0.5, "the weight of the noise"),
         "the level alone": (lambda x, sigma: x / sigma, "the noise level alone"),
         "one minus": (lambda x, sigma: x * abs(1 - sigma**2) ** 0.5, "below 1"),
+        "its own deviation": (lambda x, sigma: x / x.std(), "off by"),
         "one number": (lambda x, sigma: 1 / (1 + sigma**2) ** 0.5, "shape"),
+    },
+    "ex-rosetta-run": {
+        "like ours": (lambda x, t, s, z: other_step(x, t, s, z), "begin with check 1"),
+        "z as the answer": (lambda x, t, s, z: other_step(x, t - 1, s - 1, z), "what is the target"),
+        "the index": (lambda x, t, s, z: other_step(x, t, s, find_v(x, t, z)), "see check 1 for the times"),
+        "the index, also in v": (lambda x, t, s, z: other_step(x, t, s, find_v(x, t + 1, z)), "off by"),
+        "where it goes": (lambda x, t, s, z: other_step(x, t - 1, s, find_v(x, t, z)), "where does it go"),
+        "where it begins": (lambda x, t, s, z: other_step(x, t, s - 1, find_v(x, t, z)), "where does it begin"),
+        "the direction": (lambda x, t, s, z: other_step(x, t + 1, s + 1, find_v(x, t, z)), "wrong direction"),
+        "x_0": (lambda x, t, s, z: other_step(x, t - 1, s - 1, predict_x_0(SCHEDULE, x, t, z)), "not x_0"),
+        "the sign": (lambda x, t, s, z: other_step(x, t - 1, s - 1, -find_v(x, t, z)), "other sign"),
+        "the weights": (
+            lambda x, t, s, z: other_step(x, t - 1, s - 1, velocity(SCHEDULE, z, t, predict_x_0(SCHEDULE, x, t, z))),
+            "exchanged",
+        ),
+        "their variable": (
+            lambda x, t, s, z: other_step(x / SCHEDULE.alpha_bar[t].sqrt(), t - 1, s - 1, find_v(x, t, z)),
+            "need not be scaled",
+        ),
+        "the estimate": (lambda x, t, s, z: predict_x_0(SCHEDULE, x, t, z), "not the next state"),
+        "a clip": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x), "off by"),
     },
 }
 RIGHT = {
@@ -46,5 +86,13 @@ RIGHT = {
         "by the ratio": lambda x, sigma: x / sigma / (1 + 1 / sigma**2) ** 0.5,
         "by an angle": lambda x, sigma: x * np.cos(np.arctan(sigma)),
         "numpy": lambda x, sigma: x.numpy() / np.hypot(1, sigma),
+    },
+    "ex-rosetta-run": {
+        "by v": lambda x, t, s, z: other_step(x, t - 1, s - 1, find_v(x, t, z)),
+        "from x_t and z": lambda x, t, s, z: other_step(
+            x, t - 1, s - 1, (z - SCHEDULE.one_minus_alpha_bar[t].sqrt() * x) / SCHEDULE.alpha_bar[t].sqrt()
+        ),
+        "ours": lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False),
+        "numpy": lambda x, t, s, z: other_step(x, t - 1, s - 1, find_v(x, t, z)).numpy(),
     },
 }

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -25,7 +26,10 @@ from libraries.row import (
     NO_COUNTERPART,
     REASONS,
     SHOWN,
+    STEP_TIME,
     STEPS,
+    Network,
+    Step,
     T,
     average,
     compute_step,
@@ -37,9 +41,9 @@ from libraries.row import (
 from libraries.scales import find_default
 from packaging.version import Version
 
-from ddpm_lite import ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
 from ddpm_lite.files.records import read_record
-from ddpm_lite.process import q_sample
+from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample, velocity
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = read_record("results/rosetta.json")
@@ -212,11 +216,16 @@ CALLS = {  # whose method a call of the chapter's box is; what it gives in ours,
 }
 
 
+def find_cell(name):
+    """A cell of the chapter."""
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (cell,) = (cell for cell in cells if cell["id"] == name)
+    return cell
+
+
 def find_calls():
     """The box below the list of checks: {library: {number of the check: code}}."""
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (cell,) = (cell for cell in cells if cell["id"] == "checks")
-    found = {}
+    cell, found = find_cell("checks"), {}
     for line in cell["source"]:
         if row := re.match(r"\| (?:\*\*(.*):\*\* )?(\d)\. .* \| .*`(.*)` \|$", line):
             library = row[1] or library
@@ -239,6 +248,157 @@ def test_calls_of_the_box_give_our_numbers(library):
     setup = step.setup + "from ddpm_lite import ddim_step\n"
     for theirs, ours in compute_step(dataclasses.replace(step, setup=setup, lines=lines)):
         assert rosetta.off(theirs, ours) < 1e-5
+
+
+LOSSES = {  # a line of the setup; our call, which the box or the table of losses names
+    "diffusers": (
+        "k, add_noise, z_hat = torch.full((len(x_0),), t - 1), scheduler.add_noise, None",
+        "ddpm_loss(net, schedule, x_0, k + 1, z)",
+    ),
+    "denoising-diffusion-pytorch": (
+        "images, forward = (x_0 + 1) / 2, diffusion.forward",
+        "ddpm_loss(net, schedule, 2 * images - 1, k + 1, z)",
+    ),
+    "smalldiffusion": ("get_loss = model.get_loss", "ddpm_loss(net, schedule, x_0, torch.full((len(x_0),), t), z)"),
+    "azula": (
+        "loss, time = KarrasDenoiser(v_net, denoiser.schedule).loss, time.expand(len(x_0))",
+        "ddpm_loss(net, schedule, x_0, torch.full((len(x_0),), t), torch.randn_like(x_0),"
+        " weight=1 / schedule.alpha_bar)",
+    ),
+}
+
+
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+def test_losses_of_the_box_are_called_as_printed(library):
+    step, net = STEPS[library], Network()
+
+    class NetworkOfV(torch.nn.Module):
+        """What their denoiser expects, minus `v`, from our network of `z`."""
+
+        def forward(self, x_t, *_, **__):
+            z_hat = net(x_t, torch.full((len(x_t),), STEP_TIME))
+            x_0_hat = predict_x_0(linear_schedule(), x_t, STEP_TIME, z_hat)
+            return -velocity(linear_schedule(), x_0_hat, STEP_TIME, z_hat)
+
+    def give():
+        given = {"net": net, "ddpm_loss": ddpm_loss, "v_net": NetworkOfV(), "mse_loss": torch.nn.functional.mse_loss}
+        given |= {"unet": lambda x, k: SimpleNamespace(sample=net(x, k + 1))}
+        return step.given() | given | {"KarrasDenoiser": import_peer("azula.denoise").KarrasDenoiser}
+
+    prepare, ours = LOSSES[library]
+    calls = find_calls()[library]
+    ((theirs, right),) = compute_step(Step(f"{step.setup}\n{prepare}", ((calls[5], ours, ""),), give))
+    assert rosetta.off(theirs, right) < 1e-5
+
+
+def test_range_of_the_images_is_seen_by_the_loss_and_not_by_the_noisy_image():
+    """Our images, whose middle is 0, where denoising-diffusion-pytorch expects numbers from 0 to 1."""
+    names = {"net": Network(), "ddpm_loss": ddpm_loss}
+    step = STEPS["denoising-diffusion-pytorch"]
+    lines = (
+        ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", ""),
+        ("diffusion.p_losses(x_0, k, noise=z)", "ddpm_loss(net, schedule, x_0, k + 1, z)", ""),
+        ("diffusion.forward(x_0, times=k, noise=z)", "ddpm_loss(net, schedule, x_0, k + 1, z)", ""),
+    )
+    sides = [*compute_step(dataclasses.replace(step, lines=lines, given=lambda: step.given() | names))]
+    noisy, inner, outer = (rosetta.off(*both) for both in sides)
+    assert max(noisy, inner) < 1e-5
+    assert outer > 1e-3
+
+
+def test_an_answer_of_an_earlier_step_is_seen_in_the_walk_only():
+    """smalldiffusion with `gam=2`: the first step and each step made alone are those of `gam=1`."""
+    call = re.search(r"`(\[\*samples\(.*?\])`", "".join(find_cell("checks")["source"]))[1]
+    step, n = STEPS["smalldiffusion"], 10
+    names = step.given()
+    exec("from smalldiffusion import ScheduleDDPM, samples", names)
+    sigmas = names["ScheduleDDPM"]().sample_sigmas(n)
+    names |= {"sigmas": sigmas, "x": draw()[0][:1] * sigmas[0]}
+    walk, other = (eval(call, {**names, "gam": gam}) for gam in (1, 2))
+    assert rosetta.off(other[0], walk[0]) < 1e-5
+    assert rosetta.off(other[1], walk[1]) > 1e-3
+    single = re.sub("^next", "", find_calls()["smalldiffusion"][7])
+    for i, x in enumerate(other[:-1], start=1):
+        alone = {**names, "x": x, "sigma": sigmas[i], "sig_prev": sigmas[i + 1]}
+        options = [next(eval(single.replace("xt=x", f"xt=x, gam={gam}"), alone)) for gam in (1, 2)]
+        assert torch.equal(*options)
+        assert rosetta.off(other[i], options[0]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("PNDMScheduler", {"skip_prk_steps": True}), ("DPMSolverMultistepScheduler", {})]
+)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_step_of_these_schedulers_uses_earlier_answers(name, options):
+    """The same state, time and answer, after other answers."""
+    ends = []
+    for sign in (1, -1):
+        scheduler = getattr(pytest.importorskip("diffusers"), name)(**options)
+        scheduler.set_timesteps(10)
+        x, z_hat, _ = draw()
+        for i, k in enumerate(scheduler.timesteps[:6]):
+            last = scheduler.step(z_hat if i == 5 else sign * z_hat, k, x).prev_sample
+        ends.append(last)
+    assert rosetta.off(*ends) > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_heun_asks_more_often_than_it_steps():
+    scheduler = pytest.importorskip("diffusers").HeunDiscreteScheduler()
+    scheduler.set_timesteps(10)
+    assert len(scheduler.timesteps) == 19
+
+
+def test_other_clips_of_diffusers_are_told_apart_as_the_text_says():
+    """A limit of 2 leaves what is below it; dynamic thresholding divides each image by one number."""
+    make, (x_t, z_hat, _) = pytest.importorskip("diffusers").DDPMScheduler, draw()
+    ours = predict_x_0(linear_schedule(), x_t, STEP_TIME, z_hat)
+    wide = make(clip_sample_range=2.0).step(z_hat, STEP_TIME - 1, x_t).pred_original_sample
+    assert rosetta.off(wide, ours.clamp(-2, 2)) < 1e-5
+    options = {"thresholding": True, "dynamic_thresholding_ratio": 0.95, "sample_max_value": 1.5}
+    dynamic = make(**options).step(z_hat, STEP_TIME - 1, x_t).pred_original_sample
+    assert dynamic.abs().max() <= 1
+    for theirs, image in zip(dynamic, ours, strict=True):
+        inside = theirs.abs() < 0.999
+        ratios = theirs[inside] / image[inside]
+        assert ratios.max() < 0.9
+        assert (ratios.max() - ratios.min()).item() < 1e-4
+
+
+def test_limit_of_the_cosine_schedule_is_seen_in_the_last_entry_only():
+    theirs = pytest.importorskip("diffusers").DDPMScheduler(beta_schedule="squaredcos_cap_v2").alphas_cumprod.double()
+    t = torch.arange(1001, dtype=torch.float64)
+    free = torch.cos((t / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+    free = (free / free[0])[1:]
+    assert rosetta.off(theirs, free) < 1e-5
+    assert (theirs / free - 1)[:-1].abs().max() < 1e-3
+    assert theirs[-1] / free[-1] > 1e6
+    assert theirs[-1] / cosine_schedule().alpha_bar[-1] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_scheduler_of_a_flow_is_taken_for_one_with_linear_betas():
+    diffusers = import_peer("diffusers")
+    flow = diffusers.FlowMatchEulerDiscreteScheduler()
+    assert [name for name in ("betas", "init_noise_sigma", "scale_model_input") if hasattr(flow, name)] == []
+    swapped = diffusers.DDIMScheduler.from_config(flow.config)
+    assert torch.equal(swapped.betas, diffusers.DDIMScheduler().betas)
+
+
+def test_missed_times_hide_in_a_state_and_not_in_an_image():
+    """The walk of 50 steps with *linspace* that the last check quotes."""
+    scheduler = pytest.importorskip("diffusers").DDIMScheduler(timestep_spacing="linspace", clip_sample=False)
+    scheduler.set_timesteps(50)
+    times = [*scheduler.timesteps.tolist(), -1]
+    assert times[1] - 20 == times[2] + 1
+    x = y = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    gaps = []
+    for k, to in itertools.pairwise(times):
+        x = scheduler.step(answer_exactly(x, k), k, x).prev_sample
+        y = ddim_step(linear_schedule(), y, k + 1, to + 1, answer_exactly(y, k), 0 * y, clip=False)
+        gaps.append(rosetta.off(x, y))
+    assert gaps[1] < 1e-6
+    assert gaps[-1] == pytest.approx(0.016, abs=5e-4)
 
 
 def test_steps_of_ddim_are_those_between_the_states_of_the_box():
