@@ -228,17 +228,6 @@ def check_flow_density():
     assert sympy.simplify(by_log - level / (1 + level)) != 0
 
 
-def check_flow_product():
-    """The weight of the error of z in that of u, by eq-flow-error, and the density of log(nu) for a uniform tau."""
-    log = sympy.Symbol("l", real=True)
-    level = sympy.exp(log)
-    tau = level / (1 + level)
-    weight, density = (1 - tau) ** -2, tau.diff(log)
-    vanishes(weight - (1 + level) ** 2)
-    vanishes(density - level / (1 + level) ** 2)
-    vanishes(weight * density - level)
-
-
 # ---- what is read from the page
 
 
@@ -573,13 +562,7 @@ CHECKS = [
         check_flow_density,
         "derivatives, taken by SymPy",
     ),
-    by_hand(
-        "eq-flow-product",
-        r"""\underbrace{\left(1 + \nu\right)^2}_{\text{weight}} \cdot
-        \underbrace{\frac{\nu}{\left(1 + \nu\right)^2}}_{\text{density}} = \underbrace{\nu}_{\text{product}}""",
-        check_flow_product,
-        "a density, which is a derivative, taken by SymPy",
-    ),
+    identity("eq-flow-product", positive=[r"\nu"]),
     matches(
         "eq-heun-step",
         "x_s",
