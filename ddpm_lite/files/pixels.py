@@ -7,15 +7,17 @@ from torch import Tensor
 
 from ddpm_lite._check import check_images, to_tensor
 
+HALF = 127.5  # half the range of a byte: what 1 is worth in [-1, 1]
+
 
 def from_bytes(pixels: UInt8[Tensor, "..."], dtype: torch.dtype = torch.float32) -> Float[Tensor, "..."]:
     """Convert bytes 0..255 of any shape to floats in [-1, 1]."""
-    return pixels.to(dtype) / 127.5 - 1
+    return pixels.to(dtype) / HALF - 1
 
 
 def to_bytes(x: Float[Tensor, "..."]) -> UInt8[Tensor, "..."]:
     """Clamp floats of any shape to [-1, 1], and round them to the nearest bytes 0..255."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return ((x.clamp(-1, 1) + 1) * HALF).round().to(torch.uint8)
 
 
 def from_hex(text: str, shape: tuple[int, ...] = (1, 8, 8)) -> Float32[Tensor, "N ..."]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ddpm_lite._check import fail
+from ddpm_lite.files import pixels
 
 Table = Float64[Tensor, "entries"]
 WEIGHT = 2e-3  # the largest error of a sampler's weight; float32 tables cause 4e-4
@@ -133,7 +134,7 @@ def undo_range(calls: list, heard: list, x_0: Tensor) -> float:
     if not torch.isfinite(columns).all() or not torch.isfinite(x_0).all():
         return 0.0
     constant = float((torch.linalg.pinv(columns) @ x_0.flatten())[0])
-    return next((k for k in (0.5, 127.5) if abs(constant - k) < 0.02 * k), 0.0)
+    return next((k for k in (0.5, pixels.HALF) if abs(constant - k) < 0.02 * k), 0.0)
 
 
 def name_slip(step: Step, alpha_bar: Table) -> str:
