@@ -3,8 +3,11 @@
     python studies/study_mistakes.py --jobs 2 --out runs/mistakes     train and sample, where it is not done yet
     python studies/study_mistakes.py --out runs/mistakes --only right,_cosine no-time     train and sample these alone
     python studies/study_mistakes.py --out runs/mistakes --record     write book/results/mistakes.json and .safetensors
+    python studies/study_mistakes.py --weights     train the right program from other first weights
 
-Each program trains for 1,000 steps of 128 digits with the same seed. A mistake of the sampler uses the weights of the
+Each program trains for 1,000 steps of 128 digits with the same seed, so unless its mistake changes a draw, its batches,
+times and noise are those of the right program with seed 0. What is left of chance is that of the first weights: three
+more right runs have the same draws and other first weights. A mistake of the sampler uses the weights of the
 right program. The distance is that of 500 samples, each label 50 times, from the 500 held-out digits; the row "right"
 is there with three seeds, which say how much of a difference is chance, and once with the capped cosine schedule. The
 exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
@@ -41,6 +44,7 @@ STEPS, BATCH, RATE, MEAN, STD = 1000, 128, 2e-3, 0.3, 0.2
 COUNT, KEPT, EVERY = 500, 8, 50
 RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
 CAPPED = "right, cosine"
+OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose draws are those of seed 0
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
@@ -63,10 +67,18 @@ def load_unclipped(key):
     return load(key, *[(mistakes.CLIP, "pass")] * there)
 
 
-def train(program, images, labels, seed=0, steps=STEPS):
-    """Train the program's network as its functions say; return the average's network and the losses."""
+def train(program, images, labels, seed=0, steps=STEPS, weights=None):
+    """Train the program's network as its functions say; return the average's network and the losses.
+
+    With `weights` the first weights have this seed, and all later draws are still those of `seed`.
+    """
     torch.manual_seed(seed)
     model = program.Network()
+    if weights is not None:
+        later = torch.get_rng_state()
+        torch.manual_seed(weights)
+        model = program.Network()
+        torch.set_rng_state(later)
     average = deepcopy(model)
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     x = program.scale_images(images)
@@ -139,6 +151,28 @@ def read_circumstances(folder, old=None):
     }
 
 
+def take_means(losses):
+    """The mean loss of each 50 steps, rounded."""
+    return [round(loss, 4) for loss in losses.reshape(-1, EVERY).mean(dim=1).tolist()]
+
+
+def record_weights(images, labels):
+    """Train the right program from other first weights, with the draws of seed 0, and add the losses to the record."""
+    target = RESULTS / "mistakes.json"
+    table = json.loads(target.read_text(encoding="utf8"))
+    torch.set_num_threads(1)
+    start, program = time.process_time(), mistakes.load_program()
+    found = {str(seed): take_means(train(program, images, labels, weights=seed)[1]) for seed in OTHER}
+    table["other_weights"] = {
+        "command": "python studies/study_mistakes.py --weights",
+        "hardware": f"{name_processor()}, one thread, no GPU",
+        "torch": torch.__version__,
+        "seconds": f"{time.process_time() - start:.0f}",
+        "losses": found,
+    }
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
 def judge(x_0):
     """Distance and share of labels as asked; None where the samples are not finite."""
     if not torch.isfinite(x_0).all():
@@ -186,8 +220,7 @@ def describe(key, folder, images, old):
     if path.exists():
         stored = load_file(path)
         row = judge(stored["samples"])
-        losses = stored["losses"].reshape(-1, EVERY).mean(dim=1).tolist() if "losses" in stored else None
-        row["losses"] = losses and [round(loss, 4) for loss in losses]
+        row["losses"] = take_means(stored["losses"]) if "losses" in stored else None
     else:
         row = {name: old[key][name] for name in ("distance", "as_asked", "losses")}
     row["chain"] = None
@@ -225,6 +258,7 @@ def record(folder, images):
     rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
     table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
+    table |= {"other_weights": old["other_weights"]} if old and "other_weights" in old else {}
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     save_file(shown, str(RESULTS / "mistakes.safetensors"))
@@ -237,6 +271,7 @@ def main():
     parser.add_argument("--digits", type=Path, help="a file with images and labels, where scikit-learn is missing")
     parser.add_argument("--only", nargs="+", choices=[key.replace(" ", "_") for key in KEYS], help="rows")
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--weights", action="store_true", help="train the right program from other first weights")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -248,6 +283,8 @@ def main():
     start = time.perf_counter()
     if asked.record:
         return record(asked.out, images)
+    if asked.weights:
+        return record_weights(images, labels)
     keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

@@ -239,6 +239,9 @@ UNSEEN = {
     "wrong periods": ("10_000 ** -torch.linspace", "10_000 ** +torch.linspace"),
     "no labels": ("z_hat = model(x, told, label)", "z_hat = model(x, told)"),
     "told t - 1": ("guide(z_hat, model(x, told, torch", "guide(z_hat, model(x, told - 1, torch"),
+    "the sine twice": ("[angle.sin(), angle.cos()]", "[angle.sin(), angle.sin()]"),
+    "tanh": ("return self.last(F.silu(h))", "return self.last(F.silu(h)).tanh()"),
+    "relu": ("return self.last(F.silu(h))", "return self.last(F.silu(h)).relu()"),
     "one seed": ("    x = torch.randn(shape)", "    torch.manual_seed(0); x = torch.randn(shape)"),
 }
 
@@ -421,10 +424,11 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
     wrong = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("fine:")]
     assert [line.split("? ")[0] for line in wrong] == [
         "WRONG: Does a new network answer at all",
+        "WRONG: Has the output both signs?",
         "WRONG: Does x_t change the output?",
         "WRONG: Does the time change the output?",
     ]
-    assert "the next three lines mean nothing until it does" in wrong[0]
+    assert "the next four lines mean nothing until it does" in wrong[0]
 
 
 @pytest.mark.parametrize(
@@ -437,11 +441,30 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
             "    x = torch.randn(1, *shape[1:]).expand(shape)",
             "Is the drawn noise the start?",
         ),
-        ("z_with + w * (z_with", "z_with - w * (z_with", "Do w = 0 and 1 give 1 and 2?"),
+        ("z_with + w * (z_with", "z_with - w * (z_with", "Do three examples come out right?"),
+        ("(z_with - z_without)", "(z_with + z_without)", "Do three examples come out right?"),
+        ("z_with + w * (z_with - z_without)", "z_with * (1 + w)", "Do three examples come out right?"),
+        ("Conv2d(WIDTH, 1, 3", "Conv2d(WIDTH, 2, 3", "Has the output the shape of x_t?"),
+        ("return self.last(F.silu(h))", "return self.last(F.silu(h)).relu()", "Has the output both signs?"),
+        ("x_0.clamp(-1, 1)", "x_0.clamp(-2, 1)", "Do estimates of 3 and -3 end as 1 and -1?"),
+        ("x_0.clamp(-1, 1)", "x_0.clamp(-1, 2)", "Do estimates of 3 and -3 end as 1 and -1?"),
         ("self.first(x_t)", "self.first(0 * x_t)", "Does x_t change the output?"),
         ("< P, NONE, labels", "< P, 0, labels", "Which share is dropped?"),  # the labels that are asked are 0
     ],
-    ids=["narrow", "uniform", "one x_T", "guidance reversed", "x_t ignored", "0 for no label"],
+    ids=[
+        "narrow",
+        "uniform",
+        "one x_T",
+        "guidance reversed",
+        "a sum",
+        "z_without left out",
+        "two channels",
+        "relu",
+        "low",
+        "high",
+        "x_t ignored",
+        "0 for no label",
+    ],
 )
 def test_a_line_of_the_checklist_sees(page, right, wrong, question):
     assert page["find_failing"](vars(mistakes.load_program((right, wrong)))) == question
@@ -546,6 +569,52 @@ def test_the_study_trains_what_the_program_says():
             assert losses[0].item() == pytest.approx(loss.item(), rel=1e-4)
     assert not network.training
     assert len(losses) == 3
+
+
+def test_other_first_weights_leave_the_draws_as_they_are(monkeypatch):
+    """The batches of two runs are equal, and their first weights are not."""
+    data, labels = load_digits("train")
+    seen, weights = [], []
+    for more in (None, 1):
+        program = mistakes.load_program()
+        make_batch, network = program.make_batch, program.Network
+
+        def note(x_0, make_batch=make_batch):
+            seen.append(make_batch(x_0)[0])
+            return make_batch(x_0)
+
+        def build(network=network):
+            weights.append(network())
+            return weights[-1]
+
+        monkeypatch.setattr(program, "make_batch", note)
+        monkeypatch.setattr(program, "Network", build)
+        study_mistakes.train(program, ((data + 1) * 127.5).round(), labels, steps=2, weights=more)
+    assert torch.equal(torch.stack(seen[:2]), torch.stack(seen[2:]))
+    assert len(weights) == 3  # the second run draws those of seed 0 as well, before its own
+    assert not torch.equal(weights[0].first.weight, weights[2].first.weight)
+
+
+def test_only_uniform_noise_changes_a_draw():
+    """All other mistakes are trained with the images, labels, times and noise of the right program with seed 0."""
+    x_0 = torch.zeros(study_mistakes.BATCH, 1, 8, 8)
+    labels = torch.zeros(study_mistakes.BATCH, dtype=torch.int64)
+
+    def take(program):
+        torch.manual_seed(0)
+        program.Network()
+        _, t, z = program.make_batch(x_0)
+        program.drop_labels(labels)
+        return t, z, torch.get_rng_state()
+
+    right = take(mistakes.load_program())
+    other = set()
+    for key in filter(study_mistakes.needs_training, mistakes.MISTAKES):
+        t, z, state = take(mistakes.load_wrong(key))
+        late = key == "from-zero"  # its t - 1 is drawn
+        if not (torch.equal(t + late, right[0]) and torch.equal(z, right[1]) and torch.equal(state, right[2])):
+            other.add(key)
+    assert other == {"uniform-noise"}
 
 
 def test_the_processor_is_stored_with_the_samples(tmp_path, monkeypatch):
@@ -705,7 +774,7 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, 
             (RETURN, "    return x + 0.1 * torch.randn(shape)\n"),
             "Is the last step without noise",
         ),
-        (("x_0 = x_0.clamp(-1, 1)", "pass"), "Does an estimate of 3 end as 1"),
+        (("x_0 = x_0.clamp(-1, 1)", "pass"), "Do estimates of 3 and -3 end as 1 and -1"),
     ],
     ids=["image", "noise", "last step", "clip"],
 )
