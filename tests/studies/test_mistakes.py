@@ -320,6 +320,7 @@ def test_the_record_is_about_these_lines():
     rows, pictures = record["rows"], read_pictures("results/mistakes.safetensors")
     more = {"right, guided", *study_mistakes.MAPPED.values()}
     assert set(rows) == {*study_mistakes.KEYS, *more} == set(pictures)
+    assert list(record["other_weights"]["losses"]) == list(map(str, study_mistakes.OTHER))
     for key, mistake in mistakes.MISTAKES.items():
         row = rows[key]
         assert {name: row[name] for name in vars(mistake)} == vars(mistake)
