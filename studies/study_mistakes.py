@@ -258,7 +258,7 @@ def record(folder, images):
     rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
     table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
-    table |= {"other_weights": old["other_weights"]} if old and "other_weights" in old else {}
+    table |= {name: old[name] for name in ("other_weights", "mutations") if old and name in old}
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     save_file(shown, str(RESULTS / "mistakes.safetensors"))

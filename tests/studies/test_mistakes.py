@@ -445,6 +445,7 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
         ("z_with + w * (z_with", "z_with - w * (z_with", "Do three examples come out right?"),
         ("(z_with - z_without)", "(z_with + z_without)", "Do three examples come out right?"),
         ("z_with + w * (z_with - z_without)", "z_with * (1 + w)", "Do three examples come out right?"),
+        ("w * (z_with - z_without)", "w / (z_with - z_without)", "Do three examples come out right?"),
         ("Conv2d(WIDTH, 1, 3", "Conv2d(WIDTH, 2, 3", "Has the output the shape of x_t?"),
         ("return self.last(F.silu(h))", "return self.last(F.silu(h)).relu()", "Has the output both signs?"),
         ("x_0.clamp(-1, 1)", "x_0.clamp(-2, 1)", "Do estimates of 3 and -3 end as 1 and -1?"),

@@ -1,0 +1,104 @@
+"""Change one token of the tutorial at a time, and count how many changes fail a line of chapter 15's checklist.
+
+    python studies/study_mutations.py     half a minute; adds the counts to book/results/mistakes.json
+
+The changes are made by rules and not chosen: a whole number is raised by 1 and another doubled, a sign or an operation
+becomes its opposite, and a few names become others that are easily mistaken for them. Settings, the cosine schedule,
+which the program does not use, and changes that are no Python or no change are left out. A change is "stopped" if the
+program or the preparation of the checklist stops with an error.
+"""
+
+import io
+import json
+import linecache
+import tokenize
+from contextlib import redirect_stdout
+
+import mistakes
+import study_mistakes
+import torch
+
+from ddpm_lite import linear_schedule
+
+PAGE = study_mistakes.RESULTS.parent / "15_bug_detective.ipynb"
+CELLS = ("12", "14", "left", "fake", "solve", "checklist")
+OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
+SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
+SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}
+
+
+def load_checklist():
+    """The function of the chapter that names the first line a program fails."""
+    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(PAGE.read_text(encoding="utf8"))["cells"]}
+    names = {"torch": torch, "linear_schedule": linear_schedule}
+    for key in CELLS:
+        source, file = cells[f"detective-{key}"], f"<{key} of chapter 15>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        with redirect_stdout(io.StringIO()):
+            exec(compile(source, file, "exec"), names)
+    return names["find_failing"]
+
+
+def change(token):
+    """What replaces a token, or None."""
+    if token.type != tokenize.NUMBER:
+        return SWAPS.get(token.string)
+    value = float(token.string)
+    return str(int(value) + 1) if token.string.replace("_", "").isdigit() else repr(2 * value)
+
+
+def list_mutants(source=mistakes.SOURCE):
+    """The line and the changed line, and the whole changed program."""
+    lines = source.splitlines(keepends=True)
+    begins = {
+        name: i
+        for i, line in enumerate(lines)
+        for name in ("NONE", "def make_cosine", "def make_tables")
+        if line.startswith(name)
+    }
+    unused = range(begins["def make_cosine"], begins["def make_tables"])
+    right = compile(source, "", "exec")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        (row, start), (_, end) = token.start, token.end
+        new = change(token)
+        if new is None or row - 1 <= begins["NONE"] or row - 1 in unused:
+            continue
+        old = lines[row - 1]
+        wrong = old[:start] + new + old[end:]
+        changed = "".join([*lines[: row - 1], wrong, *lines[row:]])
+        try:
+            if compile(changed, "", "exec") == right:
+                continue
+        except SyntaxError:
+            continue
+        yield old.strip(), wrong.strip(), changed
+
+
+def try_mutant(changed, find_failing):
+    """The question that fails, "stopped", or None if all lines pass."""
+    names = {"__name__": "tutorial"}
+    try:
+        exec(compile(changed, "<mutant>", "exec"), names)
+        return find_failing(names)
+    except Exception:
+        return "stopped"
+
+
+def count():
+    """How many changes stop, fail and pass, and those that pass."""
+    find_failing = load_checklist()
+    found = [(old, wrong, try_mutant(changed, find_failing)) for old, wrong, changed in list_mutants()]
+    passed = [[old, wrong] for old, wrong, said in found if said is None]
+    stopped = sum(said == "stopped" for *_, said in found)
+    return {"changes": len(found), "stopped": stopped, "failed": len(found) - stopped - len(passed), "passed": passed}
+
+
+def main():
+    target = study_mistakes.RESULTS / "mistakes.json"
+    table = json.loads(target.read_text(encoding="utf8"))
+    table["mutations"] = {"command": "python studies/study_mutations.py"} | count()
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
