@@ -460,6 +460,7 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
         "guidance reversed",
         "a sum",
         "z_without left out",
+        "a quotient",
         "two channels",
         "relu",
         "low",
