@@ -1,5 +1,7 @@
 """Wrong and right answers to the exercises of chapter 14."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
@@ -14,6 +16,14 @@ def other_step(x, k, to, v):
     now, then = SCHEDULE.alpha_bar[k + 1], SCHEDULE.alpha_bar[to + 1]
     x_0_hat, noise = now.sqrt() * x - (1 - now).sqrt() * v, (1 - now).sqrt() * x + now.sqrt() * v
     return then.sqrt() * x_0_hat + (1 - then).sqrt() * noise
+
+
+other = SimpleNamespace(step=other_step)
+
+
+def given(answer):
+    """The answer, beside the program that it calls."""
+    return {"my_step": answer, "other": other}
 
 
 def find_v(x, t, z):
@@ -53,25 +63,26 @@ WRONG = {
         "one number": (lambda x, sigma: 1 / (1 + sigma**2) ** 0.5, "shape"),
     },
     "ex-rosetta-run": {
-        "like ours": (lambda x, t, s, z: other_step(x, t, s, z), "begin with check 1"),
-        "z as the answer": (lambda x, t, s, z: other_step(x, t - 1, s - 1, z), "what is the target"),
-        "the index": (lambda x, t, s, z: other_step(x, t, s, find_v(x, t, z)), "see check 1 for the times"),
-        "the index, also in v": (lambda x, t, s, z: other_step(x, t, s, find_v(x, t + 1, z)), "off by"),
-        "where it goes": (lambda x, t, s, z: other_step(x, t - 1, s, find_v(x, t, z)), "where does it go"),
-        "where it begins": (lambda x, t, s, z: other_step(x, t, s - 1, find_v(x, t, z)), "where does it begin"),
-        "the direction": (lambda x, t, s, z: other_step(x, t + 1, s + 1, find_v(x, t, z)), "wrong direction"),
-        "x_0": (lambda x, t, s, z: other_step(x, t - 1, s - 1, predict_x_0(SCHEDULE, x, t, z)), "not x_0"),
-        "the sign": (lambda x, t, s, z: other_step(x, t - 1, s - 1, -find_v(x, t, z)), "other sign"),
+        "like ours": (lambda x, t, s, z: other.step(x, t, s, z), "begin with check 1"),
+        "z as the answer": (lambda x, t, s, z: other.step(x, t - 1, s - 1, z), "what is the target"),
+        "the index": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t, z)), "see check 1 for the times"),
+        "the index, also in v": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t + 1, z)), "off by"),
+        "where it goes": (lambda x, t, s, z: other.step(x, t - 1, s, find_v(x, t, z)), "where does it go"),
+        "where it begins": (lambda x, t, s, z: other.step(x, t, s - 1, find_v(x, t, z)), "where does it begin"),
+        "the direction": (lambda x, t, s, z: other.step(x, t + 1, s + 1, find_v(x, t, z)), "wrong direction"),
+        "x_0": (lambda x, t, s, z: other.step(x, t - 1, s - 1, predict_x_0(SCHEDULE, x, t, z)), "not x_0"),
+        "the sign": (lambda x, t, s, z: other.step(x, t - 1, s - 1, -find_v(x, t, z)), "other sign"),
         "the weights": (
-            lambda x, t, s, z: other_step(x, t - 1, s - 1, velocity(SCHEDULE, z, t, predict_x_0(SCHEDULE, x, t, z))),
+            lambda x, t, s, z: other.step(x, t - 1, s - 1, velocity(SCHEDULE, z, t, predict_x_0(SCHEDULE, x, t, z))),
             "exchanged",
         ),
         "their variable": (
-            lambda x, t, s, z: other_step(x / SCHEDULE.alpha_bar[t].sqrt(), t - 1, s - 1, find_v(x, t, z)),
+            lambda x, t, s, z: other.step(x / SCHEDULE.alpha_bar[t].sqrt(), t - 1, s - 1, find_v(x, t, z)),
             "need not be scaled",
         ),
         "the estimate": (lambda x, t, s, z: predict_x_0(SCHEDULE, x, t, z), "not the next state"),
         "a clip": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x), "off by"),
+        "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "was not called"),
     },
 }
 RIGHT = {
@@ -88,11 +99,13 @@ RIGHT = {
         "numpy": lambda x, sigma: x.numpy() / np.hypot(1, sigma),
     },
     "ex-rosetta-run": {
-        "by v": lambda x, t, s, z: other_step(x, t - 1, s - 1, find_v(x, t, z)),
-        "from x_t and z": lambda x, t, s, z: other_step(
-            x, t - 1, s - 1, (z - SCHEDULE.one_minus_alpha_bar[t].sqrt() * x) / SCHEDULE.alpha_bar[t].sqrt()
+        "by v": given(lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t, z))),
+        "from x_t and z": given(
+            lambda x, t, s, z: other.step(
+                x, t - 1, s - 1, (z - SCHEDULE.one_minus_alpha_bar[t].sqrt() * x) / SCHEDULE.alpha_bar[t].sqrt()
+            )
         ),
-        "ours": lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False),
-        "numpy": lambda x, t, s, z: other_step(x, t - 1, s - 1, find_v(x, t, z)).numpy(),
+        "by keywords": given(lambda x, t, s, z: other.step(x=x, k=t - 1, to=s - 1, v=find_v(x, t, z))),
+        "numpy": given(lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t, z)).numpy()),
     },
 }

@@ -291,6 +291,24 @@ def test_losses_of_the_box_are_called_as_printed(library):
     assert rosetta.off(theirs, right) < 1e-5
 
 
+def test_what_is_drawn_or_exchanged_inside_the_loss_of_lucid():
+    """An offset noise changes the loss from call to call; exchanged noises change the noisy images of a batch."""
+    step = STEPS["denoising-diffusion-pytorch"]
+    options = ("", ", offset_noise_strength=0.1", ", immiscible=True")
+    gaps = {}
+    for option in options:
+        setup = step.setup.replace("image_size=4", f"image_size=4{option}") + "torch.manual_seed(1)\n"
+        setup += "one, two = (diffusion.forward(x_0, times=k, noise=z) for _ in range(2))\n"
+        lines = (
+            ("one", "two", ""),
+            ("diffusion.q_sample(x_0, k, z)", "q_sample(schedule, x_0, t, z)", ""),
+            ("diffusion.q_sample(x_0[:1], k[:1], z[:1])", "q_sample(schedule, x_0[:1], t, z[:1])", ""),
+        )
+        sides = compute_step(dataclasses.replace(step, setup=setup, lines=lines))
+        gaps[option] = [rosetta.off(*both) > 1e-5 for both in sides]
+    assert list(gaps.values()) == [[False] * 3, [True, False, False], [False, True, False]]
+
+
 def test_range_of_the_images_is_seen_by_the_loss_and_not_by_the_noisy_image():
     """Our images, whose middle is 0, where denoising-diffusion-pytorch expects numbers from 0 to 1."""
     names = {"net": Network(), "ddpm_loss": ddpm_loss}
@@ -376,6 +394,58 @@ def test_limit_of_the_cosine_schedule_is_seen_in_the_last_entry_only():
     assert theirs[-1] / cosine_schedule().alpha_bar[-1] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("t", [1, 2, 3, 10, 11, 50, 250, 500, 1000])
+def test_rounding_of_a_step_of_diffusers_is_below_the_limits(t):
+    """The image and the step without noise, and the deviation of the noise: 0.001 up to t = 250, else 0.00001."""
+    schedule, scheduler = linear_schedule(), pytest.importorskip("diffusers").DDPMScheduler()
+    x_0, z, error = torch.randn(3, 1, 1, 4, 4, generator=torch.Generator().manual_seed(t))
+    x_t, z_hat = q_sample(schedule, x_0, t, z), z + 0.01 * error
+    with patch("torch.randn", lambda size, **_: torch.zeros(size)):
+        theirs = scheduler.step(z_hat, t - 1, x_t).prev_sample
+    ours = ddpm_step(schedule, x_t.double(), t, t - 1, z_hat.double(), 0 * z.double())
+    gaps = [rosetta.off(theirs, ours), rosetta.off(scheduler.add_noise(x_0, z, torch.tensor([t - 1])), x_t)]
+    if t > 1:
+        gaps.append(float(scheduler._get_variance(t - 1) / schedule.beta_tilde[t]) ** 0.5 - 1)
+    assert max(map(abs, gaps)) < (1e-3 if t <= 250 else 1e-5)
+
+
+def test_rounding_in_an_estimate_near_noise_is_above_the_limit():
+    schedule, scheduler = linear_schedule(), pytest.importorskip("diffusers").DDPMScheduler(clip_sample=False)
+    x_0, z = torch.randn(2, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    x_t = q_sample(schedule, x_0.clamp(-1, 1), T, z)
+    theirs = scheduler.step(z, T - 1, x_t).pred_original_sample
+    assert rosetta.off(theirs, predict_x_0(schedule, x_t.double(), T, z.double())) > 1e-5
+    assert schedule.alpha_bar[T].item() ** -0.5 == pytest.approx(157, abs=0.5)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_rounding_of_a_whole_walk_is_below_its_limit(clip):
+    """A thousand steps of DDPM in float32 as diffusers makes them, and in float64 as ours."""
+    schedule, scheduler = linear_schedule(), pytest.importorskip("diffusers").DDPMScheduler(clip_sample=clip)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 1, 8, 8, generator=generator)
+    y, gaps = x.double(), []
+    for t in range(T, 0, -1):
+        noise = torch.randn(x.shape, generator=generator)
+        with patch("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, drawn=noise, **__: drawn):
+            x = scheduler.step(answer_exactly(x, t - 1), t - 1, x).prev_sample
+        y = ddpm_step(schedule, y, t, t - 1, answer_exactly(y, t - 1), noise.double(), clip=clip)
+        gaps.append(rosetta.off(x, y))
+    assert 1e-5 < max(gaps) < 2e-4
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+@pytest.mark.parametrize("name", ["HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler"])
+def test_betas_that_were_not_set_become_those_of_ddim(name):
+    diffusers = import_peer("diffusers")
+    other = getattr(diffusers, name)()
+    swapped = diffusers.DDIMScheduler.from_config(other.config)
+    assert torch.equal(swapped.alphas_cumprod, diffusers.DDIMScheduler().alphas_cumprod)
+    assert rosetta.off(swapped.alphas_cumprod, other.alphas_cumprod) > 0.05
+    mended = diffusers.DDIMScheduler.from_config(other.config, trained_betas=other.betas.tolist())
+    assert rosetta.off(mended.alphas_cumprod, other.alphas_cumprod) < 1e-6
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_scheduler_of_a_flow_is_taken_for_one_with_linear_betas():
     diffusers = import_peer("diffusers")
@@ -448,11 +518,11 @@ def test_times_of_the_box_are_those_at_which_the_network_is_asked():
     assert (len(times), times[0].item()) == (n, 1)
 
 
-def test_guidance_of_the_box_is_called_as_printed():
-    said = {library: calls[9] for library, calls in find_calls().items()}
-    z_c, z_none, x_t = draw()
+def call_guidance(z_c, z_none, scale):
+    """What the calls of the box for check 9 answer: {library: the guided estimate}."""
+    said, (x_t,) = {library: calls[9] for library, calls in find_calls().items()}, draw(1)
     names = {"z_c": z_c, "z_none": z_none, "x_t": x_t, "x": x_t, "k": 0, "time": 0, "sigma": torch.tensor(1.0)}
-    names |= {"c": torch.ones(len(x_t), dtype=torch.int64)}
+    names |= {"c": torch.ones(len(x_t), dtype=torch.int64), "scale": scale}
     names["ClassifierFreeGuidance"] = import_peer("diffusers.guiders").ClassifierFreeGuidance
     cfg = import_peer("azula.guidance.cfg").CFGDenoiser
 
@@ -469,14 +539,36 @@ def test_guidance_of_the_box_is_called_as_printed():
     names["forward_with_cond_scale"] = partial(
         unet.forward_with_cond_scale, inner_unet, remove_parallel_component=False
     )
-    for library, code in said.items():
-        made = eval(code, {**names, "scale": 3.0})
-        if library == "denoising-diffusion-pytorch":
-            made, other = made
-            assert torch.equal(other, z_none)
-            assert torch.equal(eval(code, {**names, "scale": 1}), z_c)
+    made = {library: eval(code, names) for library, code in said.items()}
+    pair = made["denoising-diffusion-pytorch"]
+    if scale != 1:
+        made["denoising-diffusion-pytorch"], other = pair
+        assert torch.equal(other, z_none)
+    return made
+
+
+def test_guidance_of_the_box_is_called_as_printed():
+    z_c, z_none, _ = draw()
+    assert torch.equal(call_guidance(z_c, z_none, 1)["denoising-diffusion-pytorch"], z_c)
+    for library, made in call_guidance(z_c, z_none, 3.0).items():
         weight = 2 if library in ("diffusers", "denoising-diffusion-pytorch") else 3
         assert rosetta.off(made, z_c + weight * (z_c - z_none)) < 1e-5, library
+
+
+@pytest.mark.parametrize("library", rosetta.LIBRARIES)
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_one_guided_estimate_shows_the_scale(library, exchanged):
+    """The fraction of check 9 at a scale of 2, also with the two answers exchanged or another one without a label."""
+    z_c, z_none, other = draw()
+    one, two = (z_none, z_c) if exchanged else (z_c, z_none)
+    plus_one = library in ("diffusers", "denoising-diffusion-pytorch")
+    guided = call_guidance(one, two, 2.0)[library]
+    said = re.findall(r"^   - \*(.*):\* ", "".join(find_cell("checks")["source"]).split("9. **Guidance.**")[1], re.M)
+    assert said == ["2", "3", "−1 or −2", "not one number"]
+    ratio = {(True, False): 2, (False, False): 3, (True, True): -1, (False, True): -2}[plus_one, exchanged]
+    assert rosetta.off(guided - z_none, ratio * (z_c - z_none)) < 1e-5
+    ratios = (call_guidance(one, other, 2.0)[library] - z_none) / (z_c - z_none)
+    assert ratios.std() > 0.1
 
 
 @pytest.mark.parametrize("k", [499, 500])
