@@ -957,6 +957,15 @@ def test_latents_of_stable_diffusion_are_scaled():
     assert "init_latents = self.vae.config.scaling_factor * init_latents" in text
 
 
+def test_pipelines_of_diffusers_return_images_from_0_to_1_with_the_channels_last():
+    """Read in the source of the two pipelines without labels."""
+    folder = Path(rosetta.find_spec("diffusers").origin).parent / "pipelines"
+    for name in ("ddpm", "ddim"):
+        text = (folder / name / f"pipeline_{name}.py").read_text(encoding="utf8")
+        assert "image = (image / 2 + 0.5).clamp(0, 1)" in text
+        assert "image = image.cpu().permute(0, 2, 3, 1).numpy()" in text
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_euler_asks_between_the_times_with_noise_levels_between_their_neighbours():
     scheduler, levels = pytest.importorskip("diffusers").EulerDiscreteScheduler(), linear_schedule().noise_level
