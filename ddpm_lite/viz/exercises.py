@@ -107,8 +107,8 @@ def _to_tensors(value: Any) -> Any:
 
 
 def _explain(error: Exception) -> str:
-    """What to do if a function of PyTorch was given a plain number."""
-    if isinstance(error, TypeError) and "must be Tensor, not" in str(error):
+    """What to do if a function or a method of PyTorch was given a plain number."""
+    if "must be Tensor, not" in str(error) or "'float' object has no attribute" in str(error):
         return "; it was given a plain number, not a tensor: use ** 0.5 for a root, or the function of `math`"
     return ""
 

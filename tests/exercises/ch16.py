@@ -166,6 +166,11 @@ WRONG = {
         "the whole rate": (lambda *g: 2 * change(*g), "both terms have half the rate"),
         "of the logarithm": (lambda x, p, V, b: change(x, 1.0, V, b), "the change of log p"),
         "a standard deviation": (lambda x, p, V, b: change(x, p, V**2, b), "not the standard deviation"),
+        "V squared under x^2": (
+            lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x**2 / V**2) * p,
+            "divided by V, not by its square",
+        ),
+        "the slope without the 2": (lambda x, p, V, b: b / 2 * (1 - 2 / V) * (1 - 2 * x**2 / V) * p, "slope -x p / V"),
         "nothing": (lambda x, p, V, b: 0 * x, "off by"),
         "V = 1": (lambda x, p, V, b: change(x, p, 1.0, b), "off by"),
         "one V only": (lambda x, p, V, b: change(x, p, 0.6, b), "off by"),
@@ -279,6 +284,7 @@ WRONG = {
             "the flow's is tau",
         ),
         "the slope": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: u), "this is the slope u"),
+        "the place": (lambda x, a, D, w: (foreign(x, a, D, w)[0], x), "this is x_t"),
         "the image of the flow": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m - tau * u), "the other way"),
         "the time to the image": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m + tau * u), "the time 1 - tau"),
         "the other order": (lambda *g: foreign(*g)[::-1], "first comes EDM's"),
@@ -286,6 +292,7 @@ WRONG = {
             lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
             "the sum of the two weights",
         ),
+        "a tensor's root": (lambda x, a, D, w: foreign(x / a.sqrt(), a, D, w), "use ** 0.5 for a root"),
         "one time only": (lambda x, a, D, w: foreign(x, 0.64, D, w), "alpha_bar=0.2"),
     },
     "ex-flows-2": {
@@ -294,6 +301,10 @@ WRONG = {
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
         "no p": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "p is not used"),
         "p turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
+        "no half": (
+            lambda m, tau, p: (m - torch.tanh(2 * (1 - tau) * m / tau**2 + np.log(p / (1 - p)))) / tau,
+            "half the logarithm",
+        ),
         "the image": (image, "this is the mean image"),
         "the noise": (lambda m, tau, p: (m - (1 - tau) * image(m, tau, p)) / tau, "this is the mean noise"),
         "the other sign": (lambda m, tau, p: (image(m, tau, p) - m) / tau, "mean of x_0 - z"),

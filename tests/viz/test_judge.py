@@ -112,5 +112,6 @@ def test_a_tensor_function_of_a_plain_number_is_explained():
     told = judge(check, lambda number: torch.sqrt(number))
     assert "TypeError" in told
     assert "use ** 0.5 for a root" in told
+    assert "use ** 0.5 for a root" in judge(check, lambda number: number.sqrt())
     assert judge(check, lambda number: number**0.5) == "correct"
     assert "plain number" not in judge(check, lambda number: number + "text")
