@@ -539,7 +539,6 @@ CHECKS = [
     identity("eq-edm-error", where=EDM),
     identity("eq-edm-variance", where=EDM),
     identity("eq-edm-skip", where=EDM),
-    identity("eq-edm-out-squared", where=EDM),
     identity("eq-edm-out", where=EDM),
     identity("eq-edm-mix", where=EDM),
     identity("eq-edm-v", where={F_TARGET: target_at_1, "z": z_of_path, "v": v_of_path}, tables=CLOCKS),
