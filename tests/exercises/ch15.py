@@ -30,7 +30,7 @@ WRONG = {
         "no warm-up": (lambda decay, n: decay**n, "without warm-up"),
         "no limit": (lambda decay, n: math.prod(decays(1.0, n)), "the decay is its upper limit"),
         "the larger": (lambda decay, n: math.prod(max(decay, d) for d in decays(1.0, n)), "the smaller of the two"),
-        "one warm-up": (lambda decay, n: min(decay, (1 + n) / (10 + n)) ** n, "that of step n in all"),
+        "one warm-up": (lambda decay, n: min(decay, (1 + n) / (10 + n)) ** n, "that of step n in every step"),
         "from 0": (lambda decay, n: math.prod(decays(decay, n, 0)), "from 0"),
         "the last step": (lambda decay, n: decays(decay, n)[-1], "the last step alone"),
         "a sum": (lambda decay, n: sum(decays(decay, n)), "not added"),

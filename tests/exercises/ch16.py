@@ -311,7 +311,7 @@ WRONG = {
         "not divided": (lambda m, tau, p: m - image(m, tau, p), "divide by it"),
         "the other time": (lambda m, tau, p: (m - image(m, tau, p)) / (1 - tau), "takes the time tau"),
         "the nearest": (lambda m, tau, p: (m - m.sign()) / tau, "nearest image"),
-        "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "the logarithm of their ratio"),
+        "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "their ratio is infinite"),
     },
 }
 RIGHT = {
