@@ -129,8 +129,8 @@ def undo_range(calls: list, heard: list, x_0: Tensor) -> float:
     """Return k if the sampler gives k (x + 1) instead of its last state x, as images in [0, 1] or as bytes; else 0."""
     call = calls[-1]
     drawn = [noise for noise in heard[call.heard :] if noise.shape == x_0.shape][-1:]
-    columns = [x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)]
-    columns = torch.stack([torch.ones_like(columns[0]), *columns], dim=1)
+    parts = [x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)]
+    columns = torch.stack([torch.ones_like(parts[0]), *parts], dim=1)
     if not torch.isfinite(columns).all() or not torch.isfinite(x_0).all():
         return 0.0
     constant = float((torch.linalg.pinv(columns) @ x_0.flatten())[0])
