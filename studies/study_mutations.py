@@ -1,6 +1,6 @@
 """Change one token of the tutorial at a time, and count how many changes fail a line of chapter 15's checklist.
 
-    python studies/study_mutations.py     half a minute; adds the counts to book/results/mistakes.json
+    python studies/study_mutations.py     ten seconds; adds the counts to book/results/mistakes.json
 
 The changes are made by rules and not chosen: a whole number is raised by 1 and another doubled, a sign or an operation
 becomes its opposite, and a few names become others that are easily mistaken for them. Settings, the cosine schedule,
@@ -27,16 +27,16 @@ SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])
 SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}
 
 
-def load_checklist():
-    """The function of the chapter that names the first line a program fails."""
+def run_chapter():
+    """The names that the chapter's own functions and checklist define, without its figures and records."""
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(PAGE.read_text(encoding="utf8"))["cells"]}
     names = {"torch": torch, "linear_schedule": linear_schedule}
     for key in CELLS:
-        source, file = cells[f"detective-{key}"], f"<{key} of chapter 15>"
+        source, file = cells[f"detective-{key}"], f"<{key} of chapter 15>"  # inspect.getsource finds it by this name
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         with redirect_stdout(io.StringIO()):
             exec(compile(source, file, "exec"), names)
-    return names["find_failing"]
+    return names
 
 
 def change(token):
@@ -86,7 +86,7 @@ def try_mutant(changed, find_failing):
 
 def count():
     """How many changes stop, fail and pass, and those that pass."""
-    find_failing = load_checklist()
+    find_failing = run_chapter()["find_failing"]
     found = [(old, wrong, try_mutant(changed, find_failing)) for old, wrong, changed in list_mutants()]
     passed = [[old, wrong] for old, wrong, said in found if said is None]
     stopped = sum(said == "stopped" for *_, said in found)

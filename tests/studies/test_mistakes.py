@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import linecache
 import re
 from itertools import pairwise
 
@@ -11,6 +10,7 @@ import notebooks
 import numpy as np
 import pytest
 import study_mistakes
+import study_mutations
 import torch
 
 from ddpm_lite import GaussianChain, UNet, UNetConfig, examine, linear_schedule, load_digits
@@ -344,19 +344,7 @@ def test_the_chapter_shows_the_whole_program():
 
 @pytest.fixture(scope="module")
 def page():
-    """The names that the chapter's own functions and checklist define, without its figures and records."""
-    cells = {
-        cell["id"]: cell["source"] for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]
-    }
-    ids = ("12", "14", "left", "fake", "solve")
-    sources = [cells[f"detective-{name}"] for name in ids]
-    sources.append(cells["detective-checklist"])  # the table, and how a line is asked
-    names = {"torch": torch, "linear_schedule": linear_schedule}
-    for i, source in enumerate(sources):
-        file = f"<cell {i} of chapter 15>"  # inspect.getsource finds it by this name
-        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        exec(compile(source, file, "exec"), names)
-    return names
+    return study_mutations.run_chapter()
 
 
 @pytest.mark.parametrize("T", SIZES)
