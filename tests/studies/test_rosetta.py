@@ -168,9 +168,16 @@ def test_every_line_of_a_step_gives_the_same_numbers_on_both_sides(kind, library
         assert max(line["difference"], kept["difference"]) < bound, line
 
 
+def find_cell(name):
+    """A cell of the chapter."""
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (cell,) = (cell for cell in cells if cell["id"] == name)
+    return cell
+
+
 def find_dictionary():
     """The first table of the chapter: {library: {what it names: its code}}."""
-    cell = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"][0]
+    cell = find_cell("rosetta-00")
     rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
     return {head: {row[0]: row[i] for row in rows[1:]} for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
 
@@ -214,13 +221,6 @@ CALLS = {  # whose method a call of the chapter's box is; what it gives in ours,
     "smalldiffusion": ("", "x_0 + schedule.noise_level[t] * z", False, "{still} / schedule.alpha_bar[t - 1].sqrt()"),
     "azula": ("", "q_sample(schedule, x_0, t, z)", False, "{step}"),
 }
-
-
-def find_cell(name):
-    """A cell of the chapter."""
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (cell,) = (cell for cell in cells if cell["id"] == name)
-    return cell
 
 
 def find_calls():
@@ -474,8 +474,7 @@ def test_missed_times_hide_in_a_state_and_not_in_an_image():
 def test_steps_of_ddim_are_those_between_the_states_of_the_box():
     """The line for the states of a walk, run as it is printed, and our step from each to the next."""
     library, n = "denoising-diffusion-pytorch", 10
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (code,) = re.findall("`(states = .*?)`", "".join("".join(cell["source"]) for cell in cells))
+    (code,) = re.findall("`(states = .*?)`", "".join(find_cell("checks")["source"]))
     step = STEPS[library]
     setup = step.setup.replace("image_size=4", f"image_size=4, sampling_timesteps={n}")
     assert setup != step.setup
@@ -574,10 +573,8 @@ def test_one_guided_estimate_shows_the_scale(library, exchanged):
 @pytest.mark.parametrize("k", [499, 500])
 def test_step_of_the_mismatch_is_that_of_diffusers_with_its_defaults(k):
     """The function of the chapter, run as it is printed."""
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (code,) = ("".join(cell["source"]) for cell in cells if cell["id"] == "mismatch-theirs")
     names = {"schedule": linear_schedule()}
-    exec(code, names)
+    exec("".join(find_cell("mismatch-theirs")["source"]), names)
     scheduler = import_peer("diffusers").DDIMScheduler()
     scheduler.set_timesteps(50)
     x_t, z_hat, _ = draw()
