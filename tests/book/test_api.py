@@ -134,6 +134,15 @@ def test_name_of_another_library_is_no_link(pages):
     assert [head for head in heads.split(" | ") if not api.THEIRS.fullmatch(head)] == []
 
 
+@pytest.mark.parametrize("made", ["def q_sample(\n    x,\n): ...", "class q_sample: ...", "q_sample = None"])
+def test_name_that_the_page_makes_is_no_link_to_ours(tmp_path, made):
+    code = f"```python\n{made}\n\nclass Other:\n    Schedule = None\n```"
+    top = "# A page\n\n```{toctree}\napi\n```\n\n$$ a = a $$ (eq-forward-closed)\n\n"
+    done, pages = build(tmp_path, f"{top}Here is `q_sample`, and a `Schedule`.\n\n{code}\n")
+    assert done.returncode == 0, done.stderr
+    assert [link.get_text() for link in pages[0].select("section > p a.api")] == ["Schedule"]
+
+
 def test_imported_names_are_links(pages):
     code = pages[0].select_one(".highlight pre")
     assert [link.get_text() for link in code.select("a.api")] == ["Schedule", "q_sample", "q_sample"]

@@ -3,8 +3,8 @@
 Signatures are shown as the source has them, with names of shapes written out: X is Float[Tensor, "batch *shape"].
 A label in a docstring, (eq-forward-closed), becomes the number of that equation and leads to it; a label that the book
 does not have is an error of the build. A documented name becomes a link wherever it is inline code, and where a cell
-imports it. In a table's column that another library heads, the same name is that library's, so it becomes no link;
-elsewhere the role {theirs}`sample` says so.
+imports it. In a table's column that another library heads, the same name is that library's, and on a page whose own
+code makes it, it is that code's, so it becomes no link; elsewhere the role {theirs}`sample` says so.
 """
 
 import ast
@@ -28,6 +28,8 @@ ARGUMENTS = re.compile(r'<dl>\s*((?:<dd><em class="sig-param.*?</dd>\s*)+)</dl>'
 ERROR = r"(?:\w+\.)*[A-Z]\w*"
 RAISES = re.compile(rf"(?:^|(?<=[.;] ))({ERROR}(?:, {ERROR})*): ")
 CALL = re.compile(r"(?:ddpm_lite\.)?([\w.]+)(?:\(\))?")
+# A name that the code of a page makes.
+MADE = re.compile(r"^(?:def |class )(\w+)|^(\w+) = ", re.MULTILINE)
 # What heads a column of names that are not ours.
 THEIRS = re.compile(r"theirs?\b.*|diffusers|denoising-diffusion-pytorch|smalldiffusion|azula|PyTorch")
 
@@ -166,11 +168,19 @@ def mark_theirs(name, rawtext, text, lineno, inliner, options=None, content=()):
     return [nodes.literal(rawtext, text, classes=["theirs"])], []
 
 
+def list_own(doctree):
+    """The names that the code of a page itself makes; ours of the same name are not meant there."""
+    blocks = doctree.findall(nodes.literal_block)
+    return {name for block in blocks for pair in MADE.findall(block.astext()) for name in pair}
+
+
 def link_code(app, doctree, docname):
     """Make every inline `name` of what is documented a link to its entry, unless it is part of a link or a heading."""
+    own = list_own(doctree)
     for code in list(doctree.findall(nodes.literal)):
         match = CALL.fullmatch(code.astext())
         free = match and find_around(code, nodes.reference, nodes.title) is None and not is_theirs(code)
+        free = free and match[1] not in own
         address = find_address(app, docname, match[1]) if free else None
         if address:
             link = nodes.reference("", "", internal=True, refuri=address, classes=["api"])
