@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from ddpm_lite import cosine_schedule, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddpm_step, linear_schedule, respace
 from ddpm_lite.process import ddpm_loss, posterior, predict_x_0, predict_z, q_sample, velocity, x_0_from_v
 from ddpm_lite.schedule import TABLES
 from ddpm_lite.trainer import ema_decay
@@ -468,10 +468,15 @@ def lucid_guidance():
     equal=1e-4,
 )
 def lucid_guidance_default():
+    return guide_by_lucid(), guide(2.0), remove_part(2.0)
+
+
+def remove_part(w):
+    """What the translation of the guidance without the parallel part needs."""
     z_c, z_none, _ = draw()
     gap, along = (z_c - z_none).flatten(1).double(), z_c.flatten(1).double()
     part = (gap * along).sum(1, True) / along.square().sum(1, True) * along
-    return guide_by_lucid(), guide(2.0), {**give_guidance(), "w": 2.0, "along": part.reshape(z_c.shape)}
+    return {**give_guidance(), "w": w, "along": part.reshape(z_c.shape)}
 
 
 @row(
@@ -485,7 +490,40 @@ def lucid_guidance_default():
     equal=1e-4,
 )
 def lucid_guidance_rescaled():
-    _, ours, names = lucid_guidance_default()
-    full = translate(ROWS["lucid_guidance_default"].translation, names).double()
-    known = {"full": full, "z_c": draw()[0].double(), "spread": lambda x: x.std((1, 2, 3), keepdim=True)}
-    return guide_by_lucid(rescaled_phi=0.7), ours, known
+    return guide_by_lucid(rescaled_phi=0.7), guide(2.0), rescale(2.0)
+
+
+def rescale(w):
+    """What the translation of the rescaled guidance needs."""
+    full = translate(ROWS["lucid_guidance_default"].translation, remove_part(w)).double()
+    return {"full": full, "z_c": draw()[0].double(), "spread": lambda x: x.std((1, 2, 3), keepdim=True)}
+
+
+@row(
+    "eq-guidance",
+    "classifier_free_guidance.py: GaussianDiffusion.p_sample",
+    "`p_sample(x_t, t - 1, c)`",
+    "own rule",
+    "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
+    "`z_hat` is the estimate of the line above with their default `cond_scale=6`; ours at first sight has the guided "
+    "estimate with `w = 5`",
+    equal=1e-4,
+)
+def lucid_guided_step():
+    module = import_peer("denoising_diffusion_pytorch.classifier_free_guidance")
+    z_c, z_none, x_t = draw()
+
+    class Guided(Network):
+        random_or_learned_sinusoidal_cond = False
+        forward_with_cond_scale = module.Unet.forward_with_cond_scale
+
+        def forward(self, *_, cond_drop_prob):
+            return z_none if cond_drop_prob else z_c
+
+    diffusion = module.GaussianDiffusion(Guided(), image_size=4, timesteps=T, beta_schedule="linear")
+    noise, schedule = noise_like(x_t), linear_schedule()
+    torch.manual_seed(SEED)
+    theirs = diffusion.p_sample(x_t, 499, torch.ones(len(x_t), dtype=torch.int64))[0]
+    z_hat = translate(ROWS["lucid_guidance_rescaled"].translation, rescale(5.0))
+    names = {"x_t": x_t, "t": 500, "z_hat": z_hat, "noise": noise}
+    return theirs, ddpm_step(schedule, x_t, 500, 499, guide(5.0), noise), names

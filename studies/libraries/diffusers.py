@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
-from ddpm_lite.process import predict_x_0, q_sample, velocity
+from ddpm_lite.process import predict_x_0, q_sample, velocity, x_0_from_v
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
 from libraries.row import (
+    EDM,
     EXACT,
     FROM_0,
     LEVELS,
@@ -107,6 +108,69 @@ leading.set_timesteps(50)
         ),
     ),
     lambda: {"s": 480, "ddim_step": ddim_step},
+)
+
+
+EDM["diffusers"] = Step(
+    """\
+from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
+from diffusers import EulerDiscreteScheduler
+from ddpm_lite import precondition, schedule_from_levels
+
+n, t, s = 18, 9, 8
+
+def space(low, high):
+    roots = torch.linspace(high ** (1 / 7), low ** (1 / 7), n)
+    return torch.cat([roots ** 7, torch.zeros(1)])
+
+way = schedule_from_levels(space(0.002, 80).flip(0))
+nu, root = way.noise_level[t], way.alpha_bar.sqrt()
+c_skip, c_out, c_in = precondition(nu)
+y = x_0 + nu * z
+x_t = root[t] * y
+
+edm = EDMEulerScheduler()
+edm.set_timesteps(n)
+time = edm.timesteps[n - t]
+given = edm.scale_model_input(y, time)
+F = unet(given, time)
+out = edm.step(F, time, y)
+D = out.pred_original_sample
+solver = EDMDPMSolverMultistepScheduler()
+solver.set_timesteps(n)
+karras = EulerDiscreteScheduler(use_karras_sigmas=True)
+karras.set_timesteps(n)
+options = {"sigma_data": 1.0, "prediction_type": "v_prediction"}
+of_v = EDMEulerScheduler(**options)
+""",
+    (
+        ("edm.sigmas", "space(0.002, 80)", "From 80 to 0.002, with evenly spaced seventh roots; then 0."),
+        ("edm.init_noise_sigma", "(1 + way.noise_level[n] ** 2).sqrt()", "In EDM's paper it is 80 itself."),
+        ("time", "nu.log() / 4", "The time of the network and of `step`."),
+        ("given", "c_in * y", "{eq}`eq-edm-in`; with the default `sigma_data=0.5` it is not $x_t$."),
+        ("D", "c_skip * y + c_out * F", "{eq}`eq-edm-denoiser`, computed by `step`."),
+        (
+            "root[s] * out.prev_sample",
+            "ddim_step(way, x_t, t, s, (y - D) / nu, noise, clip=False)",
+            "Euler's method again, which is DDIM.",
+        ),
+        (
+            "root[s] * solver.step(F, solver.timesteps[n - t], y).prev_sample",
+            "ddim_step(way, x_t, t, s, (y - D) / nu, noise, clip=False)",
+            "Its first step is the same. Later steps also use the answer of the step before.",
+        ),
+        (
+            "of_v.precondition_outputs(y, z_hat, nu)",
+            "x_0_from_v(way, x_t, t, z_hat)",
+            "With these two options, the answer, here `z_hat`, is taken for $v$.",
+        ),
+        (
+            "karras.sigmas",
+            "space(schedule.noise_level[1], schedule.noise_level[T])",
+            "The same rule, from the level of our $T$ to that of $t = 1$.",
+        ),
+    ),
+    lambda: {"ddim_step": ddim_step, "x_0_from_v": x_0_from_v, "unet": lambda x, time: torch.sin(3 * x) * (1 + time)},
 )
 
 

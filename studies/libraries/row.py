@@ -81,7 +81,8 @@ STEPS: dict[str, Step] = {}
 LOOPS: dict[str, Step] = {}  # a step of the training
 NAMES: dict[str, Step] = {}  # tables that a library stores, at all times
 LEVELS: dict[str, Step] = {}  # a step in the variable that is not scaled down
-SHOWN = {"steps": STEPS, "loops": LOOPS, "names": NAMES, "levels": LEVELS}
+EDM: dict[str, Step] = {}  # a step there with a network in EDM's scales
+SHOWN = {"steps": STEPS, "loops": LOOPS, "names": NAMES, "levels": LEVELS, "edm": EDM}
 
 
 def rows_of(library: str):
