@@ -41,7 +41,7 @@ from libraries.row import (
 from libraries.scales import find_default
 from packaging.version import Version
 
-from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace, schedule_from_levels
 from ddpm_lite.files.records import read_record
 from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample, velocity
 
@@ -882,6 +882,8 @@ DEFAULTS = [
     ("diffusers", "schedulers/scheduling_ddpm.py", "DDPMScheduler", "prediction_type", "epsilon"),
     ("diffusers", "schedulers/scheduling_ddim.py", "DDIMScheduler", "clip_sample", True),
     ("diffusers", "schedulers/scheduling_ddim.py", "DDIMScheduler", "sample_max_value", 1.0),
+    ("diffusers", "schedulers/scheduling_edm_euler.py", "EDMEulerScheduler", "sigma_data", 0.5),
+    ("diffusers", "schedulers/scheduling_edm_euler.py", "EDMEulerScheduler", "prediction_type", "epsilon"),
     ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.p_sample", "clip_denoised", True),
     ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.ddim_sample", "clip_denoised", True),
     ("smalldiffusion", "diffusion.py", "samples", "mu", 0.0),
@@ -895,6 +897,8 @@ DEFAULTS = [
     ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion", "beta_schedule", "cosine"),
     ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion", "ddim_sampling_eta", 1.0),
     ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.sample", "rescaled_phi", 0.7),
+    ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.p_sample", "rescaled_phi", 0.7),
+    ("denoising_diffusion_pytorch", GUIDED, "GaussianDiffusion.p_sample", "cond_scale", 6.0),
     ("ema_pytorch", "ema_pytorch.py", "EMA", "update_every", 10),
     ("ema_pytorch", "ema_pytorch.py", "EMA", "update_after_step", 100),
 ]
@@ -945,6 +949,70 @@ def test_state_of_the_other_schedulers_is_our_x_t(name):
     assert torch.equal(scheduler.scale_model_input(x_t, t - 1), x_t)
     theirs = scheduler.step(z_hat, t - 1, x_t).prev_sample
     assert rosetta.off(theirs, ddim_step(schedule, x_t, t, s, z_hat, noise, clip=False)) < 1e-5
+
+
+@pytest.mark.parametrize(("options", "sign"), [({}, -1), ({"prediction_type": "v_prediction"}, 1)])
+def test_answer_of_a_network_of_edm_for_data_of_variance_1_is_a_velocity(options, sign):
+    """With `sigma_data=1` the input of the network is our x_t; with 0.5 it is not, and neither answer is a noise."""
+    make, (x_0, z, _) = pytest.importorskip("diffusers").EDMEulerScheduler, draw()
+    for nu in (0.1, 1.0, 20.0):
+        way, y = schedule_from_levels([0, nu]), x_0 + nu * z
+        x_t, v = q_sample(way, x_0, 1, z), velocity(way, x_0, 1, z)
+        scheduler = make(sigma_data=1.0, **options)
+        assert rosetta.off(scheduler.precondition_inputs(y, nu), x_t) < 1e-5
+        assert rosetta.off(scheduler.precondition_outputs(y, sign * v, nu), x_0) < 1e-4
+        assert rosetta.off(make(**options).precondition_inputs(y, nu), x_t) > 1e-3
+        for data in (0.5, 1.0):
+            assert rosetta.off(make(sigma_data=data, **options).precondition_outputs(y, z, nu), x_0) > 0.01
+
+
+def test_levels_given_to_the_scheduler_of_edm_are_taken_for_fractions():
+    """What the chapter says of the version of the record; a later one may have mended it."""
+    if version("diffusers") != RECORD["versions"]["diffusers"]:
+        pytest.skip("another version of diffusers than the record's")
+    scheduler, other = (pytest.importorskip("diffusers").EDMEulerScheduler() for _ in range(2))
+    scheduler.set_timesteps(sigmas=torch.linspace(0, 1, 18))
+    other.set_timesteps(18)
+    assert torch.allclose(scheduler.sigmas, other.sigmas, rtol=1e-5)
+    scheduler.set_timesteps(sigmas=torch.tensor([2.0, 1.0, 0.5]))
+    assert scheduler.sigmas[0] < 0
+    assert not hasattr(scheduler, "betas")
+
+
+def test_later_steps_of_the_multistep_scheduler_of_edm_use_the_answer_before():
+    diffusers, (y, F, other) = pytest.importorskip("diffusers"), draw()
+    ends = []
+    for first in (F, other):
+        scheduler = diffusers.EDMDPMSolverMultistepScheduler()
+        scheduler.set_timesteps(18)
+        scheduler.step(first, scheduler.timesteps[0], y)
+        ends.append(scheduler.step(F, scheduler.timesteps[1], y).prev_sample)
+    assert rosetta.off(*ends) > 1e-4
+
+
+def test_classes_of_flows_of_smalldiffusion_are_those_of_the_text():
+    """The state of their loss at the weight `sigma` of the noise, its level, and the answer without an error."""
+    model = import_peer("smalldiffusion.model")
+    flows = import_peer("smalldiffusion.diffusion")
+    x_0, z, _ = draw()
+
+    class Answer(torch.nn.Module, model.ModelMixin):
+        def __init__(self):
+            super().__init__()
+            self.asked = []
+
+        def forward(self, x, sigma, cond=None):
+            self.asked.append(x)
+            return z - x_0
+
+    net, sigma = model.PredFlow(Answer)(), torch.tensor(0.3)
+    assert net.get_loss(x_0, sigma, z) == 0
+    (state,) = net.asked
+    assert torch.allclose(state, (1 - sigma) * x_0 + sigma * z)
+    assert torch.allclose(state / (1 - sigma), x_0 + sigma / (1 - sigma) * z, atol=1e-6)
+    for schedule in (flows.ScheduleFlow(), flows.ScheduleLogNormalFlow()):
+        assert 0 < schedule.sigmas.min() < schedule.sigmas.max() == 1
+        assert schedule.sample_batch(x_0).max() <= 1
 
 
 def test_latents_of_stable_diffusion_are_scaled():
