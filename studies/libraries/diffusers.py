@@ -138,6 +138,7 @@ out = edm.step(F, time, y)
 D = out.pred_original_sample
 solver = EDMDPMSolverMultistepScheduler()
 solver.set_timesteps(n)
+first = solver.step(F, solver.timesteps[n - t], y)
 karras = EulerDiscreteScheduler(use_karras_sigmas=True)
 karras.set_timesteps(n)
 options = {"sigma_data": 1.0, "prediction_type": "v_prediction"}
@@ -155,7 +156,7 @@ of_v = EDMEulerScheduler(**options)
             "Euler's method again, which is DDIM.",
         ),
         (
-            "root[s] * solver.step(F, solver.timesteps[n - t], y).prev_sample",
+            "root[s] * first.prev_sample",
             "ddim_step(way, x_t, t, s, (y - D) / nu, noise, clip=False)",
             "Its first step is the same. Later steps also use the answer of the step before.",
         ),

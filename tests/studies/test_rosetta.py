@@ -955,7 +955,7 @@ def test_state_of_the_other_schedulers_is_our_x_t(name):
 def test_answer_of_a_network_of_edm_for_data_of_variance_1_is_a_velocity(options, sign):
     """With `sigma_data=1` the input of the network is our x_t; with 0.5 it is not, and neither answer is a noise."""
     make, (x_0, z, _) = pytest.importorskip("diffusers").EDMEulerScheduler, draw()
-    for nu in (0.1, 1.0, 20.0):
+    for nu in (0.5, 1.0, 4.0):
         way, y = schedule_from_levels([0, nu]), x_0 + nu * z
         x_t, v = q_sample(way, x_0, 1, z), velocity(way, x_0, 1, z)
         scheduler = make(sigma_data=1.0, **options)
