@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -142,6 +143,8 @@ def noise_like(x: Tensor) -> Tensor:
 
 def import_peer(name: str) -> ModuleType:
     """Import a module of a library; what it asks for and does not need here, torchvision for one, may be missing."""
+    with suppress(ModuleNotFoundError):  # diffusers asks whether torchvision is there, and must not be told so
+        return import_module(name)
     absent = [one for one in ("torchvision", "pytorch_fid") if one not in sys.modules and find_spec(one) is None]
     parts = ("", ".transforms", ".utils", ".fid_score", ".inception")
     stands = {one + part: MagicMock() for one in absent for part in parts}
