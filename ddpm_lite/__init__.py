@@ -32,6 +32,7 @@ from ddpm_lite.process import (
     z_from_score,
     z_from_v,
 )
+from ddpm_lite.runs.compare.program import compare_program
 from ddpm_lite.runs.examine.program import examine
 from ddpm_lite.runs.fit import fit
 from ddpm_lite.runs.models import open_model
@@ -58,6 +59,7 @@ __all__ = [
     "attention_weights",
     "bound_terms",
     "bound_weight",
+    "compare_program",
     "cosine_schedule",
     "ddim_step",
     "ddpm_loss",

@@ -1,0 +1,145 @@
+"""What other programs are known to do: options for each subject, the book's own first, and what each makes of ours."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_lite.process import flow_from_z, score_from_z, velocity
+from ddpm_lite.schedule import Schedule, respace
+
+
+class Option(NamedTuple):
+    """One way to do it: how a finding names it, and a function or a number."""
+
+    name: str
+    use: Any
+
+
+Reading = dict[str, Option]  # what is known of the other program: one option for each subject
+
+QUANTITIES = [
+    Option("alpha_bar_t", lambda own: own.alpha_bar),
+    Option("alpha_t", lambda own: own.alpha),
+    Option("beta_t", lambda own: own.beta),
+    Option("the root of alpha_bar_t", lambda own: own.alpha_bar.sqrt()),
+    Option("the noise level nu_t", lambda own: own.noise_level),
+    Option("the signal-to-noise ratio", lambda own: own.snr),
+    Option("the logarithm of the signal-to-noise ratio", lambda own: own.snr.log()),
+    Option("1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar),
+    Option("the root of 1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar.sqrt()),
+    Option("beta_tilde_t", lambda own: own.beta_tilde),
+]
+SCALES = [  # their image is x_t times this factor, a function of the weights of image and noise
+    Option("the image is x_t", lambda signal, rest: 1.0),
+    Option("the image is x_0 + nu_t z", lambda signal, rest: 1 / signal),
+    Option("the image is that of a flow", lambda signal, rest: 1 / (signal + rest)),
+]
+RANGES = [
+    Option("x_0 in our range", lambda x: x),
+    Option("x_0 in [0, 1]", lambda x: (x + 1) / 2),
+]
+ESTIMATES = [
+    Option("x_0_hat in our range", RANGES[0].use),
+    Option("x_0_hat in [0, 1]", RANGES[1].use),
+]
+TARGETS: list[Option] = [  # from the schedule, x_t, t, x_0_hat, z_hat and the scale of their image
+    Option("the answer is z", lambda own, x, t, x_0, z, c: z),
+    Option("the answer is v", lambda own, x, t, x_0, z, c: velocity(own, x_0, t, z)),
+    Option("the answer is -v", lambda own, x, t, x_0, z, c: -velocity(own, x_0, t, z)),
+    Option("the answer is x_0", lambda own, x, t, x_0, z, c: x_0),
+    Option("the answer is the score", lambda own, x, t, x_0, z, c: score_from_z(own, z, t) / c),
+    Option("the answer is -z", lambda own, x, t, x_0, z, c: -z),
+    Option("the answer is z - x_0", lambda own, x, t, x_0, z, c: flow_from_z(own, x, t, z)),
+    Option("the answer is x_0 - z", lambda own, x, t, x_0, z, c: -flow_from_z(own, x, t, z)),
+]
+UNCLIPPED = Option("nothing is clipped", None)
+KEPT = [Option("z_hat is computed again after the clip", False), Option("the old z_hat is kept", True)]
+UNTOUCHED = [Option("", False)]  # without a clip the two are the same
+SCALES_OF_GUIDANCE = [  # the weight of the estimate with the label
+    Option("the scale is w", lambda w: 1 + w),
+    Option("the scale is w + 1", lambda w: w),
+    Option("the scale is w, with the two answers exchanged", lambda w: -w),
+    Option("the scale is w + 1, with the two answers exchanged", lambda w: 1 - w),
+]
+
+
+def list_indices(schedule: Schedule, whole: bool = False) -> list[Option]:
+    """What our time t is in their counting; only whole numbers can be entries of a table."""
+    T, levels = schedule.T, schedule.numbers.noise_level
+    found = [
+        Option("their index is t", lambda t: t),
+        Option("their index is t - 1", lambda t: t - 1),
+        Option("their index is t + 1", lambda t: t + 1),
+        Option("their index is T - t", lambda t: T - t),
+        Option("their index is T - t - 1", lambda t: T - t - 1),
+        Option("their index is T - t + 1", lambda t: T - t + 1),
+    ]
+    clocks = [Option("their time is t / T", lambda t: t / T), Option("their time is nu_t", lambda t: levels[t])]
+    return found if whole else found + clocks
+
+
+def list_walks(schedule: Schedule, n: int) -> list[Option]:
+    """The times of a sampler with n steps, from the first; rules that give the same times are one option."""
+    T = schedule.T
+    leading = respace(schedule, n, "leading").times[1:].flip(0)
+    rules = {
+        "trailing": respace(schedule, n, "trailing").times[1:].flip(0),
+        "leading": leading,
+        "leading, one later": leading + 1,
+        "linspace": torch.linspace(T, 1, n).round().long(),
+        "linspace, not rounded": torch.linspace(T, 1, n, dtype=torch.float64),
+        "trailing, rounded down": torch.linspace(-1, T - 1, n + 1).int()[1:].flip(0) + 1,
+        "trailing, not rounded": torch.linspace(T, 0, n + 1, dtype=torch.float64)[:-1],
+    }
+    named: dict[tuple, list[str]] = {}
+    for end in ("", " from the other end"):
+        for name, times in rules.items():
+            named.setdefault(tuple((times.flip(0) if end else times).tolist()), []).append(name + end)
+    found = []
+    for times, (name, *same) in named.items():
+        found.append(Option(f"times {name}" + (f" (here the same as {'; '.join(same)})" if same else ""), times))
+    return found
+
+
+def list_clips(estimates: list[Tensor]) -> list[Option]:
+    """No clip, the clip to [-1, 1], and the limits at which several of these estimates stop."""
+    both = torch.cat([estimate.flatten() for estimate in estimates])
+    low, high = float(both.min()), float(both.max())
+    stops = [(both <= low + 1e-6 * abs(low)).sum() > 2, (both >= high - 1e-6 * abs(high)).sum() > 2]
+    found = [UNCLIPPED, make_clip(-1.0, 1.0)]
+    if all(stops):
+        found.append(make_clip(float(f"{low:.6g}"), float(f"{high:.6g}")))
+    return list({option.use: option for option in found}.values())
+
+
+def make_clip(low: float, high: float) -> Option:
+    """The option that clips the estimate to these limits."""
+    return Option(f"x_0_hat is clipped to [{low:g}, {high:g}]", (low, high))
+
+
+def list_etas(eta: float) -> list[Option]:
+    """What a step called with this eta may do, DDIM and DDPM among it; 0 and 1 do not show a square."""
+    if eta in (0, 1):
+        ends = [Option("eta = 0 (DDIM)", 0.0), Option("eta = 1 (DDPM)", 1.0)]
+        return ends if eta == 0 else ends[::-1]
+    others = {"its square": eta**2, "its root": eta**0.5, "DDIM": 0.0, "DDPM": 1.0}
+    return [Option(f"eta = {eta:g}", eta), *(Option(f"eta = {e:.4g} ({name})", e) for name, e in others.items())]
+
+
+def list_deviations(eta: float) -> list[Option]:
+    """The deviation of a step's fresh noise, from that of eta = 1 and the larger one, sqrt(beta_t) for s = t - 1."""
+    due = "no noise is added" if eta == 0 else f"noise of the deviation of eta = {eta:.4g}"
+    found = [
+        Option(due, lambda sigma, large: eta * sigma),
+        Option("noise of the larger deviation, the root of 1 - alpha_bar_t / alpha_bar_s", lambda sigma, large: large),
+        Option("noise of the deviation of DDPM, eta = 1", lambda sigma, large: sigma),
+        Option("no noise is added", lambda sigma, large: 0.0),
+        Option("noise with the variance as its deviation", lambda sigma, large: (eta * sigma) ** 2),
+        Option("noise with the larger variance as its deviation", lambda sigma, large: large**2),
+    ]
+    if eta not in (0, 1):
+        found.append(Option("noise with eta squared in its deviation", lambda sigma, large: eta**2 * sigma))
+        found.append(Option("noise with the root of eta in its deviation", lambda sigma, large: eta**0.5 * sigma))
+    same = {1.0: (2,), 0.0: (3, 4)}.get(eta, ())
+    return [option for place, option in enumerate(found) if place not in same]
