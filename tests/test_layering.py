@@ -58,6 +58,10 @@ WINGS = {
         "runs.examine.tables",
         "runs.examine.training",
     },
+    "runs.compare.translations": {"schedule", "process"},
+    "runs.compare.trial": {"schedule", "process", "runs.compare.translations"},
+    "runs.compare.step": {"schedule", "process", "runs.compare.translations", "runs.compare.trial"},
+    "runs.compare.program": {"schedule", "runs.compare.translations", "runs.compare.step", "runs.compare.trial"},
     "runs.models": {
         "schedule",
         "unet",

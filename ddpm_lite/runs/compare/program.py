@@ -129,7 +129,9 @@ def check_table(schedule: Schedule, table: object, readings: list) -> Iterator[F
         yield compare_numbers(f"after t = {T // 4}", there[late], here[late], AGREE)
         yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
 
-    found, readings = try_options("1. tables", "*A table called alpha*", readings, spread(options), measure)
+    found, readings = try_options(
+        "1. tables", "*A table called alpha* and *Schedules*", readings, spread(options), measure
+    )
     if readings:
         t, there, here = (each[-1] for each in find_entries(readings[0]))
         if t == T and abs(there - here) > EARLY * abs(here):

@@ -26,15 +26,17 @@ from ddpm_lite.runs.compare.trial import (
 )
 from ddpm_lite.schedule import Schedule
 
+NOISE = 1e-4  # what counts as rounding in a deviation, for programs whose variance is a difference of float32 numbers
+
 
 def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[Inputs], eta: float) -> Iterator[Found]:
     """Where does a step without noise lead, and how much noise is added?"""
     try:
-        check_call("step", step, "(x, k, to, answer, noise) -> x")
-        patched = False
+        check_call("step", step, "(x, k, to, answer) -> x")
+        drawn = True
     except TypeError:
-        check_call("step", step, "(x, k, to, answer) -> x", advice="or with the noise as a fifth argument")
-        patched = True
+        check_call("step", step, "(x, k, to, answer, noise) -> x", advice="or without the noise")
+        drawn = False
     cache: dict[tuple, Tensor] = {}
 
     def step_from(own: Inputs, reading: known.Reading, noise: Tensor) -> Tensor:
@@ -42,7 +44,7 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
         if key not in cache:
             x, k, answer = give(schedule, own, reading)
             given = (x, k, reading["index"].use(own.s), answer)
-            cache[key] = ask("step", step, x, *given, *(() if patched else (noise,)), noise=noise)
+            cache[key] = ask("step", step, x, *given, *(() if drawn else (noise,)), noise=noise)
         return cache[key]
 
     options = {"index": known.list_indices(schedule), "scale": known.SCALES, "target": known.TARGETS}
@@ -70,8 +72,11 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
             sigma, larger = find_deviations(schedule, own.t, s)
             due = place(schedule, s, reading)[1] * reading["noise"].use(sigma, larger)
             added = step_from(own, reading, own.noise) - step_from(own, reading, own.noise * 0)
-            unit = own.noise if due else torch.ones_like(own.noise)
-            yield compare_numbers(f"at t = {own.t}", unit + added - due * own.noise, unit, EARLY)
+            where, limit = f"at t = {own.t}", max(limit_at(schedule, own.t), NOISE)
+            if due:
+                yield compare_numbers(where, added, due * own.noise, limit)
+            else:
+                yield compare_numbers(where, added + own.noise, own.noise, limit)
 
     def extend_noise(reading: known.Reading) -> Iterator[known.Reading]:
         return (reading | {"noise": option} for option in known.list_deviations(reading["eta"].use))
@@ -118,7 +123,7 @@ def list_steps(
             image, noise = weights = torch.linalg.pinv(columns) @ state.flatten()
             if (columns @ weights - state.flatten()).abs().max() > EARLY * state.abs().max():
                 continue
-            solved = find_eta(schedule, own, longer, float(noise))
+            solved = find_eta(schedule, own, longer, float(noise), etas)
             for eta in [*etas, *solved]:
                 yield longer | {"eta": eta}
             for eta in etas:
@@ -126,13 +131,14 @@ def list_steps(
                     yield longer | {"end": end, "eta": eta}
 
 
-def find_eta(schedule: Schedule, own: Inputs, reading: known.Reading, weight: float) -> list[known.Option]:
+def find_eta(
+    schedule: Schedule, own: Inputs, reading: known.Reading, weight: float, etas: list[known.Option]
+) -> list[known.Option]:
     """The eta with which the noise has this weight in the state at s."""
     old = schedule.numbers.one_minus_alpha_bar[own.s] - (weight / place(schedule, own.s, reading)[1]) ** 2
     sigma, _ = find_deviations(schedule, own.t, own.s)
     eta = sqrt(max(old, 0.0)) / sigma if sigma else 0.0
-    near = [0.0, 1.0]
-    return [] if min(abs(eta - one) for one in near) < EARLY else [known.Option(f"eta = {eta:.4g}", eta)]
+    return [] if min(abs(eta - one.use) for one in etas) < EARLY else [known.Option(f"eta = {eta:.4g}", eta)]
 
 
 def find_ends(

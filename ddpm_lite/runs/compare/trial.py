@@ -1,6 +1,7 @@
 """Try translations: call the other program with our inputs, and keep those with which the numbers agree."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import product
 from math import sqrt
 from typing import NamedTuple
@@ -113,7 +114,8 @@ def try_options(
     """
     tried: list[tuple[known.Reading, list[Gap]]] = []
     own, refused = None, ""
-    for reading in (longer for before in readings for longer in extend(before)):
+    every = {str([option.name for option in one.values()]): one for known in readings for one in extend(known)}
+    for reading in every.values():
         own, gaps = own or reading, []
         try:
             for gap in measure(reading):
@@ -127,8 +129,10 @@ def try_options(
         fail(ValueError, check, "an answer at one of the known indices", refused)
     fitting = [reading for reading, gaps in tried if all(gap.size <= gap.limit for gap in gaps)]
     if not fitting:
-        near, _ = min(tried, key=lambda each: max(gap.size / gap.limit for gap in each[1]))
-        off = ", ".join(f"{100 * gap.size:.2g} % {gap.where}" for gap in measure(near))
+        near, gaps = min(tried, key=lambda each: max(gap.size / gap.limit for gap in each[1]))
+        with suppress(Refusal):
+            gaps = list(measure(near))
+        off = ", ".join(f"{100 * gap.size:.2g} % {gap.where}" for gap in gaps)
         text = f"{off}, with the nearest translation: {name_subjects(readings, [near])}; see {section} in chapter 14"
         return Comparison(check, "different", text), []
     outcome = "equal" if own is fitting[0] else "translated" if len(fitting) == 1 else "open"
@@ -147,7 +151,7 @@ def name_subjects(before: list[known.Reading], after: list[known.Reading]) -> st
     for subject in after[0]:
         old = {reading[subject].name for reading in before if subject in reading}
         new = list(dict.fromkeys(reading[subject].name for reading in after if reading[subject].name))
-        if new and (not old or len(new) < len(old)):
+        if new and set(new) != old:
             found.append(" or ".join(new))
     return ", ".join(found) if found else "as before"
 
