@@ -1,18 +1,12 @@
 """`compare_program` finds in the libraries what the tables of chapter 14 say, through their real calls."""
 
-import json
-import math
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import diffusers
-import pytest
 import torch
-from libraries.row import Network, import_peer
 
 from ddpm_lite import compare_program, linear_schedule
-from ddpm_lite.process import velocity
 
 SCHEDULE = linear_schedule()
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def compare_program(
     chosen = chosen if T >= 100 else [(T // 2, T // 2 - 1), (T - 1, T - 2), (2, 1)]
     steps = [check_pair(pair, T) for pair in (chosen if pairs is None else pairs)]
     inputs = make_inputs(schedule, steps, check_shape(shape))
-    checks = {
+    checks: dict[str, tuple[Any, Callable[..., Iterator[Found]]]] = {
         "table": (table, check_table),
         "times": (times, check_times),
         "noisy": (noisy, partial(check_noisy, inputs=inputs)),
@@ -200,7 +201,7 @@ def check_estimate(schedule: Schedule, estimate: Callable, readings: list, input
             ours = reading["estimate"].use(clip_image(own.x_0_hat, reading))
             yield compare_numbers(f"at t = {own.t}", estimate_at(own, reading), ours, limit_at(schedule, own.t))
 
-    name, section = "4 and 6. target and estimate", "*Velocities* and *Adding and removing noise*"
+    name, section = "4 and 6. estimate", "*Velocities* and *Adding and removing noise*"
     yield try_options(name, section, readings, extend, measure)
 
 

@@ -63,7 +63,7 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
             yield compare_numbers(f"at t = {own.t}", theirs, ours, limit_at(schedule, own.t))
 
     section = "*DDIM and the choice of times*"
-    found, readings = try_options("7. one step without noise", section, readings, extend, measure)
+    found, readings = try_options("7. step", section, readings, extend, measure)
     yield found, readings
 
     def measure_noise(reading: known.Reading) -> Iterator[Gap]:
@@ -116,7 +116,7 @@ def list_steps(
     clips = [reading["clip"], *(clip for clip in clips if clip != reading["clip"])] if "clip" in reading else clips
     for clip in clips:
         for keep in known.KEPT if clip.use else known.UNTOUCHED:
-            longer = reading | {"clip": clip, "keep": keep, "end": known.Option("a step to s", lambda t, s: s)}
+            longer = reading | {"clip": clip, "keep": keep, "end": known.Option("step to s", lambda t, s: s)}
             if clip is clips[0] and keep is not known.KEPT[1]:
                 yield longer | {"eta": etas[0]}
             columns = torch.stack([x.flatten() for x in list_parts(schedule, own, longer)], dim=1)
@@ -157,6 +157,6 @@ def find_ends(
     later, back = end - own.s, own.t - end
     sign = "+" if later > 0 else "-"
     return [
-        known.Option(f"a step to s {sign} {abs(later)}", lambda t, s: s + later),
-        known.Option(f"a step to t - {back}", lambda t, s: t - back),
+        known.Option(f"step to s {sign} {abs(later)}", lambda t, s: s + later),
+        known.Option(f"step to t - {back}", lambda t, s: t - back),
     ]

@@ -10,7 +10,7 @@ from ddpm_lite.schedule import Schedule, respace
 
 
 class Option(NamedTuple):
-    """One way to do it: how a finding names it, and a function or a number."""
+    """One way to do it: how a finding names it, "" where ours is not worth a word, and a function or a number."""
 
     name: str
     use: Any
@@ -31,36 +31,36 @@ QUANTITIES = [
     Option("beta_tilde_t", lambda own: own.beta_tilde),
 ]
 SCALES = [  # their image is x_t times this factor, a function of the weights of image and noise
-    Option("the image is x_t", lambda signal, rest: 1.0),
-    Option("the image is x_0 + nu_t z", lambda signal, rest: 1 / signal),
-    Option("the image is that of a flow", lambda signal, rest: 1 / (signal + rest)),
+    Option("image x_t", lambda signal, rest: 1.0),
+    Option("image x_0 + nu_t z", lambda signal, rest: 1 / signal),
+    Option("image of a flow", lambda signal, rest: 1 / (signal + rest)),
 ]
 RANGES = [
-    Option("x_0 in our range", lambda x: x),
+    Option("", lambda x: x),
     Option("x_0 in [0, 1]", lambda x: (x + 1) / 2),
 ]
 ESTIMATES = [
-    Option("x_0_hat in our range", RANGES[0].use),
+    Option("", RANGES[0].use),
     Option("x_0_hat in [0, 1]", RANGES[1].use),
 ]
 TARGETS: list[Option] = [  # from the schedule, x_t, t, x_0_hat, z_hat and the scale of their image
-    Option("the answer is z", lambda own, x, t, x_0, z, c: z),
-    Option("the answer is v", lambda own, x, t, x_0, z, c: velocity(own, x_0, t, z)),
-    Option("the answer is -v", lambda own, x, t, x_0, z, c: -velocity(own, x_0, t, z)),
-    Option("the answer is x_0", lambda own, x, t, x_0, z, c: x_0),
-    Option("the answer is the score", lambda own, x, t, x_0, z, c: score_from_z(own, z, t) / c),
-    Option("the answer is -z", lambda own, x, t, x_0, z, c: -z),
-    Option("the answer is z - x_0", lambda own, x, t, x_0, z, c: flow_from_z(own, x, t, z)),
-    Option("the answer is x_0 - z", lambda own, x, t, x_0, z, c: -flow_from_z(own, x, t, z)),
+    Option("answer z", lambda own, x, t, x_0, z, c: z),
+    Option("answer v", lambda own, x, t, x_0, z, c: velocity(own, x_0, t, z)),
+    Option("answer -v", lambda own, x, t, x_0, z, c: -velocity(own, x_0, t, z)),
+    Option("answer x_0", lambda own, x, t, x_0, z, c: x_0),
+    Option("answer score", lambda own, x, t, x_0, z, c: score_from_z(own, z, t) / c),
+    Option("answer -z", lambda own, x, t, x_0, z, c: -z),
+    Option("answer z - x_0", lambda own, x, t, x_0, z, c: flow_from_z(own, x, t, z)),
+    Option("answer x_0 - z", lambda own, x, t, x_0, z, c: -flow_from_z(own, x, t, z)),
 ]
-UNCLIPPED = Option("nothing is clipped", None)
-KEPT = [Option("z_hat is computed again after the clip", False), Option("the old z_hat is kept", True)]
+UNCLIPPED = Option("not clipped", None)
+KEPT = [Option("z_hat computed again", False), Option("old z_hat kept", True)]
 UNTOUCHED = [Option("", False)]  # without a clip the two are the same
 SCALES_OF_GUIDANCE = [  # the weight of the estimate with the label
-    Option("the scale is w", lambda w: 1 + w),
-    Option("the scale is w + 1", lambda w: w),
-    Option("the scale is w, with the two answers exchanged", lambda w: -w),
-    Option("the scale is w + 1, with the two answers exchanged", lambda w: 1 - w),
+    Option("scale w", lambda w: 1 + w),
+    Option("scale w + 1", lambda w: w),
+    Option("scale w, answers exchanged", lambda w: -w),
+    Option("scale w + 1, answers exchanged", lambda w: 1 - w),
 ]
 
 
@@ -68,14 +68,14 @@ def list_indices(schedule: Schedule, whole: bool = False) -> list[Option]:
     """What our time t is in their counting; only whole numbers can be entries of a table."""
     T, levels = schedule.T, schedule.numbers.noise_level
     found = [
-        Option("their index is t", lambda t: t),
-        Option("their index is t - 1", lambda t: t - 1),
-        Option("their index is t + 1", lambda t: t + 1),
-        Option("their index is T - t", lambda t: T - t),
-        Option("their index is T - t - 1", lambda t: T - t - 1),
-        Option("their index is T - t + 1", lambda t: T - t + 1),
+        Option("index t", lambda t: t),
+        Option("index t - 1", lambda t: t - 1),
+        Option("index t + 1", lambda t: t + 1),
+        Option("index T - t", lambda t: T - t),
+        Option("index T - t - 1", lambda t: T - t - 1),
+        Option("index T - t + 1", lambda t: T - t + 1),
     ]
-    clocks = [Option("their time is t / T", lambda t: t / T), Option("their time is nu_t", lambda t: levels[t])]
+    clocks = [Option("time t / T", lambda t: t / T), Option("time nu_t", lambda t: levels[t])]
     return found if whole else found + clocks
 
 
@@ -97,8 +97,8 @@ def list_walks(schedule: Schedule, n: int) -> list[Option]:
         for name, times in rules.items():
             named.setdefault(tuple((times.flip(0) if end else times).tolist()), []).append(name + end)
     found = []
-    for times, (name, *same) in named.items():
-        found.append(Option(f"times {name}" + (f" (here the same as {'; '.join(same)})" if same else ""), times))
+    for own, (name, *same) in named.items():
+        found.append(Option(f"times {name}" + (f" (here the same as {'; '.join(same)})" if same else ""), own))
     return found
 
 
@@ -115,7 +115,7 @@ def list_clips(estimates: list[Tensor]) -> list[Option]:
 
 def make_clip(low: float, high: float) -> Option:
     """The option that clips the estimate to these limits."""
-    return Option(f"x_0_hat is clipped to [{low:g}, {high:g}]", (low, high))
+    return Option(f"clipped to [{low:g}, {high:g}]", (low, high))
 
 
 def list_etas(eta: float) -> list[Option]:
@@ -129,17 +129,17 @@ def list_etas(eta: float) -> list[Option]:
 
 def list_deviations(eta: float) -> list[Option]:
     """The deviation of a step's fresh noise, from that of eta = 1 and the larger one, sqrt(beta_t) for s = t - 1."""
-    due = "no noise is added" if eta == 0 else f"noise of the deviation of eta = {eta:.4g}"
+    due = "none" if eta == 0 else f"deviation of eta = {eta:.4g}"
     found = [
         Option(due, lambda sigma, large: eta * sigma),
-        Option("noise of the larger deviation, the root of 1 - alpha_bar_t / alpha_bar_s", lambda sigma, large: large),
-        Option("noise of the deviation of DDPM, eta = 1", lambda sigma, large: sigma),
-        Option("no noise is added", lambda sigma, large: 0.0),
-        Option("noise with the variance as its deviation", lambda sigma, large: (eta * sigma) ** 2),
-        Option("noise with the larger variance as its deviation", lambda sigma, large: large**2),
+        Option("deviation sqrt(1 - alpha_bar_t / alpha_bar_s)", lambda sigma, large: large),
+        Option("deviation of eta = 1", lambda sigma, large: sigma),
+        Option("none", lambda sigma, large: 0.0),
+        Option("the variance as deviation", lambda sigma, large: (eta * sigma) ** 2),
+        Option("the larger variance as deviation", lambda sigma, large: large**2),
     ]
     if eta not in (0, 1):
-        found.append(Option("noise with eta squared in its deviation", lambda sigma, large: eta**2 * sigma))
-        found.append(Option("noise with the root of eta in its deviation", lambda sigma, large: eta**0.5 * sigma))
+        found.append(Option("eta squared in the deviation", lambda sigma, large: eta**2 * sigma))
+        found.append(Option("the root of eta in the deviation", lambda sigma, large: eta**0.5 * sigma))
     same = {1.0: (2,), 0.0: (3, 4)}.get(eta, ())
     return [option for place, option in enumerate(found) if place not in same]

@@ -133,15 +133,15 @@ def try_options(
         with suppress(Refusal):
             gaps = list(measure(near))
         off = ", ".join(f"{100 * gap.size:.2g} % {gap.where}" for gap in gaps)
-        text = f"{off}, with the nearest translation: {name_subjects(readings, [near])}; see {section} in chapter 14"
+        text = f"{off}, nearest: {name_subjects(readings, [near])}; see {section} in chapter 14"
         return Comparison(check, "different", text), []
     outcome = "equal" if own is fitting[0] else "translated" if len(fitting) == 1 else "open"
     text = name_subjects(readings, fitting)
     if outcome != "equal":
         first, gaps = tried[0]
-        before = f"{100 * max(gap.size for gap in gaps):.3g} % before" if first is own else "an error before"
+        before = f"{100 * max(gap.size for gap in gaps):.3g} %" if first is own else "an error"
         after = max(gap.size for reading, gaps in tried if reading is fitting[0] for gap in gaps)
-        text += f" ({before}, {100 * after:.3f} % after)"
+        text += f" ({before} -> {100 * after:.3f} %)"
     return Comparison(check, outcome, text), fitting
 
 
@@ -150,10 +150,10 @@ def name_subjects(before: list[known.Reading], after: list[known.Reading]) -> st
     found = []
     for subject in after[0]:
         old = {reading[subject].name for reading in before if subject in reading}
-        new = list(dict.fromkeys(reading[subject].name for reading in after if reading[subject].name))
-        if new and set(new) != old:
-            found.append(" or ".join(new))
-    return ", ".join(found) if found else "as before"
+        new = list(dict.fromkeys(reading[subject].name for reading in after))
+        if new != [""] and set(new) != old:
+            found.append(" or ".join(name or "as ours" for name in new))
+    return ", ".join(found) if found else "no more to translate"
 
 
 def spread(options: dict[str, list[known.Option]]) -> Callable[[known.Reading], Iterator[known.Reading]]:
