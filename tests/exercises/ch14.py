@@ -31,6 +31,12 @@ def find_v(x, t, z):
     return velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z), t, z)
 
 
+def call_in_vain(x, t, s, z):
+    """Our own step, beside a call of theirs whose result is not used."""
+    other.step(x, t - 1, s - 1, find_v(x, t, z))
+    return ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False)
+
+
 def padded(table, first=1.0):
     return torch.cat([torch.full_like(table[:1], first), table])
 
@@ -40,6 +46,7 @@ WRONG = {
         "the last entry at time 0": (lambda a, t: a[t - 1], "this is the last entry"),
         "nothing left at time 0": (lambda a, t: padded(a, 0.0)[t], "nothing is left of the image"),
         "their index": (lambda a, t: a[t.clamp(max=len(a) - 1)], "one time later"),
+        "their index, without a guard": (lambda a, t: a[t], "one time later"),
         "the first entry at time 0": (lambda a, t: a[(t - 1).clamp(min=0)], "this is the first entry"),
         "the wrong direction": (lambda a, t: a[(t + 1).clamp(max=len(a) - 1)], "the wrong direction"),
         "the noise": (lambda a, t: 1 - padded(a)[t], "the share of the noise"),
@@ -66,7 +73,7 @@ WRONG = {
         "like ours": (lambda x, t, s, z: other.step(x, t, s, z), "begin with check 1"),
         "z as the answer": (lambda x, t, s, z: other.step(x, t - 1, s - 1, z), "what is the target"),
         "the index": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t, z)), "see check 1 for the times"),
-        "the index, also in v": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t + 1, z)), "off by"),
+        "the index, also in v": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t + 1, z)), "v at t + 1"),
         "where it goes": (lambda x, t, s, z: other.step(x, t - 1, s, find_v(x, t, z)), "where does it go"),
         "where it begins": (lambda x, t, s, z: other.step(x, t, s - 1, find_v(x, t, z)), "where does it begin"),
         "the direction": (lambda x, t, s, z: other.step(x, t + 1, s + 1, find_v(x, t, z)), "wrong direction"),
@@ -81,8 +88,18 @@ WRONG = {
             "need not be scaled",
         ),
         "the estimate": (lambda x, t, s, z: predict_x_0(SCHEDULE, x, t, z), "not the next state"),
-        "a clip": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x), "off by"),
+        "a clip": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x), "clipped, as our step is"),
+        "v from a clip": (
+            lambda x, t, s, z: other.step(
+                x, t - 1, s - 1, velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z).clamp(-1, 1), t, z)
+            ),
+            "made from a clipped x_0_hat",
+        ),
+        "v a time too early": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t - 1, z)), "not to t - 1"),
+        "v a time too late": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t + 1, z)), "not to t + 1"),
+        "z twice": (lambda x, t, s, z: other.step(x, t - 1, s - 1, 2 * find_v(x, t, z)), "off by"),
         "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "was not called"),
+        "ours, and theirs thrown away": (given(call_in_vain), "is not used"),
     },
 }
 RIGHT = {

@@ -1,27 +1,37 @@
 """`compare_program` finds in the libraries what the tables of chapter 14 say, through their real calls."""
 
+import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import diffusers
+import pytest
 import torch
+from libraries.row import Network, import_peer
 
 from ddpm_lite import compare_program, linear_schedule
 
 SCHEDULE = linear_schedule()
 ROOT = Path(__file__).resolve().parents[2]
+ONE = [(500, 499), (800, 799), (40, 39)]
 
 
-def lines(**parts):
+def shorten(found):
     """What is printed, without the differences."""
-    return [re.sub(r" \([\d.e+-]+ % before.*\)$", "", str(found)) for found in compare_program(SCHEDULE, **parts)]
+    return re.sub(r" \([^()]* -> [\d.]+ %\)$", "", str(found))
+
+
+def lines(scheduler=None, **parts):
+    return [shorten(found) for found in compare_program(SCHEDULE, **parts)]
 
 
 def diffusers_parts(name, jump, **options):
     """The calls of a scheduler that makes steps of this length; k is their time."""
     scheduler = getattr(diffusers, name)(**options)
     scheduler.set_timesteps(1000 // jump)
-    return scheduler, {
+    return {
+        "scheduler": scheduler,
         "table": scheduler.alphas_cumprod,
         "times": scheduler.timesteps,
         "noisy": lambda x_0, z, k: scheduler.add_noise(x_0, z, torch.tensor([k])),
@@ -30,18 +40,161 @@ def diffusers_parts(name, jump, **options):
     }
 
 
-INDEX = "1. tables: translated: alpha_bar_t, their index is t - 1"
-IMAGE = "3. images: equal: the image is x_t, x_0 in our range"
-CLIP = ", x_0_hat in our range, x_0_hat is clipped to [-1, 1]"
+INDEX = "1. tables: translated: alpha_bar_t, index t - 1"
+IMAGE = "3. images: equal: image x_t"
+DDIM = [
+    INDEX,
+    "2. times: translated: times leading",
+    IMAGE,
+    "4 and 6. estimate: translated: answer z, clipped to [-1, 1]",
+    "7. step: translated: old z_hat kept, step to s, eta = 0 (DDIM)",
+    "8. fresh noise: equal: none",
+]
 
 
 def test_ddim_of_diffusers():
-    _, parts = diffusers_parts("DDIMScheduler", 20)
-    assert lines(**parts) == [
-        INDEX,
-        "2. times: translated: times leading",
+    assert lines(**diffusers_parts("DDIMScheduler", 20)) == DDIM
+
+
+@pytest.mark.parametrize(
+    ("option", "number", "said"),
+    [
+        ({"prediction_type": "v_prediction"}, 3, "answer v, clipped to [-1, 1]"),
+        ({"prediction_type": "sample", "clip_sample": False}, 3, "answer x_0, not clipped"),
+        ({"clip_sample_range": 2.0}, 3, "answer z, clipped to [-2, 2]"),
+        ({"timestep_spacing": "linspace"}, 1, "times linspace"),
+        ({"steps_offset": 1}, 1, "times leading, one later"),
+        ({"thresholding": True, "sample_max_value": 1.5}, 3, "4 and 6. estimate: different"),
+        ({"beta_schedule": "scaled_linear"}, 0, "1. tables: different"),
+        ({"rescale_betas_zero_snr": True}, 0, "1. tables: different"),
+    ],
+)
+def test_options_of_ddim_of_diffusers(option, number, said):
+    assert said in lines(**diffusers_parts("DDIMScheduler", 20, **option))[number]
+
+
+@pytest.mark.parametrize(
+    ("variance", "said"),
+    [
+        ("fixed_small", "equal: deviation of eta = 1"),
+        ("fixed_large", "translated: deviation sqrt(1 - alpha_bar_t / alpha_bar_s)"),
+    ],
+)
+def test_ddpm_of_diffusers(variance, said):
+    found = lines(**diffusers_parts("DDPMScheduler", 1, variance_type=variance), pairs=ONE, eta=1)
+    assert found[0] == INDEX
+    assert found[2:] == [
         IMAGE,
-        "4 and 6. target and estimate: translated: the answer is z" + CLIP,
-        "7. one step without noise: translated: the old z_hat is kept, a step to s, eta = 0 (DDIM)",
-        "8. fresh noise: equal: no noise is added",
+        "4 and 6. estimate: translated: answer z, clipped to [-1, 1]",
+        "7. step: equal: z_hat computed again, step to s, eta = 1 (DDPM)",
+        f"8. fresh noise: {said}",
     ]
+
+
+def test_eta_and_the_given_noise_of_diffusers():
+    parts = diffusers_parts("DDIMScheduler", 20)
+    options = {"eta": 0.5, "use_clipped_model_output": True}
+    scheduler = parts.pop("scheduler")
+    parts["step"] = lambda x, k, to, answer, noise: (
+        scheduler.step(answer, k, x, variance_noise=noise, **options).prev_sample
+    )
+    found = [*compare_program(SCHEDULE, eta=0.5, **parts)]
+    assert [each.outcome for each in found[-2:]] == ["equal", "equal"]
+
+
+@pytest.mark.parametrize(("objective", "target"), [("pred_noise", "z"), ("pred_v", "v"), ("pred_x0", "x_0")])
+def test_denoising_diffusion_pytorch(objective, target):
+    class Given(Network):
+        def forward(self, x, t, *others, **named):
+            return self.answer
+
+    net, lucid = Given(), import_peer("denoising_diffusion_pytorch")
+    diffusion = lucid.GaussianDiffusion(net, image_size=8, objective=objective, beta_schedule="linear")
+
+    def ask(x, k, answer):
+        net.answer = answer
+        return diffusion.p_sample(x, k)
+
+    parts = {
+        "table": diffusion.alphas_cumprod,
+        "noisy": lambda x_0, z, k: diffusion.q_sample(x_0, torch.full((len(x_0),), k), z),
+        "estimate": lambda x, k, answer: ask(x, k, answer)[1],
+        "step": lambda x, k, to, answer: ask(x, k, answer)[0],
+    }
+    assert lines(**parts, pairs=ONE, eta=1) == [
+        INDEX,
+        IMAGE,
+        f"4 and 6. estimate: translated: answer {target}, clipped to [-1, 1]",
+        "7. step: equal: z_hat computed again, step to s, eta = 1 (DDPM)",
+        "8. fresh noise: equal: deviation of eta = 1",
+    ]
+
+
+def run_box(number):
+    """The lines that the code of the chapter's box prints."""
+    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    (cell,) = (cell for cell in cells if cell["id"] == "harness")
+    code = re.findall(r"^```python\n(.*?)^```", "".join(cell["source"]), re.M | re.S)[number]
+    assert max(map(len, code.splitlines())) <= 72
+    said = []
+    names = {"torch": torch, "schedule": SCHEDULE, "print": lambda found: said.append(shorten(found))}
+    exec(code, names | {"compare_program": compare_program})
+    return said
+
+
+def test_box_for_diffusers():
+    assert run_box(0) == DDIM
+
+
+def test_box_for_smalldiffusion():
+    import_peer("smalldiffusion")
+    assert run_box(1) == [
+        "1. tables: translated: the noise level nu_t, index t - 1",
+        "3. images: translated: image x_0 + nu_t z",
+        "4 and 6. estimate: equal: answer z, not clipped",
+        "7. step: equal: step to s, eta = 0 (DDIM)",
+        "8. fresh noise: equal: none",
+    ]
+
+
+def test_noise_levels_as_times():
+    sigmas = import_peer("smalldiffusion").ScheduleDDPM().sample_sigmas(50)[:-1]
+    assert lines(times=sigmas)[0].startswith("2. times: translated: time nu_t, times trailing ")
+
+
+@pytest.mark.parametrize(("eta", "said"), [(0.25, "eta = 0.5 (its root)"), (0.0, "eta = 0 (DDIM)")])
+def test_azula(eta, said):
+    sample, denoise = import_peer("azula.sample"), import_peer("azula.denoise")
+    weights = import_module("libraries.wrap_azula").Weights()
+
+    class Given(torch.nn.Module):
+        def __init__(self, answer):
+            super().__init__()
+            self.answer, self.like = answer, torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, *others, **named):
+            return self.answer
+
+    def wrap(answer):
+        return denoise.KarrasDenoiser(Given(answer), weights)
+
+    def noisy(x_0, z, k):
+        image, noise = weights(k)
+        return image * x_0 + noise * z
+
+    def step(x, k, to, answer):
+        return sample.DDIMSampler(wrap(answer), eta=eta).step(x, torch.tensor(k), torch.tensor(to))
+
+    parts = {
+        "times": sample.DDIMSampler(wrap(None), steps=50).timesteps[:-1],
+        "noisy": noisy,
+        "estimate": lambda x, k, answer: wrap(answer)(x, torch.tensor(k)).mean,
+        "step": step,
+    }
+    found = lines(**parts, eta=eta)
+    assert found[0].startswith("2. times: translated: time t / T, times trailing ")
+    assert found[1:3] == [IMAGE, "4 and 6. estimate: translated: answer -v, not clipped"]
+    assert found[3].endswith(f"step to s, {said}")
+    assert found[4].startswith("8. fresh noise: equal: ")
+    (table,) = lines(table=weights(torch.arange(1, 1001) / 1000)[0])
+    assert table == "1. tables: translated: the root of alpha_bar_t, index t - 1"

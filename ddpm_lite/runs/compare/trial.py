@@ -1,7 +1,6 @@
 """Try translations: call the other program with our inputs, and keep those with which the numbers agree."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import product
 from math import sqrt
 from typing import NamedTuple
@@ -129,12 +128,13 @@ def try_options(
         fail(ValueError, check, "an answer at one of the known indices", refused)
     fitting = [reading for reading, gaps in tried if all(gap.size <= gap.limit for gap in gaps)]
     if not fitting:
-        near, gaps = min(tried, key=lambda each: max(gap.size / gap.limit for gap in each[1]))
-        with suppress(Refusal):
-            gaps = list(measure(near))
-        off = ", ".join(f"{100 * gap.size:.2g} % {gap.where}" for gap in gaps)
-        text = f"{off}, nearest: {name_subjects(readings, [near])}; see {section} in chapter 14"
-        return Comparison(check, "different", text), []
+        whole = [each for each in tried if len(each[1]) == len(tried[0][1])] or tried
+        near, least = min(whole, key=lambda each: max(gap.size / gap.limit for gap in each[1]))
+        gaps = tried[0][1]
+        text = ", ".join(f"{100 * gap.size:.3g} % {gap.where}" for gap in gaps)
+        if max(gap.size for gap in least) < 0.1 * max(gap.size for gap in gaps):
+            text += f"; much nearer is {name_subjects(readings, [near])}"
+        return Comparison(check, "different", f"{text}; see {section} in chapter 14"), []
     outcome = "equal" if own is fitting[0] else "translated" if len(fitting) == 1 else "open"
     text = name_subjects(readings, fitting)
     if outcome != "equal":
