@@ -1,13 +1,14 @@
 """Train the same network as DDPM and by flow matching, sample from each in few steps, and record the distances.
 
-    python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw]     (about twenty minutes of one core)
+    python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw] [--recipe NAME]    (half an hour of one core)
 
 The U-Net, the data and the budget are those of the chapter on training, and the recipes are those of the chapter on
 flows, whose cells a test compares with RECIPES. Each is trained with three seeds. From each averaged network 500 digits
 are drawn for each kind of step, choice of times and number of steps, and compared with the 500 held-out digits: by the
 energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a classifier. Digits that
 already lie in FOLDER are not drawn again; `--only draw` stops there. Writes book/results/flow.json, which also has the
-first digits of one seed.
+first digits of one seed. With `--recipe NAME`, only the runs of this recipe are drawn and measured, and those of the
+others in the record stay as they are; each run names its processor.
 
 All recipes train up to the same largest noise level, and all walks start there, so that no recipe has a longer first
 step than another; the smallest level of the even flow times is a tenth of DDPM's. The networks of one seed begin with
@@ -16,6 +17,7 @@ the same weights, and their samples with the same noise.
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -26,6 +28,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.distributions import Normal
 
 from ddpm_lite import (
     UNet,
@@ -34,6 +37,7 @@ from ddpm_lite import (
     heun_step,
     last,
     linear_schedule,
+    precondition,
     respace,
     sample,
     schedule_from_levels,
@@ -58,11 +62,6 @@ CONFIG = {"steps": 800, "batch_size": 128, "lr": 4e-3, "warmup": 50}
 PAPER = linear_schedule()
 EVEN = PAPER.flow_time[-1] * torch.arange(1001, dtype=torch.float64) / 1000
 STRAIGHT = schedule_from_levels(EVEN / (1 - EVEN))
-RECIPES = {
-    "DDPM": (PAPER, "z", None),
-    "DDPM, uniform tau": (STRAIGHT, "z", None),
-    "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
-}
 
 
 def training_digits():
@@ -70,6 +69,43 @@ def training_digits():
     rows = [row.split() for row in (ROOT / "book" / "digits.txt").read_text("utf8").splitlines() if row[0] != "#"]
     pixels = [[int(pixel, 17) for pixel in row[1]] for row in rows]
     return torch.tensor(pixels).float().reshape(-1, 1, 8, 8) / 8 - 1
+
+
+STD = float(training_digits().std())  # of all pixels together, 0.753
+GAUSS = Normal(-1.2, 1.2)  # EDM's logarithms of the noise level
+MOST = GAUSS.icdf((torch.arange(900, dtype=torch.float64) + 0.5) / 900)
+REST = torch.linspace(math.log(0.005), float(PAPER.noise_level[-1].log()), 100, dtype=torch.float64)
+EDM = schedule_from_levels(torch.cat([torch.zeros(1), torch.cat([MOST, REST]).sort().values.exp()]))
+
+
+def edm_weight(schedule):
+    """EDM's weight of the squared error of z, times EDM's density of log nu over that of the schedule EDM."""
+    nu = schedule.noise_level
+    edm = GAUSS.log_prob(nu.log()).exp()
+    return (1 + (nu / STD) ** 2) * edm / (0.9 * edm + 0.1 / (REST[-1] - REST[0]))
+
+
+class FromF(torch.nn.Module):
+    """The estimate of z by EDM's network F, which is given c_in y (eq-edm-denoiser)."""
+
+    def __init__(self, F, schedule):
+        super().__init__()
+        self.F, self.schedule = F, schedule
+
+    def forward(self, x_t, t, context=None):
+        nu = self.schedule.noise_level[t].reshape(-1, 1, 1, 1)
+        c_skip, c_out, c_in = precondition(nu, STD)
+        y = x_t * (1 + nu**2).sqrt()
+        D = c_skip * y + c_out * self.F((c_in * y).float(), t)
+        return ((y - D) / nu).float()
+
+
+RECIPES = {
+    "DDPM": (PAPER, "z", None),
+    "DDPM, uniform tau": (STRAIGHT, "z", None),
+    "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
+    "EDM": (EDM, "F", edm_weight),
+}
 
 
 def heun_over_tau(schedule, x_t, t, s, z_hat, noise, *, ask):
@@ -110,7 +146,8 @@ def draw(job):
     schedule, predicts, weight = RECIPES[recipe]
     torch.manual_seed(seed)
     start, losses = time.process_time(), []
-    network = z_model(UNet(UNET), schedule, predicts)
+    unet = UNet(UNET)
+    network = FromF(unet, schedule) if predicts == "F" else z_model(unet, schedule, predicts)
     for state in train(network, schedule, training_digits(), TrainConfig(seed=seed, **CONFIG), weight=weight):
         losses.append(state.loss)
         if state.step % 100 == 0:
@@ -154,11 +191,12 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "flow", help="a folder for finished runs")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--only", choices=["draw"], help="do not measure")
+    parser.add_argument("--recipe", choices=list(RECIPES), help="draw and measure this one, and keep the others' runs")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     names = {
         asked.out / f"{recipe}-{seed}.safetensors".replace(" ", "-"): (recipe, seed)
-        for seed, recipe in product(SEEDS, RECIPES)
+        for seed, recipe in product(SEEDS, [asked.recipe] if asked.recipe else RECIPES)
     }
     jobs = [(path, *job) for path, job in names.items() if not path.exists()]
     with ProcessPoolExecutor(asked.jobs, multiprocessing.get_context("spawn")) as pool:
@@ -171,16 +209,25 @@ def main():
     chapter, net = train_digits.recipe("steps", "measure"), load_features("digits")
     how = chapter["unseen"], chapter["distance"], net
     runs = [measure(path, *how) for path in names]
+    if asked.recipe:
+        write(keep_others(json.loads(RECORD.read_text(encoding="utf8")), runs))
+        return
     real = [compare(chapter["images"][first : first + COUNT], *how) for first in (0, 400, 797)]
-    record = train_digits.circumstances("study_flow.py") | {
-        "hardware": f"{runs[0]['hardware']}, one thread for each training, no GPU",
-        "seeds": list(SEEDS),
-        "training": CONFIG,
-        "images": COUNT,
-        "cpu_seconds": round(sum(run["cpu_seconds"] for run in runs), 1),
-        "real": real,
-        "runs": runs,
-    }
+    record = train_digits.circumstances("study_flow.py") | {"hardware": None, "seeds": list(SEEDS), "training": CONFIG}
+    write(record | {"images": COUNT, "cpu_seconds": None, "real": real, "runs": runs})
+
+
+def keep_others(record, runs):
+    """Replace the runs of these recipes in the record."""
+    new = {run["recipe"] for run in runs}
+    return record | {"runs": [run for run in record["runs"] if run["recipe"] not in new] + runs}
+
+
+def write(record):
+    """Write the record, with its processors and the seconds of all its runs."""
+    processors = " and ".join(dict.fromkeys(run["hardware"] for run in record["runs"]))
+    record["hardware"] = f"{processors}, one thread for each training, no GPU"
+    record["cpu_seconds"] = round(sum(run["cpu_seconds"] for run in record["runs"]), 1)
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
     print(f"wrote {RECORD.relative_to(ROOT)}")
 
