@@ -231,9 +231,6 @@ def test_what_the_chapter_says_of_fifty_steps():
 def test_what_the_chapter_says_of_heuns_step():
     pairs = [((recipe, TAU_STEP, 9, TAU), (recipe, "Euler", 20, TAU)) for recipe in study_flow.RECIPES]
     assert [wins(*pair) for pair in pairs] == [recipe == FLOW for recipe in study_flow.RECIPES]
-    pairs = [((recipe, TAU_STEP, 9, TAU), (recipe, NU_STEP, 9, TAU)) for recipe in study_flow.RECIPES]
-    assert all(wins(*pair, [ENERGY]) for pair in pairs)
-    assert all(0 < count_wins(*pair, FRECHET) < 3 for pair in pairs)
 
 
 def test_seeds_differ_more_than_recipes_by_the_frechet_distance():
