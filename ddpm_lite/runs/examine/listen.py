@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ddpm_lite._check import fail
@@ -52,13 +52,29 @@ class _Ear(TorchFunctionMode):
 
 
 class _Call(NamedTuple):
-    """One call of the model: the time it was told, that of x_t, x_t, the image that z_hat implied, the draws so far."""
+    """One call of the model: the time it was told, that of x_t, x_t, the image that z_hat implied, the draws so far.
+
+    `training` is the mode in which the call found the model.
+    """
 
     time: float
     t: int
     x_t: Tensor
     x_0_hat: Tensor
     heard: int
+    training: bool
+
+
+class _StandIn(nn.Module):
+    """A function as a model, so that a sampler may call `eval` or ask where the parameters are."""
+
+    def __init__(self, answer: Callable[..., Tensor]):
+        super().__init__()
+        self.answer = answer
+        self.weight = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+    def forward(self, *given, **options) -> Tensor:
+        return self.answer(*given, **options)
 
 
 def walk(sampler: Callable, shape: tuple, alpha_bar: Table, first: int, size: float) -> tuple[list, list, Tensor]:
@@ -83,14 +99,15 @@ def _run(
     ear, T = _Ear(), len(alpha_bar) - 1
     chosen = torch.Generator().manual_seed(1)
 
-    def model(x_t: Tensor, t, context=None, **options) -> Tensor:
+    def answer(x_t: Tensor, t, context=None, **options) -> Tensor:
         time = float(torch.as_tensor(t).flatten()[0])
         real = order[len(calls)] if order and len(calls) < T else round(time) - first + 1
         signal = alpha_bar[min(max(real, 1), T)]
         image = size * (2.0 * torch.randint(2, x_t.shape, generator=chosen).double() - 1)  # the ear hears no randint
-        calls.append(_Call(time, real, x_t.detach().double().cpu().clone(), image, len(ear.heard)))
+        calls.append(_Call(time, real, x_t.detach().double().cpu().clone(), image, len(ear.heard), model.training))
         return ((calls[-1].x_t - signal.sqrt() * image) / (1 - signal).sqrt()).to(x_t)
 
+    model = _StandIn(answer)
     with ear:
         x_0 = sampler(model, shape)
     if not isinstance(x_0, Tensor) or tuple(x_0.shape) != shape:

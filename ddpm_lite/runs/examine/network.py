@@ -1,6 +1,7 @@
 """Checks of the network, of what it is told, and of guidance."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,22 @@ def check_network(model: Callable, shape: tuple, context, T: int, first: int) ->
             yield Finding(
                 told > 1e-3, "time in the network", text + ("" if told > 1e-3 else "; it is not told the time")
             )
+
+
+def answers_by_mode(model: Callable, shape: tuple, context, T: int, first: int) -> bool:
+    """Whether the model answers otherwise in training mode, as one with dropout or batch norm does."""
+    if not isinstance(model, nn.Module):
+        return False
+    model = deepcopy(model)  # batch norm keeps a mean of what it sees
+    like = next(model.parameters(), torch.zeros(1))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        x = torch.randn(shape).to(like.device, like.dtype)
+        t = torch.full((len(x),), first + T // 2, device=like.device)
+        for p in model.parameters():  # a layer of zeros hides what it gets
+            if not p.any():
+                nn.init.normal_(p, std=0.05)
+        fixed, other = model.eval()(x, t, context), model.train()(x, t, context)
+    return not torch.allclose(fixed, other, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def check_loss(model: Callable, images: Tensor, context, alpha_bar: Table, first: int) -> Finding:

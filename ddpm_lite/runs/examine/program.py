@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from ddpm_lite._check import Number, Whole, check_real, check_shape, check_whole
 from ddpm_lite.runs.examine.finding import Finding
-from ddpm_lite.runs.examine.network import check_embedding, check_guidance, check_loss, check_network
+from ddpm_lite.runs.examine.network import (
+    answers_by_mode,
+    check_embedding,
+    check_guidance,
+    check_loss,
+    check_network,
+)
 from ddpm_lite.runs.examine.sampler import check_sampler
 from ddpm_lite.runs.examine.tables import check_beta, check_signal, check_tables, read_tables
 from ddpm_lite.runs.examine.training import check_average, check_batch, check_dropout, check_range
@@ -84,4 +90,5 @@ def examine(
         if update is not None:
             yield from check_average(update, check_whole("steps", steps, 1))
         if sampler is not None:
-            yield from check_sampler(sampler, shape, alpha_bar, first)
+            by_mode = model is not None and answers_by_mode(model, shape, context, len(beta) - 1, first)
+            yield from check_sampler(sampler, shape, alpha_bar, first, by_mode)

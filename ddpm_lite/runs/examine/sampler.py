@@ -14,8 +14,13 @@ from ddpm_lite.runs.examine.tables import SIGNAL
 UNHEARD = 0.02  # a step's noise that PyTorch did not draw, at most; rounding of float16 tables is below it
 
 
-def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int) -> Iterator[Finding]:
-    """The sampler should start from noise, tell the right times, and take steps with the right weights."""
+def check_sampler(
+    sampler: Callable, shape: tuple, alpha_bar: Table, first: int, by_mode: bool = False
+) -> Iterator[Finding]:
+    """The sampler should start from noise, tell the right times, and take steps with the right weights.
+
+    `by_mode` says that the program's model answers otherwise in training mode, so the sampler should leave this mode.
+    """
     check_call("sampler", sampler, "(model, shape) -> x_0")
     given = sampler
     calls, heard, x_0 = walk(sampler, shape, alpha_bar, first, 0.5)
@@ -33,6 +38,8 @@ def check_sampler(sampler: Callable, shape: tuple, alpha_bar: Table, first: int)
     steps = [step for step in read_steps(calls, heard, x_0, alpha_bar, first) if 0 <= step.s < step.t <= T]
     yield check_start(calls, heard, alpha_bar)
     yield check_times([call.time for call in calls], T, first)
+    if by_mode:
+        yield check_mode([call.training for call in calls])
     weights = check_weights(steps, alpha_bar)
     yield weights
     yield check_noise(steps, alpha_bar, heard[calls[0].heard :])
@@ -50,6 +57,14 @@ def check_times(times: list[float], T: int, first: int) -> Finding:
     # a note, since diffusers' leading spacing does this, too: 999 steps of 1000 leave out the last time
     short = T // 2 < len(times) < T and times[0] - times[-1] == len(times) - 1
     return Finding(True, "times of sampling", f"{text}; training had {high}..{low}" if short else text, note=short)
+
+
+def check_mode(training: list[bool]) -> Finding:
+    """Dropout and batch norm should be in eval mode; a note, because `eval` may be called before the sampler."""
+    if not any(training):
+        return Finding(True, "mode of sampling", "the model is called in eval mode")
+    text = "the model is called in training mode, in which it answers otherwise"
+    return Finding(True, "mode of sampling", f"{text}; call model.eval() in the sampler, or before it", note=True)
 
 
 def check_start(calls: list, heard: list[Tensor], alpha_bar: Table) -> Finding:
