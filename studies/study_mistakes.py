@@ -4,12 +4,15 @@
     python studies/study_mistakes.py --out runs/mistakes --only right,_cosine no-time     train and sample these alone
     python studies/study_mistakes.py --out runs/mistakes --record     write book/results/mistakes.json and .safetensors
     python studies/study_mistakes.py --weights     train the right program from other first weights
+    python studies/study_mistakes.py --out runs/mistakes --draws     sample the same networks with other seeds
 
 Each program trains for 1,000 steps of 128 digits with the same seed, so unless its mistake changes a draw, its batches,
 times and noise are those of the right program with seed 0. What is left of chance is that of the first weights: three
 more right runs have the same draws and other first weights. A mistake of the sampler uses the weights of the
-right program. The distance is that of 500 samples, each label 50 times, from the 500 held-out digits; the row "right"
-is there with three seeds, which say how much of a difference is chance, and once with the capped cosine schedule. The
+right program, and one of the average its training, so what is left of chance is that of sampling: three more seeds draw
+500 samples from the right program and from each of these, in pairs with the same seed. The distance is that of 500
+samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds, which say how
+much of a difference is chance, and once with the capped cosine schedule. The
 exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
 network for what the program's own training sees. A row whose samples are not in the folder keeps what the record has;
 one that was trained again says where and for how long.
@@ -45,6 +48,7 @@ COUNT, KEPT, EVERY = 500, 8, 50
 RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
 CAPPED = "right, cosine"
 OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose draws are those of seed 0
+DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
@@ -85,20 +89,21 @@ def train(program, images, labels, seed=0, steps=STEPS, weights=None):
     losses = []
     for step in range(1, steps + 1):
         chosen = torch.randint(len(x), (BATCH,))
-        x_t, t, z = program.make_batch(x[chosen])
-        loss = (model(x_t, t, program.drop_labels(labels[chosen])) - z).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        program.update_average(average, model, step)
-        losses.append(loss.item())
+        losses.append(program.train_step(model, average, optimizer, x[chosen], labels[chosen], step))
     return average.eval(), torch.tensor(losses)
 
 
-def draw(program, network, w=0.0):
+def draw(program, network, w=0.0, seed=1):
     """Sample digits, the labels in turn."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     return program.sample(network, (COUNT, 1, 8, 8), torch.arange(COUNT) % 10, w)
+
+
+def load_network(folder, key):
+    """The average's network of a program that was trained."""
+    network, trained = mistakes.load_program().Network(), load_file(folder / f"{key}.safetensors")
+    network.load_state_dict({name[2:]: value for name, value in trained.items() if name.startswith("w.")})
+    return network.eval()
 
 
 def work(key, folder, images, labels):
@@ -106,10 +111,7 @@ def work(key, folder, images, labels):
     torch.set_num_threads(1)
     program, start = load(key), time.process_time()
     if not needs_training(key):
-        network = mistakes.load_program().Network()
-        trained = load_file(folder / f"{RIGHT[0]}.safetensors")
-        network.load_state_dict({name[2:]: value for name, value in trained.items() if name.startswith("w.")})
-        found = {}
+        network, found = load_network(folder, RIGHT[0]), {}
     else:
         network, losses = train(program, images, labels, int(key[-1]) if key in RIGHT else 0)
         found = {"losses": losses} | {f"w.{name}": value for name, value in network.state_dict().items()}
@@ -169,6 +171,42 @@ def record_weights(images, labels):
         "torch": torch.__version__,
         "seconds": f"{time.process_time() - start:.0f}",
         "losses": found,
+    }
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
+def list_draws():
+    """The programs that share the training of the right one, with that whose distance they are compared with."""
+    alone = [
+        key for key, mistake in mistakes.MISTAKES.items() if mistake.part == "sampling" or "average" in mistake.found
+    ]
+    right = "right, guided"
+    return {RIGHT[0]: None, right: None} | {key: right if key == "guidance-plus-one" else RIGHT[0] for key in alone}
+
+
+def record_draws(folder, images, labels):
+    """Sample the programs that share the right one's training with other seeds, and add what is seen to the record."""
+    target = RESULTS / "mistakes.json"
+    table = json.loads(target.read_text(encoding="utf8"))
+    torch.set_num_threads(1)
+    start, found = time.process_time(), {}
+    for key, usual in list_draws().items():
+        trained = key if key == "no-warm-up" else RIGHT[0]
+        if not (folder / f"{trained}.safetensors").exists():
+            work(trained, folder, images, labels)
+        program, network = load(key), load_network(folder, trained)
+        guided = "right, guided" in (key, usual)
+        samples = [draw(program, network, float(guided), seed) for seed in (1, *DRAWS)]
+        found[key] = [judge(x_0) for x_0 in samples]
+        print(key, found[key], flush=True)
+    table["other_draws"] = {
+        "command": "python studies/study_mistakes.py --out runs/mistakes --draws",
+        "hardware": f"{name_processor()}, one thread, no GPU",
+        "torch": torch.__version__,
+        "seconds": f"{time.process_time() - start:.0f}",
+        "seeds": [1, *DRAWS],
+        "compared_with": {key: usual for key, usual in list_draws().items() if usual},
+        "rows": {key: {name: [row[name] for row in rows] for name in rows[0]} for key, rows in found.items()},
     }
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
@@ -258,7 +296,7 @@ def record(folder, images):
     rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
     table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
-    table |= {name: old[name] for name in ("other_weights", "mutations") if old and name in old}
+    table |= {name: old[name] for name in ("other_weights", "other_draws", "mutations") if old and name in old}
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     save_file(shown, str(RESULTS / "mistakes.safetensors"))
@@ -272,6 +310,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=[key.replace(" ", "_") for key in KEYS], help="rows")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--weights", action="store_true", help="train the right program from other first weights")
+    parser.add_argument("--draws", action="store_true", help="sample the same networks with other seeds")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -285,6 +324,8 @@ def main():
         return record(asked.out, images)
     if asked.weights:
         return record_weights(images, labels)
+    if asked.draws:
+        return record_draws(asked.out, images, labels)
     keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

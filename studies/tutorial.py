@@ -85,6 +85,17 @@ class Network(nn.Module):
         return self.last(F.silu(h))
 
 
+def train_step(model, average, optimizer, x_0, labels, step):
+    x_t, t, z = make_batch(x_0)
+    z_hat = model(x_t, t, drop_labels(labels))
+    loss = (z_hat - z).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    update_average(average, model, step)
+    return loss.item()
+
+
 @torch.no_grad()
 def update_average(average, model, step):
     decay = min(0.9999, (1 + step) / (10 + step))

@@ -321,6 +321,12 @@ def test_the_record_is_about_these_lines():
     more = {"right, guided", *study_mistakes.MAPPED.values()}
     assert set(rows) == {*study_mistakes.KEYS, *more} == set(pictures)
     assert list(record["other_weights"]["losses"]) == list(map(str, study_mistakes.OTHER))
+    draws = record["other_draws"]
+    assert draws["seeds"] == [1, *study_mistakes.DRAWS]
+    assert list(draws["rows"]) == list(study_mistakes.list_draws())
+    assert draws["compared_with"] == {key: usual for key, usual in study_mistakes.list_draws().items() if usual}
+    for key, row in draws["rows"].items():  # the first seed is that of all rows
+        assert row["distance"][0] == pytest.approx(rows[key]["distance"], abs=0.01)
     for key, mistake in mistakes.MISTAKES.items():
         row = rows[key]
         assert {name: row[name] for name in vars(mistake)} == vars(mistake)
@@ -400,8 +406,85 @@ DROPOUT = ("self.conv_2(F.silu(new))", "self.conv_2(F.dropout(F.silu(new), 0.1, 
 ZEROS = [(line, f"{line}; [nn.init.zeros_(p) for p in {line.split(' =')[0]}.parameters()]") for line in (BLOCK, LAST)]
 
 
+START = "    x = torch.randn(shape)"
+IN_EVAL = (START, "    model.eval()\n    x = torch.randn(shape)")
+BATCH_NORM = ("nn.GroupNorm(8, WIDTH)", "nn.BatchNorm2d(WIDTH)")
+
+
+@pytest.mark.parametrize("layer", [DROPOUT, BATCH_NORM], ids=["dropout", "batch norm"])
+def test_a_sampler_should_leave_training_mode(page, layer):
+    """Only if the mode changes the answer; and a note of `examine`, because `eval` may be called before."""
+    program = mistakes.load_program(layer)
+    assert page["find_failing"](vars(program)) == "Does training mode stay on?"
+    (found,) = wrong_of(program)
+    assert found.check == "mode of sampling"
+    assert found.note
+    assert "model.eval()" in found.text
+    for changes in ([layer, IN_EVAL], [IN_EVAL]):
+        program = mistakes.load_program(*changes)
+        assert page["find_failing"](vars(program)) is None
+        assert wrong_of(program) == []
+    said = {
+        each.check: each.text for each in examine(**mistakes.list_parts(mistakes.load_program(layer, IN_EVAL), IMAGES))
+    }
+    assert said["mode of sampling"] == "the model is called in eval mode"
+
+
+def test_the_network_keeps_its_numbers_and_its_mode(page):
+    """Batch norm would take a mean of what it sees, so a copy is asked."""
+    program = mistakes.load_program(BATCH_NORM)
+    parts = mistakes.list_parts(program, IMAGES)
+    model = parts["model"]
+    for name in ("asked by examine", "asked by the checklist"):
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        if "examine" in name:
+            list(examine(**parts))
+        else:
+            page["keeps_training"](program.sample, model, torch.randn(4, 1, 8, 8), torch.tensor([20, 80, 140, 199]))
+        assert model.training
+        assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+TOLD_LABELS, LOSS = "z_hat = model(x_t, t, drop_labels(labels))", "loss = (z_hat - z).square().mean()"
+ZERO, BACK, STEP = (f"    {call}\n" for call in ("optimizer.zero_grad()", "loss.backward()", "optimizer.step()"))
+MOVE = "    update_average(average, model, step)\n    return"
+STEPS = {
+    "target -z": (LOSS, "loss = (z_hat + z).square().mean()"),
+    "target x_0": (LOSS, "loss = (z_hat - x_0).square().mean()"),
+    "target x_t": (LOSS, "loss = (z_hat - x_t).square().mean()"),
+    "fresh noise": (LOSS, "loss = (z_hat - torch.randn_like(z)).square().mean()"),
+    "a sum over pixels": (LOSS, "loss = (z_hat - z).square().sum() / len(z)"),
+    "part of the batch": (LOSS, "loss = (z_hat - z)[:16].square().mean()"),
+    "mean before the square": (LOSS, "loss = (z_hat - z).mean(dim=0).square().mean()"),
+    "target of another shape": (LOSS, "loss = (z_hat - z[:1]).square().mean()"),
+    "L1": (LOSS, "loss = (z_hat - z).abs().mean()"),
+    "images of another batch": ("make_batch(x_0)\n    z_hat", "make_batch(x_0.roll(1, 0))\n    z_hat"),
+    "told t - 1": ("model(x_t, t, drop", "model(x_t, t - 1, drop"),
+    "zero_grad forgotten": (ZERO, ""),
+    "zero_grad too late": (BACK, BACK + ZERO),
+    "step before backward": (BACK + STEP, STEP + BACK),
+    "no step": (STEP, ""),
+    "the average as the model": (MOVE, MOVE.replace("average, model", "model, average")),
+    "no average": (MOVE, "    return"),
+    "labels of another batch": (TOLD_LABELS, "z_hat = model(x_t, t, drop_labels(labels.roll(1)))"),
+    "labels never dropped": (TOLD_LABELS, "z_hat = model(x_t, t, labels)"),
+    "labels dropped twice": (TOLD_LABELS, "z_hat = model(x_t, t, drop_labels(drop_labels(labels)))"),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_wrong_step_of_the_training_is_seen(page, name):
+    about = {"no average": "Does the average move?"}
+    question = "Do the labels arrive?" if "labels" in name else about.get(name, "Do two steps follow the gradient?")
+    assert page["find_failing"](vars(mistakes.load_program(STEPS[name]))) == question
+
+
+def test_target_and_answer_may_be_exchanged(page):
+    assert page["find_failing"](vars(mistakes.load_program((LOSS, LOSS.replace("z_hat - z", "z - z_hat"))))) is None
+
+
 def test_dropout_and_layers_of_zeros_fail_no_line(page):
-    for changes in ([DROPOUT], ZEROS, ZEROS[1:], [DROPOUT, *ZEROS]):
+    for changes in ([DROPOUT, IN_EVAL], ZEROS, ZEROS[1:], [DROPOUT, IN_EVAL, *ZEROS]):
         assert page["find_failing"](vars(mistakes.load_program(*changes))) is None
     untold = mistakes.MISTAKES["no-time"]
     program = mistakes.load_program((untold.right, untold.wrong), *ZEROS)
@@ -608,6 +691,13 @@ def test_only_uniform_noise_changes_a_draw():
     assert other == {"uniform-noise"}
 
 
+def test_the_draws_are_those_of_the_mistakes_that_leave_training_alone():
+    compared = study_mistakes.list_draws()
+    alone = {key for key in mistakes.MISTAKES if not study_mistakes.needs_training(key)} | {"no-warm-up"}
+    assert set(compared) == alone | {"right, seed 0", "right, guided"}
+    assert [key for key, usual in compared.items() if usual == "right, guided"] == ["guidance-plus-one"]
+
+
 def test_the_processor_is_stored_with_the_samples(tmp_path, monkeypatch):
     def train(program, *_):
         return program.Network(), torch.zeros(study_mistakes.STEPS)
@@ -696,8 +786,12 @@ LATE = [  # times from 0, in tables without a first entry
     ("alpha_bar[t], alpha_bar[t - 1]", "alpha_bar[t], alpha_bar[t - 1] if t else torch.ones(())"),
     ("if t > 1 else mean", "if t > 0 else mean"),
 ]
-OF_V = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = now.sqrt() * x - (1 - now).sqrt() * z_hat")]
-OF_X_0 = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = z_hat")]
+V = "loss = (z_hat - ((now := ALPHA_BAR[t].reshape(-1, 1, 1, 1)).sqrt() * z - (1 - now).sqrt() * x_0)).square().mean()"
+OF_V = [
+    ("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = now.sqrt() * x - (1 - now).sqrt() * z_hat"),
+    (LOSS, V),
+]
+OF_X_0 = [("x_0 = (x - (1 - now).sqrt() * z_hat) / now.sqrt()", "x_0 = z_hat"), STEPS["target x_0"]]
 EVAL = "\n    model.eval()\n    device = next(model.parameters()).device"
 MODULE = [(SIGNATURE, SIGNATURE + EVAL), (CALL, "z_hat = model(x.to(device), told, label=label)")]
 GIVEN = [
@@ -721,6 +815,9 @@ FORMS = {  # the program's changes; whether its times begin at 0, what it predic
 }
 
 
+AFTER = "            z = (x_t - now.sqrt() * x_0) / (1 - now).sqrt()\n"  # the line of `run_steps` that finds the noise
+
+
 def adapt(changes, late, predicts, labels):
     """A program of another form, adapted by the lines of the box in a file of its own."""
     program = {name: value for name, value in vars(mistakes.load_program(*changes)).items() if name[0] != "_"}
@@ -742,9 +839,16 @@ def adapt(changes, late, predicts, labels):
     return program
 
 
-def say(page, program, capsys):
-    """What the copied checklist prints, but for the lines that are fine."""
-    exec(page["write_checklist"](), program)
+def say(page, program, capsys, late=False, predicts="z"):
+    """What the copied checklist prints, but for the lines that are fine; `run_steps` is changed as the box says."""
+    copied = page["write_checklist"]()
+    root, more = "now = table[t].reshape", {"v": "now.sqrt() * z - (1 - now).sqrt() * x_0", "x_0": "x_0"}
+    assert copied.count(root) == copied.count(AFTER) == 1
+    if late:
+        copied = copied.replace(root, "now = table[t + 1].reshape")
+    if predicts != "z":
+        copied = copied.replace(AFTER, f"{AFTER}            z = {more[predicts]}\n")
+    exec(copied, program)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(page["CHECKLIST"])
     return [line.removeprefix("WRONG: ").split("? (")[0].rstrip("?") for line in said if line.startswith("WRONG")]
@@ -752,7 +856,7 @@ def say(page, program, capsys):
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, form, capsys):
-    assert say(page, adapt(*form), capsys) == []
+    assert say(page, adapt(*form), capsys, *form[1:3]) == []
 
 
 @pytest.mark.parametrize("form", ["module", "times from 0, v"])
@@ -771,4 +875,4 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, 
 )
 def test_the_lines_of_the_box_hide_no_slip(page, form, slip, question, capsys):
     changes, *rest = FORMS[form]
-    assert question in say(page, adapt([*changes, slip], *rest), capsys)
+    assert question in say(page, adapt([*changes, slip], *rest), capsys, *rest[:2])
