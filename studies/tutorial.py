@@ -85,13 +85,13 @@ class Network(nn.Module):
         return self.last(F.silu(h))
 
 
-def train_step(model, average, optimizer, x_0, labels, step):
+def train_step(model, average, optimiser, x_0, labels, step):
     x_t, t, z = make_batch(x_0)
     z_hat = model(x_t, t, drop_labels(labels))
     loss = (z_hat - z).square().mean()
-    optimizer.zero_grad()
+    optimiser.zero_grad()
     loss.backward()
-    optimizer.step()
+    optimiser.step()
     update_average(average, model, step)
     return loss.item()
 

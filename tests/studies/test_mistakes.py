@@ -446,7 +446,7 @@ def test_the_network_keeps_its_numbers_and_its_mode(page):
 
 
 TOLD_LABELS, LOSS = "z_hat = model(x_t, t, drop_labels(labels))", "loss = (z_hat - z).square().mean()"
-ZERO, BACK, STEP = (f"    {call}\n" for call in ("optimizer.zero_grad()", "loss.backward()", "optimizer.step()"))
+ZERO, BACK, STEP = (f"    {call}\n" for call in ("optimiser.zero_grad()", "loss.backward()", "optimiser.step()"))
 MOVE = "    update_average(average, model, step)\n    return"
 STEPS = {
     "target -z": (LOSS, "loss = (z_hat + z).square().mean()"),
