@@ -375,6 +375,10 @@ def test_the_checklist_can_be_copied(page, capsys):
         assert sum(line.startswith("WRONG:") for line in said) == wrong
 
 
+START = "    x = torch.randn(shape)"
+IN_EVAL = (START, "    model.eval()\n    x = torch.randn(shape)")
+
+
 def new_unet(dropout):
     """The book's U-Net with its new weights, many of which are 0, as the checklist calls a network."""
 
@@ -394,7 +398,7 @@ def new_unet(dropout):
 def test_a_new_u_net_and_large_images_raise_no_alarm(page, dropout, shape, capsys):
     copied = page["write_checklist"]()
     assert copied.count("x_t[:4], t[:4]") == 1
-    program = vars(mistakes.load_program()) | {"Network": new_unet(dropout)}
+    program = vars(mistakes.load_program(IN_EVAL)) | {"Network": new_unet(dropout)}
     exec(copied.replace("x_t[:4], t[:4]", shape), program)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(page["CHECKLIST"])
@@ -406,8 +410,6 @@ DROPOUT = ("self.conv_2(F.silu(new))", "self.conv_2(F.dropout(F.silu(new), 0.1, 
 ZEROS = [(line, f"{line}; [nn.init.zeros_(p) for p in {line.split(' =')[0]}.parameters()]") for line in (BLOCK, LAST)]
 
 
-START = "    x = torch.randn(shape)"
-IN_EVAL = (START, "    model.eval()\n    x = torch.randn(shape)")
 BATCH_NORM = ("nn.GroupNorm(8, WIDTH)", "nn.BatchNorm2d(WIDTH)")
 
 
