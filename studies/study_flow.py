@@ -1,4 +1,4 @@
-"""Train the same network as DDPM and by flow matching, sample from each in few steps, and record the distances.
+"""Train the same network as DDPM, by flow matching and as EDM, sample in few steps, and record the distances.
 
     python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw] [--recipe NAME]    (half an hour of one core)
 
@@ -8,11 +8,12 @@ are drawn for each kind of step, choice of times and number of steps, and compar
 energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a classifier. Digits that
 already lie in FOLDER are not drawn again; `--only draw` stops there. Writes book/results/flow.json, which also has the
 first digits of one seed. With `--recipe NAME`, only the runs of this recipe are drawn and measured, and those of the
-others in the record stay as they are; each run names its processor.
+others in the record stay as they are; each run names its processor. The record's `commit` is that of the runs which
+name none; a newer run names its own.
 
 All recipes train up to the same largest noise level, and all walks start there, so that no recipe has a longer first
-step than another; the smallest level of the even flow times is a tenth of DDPM's. The networks of one seed begin with
-the same weights, and their samples with the same noise.
+step than another; the smallest level of the even flow times is a tenth of DDPM's, and EDM's is half of DDPM's. The
+networks of one seed begin with the same weights, and their samples with the same noise.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import json
 import math
 import multiprocessing
 import os
+import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
@@ -139,6 +141,12 @@ def walks_of(schedule, steps):
     }
 
 
+def name_commit():
+    """Name the commit whose code runs; drawing needs no more of git."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
 def draw(job):
     """Train one network, sample from it, and keep the digits as bytes."""
     path, recipe, seed = job
@@ -159,6 +167,7 @@ def draw(job):
             drawn[f"{kind}, {steps}, {times}"] = to_bytes(last(walked)[1])
     told = {"recipe": recipe, "seed": seed, "cpu_seconds": round(time.process_time() - start, 1)}
     told |= {"loss": round(sum(losses[-100:]) / 100, 5), "hardware": name_processor(), "torch": torch.__version__}
+    told["commit"] = name_commit()
     with write_beside(path) as unfinished:
         save_file(drawn, unfinished, {"run": json.dumps(told)})
 
