@@ -110,6 +110,22 @@ def test_measure_keeps_the_first_digits(tmp_path, monkeypatch):
         assert kept == ({(5, "even in tau"): digits[:8].numpy().tobytes().hex()} if seed == 0 else {})
 
 
+def test_which_levels_contribute_most_to_the_least_loss():
+    """The tops of the chapter's figure, for Gaussian data with the digits' standard deviation."""
+    nu, s = study_flow.PAPER.noise_level[1:], study_flow.STD
+    spread = torch.gradient(torch.arange(1000, dtype=torch.float64), spacing=(nu.log(),))[0]
+    gauss = study_flow.GAUSS.log_prob(nu.log()).exp()
+    products = {DDPM: spread, FLOW: nu, EDM: (1 + (nu / s) ** 2) * gauss}
+    parts = {name: product * s**2 / (s**2 + nu**2) for name, product in products.items()}
+    torch.testing.assert_close(parts[EDM], gauss)  # the weight times the least squared error is 1
+    tops = {name: f"{float(nu[part.argmax()]):.2f}" for name, part in parts.items()}
+    assert tops == {DDPM: "0.53", FLOW: "0.75", EDM: "0.30"}
+    assert max(float(end / part.max()) for part in parts.values() for end in part[[0, -1]]) < 0.03
+    image = {name: product / nu**2 for name, product in products.items()}  # in the unit of the image's error
+    assert image[FLOW].argmax() == 0
+    assert products[FLOW].argmax() == 999
+
+
 def test_walks_have_their_own_times():
     for schedule, _, _ in study_flow.RECIPES.values():
         for name, walk in study_flow.walks_of(schedule, 10).items():
