@@ -118,6 +118,17 @@ def test_another_known_schedule_is_different_and_named(name, own, table):
     assert f"; with {name} it is " in found.text
 
 
+@pytest.mark.parametrize("T", [1, 2, 3, 20, 50, 150])
+def test_each_length_has_steps_and_other_schedules(T):
+    own = linear_schedule(T, 0.1, 0.9999) if T > 1 else linear_schedule(1)
+    (found,) = compare_program(own, table=torch.linspace(3.0, 4.0, T))
+    assert found.outcome == "different"
+    if T > 2:
+        outcomes = compare_program(own, step=lambda x, k, to, a, n: ddim_step(own, x, k, to, a, n, clip=False))
+        assert [found.outcome for found in outcomes] == ["translated", "equal"]
+    assert lines(own, guide=guide) == ["9. guidance: equal: scale w"]
+
+
 def test_last_snr_of_0_is_named_and_a_free_cosine_differs_only_at_its_end():
     root = OWN.alpha_bar.sqrt()
     table = ((root - root[-1]) * root[1] / (root[1] - root[-1]))[1:].square()
@@ -169,6 +180,7 @@ def test_without_a_table_a_difference_may_be_the_schedule():
     other = cosine_schedule()
     said = lines(noisy=lambda x_0, z, k: q_sample(other, x_0, k, z))[0]
     assert said.endswith("; without `table`, its schedule is taken to be ours")
+    assert lines(times=np.array([500, 7, 3]))[0].startswith("2. times: different: ")
     assert not lines(guide=lambda c, u, w: c)[0].endswith("ours")
 
 
@@ -299,7 +311,7 @@ def test_noise_of_another_source_is_not_taken_for_a_difference():
 
     numpy = np.random.default_rng(0)
     for draw in (lambda x: torch.as_tensor(numpy.standard_normal(x.shape)), lambda x: torch.randn(2, *x.shape)[0]):
-        with pytest.raises(ValueError, match="^step: expected the same state when called again .* argument `noise`$"):
+        with pytest.raises(ValueError, match="^step: expected the same state when called again .* argument `noise`, "):
             lines(table=OWN.alpha_bar, step=lambda x, k, to, a, draw=draw: step(x, k, to, a, draw), eta=1)
 
 

@@ -28,7 +28,7 @@ from ddpm_lite.runs.compare.trial import (
     Gap,
     Inputs,
     Refusal,
-    add_reading,
+    add_other,
     ask,
     clip_image,
     compare_numbers,
@@ -82,10 +82,8 @@ def compare_program(
     up to t = T / 4 below 1e-3.
     """
     T, eta = check_whole_schedule(schedule, "the program").T, check_real("eta", eta, 0, 1)
-    n, late = max(T // 50, 1), max(T * 4 // 5, 1)
-    chosen = [
-        (t, max(s, 0)) for t, s in ((max(T // 2, 1), T // 2 - n), (late, late - 2 * n), (min(2 * n, T), min(n, T - 1)))
-    ]
+    n = max(T // 50, 1)
+    chosen = [(max(t, 1), max(t - jump, 0)) for t, jump in ((T // 2, n), (T * 4 // 5, 2 * n), (min(2 * n, T), n))]
     steps = [check_pair(pair, T) for pair in (chosen if pairs is None else pairs)]
     inputs = make_inputs(schedule, steps, check_shape(shape))
     checks: dict[str, tuple[Any, Callable[..., Iterator[Found]]]] = {
@@ -107,9 +105,8 @@ def compare_program(
                 readings = fitting
                 continue
             if readings != [{}] and number == 0:
-                alone, fits = next(check(schedule, part, [{}]))
-                found = add_reading(found, "by itself", alone) if fits else found
-            if table is None and part in (noisy, estimate, step):
+                found = add_other(found, "by itself", check(schedule, part, [{}]))
+            if table is None and callable(part) and part is not guide:
                 found = found._replace(text=f"{found.text}; without `table`, its schedule is taken to be ours")
             yield found
             return
@@ -139,8 +136,11 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
     def measure(reading: known.Reading) -> Iterator[Gap]:
         t, there, here = find_entries(reading)
         late = t > T // 4
+        if not late.any():
+            raise Refusal("no entries")
         yield compare_numbers(f"after t = {T // 4}", there[late], here[late], AGREE)
-        yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
+        if not late.all():
+            yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
 
     found, readings = try_options(
         "1. tables", "*A table called alpha* and *Schedules*", readings, spread(options), measure
@@ -151,8 +151,7 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
             text = f"{found.text}, but at T theirs is {there:.3g} and ours {here:.3g}, so compare before T"
             found = Comparison(found.check, "translated", text)
     for name, own in known.list_schedules(schedule).items() if others and not readings else ():
-        other, fits = next(check_table(own, table, [{}], others=False))
-        found = add_reading(found, f"with {name}", other) if fits else found
+        found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
     yield found, readings
 
 
@@ -172,8 +171,7 @@ def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[F
 
     found, fitting = try_options("2. times", "*DDIM and the choice of times*", readings, spread(options), measure)
     if not fitting and theirs[-1] <= 0 < len(theirs) - 1:
-        other, fits = next(check_times(schedule, theirs[:-1], readings))
-        found = add_reading(found, "without its end", other) if fits else found
+        found = add_other(found, "without its end", check_times(schedule, theirs[:-1], readings))
     yield found, fitting
 
 

@@ -27,8 +27,6 @@ from ddpm_lite.runs.compare.trial import (
 from ddpm_lite.schedule import Schedule
 
 NOISE = 1e-4  # what counts as rounding in a deviation, for programs whose variance is a difference of float32 numbers
-
-
 STEP = known.Option("step to s", lambda t, s: s)
 
 
@@ -51,8 +49,9 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
             if len(cache) == 1:  # once, a second call, with the generator in another state
                 again = ask("step", lambda *same: (torch.rand(1), step(*same))[1], x, *given, noise=noise)
                 if (again - state).abs().max() > EARLY * state.abs().max():
+                    expected = "the same state when called again with the same inputs"
                     advice = "noise that PyTorch does not draw in the shape of x has to be its argument `noise`"
-                    fail(ValueError, "step", "the same state when called again with the same inputs", "another", advice)
+                    fail(ValueError, "step", expected, "another", f"{advice}, and no call may change the next")
         return cache[key]
 
     options = {"index": known.list_indices(schedule), "scale": known.SCALES, "target": known.TARGETS}

@@ -154,9 +154,10 @@ def try_options(
     return Comparison(check, outcome, text), fitting
 
 
-def add_reading(found: Comparison, how: str, other: Comparison) -> Comparison:
-    """Add to a difference what it would be in another way."""
-    return found._replace(text=f"{found.text}; {how} it is {other.outcome}: {other.text}")
+def add_other(found: Comparison, how: str, check: Iterator[Found]) -> Comparison:
+    """Add to a difference what this check finds in another way, if something fits."""
+    other, fits = next(check)
+    return found._replace(text=f"{found.text}; {how} it is {other.outcome}: {other.text}") if fits else found
 
 
 def name_subjects(before: list[known.Reading], after: list[known.Reading]) -> str:
