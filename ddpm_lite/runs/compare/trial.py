@@ -96,8 +96,8 @@ def ask(part: str, call: Callable, like: Tensor, *given, noise: Tensor | None = 
 
 
 def to_numbers(part: str, value: object) -> Tensor:
-    """What was given as a float64 tensor; an array may run backwards, as after [::-1]."""
-    return to_table(part, np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value).double().cpu()
+    """What was given as a float64 tensor on the CPU."""
+    return to_table(part, value).double().cpu()
 
 
 def compare_numbers(where: str, theirs: Tensor, ours: Tensor, limit: float) -> Gap:
