@@ -209,7 +209,7 @@ z_hat = z_from_flow(way, x_t, t, u)
             "The flow times $\\tau$, {eq}`eq-straight-time`, from 1. The lowest is shifted twice. Last comes a 0.",
         ),
         ("tau", "way.flow_time[t]", "A weight of the noise, not a noise level: that is $\\frac{\\tau}{1 - \\tau}$."),
-        ("time", "1000 * tau", "What the network and `step` are given."),
+        ("time", "1000 * tau", "What `step` is given, and Stable Diffusion 3; FLUX is given `tau`."),
         ("m", "(1 - tau) * x_0 + tau * z", "The straight path, {eq}`eq-straight-path`."),
         (
             "m / ((1 - tau) ** 2 + tau ** 2).sqrt()",
