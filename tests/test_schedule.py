@@ -2,11 +2,13 @@
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from ddpm_lite import Schedule, cosine_schedule, linear_schedule, respace
+from ddpm_lite import Schedule, cosine_schedule, linear_schedule, q_sample, respace
+from ddpm_lite.viz.exercises import compare
 
 PAPER = linear_schedule()
 
@@ -116,3 +118,10 @@ def test_times_are_checked():
     for times in ([0, 1], [1, 2, 3], [0, 2, 2], [0.0, 1.0, 2.0]):
         with pytest.raises((ValueError, TypeError)):
             Schedule(beta, torch.tensor(times))
+
+
+def test_array_that_runs_backwards_is_taken_as_it_reads():
+    betas, times, x_0 = np.linspace(0.02, 0, 5)[::-1], np.array([3, 1])[::-1], torch.ones(2, 1)
+    assert torch.equal(Schedule(betas).beta, Schedule(betas.tolist()).beta)
+    assert torch.equal(q_sample(PAPER, x_0, times, 0 * x_0), q_sample(PAPER, x_0, [1, 3], 0 * x_0))
+    assert compare(betas, torch.tensor(betas.tolist(), dtype=torch.float64), {}) == ""

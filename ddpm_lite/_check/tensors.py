@@ -103,6 +103,7 @@ def check_images(argument: str, x: Tensor) -> tuple[float, float]:
 
 def to_table(argument: str, value: object) -> Tensor:
     """Convert a tensor, an array or a sequence of numbers to a tensor; Python's floats stay in float64."""
+    value = value.copy() if isinstance(value, np.ndarray) else value  # PyTorch takes none that runs backwards
     try:
         table = torch.as_tensor(value, dtype=None if hasattr(value, "dtype") else torch.float64).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -141,6 +142,7 @@ def to_tensor(argument: str, images: object) -> Tensor:
 
 def to_whole_numbers(argument: str, value: object, device: torch.device | str | None = None) -> Tensor:
     """Convert a list, tuple or array of whole numbers to an int64 tensor on the device; None is where they are."""
+    value = value.copy() if isinstance(value, np.ndarray) else value  # PyTorch takes none that runs backwards
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):

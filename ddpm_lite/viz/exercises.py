@@ -99,7 +99,7 @@ def _to_tensors(value: Any) -> Any:
         return torch.stack([part.double() for part in parts]) if same else parts
     if not isinstance(value, Tensor):
         try:
-            value = torch.as_tensor(np.asarray(value))
+            value = torch.as_tensor(np.array(value))
         except (TypeError, ValueError, RuntimeError):
             return value
     value = value.detach().cpu()

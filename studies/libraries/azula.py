@@ -332,8 +332,8 @@ def azula_rectified():
     "`CosineSchedule().alpha(t / T)`",
     "own rule",
     "torch.cos(end * t / T)",
-    "ours at first sight is `alpha_bar.sqrt()` of `cosine_schedule`; theirs has no 0.008 in the angle, and `end` is "
-    "the arccosine of 0.001",
+    "before the translation, ours is `alpha_bar.sqrt()` of `cosine_schedule`; theirs has no 0.008 in the angle, "
+    "and `end` is the arccosine of 0.001",
 )
 def azula_cosine():
     t = torch.arange(T + 1)

@@ -505,8 +505,8 @@ def rescale(w):
     "`p_sample(x_t, t - 1, c)`",
     "own rule",
     "ddpm_step(schedule, x_t, t, t - 1, z_hat, noise)",
-    "`z_hat` is the estimate of the line above with their default `cond_scale=6`; ours at first sight has the guided "
-    "estimate with `w = 5`",
+    "`z_hat` is the estimate of the line above with their default `cond_scale=6`; before the translation, ours has the "
+    "guided estimate with `w = 5`",
     equal=1e-4,
 )
 def lucid_guided_step():

@@ -1,17 +1,19 @@
 """Rows of diffusers."""
 
+import math
 from importlib import import_module
 
 import torch
 from torch import nn
 
 from ddpm_lite import cosine_schedule, ddim_step, linear_schedule, respace
-from ddpm_lite.process import predict_x_0, q_sample, velocity, x_0_from_v
+from ddpm_lite.process import flow_from_z, predict_x_0, q_sample, velocity, x_0_from_v, z_from_flow
 from ddpm_lite.trainer import ema_decay
 from ddpm_lite.unet import time_embedding
 from libraries.row import (
     EDM,
     EXACT,
+    FLOWS,
     FROM_0,
     LEVELS,
     LOGS,
@@ -172,6 +174,77 @@ of_v = EDMEulerScheduler(**options)
         ),
     ),
     lambda: {"ddim_step": ddim_step, "x_0_from_v": x_0_from_v, "unet": lambda x, time: torch.sin(3 * x) * (1 + time)},
+)
+
+
+FLOWS["diffusers"] = Step(
+    """\
+from diffusers import FlowMatchEulerDiscreteScheduler
+from ddpm_lite import schedule_from_levels
+
+n, t, s = 28, 20, 19
+
+def shift(tau, by):
+    return by * tau / (1 + (by - 1) * tau)
+
+flow = FlowMatchEulerDiscreteScheduler(shift=3.0)
+flow.set_timesteps(n)
+tau, tau_s = flow.sigmas[n - t], flow.sigmas[n - s]
+time = flow.timesteps[n - t]
+m = flow.scale_noise(x_0, time[None], z)
+u = unet(m, time)
+after = flow.step(u, time, m).prev_sample
+dynamic = {"use_dynamic_shifting": True}
+flux = FlowMatchEulerDiscreteScheduler(**dynamic)
+
+taus = flow.sigmas[1:].flip(0)  # at tau = 1, no level is finite
+way = schedule_from_levels(taus / (1 - taus))
+x_t = q_sample(way, x_0, t, z)
+z_hat = z_from_flow(way, x_t, t, u)
+""",
+    (
+        (
+            "flow.sigmas[:-1]",
+            "shift(torch.linspace(1, shift(0.001, 3), n), 3)",
+            "The flow times $\\tau$, {eq}`eq-straight-time`, from 1. The lowest is shifted twice. Last comes a 0.",
+        ),
+        ("tau", "way.flow_time[t]", "A weight of the noise, not a noise level: that is $\\frac{\\tau}{1 - \\tau}$."),
+        ("time", "1000 * tau", "What `step` is given, and Stable Diffusion 3; FLUX is given `tau`."),
+        ("m", "(1 - tau) * x_0 + tau * z", "The straight path, {eq}`eq-straight-path`."),
+        (
+            "m / ((1 - tau) ** 2 + tau ** 2).sqrt()",
+            "x_t",
+            "Its point, divided by the root of the sum of the squared weights.",
+        ),
+        (
+            "u",
+            "flow_from_z(way, x_t, t, z_hat)",
+            "The answer, {eq}`eq-flow-slope`; our $z_\\theta$ follows from it by {eq}`eq-z-from-flow`.",
+        ),
+        (
+            "m - tau * u",
+            "predict_x_0(way, x_t, t, z_hat)",
+            "The estimate, which `step` does not return. Nothing is clipped.",
+        ),
+        ("after", "m + (tau_s - tau) * u", "Euler's step along the path."),
+        (
+            "after / ((1 - tau_s) ** 2 + tau_s ** 2).sqrt()",
+            "ddim_step(way, x_t, t, s, z_hat, noise, clip=False)",
+            "The same step in our variable: it is DDIM.",
+        ),
+        (
+            "flux.time_shift(1.15, 1.0, taus)",
+            "shift(taus, math.exp(1.15))",
+            "With `use_dynamic_shifting=True`, as in FLUX, `mu` is the logarithm of the shift.",
+        ),
+    ),
+    lambda: {
+        "ddim_step": ddim_step,
+        "flow_from_z": flow_from_z,
+        "z_from_flow": z_from_flow,
+        "math": math,
+        "unet": lambda x, time: torch.sin(3 * x) * (1 + time / 2000),
+    },
 )
 
 

@@ -28,8 +28,8 @@ def scaled_linear() -> Schedule:
     '`betas` of "scaled_linear"',
     "own rule",
     "torch.linspace(beta_1 ** 0.5, beta_T ** 0.5, T).square()",
-    "the root of `beta` grows by equal steps, in Stable Diffusion from `beta_1 = 0.00085` to `beta_T = 0.012`; ours at "
-    "first sight is the linear schedule between the same ends",
+    "the root of `beta` grows by equal steps, in Stable Diffusion from `beta_1 = 0.00085` to `beta_T = 0.012`; "
+    "before the translation, ours is the linear schedule between the same ends",
 )
 def diffusers_scaled_linear():
     theirs = ddpm_scheduler(beta_schedule="scaled_linear", beta_start=ENDS[0], beta_end=ENDS[1]).betas
@@ -100,7 +100,7 @@ def diffusers_x_0_step():
     "`DDPMScheduler.step` after `set_timesteps(50)`",
     "option",
     'ddpm_step(respace(schedule, 50, "leading"), x_t, 26, 25, z_hat, noise)',
-    "from our t = 501, the 26th of the 50 times, to 481; ours at first sight goes to 500",
+    "from our t = 501, the 26th of the 50 times, to 481; before the translation, ours goes to 500",
     equal=1e-4,
 )
 def diffusers_fewer_steps():

@@ -83,7 +83,8 @@ LOOPS: dict[str, Step] = {}  # a step of the training
 NAMES: dict[str, Step] = {}  # tables that a library stores, at all times
 LEVELS: dict[str, Step] = {}  # a step in the variable that is not scaled down
 EDM: dict[str, Step] = {}  # a step there with a network in EDM's scales
-SHOWN = {"steps": STEPS, "loops": LOOPS, "names": NAMES, "levels": LEVELS, "edm": EDM}
+FLOWS: dict[str, Step] = {}  # a step along the straight path
+SHOWN = {"steps": STEPS, "loops": LOOPS, "names": NAMES, "levels": LEVELS, "edm": EDM, "flows": FLOWS}
 
 
 def rows_of(library: str):

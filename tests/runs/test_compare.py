@@ -5,6 +5,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,13 +98,90 @@ def test_tables_that_differ_in_little_are_both_named():
     assert "index t or index t - 1" in found.text
 
 
-def test_another_schedule_is_different_and_a_free_cosine_only_at_its_end():
-    (found,) = compare_program(OWN, table=cosine_schedule().alpha_bar, noisy=OURS["noisy"])
+def scale_roots(first, last):
+    return torch.linspace(first**0.5, last**0.5, 1000).square()
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "table"),
+    [
+        ("cosine_schedule(1000)", OWN, cosine_schedule().alpha_bar),
+        ("linear_schedule(1000)", cosine_schedule(), OWN.alpha_bar),
+        ("linear_schedule(100, 0.001, 0.2)", linear_schedule(100), linear_schedule(100, 1e-3, 0.2).alpha_bar),
+        ("scaled-linear betas from 0.0001 to 0.02", OWN, (1 - scale_roots(1e-4, 0.02)).cumprod(0)),
+        ("scaled-linear betas from 0.00085 to 0.012", OWN, scale_roots(0.00085, 0.012)),
+    ],
+)
+def test_another_known_schedule_is_different_and_named(name, own, table):
+    (found,) = compare_program(own, table=table, noisy=OURS["noisy"])
     assert found.outcome == "different"
+    assert f"; with {name} it is " in found.text
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 20, 50, 150])
+def test_each_length_has_steps_and_other_schedules(T):
+    own = linear_schedule(T, 0.1, 0.9999) if T > 1 else linear_schedule(1)
+    (found,) = compare_program(own, table=torch.linspace(3.0, 4.0, T))
+    assert found.outcome == "different"
+    if T > 2:
+        outcomes = compare_program(own, step=lambda x, k, to, a, n: ddim_step(own, x, k, to, a, n, clip=False))
+        assert [found.outcome for found in outcomes] == ["translated", "equal"]
+    assert lines(own, guide=guide) == ["9. guidance: equal: scale w"]
+
+
+def test_last_snr_of_0_is_named_and_a_free_cosine_differs_only_at_its_end():
+    root = OWN.alpha_bar.sqrt()
+    table = ((root - root[-1]) * root[1] / (root[1] - root[-1]))[1:].square()
+    assert "with ours, rescaled to a last SNR of 0, it is translated: alpha_bar_t, " in lines(table=table)[0]
     t = torch.arange(1001, dtype=torch.float64)
     free = torch.cos((t / 1000 + 0.008) / 1.008 * torch.pi / 2) ** 2
     (found,) = compare_program(cosine_schedule(), table=(free / free[0])[1:])
     assert "so compare before T" in found.text
+
+
+def test_an_end_among_the_times_is_said():
+    (walk,) = (walk for walk in known.list_walks(OWN, 50) if walk.name.startswith("times trailing (here"))
+    said = lines(table=OWN.alpha_bar[1:], times=[*(t - 1 for t in walk.use), -1])[1]
+    assert "2. times: different: " in said
+    assert "; without its end it is equal: times trailing" in said
+
+
+def test_arrays_may_run_backwards_and_be_returned():
+    betas = np.linspace(1e-4, 0.02, 1000)
+    table, times = np.cumprod(1 - betas), np.arange(0, 1000, 20)[::-1]
+
+    def noisy(x_0, z, k):
+        return np.sqrt(table[k]) * x_0.numpy() + np.sqrt(1 - table[k]) * z.numpy()
+
+    assert lines(table=table, times=times, noisy=noisy)[1:] == ["2. times: translated: times leading",
+                                                                "3. images: equal: image x_t"]  # fmt: skip
+    assert lines(table=table[::-1])[0] == "1. tables: translated: alpha_bar_t, index T - t"
+
+
+def test_functions_that_count_otherwise_than_the_table_are_named_by_themselves():
+    nu = OWN.noise_level
+    said = lines(table=nu[1:], noisy=lambda x_0, z, k: x_0 + k * z)[1]
+    assert said.startswith("3. images: different: ")
+    assert "; by itself it is translated: time nu_t, image x_0 + nu_t z" in said
+    assert "by itself it is equal: index t, image x_t" in lines(table=OWN.alpha_bar[1:], noisy=OURS["noisy"])[1]
+    said = lines(table=OWN.alpha_bar, noisy=lambda x_0, z, k: q_sample(OWN, x_0, round(1000 * k), z))[1]
+    assert said.startswith("3. images: different: an error, ")
+    assert "by itself it is translated: time t / T, image x_t" in said
+    mixed = make_program("v")["estimate"], make_program("z")["step"]
+    assert (
+        "by itself it is translated: index t - 1, image x_t, answer z, " in lines(estimate=mixed[0], step=mixed[1])[1]
+    )
+    flow = lines(noisy=lambda x_0, z, k: (1 - k) * x_0 + k * z, estimate=lambda x, k, u: x - k * u)
+    assert flow == ["3. images: translated: time tau_t, image of a flow",
+                    "4 and 6. estimate: translated: answer z - x_0, not clipped"]  # fmt: skip
+
+
+def test_without_a_table_a_difference_may_be_the_schedule():
+    other = cosine_schedule()
+    said = lines(noisy=lambda x_0, z, k: q_sample(other, x_0, k, z))[0]
+    assert said.endswith("; without `table`, its schedule is taken to be ours")
+    assert lines(times=np.array([500, 7, 3]))[0].startswith("2. times: different: ")
+    assert not lines(guide=lambda c, u, w: c)[0].endswith("ours")
 
 
 @pytest.mark.parametrize("name", ["leading", "leading, one later", "linspace", "trailing, rounded down"])
@@ -214,10 +292,51 @@ def test_eta_squared_in_the_noise_alone_and_a_variance_as_deviation():
     assert last(factor=0.9).startswith("8. fresh noise: different: ")
 
 
+@pytest.mark.parametrize("jump", [1, 20])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_a_step_that_ignores_to_has_one_reading(jump, eta):
+    def step(x, k, to, answer):
+        return make_program("z", eta=eta)["step"](x, k, k - jump, answer, torch.randn(x.shape))
+
+    for told in {0.0, eta} if jump == 20 else {eta}:
+        found = list(compare_program(OWN, table=OWN.alpha_bar[1:], step=step, eta=told))
+        assert found[1].outcome == "translated"
+        assert f", step to t - {jump}, eta = {eta:g}" in found[1].text
+        assert found[2].outcome == "equal"
+
+
+def test_noise_of_another_source_is_not_taken_for_a_difference():
+    def step(x, k, to, answer, draw):
+        return ddim_step(OWN, x, k, to, answer, draw(x), eta=1, clip=False)
+
+    numpy = np.random.default_rng(0)
+    for draw in (lambda x: torch.as_tensor(numpy.standard_normal(x.shape)), lambda x: torch.randn(2, *x.shape)[0]):
+        with pytest.raises(ValueError, match="^step: expected the same state when called again .* argument `noise`, "):
+            lines(table=OWN.alpha_bar, step=lambda x, k, to, a, draw=draw: step(x, k, to, a, draw), eta=1)
+
+
+def test_noise_that_the_direction_makes_no_room_for():
+    """The direction of eta = 0 and the noise of eta = 1; and all noise fresh, which is no eta at all."""
+
+    def both(x, k, to, answer):
+        drawn = ddim_step(OWN, x, k, to, answer, torch.randn_like(x), eta=1, clip=False)
+        still = ddim_step(OWN, x, k, to, answer, 0 * x, eta=1, clip=False)
+        return ddim_step(OWN, x, k, to, answer, 0 * x, clip=False) + drawn - still
+
+    found = lines(table=OWN.alpha_bar, step=both, eta=1)
+    assert found[-1] == "8. fresh noise: translated: deviation of eta = 1, though the step has eta = 0"
+
+    def fresh(x, k, to, answer):
+        return q_sample(OWN, predict_x_0(OWN, x, k, answer), to, torch.randn_like(x))
+
+    assert lines(table=OWN.alpha_bar, step=fresh)[-1].startswith("7. step: different: ")
+
+
 def test_step_to_another_time_and_one_pair_that_leaves_two_open():
     parts = {"table": OWN.alpha_bar[1:], "step": make_program("z", move=-1)["step"]}
-    assert "step to s - 1 or step to t - 21, eta = 0" in lines(**parts)[1]
-    assert "step to s - 1, eta = 0" in lines(**parts, pairs=[(500, 480), (700, 690), (300, 260)])[1]
+    assert "step to s - 1, eta = 0" in lines(**parts)[1]
+    found = lines(**parts, pairs=[(500, 480), (700, 680)])[1]
+    assert "step to s - 1 or step to t - 21, eta = 0" in found
 
     def level_step(x, k, to, z_hat):
         return x + (OWN.noise_level[to] - OWN.noise_level[k]) * z_hat  # Euler's, in the image plus noise

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import itertools
 import json
 import math
@@ -9,6 +10,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,8 +44,10 @@ from libraries.scales import find_default
 from packaging.version import Version
 
 from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace, schedule_from_levels
+from ddpm_lite.data import load_digits
 from ddpm_lite.files.records import read_record
-from ddpm_lite.process import ddpm_loss, predict_x_0, q_sample, velocity
+from ddpm_lite.files.weights import load_pretrained
+from ddpm_lite.process import ddpm_loss, predict_x_0, predict_z, q_sample, velocity
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = read_record("results/rosetta.json")
@@ -1083,3 +1087,319 @@ def test_what_is_missing_is_still_missing_after_an_import():
     pytest.importorskip("smalldiffusion")
     import_peer("smalldiffusion")
     assert not isinstance(sys.modules.get("torchvision"), Mock)
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+def test_scheduler_of_a_flow_with_betas_is_not_one_of_ddim(name):
+    """Its tables are those of DDIM, its noisy image is that of a flow, and DDIM's step refuses its target."""
+    diffusers, (x_0, z, _) = import_peer("diffusers"), draw()
+    flow = getattr(diffusers, name)(use_flow_sigmas=True, prediction_type="flow_prediction")
+    swapped = diffusers.DDIMScheduler.from_config(flow.config)
+    assert torch.equal(swapped.alphas_cumprod, flow.alphas_cumprod)
+    assert torch.equal(swapped.betas, flow.betas)
+    flow.set_timesteps(10)
+    swapped.set_timesteps(10)
+    time, tau = flow.timesteps[4:5].expand(len(x_0)), flow.sigmas[4]
+    noisy = flow.add_noise(x_0, z, time)
+    assert rosetta.off(noisy, (1 - tau) * x_0 + tau * z) < 1e-5
+    assert rosetta.off(noisy, swapped.add_noise(x_0, z, time.long())) > 0.1
+    with pytest.raises(ValueError, match="prediction_type"):
+        swapped.step(z, 500, x_0)
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_cases_for_a_scheduler_of_diffusers_are_those_of_the_text():
+    """Which have no table of betas: those whose name begins with Flow and those of EDM; IPNDM has no alphas_cumprod."""
+    diffusers = import_peer("diffusers")
+    flows = [name for name in dir(diffusers) if re.fullmatch(r"Flow\w+Scheduler", name)]
+    assert len(flows) >= 3
+    for name in (*flows, "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"):
+        assert not hasattr(getattr(diffusers, name)(), "betas"), name
+    other = diffusers.IPNDMScheduler()
+    assert hasattr(other, "betas")
+    assert not hasattr(other, "alphas_cumprod")
+
+
+def find_targets():
+    """The numbers of the box for check 4 at t = T and at t = 1, in the order of its targets."""
+    box = "".join(find_cell("checks")["source"]).split("how to find the target without an option")[1]
+    (code,) = re.findall(r"print `(.*?)`", box)
+    printed = re.findall(r"^\| \S.*? \| (−?\d\.\d\d) \| (−?\d\.\d\d) \|$", box, re.M)
+    assert len(set(printed)) == len(printed) == 8
+    return code, [[float(row[column].replace("−", "-")) for row in printed] for column in (0, 1)]
+
+
+def list_targets(t, x_0, z):
+    """The targets in the order of the box, from an image and a noise, or from a network's estimates of them."""
+    schedule = linear_schedule()
+    v = velocity(schedule, x_0, t, z)
+    return z, -z, x_0, v, -v, -z / schedule.one_minus_alpha_bar[t].sqrt(), z - x_0, x_0 - z
+
+
+@pytest.mark.parametrize(("column", "t"), [(0, T), (1, 1)])
+def test_targets_of_the_box_are_told_apart_at_the_ends(column, t):
+    """For normal pixels with the exact answers, and for pixels of plus and minus 0.5 with the targets themselves.
+
+    The mean of a target given x_t, times x_t, has the same mean as the target times x_t.
+    """
+    schedule, (code, numbers) = linear_schedule(), find_targets()
+    x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    z = answer_exactly(x, t - 1).double()
+    for answer, said in zip(list_targets(t, predict_x_0(schedule, x, t, z), z), numbers[column], strict=True):
+        assert eval(code, {"answer": answer, "x_t": x}).item() == pytest.approx(said, abs=0.006)
+    generator = torch.Generator().manual_seed(0)
+    x_0 = DEVIATION * (2 * torch.randint(0, 2, (1000, 1), generator=generator).double() - 1)
+    z = torch.randn(1000, 1, generator=generator, dtype=torch.float64)
+    z, x_0 = torch.cat([z, -z, z, -z]) / z.square().mean().sqrt(), torch.cat([x_0, x_0, -x_0, -x_0])
+    x_t = q_sample(schedule, x_0, t, z)
+    for answer, said in zip(list_targets(t, x_0, z), numbers[column], strict=True):
+        assert eval(code, {"answer": answer, "x_t": x_t}).item() == pytest.approx(said, abs=0.006)
+
+
+def test_network_of_the_digits_has_about_the_numbers_of_the_box():
+    """Those of its noise, and at t = 1 those of all that follows from it; near t = T, its image has large errors."""
+    model, schedule = load_pretrained("digits")
+    x_0, (code, numbers) = load_digits("test")[0][:64], find_targets()
+    z = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
+    for said, t in zip(numbers, (T, 1), strict=True):
+        x_t = q_sample(schedule, x_0, t, z)
+        with torch.no_grad():
+            z_hat = model(x_t, torch.full((len(x_t),), t))
+        assert eval(code, {"answer": z_hat, "x_t": x_t}).item() == pytest.approx(said[0], abs=0.03)
+    answers = list_targets(t, predict_x_0(schedule, x_t, t, z_hat), z_hat)
+    found = [eval(code, {"answer": answer, "x_t": x_t}).item() for answer in answers]
+    assert found[5] < -1.2
+    assert found[:5] + found[6:] == pytest.approx(said[:5] + said[6:], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("stable_diffusion/pipeline_stable_diffusion", "self._guidance_scale > 1 and"),
+        ("stable_diffusion_xl/pipeline_stable_diffusion_xl", "self._guidance_scale > 1 and"),
+        ("dit/pipeline_dit", "if guidance_scale > 1:"),
+    ],
+)
+def test_pipelines_of_diffusers_guide_above_1_only(file, name):
+    """Read in the source; without guidance, the network is given the label or the prompt alone."""
+    folder = Path(rosetta.find_spec("diffusers").origin).parent / "pipelines"
+    text = (folder / f"{file}.py").read_text(encoding="utf8")
+    assert name in text
+    if file.startswith("dit"):
+        assert "if guidance_scale > 1 else class_labels" in text
+    else:
+        assert re.search(r"if self.do_classifier_free_guidance:\n\s+prompt_embeds = torch.cat", text)
+
+
+@pytest.mark.parametrize(("scale", "w"), [(0.0, -1), (0.5, -0.5), (1.0, 0), (3.0, 2)])
+def test_guider_of_diffusers_goes_on_below_1(scale, w):
+    z_c, z_none, _ = draw()
+    made = import_peer("diffusers.guiders").ClassifierFreeGuidance(scale).forward(z_c, z_none).pred
+    assert rosetta.off(made, z_c + w * (z_c - z_none)) < 1e-5
+
+
+def import_plugin(name):
+    """A plugin of azula, without what it downloads with."""
+    with patch.dict(sys.modules, {"gdown": Mock()}):
+        return import_peer(f"azula.plugins.{name}")
+
+
+def test_plugin_of_azula_looks_up_some_times_one_too_late():
+    """With our schedule in float64, and the same table in float32: t instead of t - 1."""
+    from libraries.wrap_azula import Weights
+
+    asked = []
+
+    class Answer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x, k, y=None):
+            asked.append(k)
+            return x
+
+    adm, schedule, t = import_plugin("adm"), linear_schedule(), torch.arange(1, T + 1)
+    denoiser = adm.AblatedDenoiser(Answer(), Weights()).eval()
+    assert torch.equal(denoiser.sigmas, schedule.one_minus_alpha_bar[1:].sqrt().float())
+    x_t = 2 * torch.ones(T, 1, 1, 1)
+    mean = denoiser(x_t, t / T).mean
+    assert rosetta.off(mean, predict_x_0(schedule, x_t, t, x_t)) < 1e-5
+    (k,) = asked
+    assert set((k - t).tolist()) == {-1, 0}
+    assert int((k == t).sum()) == 493
+    clipped = adm.AblatedDenoiser(Answer(), Weights(), clip_mean=True)
+    assert clipped.eval()(x_t, t / T).mean.abs().max() == 1
+    assert clipped.train()(x_t, t / T).mean.abs().max() > 1
+    assert inspect.signature(adm.make_model).parameters["clip_mean"].default is True
+    assert inspect.signature(adm.AblatedDenoiser).parameters["clip_mean"].default is False
+
+
+def test_other_plugin_of_azula_takes_a_network_of_z():
+    """Read in the source, because the module wants packages that are not installed everywhere."""
+    folder = Path(rosetta.find_spec("azula").origin).parent / "plugins"
+    text = (folder / "sd" / "__init__.py").read_text(encoding="utf8")
+    assert 'prediction: str = "epsilon"' in text
+    assert "torch.searchsorted(self.sigmas" in text
+    users = [path.parent.name for path in folder.glob("*/__init__.py") if "clip_mean" in path.read_text("utf8")]
+    assert users == ["adm"]
+
+
+def test_schedules_of_azula_end_with_a_little_noise():
+    noise = import_peer("azula.noise")
+    for name in ("VPSchedule", "VESchedule", "CosineSchedule", "RectifiedSchedule", "DecaySchedule"):
+        _, sigma = getattr(noise, name)()(torch.zeros(1))
+        assert sigma.item() == pytest.approx(0.001, rel=1e-3), name
+
+
+def test_guided_network_of_lucid_drops_labels_in_eval_mode():
+    module = import_peer("denoising_diffusion_pytorch.classifier_free_guidance")
+    torch.manual_seed(0)
+    net = module.Unet(dim=8, num_classes=2, dim_mults=(1,), channels=1).eval()
+    x, k, c = torch.randn(8, 1, 8, 8), torch.full((8,), 10), torch.ones(8, dtype=torch.int64)
+    with torch.no_grad():
+        one, two = net(x, k, c), net(x, k, c)
+        same = [net(x, k, c, cond_drop_prob=0.0) for _ in range(2)]
+    assert not torch.equal(one, two)
+    assert torch.equal(*same)
+
+
+def list_assigned(function):
+    """The names that a function assigns, in the order of its lines; the branches of one `if` count once."""
+
+    def names_of(target):
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        return [part.value if isinstance(part, ast.Starred) else part for part in parts]
+
+    def walk(body):
+        for line in body:
+            if isinstance(line, ast.Assign):
+                yield from (name.id for target in line.targets for name in names_of(target))
+            elif isinstance(line, ast.If):
+                yield from dict.fromkeys([*walk(line.body), *walk(line.orelse)])
+
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body
+    return list(walk(tree.body))
+
+
+def find_file_table():
+    """The lines of the table of a file: what is assigned, what it is, and what is overlooked."""
+    text = "".join(find_cell("file-text")["source"])
+    return re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|$", text, re.M)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_names_of_a_file_are_assigned_in_the_order_of_the_table():
+    """The chapter names the version; a later one may differ."""
+    diffusers = import_peer("diffusers")
+    assert f"of diffusers {RECORD['versions']['diffusers']}, in" in "".join(find_cell("file-text")["source"])
+    if version("diffusers") != RECORD["versions"]["diffusers"]:
+        pytest.skip("another version of diffusers than the record's")
+    assert [name for name, *_ in find_file_table()] == list_assigned(diffusers.DDIMScheduler.step)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(("again", "eta"), [(False, 0.5), (True, 0.5), (False, 0.0)])
+def test_names_of_a_file_hold_what_the_table_says(again, eta):
+    """The local names of a step from our t = 501 to 481, when it returns."""
+    scheduler, schedule, t, s = import_peer("diffusers").DDIMScheduler(), linear_schedule(), 501, 481
+    scheduler.set_timesteps(50)
+    x_t, z_hat, fresh = draw()
+    kept = {}
+
+    def keep(frame, event, _):
+        if event == "return" and frame.f_code is type(scheduler).step.__code__:
+            kept.update(frame.f_locals)
+
+    given = {"variance_noise": fresh} if eta else {}
+    sys.setprofile(keep)
+    try:
+        scheduler.step(z_hat, t - 1, x_t, eta=eta, use_clipped_model_output=again, **given)
+    finally:
+        sys.setprofile(None)
+    now, then = schedule.alpha_bar[t], schedule.alpha_bar[s]
+    x_0_hat = predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)
+    noise = predict_z(schedule, x_t, t, x_0_hat) if again else z_hat
+    sigma = eta * ((1 - then) / (1 - now)).sqrt() * (1 - now / then).sqrt()
+    stays = (1 - then - sigma**2).sqrt() * noise
+    ours = {
+        "prev_timestep": torch.tensor(s - 1),
+        "alpha_prod_t": now,
+        "alpha_prod_t_prev": then,
+        "beta_prod_t": 1 - now,
+        "pred_original_sample": x_0_hat,
+        "pred_epsilon": noise,
+        "pred_sample_direction": stays,
+        "prev_sample": then.sqrt() * x_0_hat + stays + sigma * fresh,
+    }
+    ours |= {"std_dev_t": sigma, "variance": sigma * fresh, "variance_noise": fresh} if eta else {}
+    assert set(ours) | {"std_dev_t", "variance", "variance_noise"} == {name for name, *_ in find_file_table()}
+    for name, number in ours.items():
+        assert rosetta.off(kept[name], number) < 2e-5, name
+    if again:
+        still = ddim_step(schedule, x_t, t, s, z_hat, fresh, eta=eta)
+        assert rosetta.off(kept["prev_sample"], still) < 1e-5
+    assert scheduler.final_alpha_cumprod == 1
+    ends = type(scheduler)(set_alpha_to_one=False)
+    assert float(ends.final_alpha_cumprod) == pytest.approx(schedule.alpha_bar[1].item())
+
+
+def test_methods_of_the_exercise_are_those_of_its_solution():
+    """Where the mean is assigned, where the clip is, and whose logarithm the deviation comes from."""
+    package = import_peer("denoising_diffusion_pytorch.denoising_diffusion_pytorch").GaussianDiffusion
+    solution = "".join(find_cell("file-text")["source"]).split("{solution}")[1]
+    assert f"version {RECORD['versions']['denoising-diffusion-pytorch']}." in solution
+    if version("denoising-diffusion-pytorch") != RECORD["versions"]["denoising-diffusion-pytorch"]:
+        pytest.skip("another version of denoising-diffusion-pytorch than the record's")
+    posterior, mean, sample = (
+        (list_assigned(function), re.sub(r"\s+", " ", inspect.getsource(inspect.unwrap(function))))
+        for function in (package.q_posterior, package.p_mean_variance, package.p_sample)
+    )
+    assert posterior[0] == ["posterior_mean", "posterior_variance", "posterior_log_variance_clipped"]
+    assert re.search(
+        r"posterior_mean_coef1, t, x_t.shape\) \* x_start \+ .*posterior_mean_coef2.* \* x_t ", posterior[1]
+    )
+    assert mean[0] == ["preds", "x_start", "model_mean", "posterior_variance", "posterior_log_variance"]
+    assert mean[1].index("x_start.clamp_(-1., 1.)") < mean[1].index("self.q_posterior(")
+    assert "clip_denoised = True)" in sample[1].split(":", 1)[1]
+    assert "model_mean, _, model_log_variance, x_start = self.p_mean_variance(" in sample[1]
+    assert "(0.5 * model_log_variance).exp() * noise" in sample[1]
+    assert "torch.randn_like(x) if t > 0 else 0." in sample[1]
+    for word in re.findall("`([A-Za-z_.0-9 =()*]+)`", solution):
+        assert word in " ".join((posterior[1], mean[1], sample[1])), word
+    (table,) = (line for line in RECORD["names"]["denoising-diffusion-pytorch"]["lines"] if "log_var" in line["theirs"])
+    assert table["ours"] == "torch.clamp(beta_tilde[t], min=1e-20).log()"
+
+
+def test_shift_of_a_flow_is_that_of_the_text():
+    """The lowest flow time is shifted twice by `set_timesteps`, and integers are refused."""
+    make = pytest.importorskip("diffusers").FlowMatchEulerDiscreteScheduler
+    flow, plain = make(shift=3.0), make()
+    flow.set_timesteps(28)
+    assert flow.sigmas[-2].item() == pytest.approx(0.0089, abs=5e-5)
+    assert make(shift=3.0).sigmas[-1].item() == pytest.approx(0.0030, abs=5e-5)
+    plain.set_timesteps(28)
+    assert (flow.sigmas > 0.5).sum() > (plain.sigmas > 0.5).sum()
+    assert flow.sigmas[-1] == 0
+    assert "prediction_type" not in flow.config
+    x_t, u, _ = draw()
+    with pytest.raises(ValueError, match="integer"):
+        flow.step(u, 500, x_t)
+
+
+@pytest.mark.parametrize("file", ["stable_diffusion_3/pipeline_stable_diffusion_3", "flux/pipeline_flux"])
+def test_pipelines_of_flows_name_the_scheduler_of_the_text(file):
+    folder = Path(rosetta.find_spec("diffusers").origin).parent / "pipelines"
+    assert "scheduler: FlowMatchEulerDiscreteScheduler" in (folder / f"{file}.py").read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize("kind", ["list", "array"])
+def test_levels_given_to_the_scheduler_of_edm_have_to_be_a_tensor(kind):
+    if version("diffusers") != RECORD["versions"]["diffusers"]:
+        pytest.skip("another version of diffusers than the record's")
+    levels = [2.0, 1.0, 0.5]
+    with pytest.raises(AttributeError):
+        pytest.importorskip("diffusers").EDMEulerScheduler().set_timesteps(
+            sigmas=levels if kind == "list" else torch.tensor(levels).numpy()
+        )

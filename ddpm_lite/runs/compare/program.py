@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ddpm_lite._check import (
     Number,
+    Several,
     check_call,
     check_real,
     check_shape,
@@ -16,7 +17,6 @@ from ddpm_lite._check import (
     check_whole_schedule,
     describe,
     fail,
-    to_table,
 )
 from ddpm_lite.runs.compare import translations as known
 from ddpm_lite.runs.compare.step import check_step
@@ -28,6 +28,7 @@ from ddpm_lite.runs.compare.trial import (
     Gap,
     Inputs,
     Refusal,
+    add_other,
     ask,
     clip_image,
     compare_numbers,
@@ -36,6 +37,7 @@ from ddpm_lite.runs.compare.trial import (
     make_inputs,
     place,
     spread,
+    to_numbers,
     try_options,
 )
 from ddpm_lite.schedule import Schedule
@@ -44,8 +46,8 @@ from ddpm_lite.schedule import Schedule
 def compare_program(
     schedule: Schedule,
     *,
-    table: Tensor | Sequence[float] | None = None,
-    times: Tensor | Sequence[float] | None = None,
+    table: Tensor | Several | None = None,
+    times: Tensor | Several | None = None,
     noisy: Callable[..., Tensor] | None = None,
     estimate: Callable[..., Tensor] | None = None,
     step: Callable[..., Tensor] | None = None,
@@ -58,18 +60,19 @@ def compare_program(
 
     Each part that is given gets the same inputs as ours, in the order of the list of chapter 14. If the numbers differ,
     known translations are tried, alone and together. One that makes them agree is named, and kept for the checks that
-    follow; if several do, all are named, and later checks may decide. If none does, that is the last line.
+    follow; if several do, all are named, and later checks may decide. If none does, that is the last line; what fits
+    this part by itself is then named. The parts get float64 tensors on the CPU, and each time as one number.
 
     Args:
         schedule: the schedule with which both programs should work.
-        table: the program's table, of alpha_bar or another quantity.
-        times: the times at which its sampler asks the network, from the first on.
+        table: the program's table, of alpha_bar or another quantity; without it, ours is taken as its schedule.
+        times: the times at which its sampler asks the network, from the first on, without the end that it walks to.
         noisy: (x_0, z, k) -> its noisy image, where k is the program's own time, or the index of its table.
         estimate: (x, k, answer) -> its estimate of the image, from its noisy image and the network's answer.
         step: (x, k, to, answer, noise) -> its next state; without `noise`, what PyTorch draws in the call is replaced.
         guide: (answer with the label, answer without, scale) -> the guided answer.
         eta: what `step` is called with, as in `ddim_step`; 1 for a step of DDPM.
-        pairs: the steps (t, s) to compare, in our times; with a single one, two translations may fit.
+        pairs: the steps (t, s) to compare, in our times; with one length t - s, a step that ignores `to` is not seen.
         shape: the shape of the images.
 
     Raises:
@@ -79,8 +82,8 @@ def compare_program(
     up to t = T / 4 below 1e-3.
     """
     T, eta = check_whole_schedule(schedule, "the program").T, check_real("eta", eta, 0, 1)
-    chosen = [(T // 2, T // 2 - T // 50), (T * 4 // 5, T * 4 // 5 - T // 50), (T // 25, T // 25 - T // 50)]
-    chosen = chosen if T >= 100 else [(T // 2, T // 2 - 1), (T - 1, T - 2), (2, 1)]
+    n = max(T // 50, 1)
+    chosen = [(max(t, 1), max(t - jump, 0)) for t, jump in ((T // 2, n), (T * 4 // 5, 2 * n), (min(2 * n, T), n))]
     steps = [check_pair(pair, T) for pair in (chosen if pairs is None else pairs)]
     inputs = make_inputs(schedule, steps, check_shape(shape))
     checks: dict[str, tuple[Any, Callable[..., Iterator[Found]]]] = {
@@ -96,11 +99,17 @@ def compare_program(
         fail(ValueError, "compare_program", f"at least one of {', '.join(checks)}", "none")
     readings: list[known.Reading] = [{}]
     for part, check in given:
-        for found, fitting in check(schedule, part, readings):
+        for number, (found, fitting) in enumerate(check(schedule, part, readings)):
+            if fitting:
+                yield found
+                readings = fitting
+                continue
+            if readings != [{}] and number == 0:
+                found = add_other(found, "by itself", check(schedule, part, [{}]))
+            if table is None and callable(part) and part is not guide:
+                found = found._replace(text=f"{found.text}; without `table`, its schedule is taken to be ours")
             yield found
-            if not fitting:
-                return
-            readings = fitting
+            return
 
 
 def check_pair(pair: object, T: int) -> tuple[int, int]:
@@ -111,9 +120,9 @@ def check_pair(pair: object, T: int) -> tuple[int, int]:
     return t, check_whole("pairs", pair[1], 0, t - 1)
 
 
-def check_table(schedule: Schedule, table: object, readings: list) -> Iterator[Found]:
-    """Which quantity is it, and which entry belongs to t?"""
-    theirs, T = to_table("table", table).detach().double().cpu(), schedule.T
+def check_table(schedule: Schedule, table: object, readings: list, others: bool = True) -> Iterator[Found]:
+    """Which quantity is it, and which entry belongs to t? If none fits, is its schedule another?"""
+    theirs, T = to_numbers("table", table), schedule.T
     if theirs.ndim != 1 or abs(len(theirs) - T) > 2:
         fail(ValueError, "table", f"about T = {T} entries, as the schedule has", describe(table))
     options = {"table": known.QUANTITIES, "index": known.list_indices(schedule, whole=True)}
@@ -127,23 +136,28 @@ def check_table(schedule: Schedule, table: object, readings: list) -> Iterator[F
     def measure(reading: known.Reading) -> Iterator[Gap]:
         t, there, here = find_entries(reading)
         late = t > T // 4
+        if not late.any():
+            raise Refusal("no entries")
         yield compare_numbers(f"after t = {T // 4}", there[late], here[late], AGREE)
-        yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
+        if not late.all():
+            yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
 
     found, readings = try_options(
         "1. tables", "*A table called alpha* and *Schedules*", readings, spread(options), measure
     )
     if readings:
         t, there, here = (each[-1] for each in find_entries(readings[0]))
-        if t == T and abs(there - here) > EARLY * abs(here):
+        if t == T and others and abs(there - here) > EARLY * abs(here):
             text = f"{found.text}, but at T theirs is {there:.3g} and ours {here:.3g}, so compare before T"
             found = Comparison(found.check, "translated", text)
+    for name, own in known.list_schedules(schedule).items() if others and not readings else ():
+        found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
     yield found, readings
 
 
 def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[Found]:
     """At which times is the network asked?"""
-    theirs = to_table("times", times).detach().double().cpu()
+    theirs = to_numbers("times", times)
     if theirs.ndim != 1 or not 1 <= len(theirs) <= schedule.T:
         fail(ValueError, "times", f"1 to T = {schedule.T} numbers", describe(times))
     options = {"index": known.list_indices(schedule), "times": known.list_walks(schedule, len(theirs))}
@@ -155,7 +169,10 @@ def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[F
             raise Refusal(str(error)) from error
         yield compare_numbers("of the largest", theirs, torch.tensor(ours, dtype=torch.float64), 1e-6)
 
-    yield try_options("2. times", "*DDIM and the choice of times*", readings, spread(options), measure)
+    found, fitting = try_options("2. times", "*DDIM and the choice of times*", readings, spread(options), measure)
+    if not fitting and theirs[-1] <= 0 < len(theirs) - 1:
+        found = add_other(found, "without its end", check_times(schedule, theirs[:-1], readings))
+    yield found, fitting
 
 
 def check_noisy(schedule: Schedule, noisy: Callable, readings: list, inputs: list[Inputs]) -> Iterator[Found]:

@@ -6,7 +6,7 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from ddpm_lite._check import check_call
+from ddpm_lite._check import check_call, fail
 from ddpm_lite.process import predict_z
 from ddpm_lite.runs.compare import translations as known
 from ddpm_lite.runs.compare.trial import (
@@ -27,6 +27,7 @@ from ddpm_lite.runs.compare.trial import (
 from ddpm_lite.schedule import Schedule
 
 NOISE = 1e-4  # what counts as rounding in a deviation, for programs whose variance is a difference of float32 numbers
+STEP = known.Option("step to s", lambda t, s: s)
 
 
 def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[Inputs], eta: float) -> Iterator[Found]:
@@ -43,8 +44,14 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
         key = own.t, own.s, bool(noise.any()), *(reading[name].name for name in ("index", "scale", "target"))
         if key not in cache:
             x, k, answer = give(schedule, own, reading)
-            given = (x, k, reading["index"].use(own.s), answer)
-            cache[key] = ask("step", step, x, *given, *(() if drawn else (noise,)), noise=noise)
+            given = (x, k, reading["index"].use(own.s), answer, *(() if drawn else (noise,)))
+            cache[key] = state = ask("step", step, x, *given, noise=noise)
+            if len(cache) == 1:  # once, a second call, with the generator in another state
+                again = ask("step", lambda *same: (torch.rand(1), step(*same))[1], x, *given, noise=noise)
+                if (again - state).abs().max() > EARLY * state.abs().max():
+                    expected = "the same state when called again with the same inputs"
+                    advice = "noise that PyTorch does not draw in the shape of x has to be its argument `noise`"
+                    fail(ValueError, "step", expected, "another", f"{advice}, and no call may change the next")
         return cache[key]
 
     options = {"index": known.list_indices(schedule), "scale": known.SCALES, "target": known.TARGETS}
@@ -55,7 +62,9 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
                 state = step_from(inputs[0], longer, inputs[0].noise * 0)
             except Refusal:
                 state = inputs[0].x_t
-            yield from list_steps(schedule, inputs[0], longer, state, known.list_etas(eta))
+            for one in list_steps(schedule, inputs[0], longer, state, known.list_etas(eta)):
+                if one["end"] == STEP or any(one["end"].use(own.t, own.s) != own.s for own in inputs):
+                    yield one
 
     def measure(reading: known.Reading) -> Iterator[Gap]:
         for own in inputs:
@@ -104,6 +113,8 @@ def make_state(schedule: Schedule, own: Inputs, reading: known.Reading) -> Tenso
         raise Refusal(f"no step from {own.t} to {s}")
     x_0_hat, z_hat = list_parts(schedule, own, reading)
     table, sigma = schedule.numbers, reading["eta"].use * find_deviations(schedule, own.t, s)[0]
+    if sigma**2 > table.one_minus_alpha_bar[s] * (1 + EARLY):
+        raise Refusal(f"no eta = {reading['eta'].use:g} from {own.t} to {s}")
     weight = sqrt(max(table.one_minus_alpha_bar[s] - sigma**2, 0.0))
     return place(schedule, s, reading)[1] * (sqrt(table.alpha_bar[s]) * x_0_hat + weight * z_hat)
 
@@ -116,7 +127,7 @@ def list_steps(
     clips = [reading["clip"], *(clip for clip in clips if clip != reading["clip"])] if "clip" in reading else clips
     for clip in clips:
         for keep in known.KEPT if clip.use else known.UNTOUCHED:
-            longer = reading | {"clip": clip, "keep": keep, "end": known.Option("step to s", lambda t, s: s)}
+            longer = reading | {"clip": clip, "keep": keep, "end": STEP}
             if clip is clips[0] and keep is not known.KEPT[1]:
                 yield longer | {"eta": etas[0]}
             columns = torch.stack([x.flatten() for x in list_parts(schedule, own, longer)], dim=1)
@@ -126,7 +137,7 @@ def list_steps(
             solved = find_eta(schedule, own, longer, float(noise), etas)
             for eta in [*etas, *solved]:
                 yield longer | {"eta": eta}
-            for eta in etas:
+            for eta in [*etas, *solved]:
                 for end in find_ends(schedule, own, longer, (float(image), float(noise)), eta.use):
                     yield longer | {"end": end, "eta": eta}
 
@@ -152,8 +163,6 @@ def find_ends(
         scale * (rest - fresh).clamp(min=0).sqrt() - weights[1]
     ).abs()
     end = int(off.argmin())
-    if end == own.s:
-        return []
     later, back = end - own.s, own.t - end
     sign = "+" if later > 0 else "-"
     return [

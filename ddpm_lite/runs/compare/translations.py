@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ddpm_lite.process import flow_from_z, score_from_z, velocity
-from ddpm_lite.schedule import Schedule, respace
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
 
 
 class Option(NamedTuple):
@@ -26,6 +27,7 @@ QUANTITIES = [
     Option("the noise level nu_t", lambda own: own.noise_level),
     Option("the signal-to-noise ratio", lambda own: own.snr),
     Option("the logarithm of the signal-to-noise ratio", lambda own: own.snr.log()),
+    Option("half the logarithm of the signal-to-noise ratio", lambda own: own.snr.log() / 2),
     Option("1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar),
     Option("the root of 1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar.sqrt()),
     Option("beta_tilde_t", lambda own: own.beta_tilde),
@@ -39,10 +41,7 @@ RANGES = [
     Option("", lambda x: x),
     Option("x_0 in [0, 1]", lambda x: (x + 1) / 2),
 ]
-ESTIMATES = [
-    Option("", RANGES[0].use),
-    Option("x_0_hat in [0, 1]", RANGES[1].use),
-]
+ESTIMATES = [RANGES[0], Option("x_0_hat in [0, 1]", RANGES[1].use)]
 TARGETS: list[Option] = [  # from the schedule, x_t, t, x_0_hat, z_hat and the scale of their image
     Option("answer z", lambda own, x, t, x_0, z, c: z),
     Option("answer v", lambda own, x, t, x_0, z, c: velocity(own, x_0, t, z)),
@@ -66,7 +65,7 @@ SCALES_OF_GUIDANCE = [  # the weight of the estimate with the label
 
 def list_indices(schedule: Schedule, whole: bool = False) -> list[Option]:
     """What our time t is in their counting; only whole numbers can be entries of a table."""
-    T, levels = schedule.T, schedule.numbers.noise_level
+    T, table = schedule.T, schedule.numbers
     found = [
         Option("index t", lambda t: t),
         Option("index t - 1", lambda t: t - 1),
@@ -74,9 +73,27 @@ def list_indices(schedule: Schedule, whole: bool = False) -> list[Option]:
         Option("index T - t", lambda t: T - t),
         Option("index T - t - 1", lambda t: T - t - 1),
         Option("index T - t + 1", lambda t: T - t + 1),
+        Option("time t / T", lambda t: t / T),
+        Option("time nu_t", lambda t: table.noise_level[t]),
+        Option("time tau_t", lambda t: table.flow_time[t]),
     ]
-    clocks = [Option("time t / T", lambda t: t / T), Option("time nu_t", lambda t: levels[t])]
-    return found if whole else found + clocks
+    return found[:6] if whole else found
+
+
+def list_schedules(schedule: Schedule) -> dict[str, Schedule]:
+    """The other schedules that are named if a table is none of ours."""
+    T, root = schedule.T, schedule.alpha_bar.sqrt()
+    root = torch.cat([root[:1], (root[1:] - root[-1]) * root[1] / (root[1] - root[-1])])
+    betas = {"ours, rescaled to a last SNR of 0,": 1 - (root[1:] / root[:-1]).square()}
+    for first, last in ((float(schedule.beta[1]), float(schedule.beta[-1])), (0.00085, 0.012)):
+        name = f"scaled-linear betas from {first:g} to {last:g}"
+        betas[name] = torch.linspace(first**0.5, last**0.5, T, dtype=torch.float64).square()
+    kept = {name: beta.nan_to_num(0.5).clamp(1e-9, 1 - 1e-9) for name, beta in betas.items()}
+    found = {name: Schedule(pad(beta, (1, 0))) for name, beta in kept.items()}
+    found |= {f"linear_schedule({T})": linear_schedule(T), f"cosine_schedule({T})": cosine_schedule(T)}
+    if T > 20:
+        found[f"linear_schedule({T}, {0.1 / T:g}, {20 / T:g})"] = linear_schedule(T, 0.1 / T, 20 / T)
+    return found
 
 
 def list_walks(schedule: Schedule, n: int) -> list[Option]:
@@ -142,4 +159,6 @@ def list_deviations(eta: float) -> list[Option]:
         found.append(Option("eta squared in the deviation", lambda sigma, large: eta**2 * sigma))
         found.append(Option("the root of eta in the deviation", lambda sigma, large: eta**0.5 * sigma))
     same = {1.0: (2,), 0.0: (3, 4)}.get(eta, ())
+    if eta == 0:
+        found[1:] = [Option(f"{name}, though the step has eta = 0", use) for name, use in found[1:]]
     return [option for place, option in enumerate(found) if place not in same]

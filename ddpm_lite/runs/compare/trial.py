@@ -5,11 +5,12 @@ from itertools import product
 from math import sqrt
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ddpm_lite._check import describe, fail
+from ddpm_lite._check import describe, fail, to_table
 from ddpm_lite.process import predict_x_0, q_sample
 from ddpm_lite.runs.compare import translations as known
 from ddpm_lite.schedule import Schedule
@@ -89,9 +90,14 @@ def ask(part: str, call: Callable, like: Tensor, *given, noise: Tensor | None = 
             answer = call(*copies)
     except Exception as error:
         raise Refusal(f"{type(error).__name__}: {error}") from error
-    if not isinstance(answer, Tensor) or answer.shape != like.shape:
+    if not isinstance(answer, Tensor | np.ndarray) or answer.shape != like.shape:
         fail(TypeError, part, f"an answer of shape {tuple(like.shape)}", describe(answer))
-    return answer.detach().double().cpu()
+    return to_numbers(part, answer)
+
+
+def to_numbers(part: str, value: object) -> Tensor:
+    """What was given as a float64 tensor on the CPU."""
+    return to_table(part, value).double().cpu()
 
 
 def compare_numbers(where: str, theirs: Tensor, ours: Tensor, limit: float) -> Gap:
@@ -123,9 +129,12 @@ def try_options(
                     break
             tried.append((reading, gaps))
         except Refusal as error:
-            refused = str(error)
+            refused = refused or str(error)
+    if not tried and readings != [{}]:
+        return Comparison(check, "different", f"an error, {' '.join(refused.split())}"), []
     if not tried:
-        fail(ValueError, check, "an answer at one of the known indices", refused)
+        advice = "it is called with float64 tensors, and with each time as one number"
+        fail(ValueError, check, "an answer at one of the known indices", refused, advice)
     fitting = [reading for reading, gaps in tried if all(gap.size <= gap.limit for gap in gaps)]
     if not fitting:
         whole = [each for each in tried if len(each[1]) == len(tried[0][1])] or tried
@@ -143,6 +152,12 @@ def try_options(
         after = max(gap.size for reading, gaps in tried if reading is fitting[0] for gap in gaps)
         text += f" ({before} -> {100 * after:.3f} %)"
     return Comparison(check, outcome, text), fitting
+
+
+def add_other(found: Comparison, how: str, check: Iterator[Found]) -> Comparison:
+    """Add to a difference what this check finds in another way, if something fits."""
+    other, fits = next(check)
+    return found._replace(text=f"{found.text}; {how} it is {other.outcome}: {other.text}") if fits else found
 
 
 def name_subjects(before: list[known.Reading], after: list[known.Reading]) -> str:
