@@ -10,7 +10,8 @@ Each program trains for 1,000 steps of 128 digits with the same seed, so unless 
 times and noise are those of the right program with seed 0. What is left of chance is that of the first weights: three
 more right runs have the same draws and other first weights. A mistake of the sampler uses the weights of the
 right program, and one of the average its training, so what is left of chance is that of sampling: three more seeds draw
-500 samples from the right program and from each of these, in pairs with the same seed. The distance is that of 500
+500 samples from the right program and from each of these, in pairs with the same seed; these samples are also asked
+how far their pixels leave [-1, 1], and the clip is drawn with stronger guidance, too. The distance is that of 500
 samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds, which say how
 much of a difference is chance, and once with the capped cosine schedule. The
 exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
@@ -49,6 +50,7 @@ RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
 CAPPED = "right, cosine"
 OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose draws are those of seed 0
 DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
+STRONG = ", w = 3"  # ends the name of a row that is sampled with this guidance
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
@@ -180,8 +182,15 @@ def list_draws():
     alone = [
         key for key, mistake in mistakes.MISTAKES.items() if mistake.part == "sampling" or "average" in mistake.found
     ]
-    right = "right, guided"
-    return {RIGHT[0]: None, right: None} | {key: right if key == "guidance-plus-one" else RIGHT[0] for key in alone}
+    guided, strong = "right, guided", f"right{STRONG}"
+    usual = {key: guided if key == "guidance-plus-one" else RIGHT[0] for key in alone}
+    return dict.fromkeys((RIGHT[0], guided, strong)) | usual | {f"no-clip{STRONG}": strong}
+
+
+def look_outside(x_0):
+    """The share of the pixels that left [-1, 1] by more than 0.001, and the largest magnitude of a pixel."""
+    size = x_0.abs()
+    return {"outside": round(float((size > 1.001).double().mean()), 3), "largest": round(float(size.max()), 3)}
 
 
 def record_draws(folder, images, labels):
@@ -194,10 +203,10 @@ def record_draws(folder, images, labels):
         trained = key if key == "no-warm-up" else RIGHT[0]
         if not (folder / f"{trained}.safetensors").exists():
             work(trained, folder, images, labels)
-        program, network = load(key), load_network(folder, trained)
-        guided = "right, guided" in (key, usual)
-        samples = [draw(program, network, float(guided), seed) for seed in (1, *DRAWS)]
-        found[key] = [judge(x_0) for x_0 in samples]
+        program, network = load(key.removesuffix(STRONG)), load_network(folder, trained)
+        w = 3.0 if key.endswith(STRONG) else float("right, guided" in (key, usual))
+        samples = [draw(program, network, w, seed) for seed in (1, *DRAWS)]
+        found[key] = [judge(x_0) | look_outside(x_0) for x_0 in samples]
         print(key, found[key], flush=True)
     table["other_draws"] = {
         "command": "python studies/study_mistakes.py --out runs/mistakes --draws",

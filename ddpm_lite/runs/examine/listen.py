@@ -19,6 +19,7 @@ from ddpm_lite.files import pixels
 
 Table = Float64[Tensor, "entries"]
 WEIGHT = 2e-3  # the largest error of a sampler's weight; float32 tables cause 4e-4
+HEARD = 1e-3  # noise of a smaller deviation is rounding
 SHARE = 4e-3  # the same, relative to the weight of x_0_hat; float32 tables of 1,000 times cause 8e-4
 
 
@@ -33,6 +34,7 @@ class Step(NamedTuple):
     doubt: float  # the deviation of noise that was not heard
     error: float  # what that noise makes of the image's weight, as a standard error
     told: int
+    noise: int  # which of the draws it is, the first with these numbers; -1 if none was heard
 
 
 class _Ear(TorchFunctionMode):
@@ -122,23 +124,44 @@ def _run(
 
 
 def read_steps(calls: list, heard: list, x_0: Tensor, alpha_bar: Table, first: int) -> list[Step]:
-    """Solve each step for its three weights: as many equations as there are pixels, and no noise that is unknown."""
+    """Solve each step for its three weights: as many equations as there are pixels, and no noise that is unknown.
+
+    A step that adds noise without drawing it may have kept an earlier draw, so that which is most like it is tried.
+    """
     steps, ends = [], [*(call.x_t for call in calls[1:]), x_0]
+    draws = [noise.double().cpu().flatten() if noise.shape == x_0.shape else None for noise in heard]
+    first_of: dict[bytes, int] = {}
+    same = [-1 if noise is None else first_of.setdefault(noise.numpy().tobytes(), i) for i, noise in enumerate(draws)]
+
+    def solve(call: _Call, x_s: Tensor, i: int) -> tuple[Tensor, Tensor, Tensor]:
+        """How the weights follow from x_s, the weights with draw i (-1: with none), and what is left of x_s."""
+        columns = torch.stack([call.x_t.flatten(), call.x_0_hat.flatten(), *([draws[i]] if i >= 0 else [])], dim=1)
+        if not torch.isfinite(columns).all():
+            return columns.T, columns.new_full((columns.shape[1],), math.nan), columns.new_full((1,), math.nan)
+        inverse = torch.linalg.pinv(columns)
+        found = inverse @ x_s.flatten()
+        return inverse, found, x_s.flatten() - columns @ found
+
     for k, (call, x_s) in enumerate(zip(calls, ends, strict=True)):
         until = calls[k + 1].heard if k + 1 < len(calls) else len(heard)
-        drawn = [noise for noise in heard[call.heard : until] if noise.shape == x_s.shape][-1:]
-        columns = torch.stack([x.double().cpu().flatten() for x in (call.x_t, call.x_0_hat, *drawn)], dim=1)
-        if not torch.isfinite(columns).all() or not torch.isfinite(x_s).all():
+        fresh = max((i for i in range(call.heard, until) if same[i] >= 0), default=-1)
+        inverse, found, unheard = solve(call, x_s, fresh)
+        rest = float(unheard.square().mean().sqrt())
+        if not math.isfinite(rest):
             break
-        solve = torch.linalg.pinv(columns)
-        found = solve @ x_s.flatten()
-        rest = float((x_s.flatten() - columns @ found).square().mean().sqrt())  # noise that we did not hear
+        earlier = {i for i in same[: call.heard] if i >= 0}
+        if fresh < 0 and rest > HEARD and earlier:
+            like = max(earlier, key=lambda i: abs(float(draws[i] @ unheard)))
+            again = solve(call, x_s, like)
+            if (less := float(again[2].square().mean().sqrt())) < 0.01 * rest:
+                fresh, rest, (inverse, found, _) = like, less, again
         signal = alpha_bar[min(max(call.t, 1), len(alpha_bar) - 1)].sqrt()
-        error = rest * float((signal * solve[0] + solve[1]).norm())
-        sigma = math.hypot(float(found[2]) if drawn else 0.0, rest)
+        error = rest * float((signal * inverse[0] + inverse[1]).norm())
+        sigma = math.hypot(float(found[2]) if fresh >= 0 else 0.0, rest)
         s = calls[k + 1].t if k + 1 < len(calls) else 0
         told = round(call.time) - first + 1
-        steps.append(Step(call.t, s, float(found[0]), float(found[1]), sigma, rest, error, told))
+        noise = same[fresh] if fresh >= 0 else -1
+        steps.append(Step(call.t, s, float(found[0]), float(found[1]), sigma, rest, error, told, noise))
     return steps
 
 
@@ -182,6 +205,9 @@ def name_slip(step: Step, alpha_bar: Table) -> str:
         slips["the step is that of t + 1, so the model is told one time too early"] = weigh_at(t + 1)
     if t > 1:
         slips["the step is that of t - 1, so the model is told one time too late"] = weigh_at(t - 1)
+    again = "the predicted noise is added instead of fresh noise"
+    sigmas = beta**0.5, (beta * (1 - before) / rest) ** 0.5
+    known = [*slips.items(), *((again, (1 / alpha**0.5, sigma - beta / (rest * alpha) ** 0.5)) for sigma in sigmas)]
     got = step.weight_x_t + step.weight_x_0 / now**0.5, -step.weight_x_0 * (rest / now) ** 0.5
     off = math.dist(got, weigh_at(t))
-    return next((name for name, weights in slips.items() if math.dist(got, weights) < 0.05 * off), "")
+    return next((name for name, weights in known if math.dist(got, weights) < 0.05 * off), "")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_lite._check import check_call
 from ddpm_lite.runs.examine.finding import Finding, check_gaussian
-from ddpm_lite.runs.examine.listen import SHARE, WEIGHT, Step, Table, name_slip, read_steps, undo_range, walk
+from ddpm_lite.runs.examine.listen import HEARD, SHARE, WEIGHT, Step, Table, name_slip, read_steps, undo_range, walk
 from ddpm_lite.runs.examine.tables import SIGNAL
 
 UNHEARD = 0.02  # a step's noise that PyTorch did not draw, at most; rounding of float16 tables is below it
@@ -40,10 +40,13 @@ def check_sampler(
     yield check_times([call.time for call in calls], T, first)
     if by_mode:
         yield check_mode([call.training for call in calls])
+    if again := check_again(steps):  # x_t is soon nearly this noise, so their weights cannot be told apart
+        yield again
+        return
     weights = check_weights(steps, alpha_bar)
     yield weights
     yield check_noise(steps, alpha_bar, heard[calls[0].heard :])
-    yield check_last(steps)
+    yield check_last(steps, alpha_bar)
     if len(shape) == 4 and weights.fine:
         yield check_clip(sampler, shape, alpha_bar, first, steps)
 
@@ -120,6 +123,15 @@ def _weigh_image(step: Step, alpha_bar: Table) -> float:
     return before**0.5 * (1 - now / before) / (1 - now)
 
 
+def check_again(steps: list[Step]) -> Finding | None:
+    """Each step should add noise of its own (alg-sampling); None if it does."""
+    used = Counter(step.noise for step in steps if step.sigma > HEARD and step.noise >= 0)
+    if max(used.values(), default=0) < 2:
+        return None
+    text = "several steps add the same noise, so it adds up; draw fresh noise in each; the weights are not tested"
+    return Finding(False, "noise of a step", text)
+
+
 def check_noise(steps: list[Step], alpha_bar: Table, heard: list[Tensor]) -> Finding:
     """The variance of old and fresh noise should be 1 - alpha_bar_s (eq-leap-variance), or sigma_t^2 up to beta_t."""
     if not steps:
@@ -145,12 +157,16 @@ def check_noise(steps: list[Step], alpha_bar: Table, heard: list[Tensor]) -> Fin
     return Finding(not text, "noise of a step", text or "old and fresh noise have the right variance")
 
 
-def check_last(steps: list[Step]) -> Finding:
-    """The last step should add no noise (alg-sampling)."""
+def check_last(steps: list[Step], alpha_bar: Table) -> Finding:
+    """The last step should add no noise (alg-sampling); noise that it leaves is a note, as some programs want it so."""
     if not steps or steps[-1].s != 0:
         return Finding(False, "last step", "the states are infinite or NaN before it")
     last = steps[-1]
-    if last.sigma < 1e-3 + last.doubt:
+    left = abs(last.weight_x_t) * float(1 - alpha_bar[last.t]) ** 0.5
+    if last.sigma < HEARD + last.doubt and left > WEIGHT + last.doubt:
+        text = f"adds no noise, but leaves noise of deviation {left:.2g}; alpha_bar before the first noise is 1"
+        return Finding(True, "last step", text, note=True)
+    if last.sigma < HEARD + last.doubt:
         return Finding(True, "last step", "adds no noise")
     text = f"adds noise of deviation {last.sigma:.2g} to the image"
     if last.t > 1 and len(steps) > 1 and steps[-2].t == last.t + 1:

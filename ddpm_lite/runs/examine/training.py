@@ -11,6 +11,7 @@ from ddpm_lite.runs.examine.finding import Finding, check_gaussian
 from ddpm_lite.runs.examine.listen import WEIGHT, Table
 
 MEMORY = 0.05  # the largest share of the first weights in the average
+KEPT = 0.9  # the least share of itself that a late average keeps in a step; 1 / (1 - 0.9) = 10 steps
 
 
 def check_range(images: Tensor) -> Finding:
@@ -81,6 +82,13 @@ def check_average(update: Callable, steps: int) -> Iterator[Finding]:
     text = f"after {steps:,} steps {left:.0%} of the average are the first weights"
     fine = abs(left) <= MEMORY
     advice = "; it needs a warm-up, such as a decay of min(decay, (1 + step) / (10 + step))"
+    late = max(steps, 1000)  # by then the warm-up is over
+    average.get_parameter("weight").data.zero_()
+    update(average, model, late)
+    kept = 1 - float(average.get_parameter("weight").detach())
+    if fine and kept < KEPT:
+        fine, text = False, f"in step {late:,} it keeps {kept:.0%} of itself"
+        advice = ", so it is nearly the last weights; the decay should be near 1"
     yield Finding(fine, "average of the weights", text if fine else text + advice)
     average.get_buffer("table").zero_()
     update(average, model, 1)
