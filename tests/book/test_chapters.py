@@ -4,6 +4,7 @@ That the stored outputs are what the code gives is nbval's business, the built p
 test_html.py's.
 """
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -104,6 +105,56 @@ def test_cell_ids_are_unique(path):
     assert [name for name, count in counts.items() if count > 1] == []
 
 
+def list_stores(tree):
+    """The names that a cell sets at its top level, and the functions and classes that it defines there."""
+    names, made, todo = set(), set(), list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            made.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif not isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+    return names, made
+
+
+def list_reads(tree):
+    """The names that the functions of a cell read from outside of them."""
+    found = set()
+    for each in (node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))):
+        inner = list(ast.walk(each))
+        names = [node for node in inner if isinstance(node, ast.Name)]
+        own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        own |= {node.arg for node in inner if isinstance(node, ast.arg)}
+        own |= {node.name for node in inner if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node is not each}
+        found |= {node.id for node in names} - own
+    return found
+
+
+def list_overwritten(sources):
+    """The functions that others call, and whose name becomes a variable in a later cell: then the others would stop."""
+    trees = [ast.parse(source) for source in sources]
+    called, found, made = set().union(*map(list_reads, trees)), set(), set()
+    for names, new in map(list_stores, trees):
+        found |= names & made & called
+        made |= new
+    return sorted(found)
+
+
+@pytest.mark.form
+@every_chapter
+def test_no_function_is_overwritten(path):
+    assert list_overwritten("".join(cell["source"]) for _, cell in cells(path, "code")) == []
+
+
+def test_an_overwritten_function_is_noticed():
+    later = "for late, b in [(1, 2)]:\n    print([c for a in 'x'])"
+    before = "def late(): pass\ndef see(): late(b := 1)\ndef a(): pass"
+    assert list_overwritten([before, later]) == ["late"]
+    assert list_overwritten([before, later.replace("late", "see")]) == []  # no function calls it
+
+
 @every_chapter
 def test_every_figure_says_what_it_shows(path):
     poor = []
@@ -143,7 +194,7 @@ def test_nothing_is_fetched_from_elsewhere(path):
     found += [
         f"cell {index}: an address in code"
         for index, cell in cells(path, "code")
-        if re.search(r"https?://", cell["source"])
+        if re.search(r"(?<!\]\()https?://", cell["source"])  # a link that it prints is for the reader to follow
     ]
     assert found == []
 
