@@ -575,6 +575,18 @@ def test_a_wrong_step_of_the_training_is_seen(page, name):
     assert page["find_failing"](vars(mistakes.load_program(STEPS[name]))) == question
 
 
+@pytest.mark.parametrize("name", ["label", "y"])
+def test_labels_may_be_passed_by_name(page, name):
+    changes = [(TOLD_LABELS, TOLD_LABELS.replace("drop_labels(", f"{name}=drop_labels("))]
+    changes += [
+        (
+            "def forward(self, x_t, t, label=None):",
+            "def forward(self, x_t, t, label=None, y=None):\n        label = label if y is None else y",
+        )
+    ]
+    assert page["find_failing"](vars(mistakes.load_program(*changes))) is None
+
+
 def test_target_and_answer_may_be_exchanged(page):
     assert page["find_failing"](vars(mistakes.load_program((LOSS, LOSS.replace("z_hat - z", "z - z_hat"))))) is None
 
