@@ -66,7 +66,7 @@ def check_mode(training: list[bool]) -> Finding:
     """Dropout and batch norm should be in eval mode; a note, because `eval` may be called before the sampler."""
     if not any(training):
         return Finding(True, "mode of sampling", "the model is called in eval mode")
-    text = "the model is called in training mode, in which it answers otherwise"
+    text = "a model in training mode is left in it by the sampler, and answers otherwise there"
     return Finding(True, "mode of sampling", f"{text}; call model.eval() in the sampler, or before it", note=True)
 
 
