@@ -33,6 +33,7 @@ LIBRARIES = {
     "smalldiffusion": "smalldiffusion",
     "azula": "azula",
 }
+WRAPPED = "denoising-diffusion-pytorch", "smalldiffusion", "azula"  # these get our network in a class
 AVERAGE = r"ema\b|moving.average"
 # Equations that a library has no function for; the test looks for these words in its source.
 ABSENT = {
@@ -88,7 +89,7 @@ def compare_step(step: Step) -> dict:
 
 def read_wrapper(library: str) -> str:
     """The code that gives a network of ours to a library, without the text at its head."""
-    text = (Path(__file__).parent / "libraries" / f"wrap_{library}.py").read_text(encoding="utf8")
+    text = (Path(__file__).parent / "libraries" / f"wrap_{LIBRARIES[library]}.py").read_text(encoding="utf8")
     return text.split('"""\n\n', 1)[1]
 
 
@@ -109,7 +110,7 @@ def compare_all() -> dict:
     record["swaps"] = swap_options() if "diffusers" in versions else []
     record["last steps"] = measure_last_steps() if "diffusers" in versions else []
     record["scale of 1"] = try_scale_of_one() if "denoising-diffusion-pytorch" in versions else []
-    record["wrappers"] = {name: read_wrapper(name) for name in ("smalldiffusion", "azula") if name in versions}
+    record["wrappers"] = {name: read_wrapper(name) for name in WRAPPED if name in versions}
     record["absent"] = {name: list(words) for name, words in ABSENT.items() if name in versions}
     return record | {"scales": list_scales(versions), "rows": rows}
 

@@ -32,6 +32,7 @@ from libraries.row import (
     translate,
     walk_of_weight,
 )
+from libraries.wrap_denoising_diffusion_pytorch import ShiftedNet
 
 row = rows_of("denoising-diffusion-pytorch")
 LUCID = "denoising_diffusion_pytorch.py"
@@ -45,7 +46,7 @@ def lucid():
 def import_all():
     """The package itself, for the setup of the step, and the network that it asks, with its own times."""
     import_peer("denoising_diffusion_pytorch")
-    return {"shifted_net": Network(0)}
+    return {"shifted_net": ShiftedNet(Network(), 1)}
 
 
 STEPS["denoising-diffusion-pytorch"] = Step(

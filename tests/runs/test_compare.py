@@ -384,14 +384,39 @@ def call_outside(name):
         "another target": {"estimate": lambda x, k, a: estimate(x, k, 0.5 * a)},
         "two answers": {"step": lambda x, k, to, a: make_program("z")["step"](x, k, to, 0.7 * a, 0 * x)},
         "another noise": {"noisy": lambda x_0, z, k: x_0 + 0.01 * k * z},
+        "a forgotten root": {"estimate": lambda x, k, a: (x - OWN.one_minus_alpha_bar[k + 1] * a) / root(k + 1)},
+        "alpha for alpha_bar": {"estimate": lambda x, k, a: (x - OWN.beta[k + 1].sqrt() * a) / root(k + 1)},
+        "exchanged coefficients": {"step": exchange_coefficients, "eta": 1, "pairs": ONE},
     }[name]
 
 
-@pytest.mark.parametrize("name", ["dynamic threshold", "another target", "two answers", "another noise"])
+def root(t):
+    return OWN.alpha_bar[t].sqrt()
+
+
+def exchange_coefficients(x, k, to, z_hat, noise):
+    """The posterior mean with the weights of x_0 and x_t in each other's place, and its noise."""
+    t = k + 1
+    x_0, rest = predict_x_0(OWN, x, t, z_hat), OWN.one_minus_alpha_bar[t]
+    of_x_0 = root(t - 1) * OWN.beta[t] / rest
+    of_x_t = OWN.alpha[t].sqrt() * OWN.one_minus_alpha_bar[t - 1] / rest
+    return of_x_t * x_0 + of_x_0 * x + OWN.beta_tilde[t].sqrt() * noise
+
+
+MISTAKES = "a forgotten root", "alpha for alpha_bar", "exchanged coefficients"
+
+
+@pytest.mark.parametrize("name", ["dynamic threshold", "another target", "two answers", "another noise", *MISTAKES])
 def test_outside_the_list_is_different_and_the_last_line(name):
     found = list(compare_program(OWN, table=OWN.alpha_bar[1:], guide=guide, **call_outside(name)))
     assert [each.outcome for each in found] == ["translated", "different"]
     assert re.search(r"% at t = 500, .*% at t = 800, .*% at t = 40(; much nearer is .*)?; see \*", found[1].text)
+    assert (
+        found[1]
+        .text.partition("; by itself ")[0]
+        .endswith(" in chapter 14, or it is a mistake: `examine` in chapter 15")
+    )
+    assert ("*The step back*" in found[1].text) == ("step" in call_outside(name))
 
 
 def test_sections_that_are_named_are_in_the_chapter():

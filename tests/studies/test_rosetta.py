@@ -22,7 +22,7 @@ import rosetta
 import torch
 from equations import source
 from libraries.denoising_diffusion_pytorch import walk_of_lucid
-from libraries.diffusers_options import DEVIATION, answer_exactly
+from libraries.diffusers_options import DEVIATION, answer_exactly, measure_options
 from libraries.row import (
     LOOPS,
     NO_COUNTERPART,
@@ -43,7 +43,15 @@ from libraries.row import (
 from libraries.scales import find_default
 from packaging.version import Version
 
-from ddpm_lite import cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace, schedule_from_levels
+from ddpm_lite import (
+    cosine_schedule,
+    ddim_step,
+    ddpm_step,
+    linear_schedule,
+    precondition,
+    respace,
+    schedule_from_levels,
+)
 from ddpm_lite.data import load_digits
 from ddpm_lite.files.records import read_record
 from ddpm_lite.files.weights import load_pretrained
@@ -180,8 +188,8 @@ def find_cell(name):
 
 
 def find_dictionary():
-    """The first table of the chapter: {library: {what it names: its code}}."""
-    cell = find_cell("rosetta-00")
+    """The tables of the dictionary: {library: {what it names: its code}}."""
+    cell = find_cell("dictionary")
     rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
     return {head: {row[0]: row[i] for row in rows[1:]} for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
 
@@ -457,6 +465,57 @@ def test_scheduler_of_a_flow_is_taken_for_one_with_linear_betas():
     assert [name for name in ("betas", "init_noise_sigma", "scale_model_input") if hasattr(flow, name)] == []
     swapped = diffusers.DDIMScheduler.from_config(flow.config)
     assert torch.equal(swapped.betas, diffusers.DDIMScheduler().betas)
+
+
+@pytest.mark.parametrize("n", [7, 48, 60, 600])
+def test_last_step_of_ddim_with_trailing_times_may_end_at_1(n):
+    """Also with `set_alpha_to_one=True`, the default: its time is 0, not negative."""
+    schedule, scheduler = linear_schedule(), import_peer("diffusers").DDIMScheduler(timestep_spacing="trailing")
+    scheduler.set_timesteps(n)
+    k = int(scheduler.timesteps[-1])
+    assert k - T // n == 0
+    x_t, z_hat, noise = draw()
+    theirs = scheduler.step(z_hat, k, x_t, use_clipped_model_output=True).prev_sample
+    ours = [ddim_step(schedule, x_t, k + 1, s, z_hat, noise) for s in (1, 0)]
+    assert rosetta.off(theirs, ours[0]) < 1e-5
+    assert rosetta.off(theirs, ours[1]) > 1e-3
+
+
+def test_linspace_changes_little_where_the_steps_arrive():
+    """The walk of the options, with steps of our own from each time to the next."""
+    own, (_, x, _), schedule = measure_options()["image"], draw(), linear_schedule()
+    scheduler = import_peer("diffusers").DDIMScheduler(timestep_spacing="linspace")
+    scheduler.set_timesteps(50)
+    for k, to in itertools.pairwise([*scheduler.timesteps.tolist(), -1]):
+        z_hat = answer_exactly(x, k)
+        x_0_hat = predict_x_0(schedule, x, k + 1, z_hat).clamp(-1, 1)
+        x = schedule.alpha_bar[to + 1].sqrt() * x_0_hat + schedule.one_minus_alpha_bar[to + 1].sqrt() * z_hat
+    assert rosetta.off(x, own) == pytest.approx(0.0011, abs=5e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_ancestral_steps_of_ltx_are_those_of_a_flow():
+    """Without fresh noise; the class has neither betas nor a prediction type."""
+    diffusers, (x, u, _) = import_peer("diffusers"), draw()
+    flow, other = diffusers.FlowMatchEulerDiscreteScheduler(), diffusers.LTXEulerAncestralRFScheduler(eta=0.0)
+    assert "prediction_type" not in other.config
+    for scheduler in (flow, other):
+        scheduler.set_timesteps(10)
+    for time in flow.timesteps:
+        theirs = [scheduler.step(u, time, x).prev_sample for scheduler in (flow, other)]
+        assert rosetta.off(*theirs) < 1e-6
+
+
+def test_scale_of_flux_goes_into_the_network():
+    """Read in the source: its default, where it goes, and which option combines two answers."""
+    folder = Path(rosetta.find_spec("diffusers").origin).parent
+    text = (folder / "pipelines/flux/pipeline_flux.py").read_text(encoding="utf8")
+    assert "guidance_scale: float = 3.5" in text
+    assert re.search(
+        r"if self.transformer.config.guidance_embeds:\n\s+guidance = torch.full\(\[1\], guidance_scale", text
+    )
+    assert "neg_noise_pred + true_cfg_scale * (noise_pred - neg_noise_pred)" in text
+    assert "true_cfg_scale: float = 1.0" in text
 
 
 def test_missed_times_hide_in_a_state_and_not_in_an_image():
@@ -759,15 +818,63 @@ def test_stable_diffusion_sets_the_options_that_the_text_names():
     assert re.findall(r'new_config\["(\w+)"\] = (\w+)', text)[:2] == [("steps_offset", "1"), ("clip_sample", "False")]
 
 
-@pytest.mark.parametrize("library", ["smalldiffusion", "azula"])
+@pytest.mark.parametrize("library", rosetta.WRAPPED)
 def test_code_around_our_network_is_printed_as_it_is_run(library):
     """The chapter prints the file that the rows import, from its first import to its end."""
     code = RECORD["wrappers"][library]
-    path = ROOT / "studies" / "libraries" / f"wrap_{library}.py"
+    package = rosetta.LIBRARIES[library]
+    path = ROOT / "studies" / "libraries" / f"wrap_{package}.py"
     _, body = path.read_text(encoding="utf8").split('"""\n\n', 1)
     assert code == body, "python studies/rosetta.py --record"
     assert max(map(len, code.splitlines())) <= 72
-    assert re.search(rf"^from {library}\b", code, re.M)
+    assert library == "denoising-diffusion-pytorch" or re.search(rf"^from {package}\b", code, re.M)
+
+
+def test_lucid_takes_our_network_in_the_printed_class_only():
+    """A walk and a loss, with what the set-up of the step prints; a function has not what the class asks for."""
+    step = STEPS["denoising-diffusion-pytorch"]
+    code = RECORD["wrappers"]["denoising-diffusion-pytorch"]
+    names = {}
+    exec(code, names)
+    x_t, z_hat, _ = draw()
+    asked = []
+
+    def net(x, t):
+        asked.extend(t.tolist())
+        return x
+
+    given = {"x_t": x_t, "z_hat": z_hat, "t": STEP_TIME, "torch": torch}
+    given["shifted_net"] = names["ShiftedNet"](net, 1)
+    import_peer("denoising_diffusion_pytorch")
+    exec(step.setup, given)
+    diffusion = given["diffusion"]
+    diffusion.p_sample(x_t, STEP_TIME - 1)
+    assert set(asked) == {STEP_TIME}
+    assert diffusion(torch.rand(2, 1, 4, 4)).ndim == 0
+    with pytest.raises(AttributeError, match="channels"):
+        exec(step.setup, given | {"shifted_net": lambda x, k: net(x, k + 1)})
+
+
+def test_guidance_of_smalldiffusion_wants_a_network_with_an_embedding_of_labels():
+    model = import_peer("smalldiffusion.model")
+    from libraries.wrap_smalldiffusion import TimeOfLevel
+
+    x, sigma, c = torch.randn(3, 2), torch.tensor(1.0), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(AttributeError, match="cond_embed"):
+        TimeOfLevel(Network(), (2,)).predict_eps_cfg(x, sigma, c, 2.0)
+    assert model.ConditionalMLP().predict_eps_cfg(x, sigma, c, 2.0).shape == x.shape
+    for name in ("unet.Unet", "dit.DiT"):
+        module, made = name.split(".")
+        parameters = inspect.signature(getattr(import_peer(f"smalldiffusion.model_{module}"), made)).parameters
+        assert "cond_embed" in parameters
+
+
+def test_offset_noise_is_added_to_the_noise_that_was_given():
+    step = STEPS["denoising-diffusion-pytorch"]
+    setup = step.setup.replace("image_size=4", "image_size=4, offset_noise_strength=0.1")
+    setup += "before = z.clone()\ndiffusion(x_0, times=k, noise=z)\n"
+    ((z, before),) = compute_step(dataclasses.replace(step, setup=setup, lines=(("z", "before", ""),)))
+    assert rosetta.off(z, before) > 0.01
 
 
 def test_sizes_of_a_shift_are_those_of_the_text():
@@ -970,19 +1077,6 @@ def test_answer_of_a_network_of_edm_for_data_of_variance_1_is_a_velocity(options
             assert rosetta.off(make(sigma_data=data, **options).precondition_outputs(y, z, nu), x_0) > 0.01
 
 
-def test_levels_given_to_the_scheduler_of_edm_are_taken_for_fractions():
-    """What the chapter says of the version of the record; a later one may have mended it."""
-    if version("diffusers") != RECORD["versions"]["diffusers"]:
-        pytest.skip("another version of diffusers than the record's")
-    scheduler, other = (pytest.importorskip("diffusers").EDMEulerScheduler() for _ in range(2))
-    scheduler.set_timesteps(sigmas=torch.linspace(0, 1, 18))
-    other.set_timesteps(18)
-    assert torch.allclose(scheduler.sigmas, other.sigmas, rtol=1e-5)
-    scheduler.set_timesteps(sigmas=torch.tensor([2.0, 1.0, 0.5]))
-    assert scheduler.sigmas[0] < 0
-    assert not hasattr(scheduler, "betas")
-
-
 def test_later_steps_of_the_multistep_scheduler_of_edm_use_the_answer_before():
     diffusers, (y, F, other) = pytest.importorskip("diffusers"), draw()
     ends = []
@@ -1110,31 +1204,36 @@ def test_scheduler_of_a_flow_with_betas_is_not_one_of_ddim(name):
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 def test_cases_for_a_scheduler_of_diffusers_are_those_of_the_text():
-    """Which have no table of betas: those whose name begins with Flow and those of EDM; IPNDM has no alphas_cumprod."""
+    """Which have no table of betas: flows, whose sigmas go from 1 to 0, and those of EDM."""
     diffusers = import_peer("diffusers")
     flows = [name for name in dir(diffusers) if re.fullmatch(r"Flow\w+Scheduler", name)]
+    flows.append("LTXEulerAncestralRFScheduler")
     assert len(flows) >= 3
     for name in (*flows, "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"):
-        assert not hasattr(getattr(diffusers, name)(), "betas"), name
-    other = diffusers.IPNDMScheduler()
-    assert hasattr(other, "betas")
-    assert not hasattr(other, "alphas_cumprod")
+        scheduler = getattr(diffusers, name)()
+        assert not hasattr(scheduler, "betas"), name
+        scheduler.set_timesteps(4)
+        assert scheduler.sigmas[0] == (1 if name in flows else pytest.approx(80)), name
+        assert scheduler.sigmas[-1] == 0
 
 
 def find_targets():
     """The numbers of the box for check 4 at t = T and at t = 1, in the order of its targets."""
     box = "".join(find_cell("checks")["source"]).split("how to find the target without an option")[1]
     (code,) = re.findall(r"print `(.*?)`", box)
+    assert "| EDM's $F_\\theta$" in box
     printed = re.findall(r"^\| \S.*? \| (−?\d\.\d\d) \| (−?\d\.\d\d) \|$", box, re.M)
-    assert len(set(printed)) == len(printed) == 8
+    assert len(set(printed)) == len(printed) == 9
     return code, [[float(row[column].replace("−", "-")) for row in printed] for column in (0, 1)]
 
 
 def list_targets(t, x_0, z):
     """The targets in the order of the box, from an image and a noise, or from a network's estimates of them."""
     schedule = linear_schedule()
-    v = velocity(schedule, x_0, t, z)
-    return z, -z, x_0, v, -v, -z / schedule.one_minus_alpha_bar[t].sqrt(), z - x_0, x_0 - z
+    v, nu = velocity(schedule, x_0, t, z), schedule.noise_level[t]
+    c_skip, c_out, _ = precondition(nu)
+    F = (x_0 - c_skip * (x_0 + nu * z)) / c_out
+    return z, -z, x_0, v, -v, -z / schedule.one_minus_alpha_bar[t].sqrt(), z - x_0, x_0 - z, F
 
 
 @pytest.mark.parametrize(("column", "t"), [(0, T), (1, 1)])
@@ -1205,11 +1304,8 @@ def import_plugin(name):
         return import_peer(f"azula.plugins.{name}")
 
 
-def test_plugin_of_azula_looks_up_some_times_one_too_late():
-    """With our schedule in float64, and the same table in float32: t instead of t - 1."""
+def test_plugin_of_azula_clips_the_mean_if_asked():
     from libraries.wrap_azula import Weights
-
-    asked = []
 
     class Answer(torch.nn.Module):
         def __init__(self):
@@ -1217,18 +1313,13 @@ def test_plugin_of_azula_looks_up_some_times_one_too_late():
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
         def forward(self, x, k, y=None):
-            asked.append(k)
             return x
 
     adm, schedule, t = import_plugin("adm"), linear_schedule(), torch.arange(1, T + 1)
     denoiser = adm.AblatedDenoiser(Answer(), Weights()).eval()
-    assert torch.equal(denoiser.sigmas, schedule.one_minus_alpha_bar[1:].sqrt().float())
     x_t = 2 * torch.ones(T, 1, 1, 1)
     mean = denoiser(x_t, t / T).mean
     assert rosetta.off(mean, predict_x_0(schedule, x_t, t, x_t)) < 1e-5
-    (k,) = asked
-    assert set((k - t).tolist()) == {-1, 0}
-    assert int((k == t).sum()) == 493
     clipped = adm.AblatedDenoiser(Answer(), Weights(), clip_mean=True)
     assert clipped.eval()(x_t, t / T).mean.abs().max() == 1
     assert clipped.train()(x_t, t / T).mean.abs().max() > 1
@@ -1392,14 +1483,3 @@ def test_shift_of_a_flow_is_that_of_the_text():
 def test_pipelines_of_flows_name_the_scheduler_of_the_text(file):
     folder = Path(rosetta.find_spec("diffusers").origin).parent / "pipelines"
     assert "scheduler: FlowMatchEulerDiscreteScheduler" in (folder / f"{file}.py").read_text(encoding="utf8")
-
-
-@pytest.mark.parametrize("kind", ["list", "array"])
-def test_levels_given_to_the_scheduler_of_edm_have_to_be_a_tensor(kind):
-    if version("diffusers") != RECORD["versions"]["diffusers"]:
-        pytest.skip("another version of diffusers than the record's")
-    levels = [2.0, 1.0, 0.5]
-    with pytest.raises(AttributeError):
-        pytest.importorskip("diffusers").EDMEulerScheduler().set_timesteps(
-            sigmas=levels if kind == "list" else torch.tensor(levels).numpy()
-        )

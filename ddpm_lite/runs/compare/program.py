@@ -61,7 +61,8 @@ def compare_program(
     Each part that is given gets the same inputs as ours, in the order of the list of chapter 14. If the numbers differ,
     known translations are tried, alone and together. One that makes them agree is named, and kept for the checks that
     follow; if several do, all are named, and later checks may decide. If none does, that is the last line; what fits
-    this part by itself is then named. The parts get float64 tensors on the CPU, and each time as one number.
+    this part by itself is then named. A difference without a translation may be a mistake, as `examine` looks for. The
+    parts get float64 tensors on the CPU, and each time as one number.
 
     Args:
         schedule: the schedule with which both programs should work.

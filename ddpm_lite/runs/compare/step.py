@@ -71,7 +71,7 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
             ours, theirs = make_state(schedule, own, reading), step_from(own, reading, own.noise * 0)
             yield compare_numbers(f"at t = {own.t}", theirs, ours, limit_at(schedule, own.t))
 
-    section = "*DDIM and the choice of times*"
+    section = "*DDIM and the choice of times* and *The step back*"
     found, readings = try_options("7. step", section, readings, extend, measure)
     yield found, readings
 
