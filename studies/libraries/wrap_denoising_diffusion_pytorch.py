@@ -20,4 +20,4 @@ class ShiftedNet(nn.Module):
         return self.net(x, k + 1)
 
 
-# GaussianDiffusion reads the three attributes, and passes three arguments.
+# GaussianDiffusion reads these attributes, and passes three arguments.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ddpm_lite import ddim_step, linear_schedule
-from ddpm_lite.process import predict_x_0, velocity
+from ddpm_lite.process import predict_x_0, score_from_z, velocity
 
 SCHEDULE = linear_schedule()
 
@@ -95,6 +95,8 @@ WRONG = {
             ),
             "made from a clipped x_0_hat",
         ),
+        "v from x_t": (lambda x, t, s, z: other.step(x, t - 1, s - 1, velocity(SCHEDULE, x, t, z)), "not from x_t"),
+        "the score": (lambda x, t, s, z: other.step(x, t - 1, s - 1, score_from_z(SCHEDULE, z, t)), "not the score"),
         "v a time too early": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t - 1, z)), "not to t - 1"),
         "v a time too late": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t + 1, z)), "not to t + 1"),
         "z twice": (lambda x, t, s, z: other.step(x, t - 1, s - 1, 2 * find_v(x, t, z)), "off by"),

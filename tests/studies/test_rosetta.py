@@ -477,8 +477,8 @@ def test_last_step_of_ddim_with_trailing_times_may_end_at_1(n):
     x_t, z_hat, noise = draw()
     theirs = scheduler.step(z_hat, k, x_t, use_clipped_model_output=True).prev_sample
     ours = [ddim_step(schedule, x_t, k + 1, s, z_hat, noise) for s in (1, 0)]
-    assert rosetta.off(theirs, ours[0]) < 1e-5
-    assert rosetta.off(theirs, ours[1]) > 1e-3
+    assert rosetta.off(theirs, ours[0]) < 1e-4
+    assert rosetta.off(theirs, ours[1]) > 0.01
 
 
 def test_linspace_changes_little_where_the_steps_arrive():
