@@ -129,9 +129,9 @@ def read_steps(calls: list, heard: list, x_0: Tensor, alpha_bar: Table, first: i
     A step that adds noise without drawing it may have kept an earlier draw, so that which is most like it is tried.
     """
     steps, ends = [], [*(call.x_t for call in calls[1:]), x_0]
-    draws = [noise.double().cpu().flatten() if noise.shape == x_0.shape else None for noise in heard]
+    draws = {i: noise.double().cpu().flatten() for i, noise in enumerate(heard) if noise.shape == x_0.shape}
     first_of: dict[bytes, int] = {}
-    same = [-1 if noise is None else first_of.setdefault(noise.numpy().tobytes(), i) for i, noise in enumerate(draws)]
+    same = [first_of.setdefault(draws[i].numpy().tobytes(), i) if i in draws else -1 for i in range(len(heard))]
 
     def solve(call: _Call, x_s: Tensor, i: int) -> tuple[Tensor, Tensor, Tensor]:
         """How the weights follow from x_s, the weights with draw i (-1: with none), and what is left of x_s."""
