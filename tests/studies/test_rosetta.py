@@ -869,6 +869,32 @@ def test_guidance_of_smalldiffusion_wants_a_network_with_an_embedding_of_labels(
         assert "cond_embed" in parameters
 
 
+def test_betas_made_of_another_table_give_a_ddim_to_compare_with():
+    diffusers = pytest.importorskip("diffusers")
+    theirs, (line,) = (
+        diffusers.CogVideoXDDIMScheduler(),
+        re.findall(r"`(1 - a / .*?)`", "".join(find_cell("checks")["source"])),
+    )
+    betas = eval(line, {"torch": torch, "a": theirs.alphas_cumprod})
+    config = dict(theirs.config)
+    assert rosetta.off(diffusers.DDIMScheduler.from_config(config).alphas_cumprod, theirs.alphas_cumprod) > 0.1
+    ours = diffusers.DDIMScheduler.from_config(config, trained_betas=betas.tolist(), clip_sample=False)
+    assert rosetta.off(ours.alphas_cumprod, theirs.alphas_cumprod) < 1e-5
+    x_t, z_hat, _ = draw()
+    for scheduler in (theirs, ours):
+        scheduler.set_timesteps(50)
+    for k in (980, 500, 20, 0):
+        assert rosetta.off(*(one.step(z_hat, k, x_t).prev_sample for one in (theirs, ours))) < 1e-5
+
+
+def test_guided_class_adds_its_offset_noise_in_q_sample():
+    module = import_peer("denoising_diffusion_pytorch.classifier_free_guidance")
+    given, zeros = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    net = module.Unet(dim=8, num_classes=2, dim_mults=(1,), channels=1)
+    module.GaussianDiffusion(net, image_size=4, offset_noise_strength=0.1).q_sample(zeros, torch.tensor([5, 5]), given)
+    assert given.abs().max() > 0
+
+
 def test_offset_noise_is_added_to_the_noise_that_was_given():
     step = STEPS["denoising-diffusion-pytorch"]
     setup = step.setup.replace("image_size=4", "image_size=4, offset_noise_strength=0.1")
