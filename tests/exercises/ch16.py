@@ -184,6 +184,7 @@ WRONG = {
         "the square of the sum": (lambda *g: back(*g, count=(1 + g[5]) ** 2), "eta is squared alone"),
         "full noise": (lambda *g: back(*g, noise=(g[3] * g[4]) ** 0.5), "multiplied by eta"),
         "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
+        "no rate in the noise": (lambda *g: back(*g, noise=g[5] * g[4] ** 0.5), "where is b?"),
         "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
         "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
         "eta squared": (lambda *g: back(*g, noise=g[5] ** 2 * (g[3] * g[4]) ** 0.5), "not by its square"),
@@ -233,6 +234,15 @@ WRONG = {
         "the way": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: nu / (1 + nu) * (z - x_0)), "divide by tau"),
         "y for m": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * z), "divide it by 1 + nu"),
         "F in the slope": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - g[3]), "not of z and F"),
+        "over the angle": (
+            lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (z - nu * x_0) / (1 + nu**2) ** 0.5),
+            "this is v",
+        ),
+        "the slope times 1 + nu": (
+            lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * (z - x_0)),
+            "no factor",
+        ),
+        "the noise alone": (lambda *g: read_edm(*g)[0], "should return 2 values"),
         "the other order": (lambda *g: read_edm(*g)[::-1], "first comes the noise"),
         "one std only": (lambda y, nu, std, F: read_edm(y, nu, 0.7, F), "off by"),
     },
