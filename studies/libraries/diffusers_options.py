@@ -203,7 +203,7 @@ SWAPS = (
     ("clip_sample", False, "the clip of {eq}`eq-x0-from-z`"),
     ("thresholding", True, "the clip, which with the default limit of 1 is the same"),
     ("timestep_spacing", "trailing", "times, {eq}`eq-trailing`"),
-    ("timestep_spacing", "linspace", "times, from first to last; its steps miss them"),
+    ("timestep_spacing", "linspace", "times, from first to last; some steps miss the next one"),
     ("steps_offset", 1, "times, each one later"),
     ("set_alpha_to_one", False, "end of {eq}`eq-ddim-still`: $t = 1$, not 0"),
     ("eta", 1.0, "fresh noise, {eq}`eq-ddim-sigma`"),
