@@ -19,7 +19,7 @@ from ddpm_lite import (
 from equations.ch04 import blobs as images
 from equations.ch04 import mean_image, mean_noise, v_of_path
 from equations.ch11 import LEAP, earlier
-from equations.checks import by_hand, definition, identity, matches
+from equations.checks import by_hand, definition, equivalent, identity, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -47,45 +47,51 @@ def bump(x):
     return np.sin(2 * x) + x**3, 2 * np.cos(2 * x) + 3 * x**2, -4 * np.sin(2 * x) + 6 * x
 
 
-def average(function):
-    """E[function(x)] of the mixture, by quadrature."""
-    x = MEANS[:, None] + STDS[:, None] * NODES
-    return float(SHARES @ (function(x) @ WEIGHTS))
+def field(x, y):
+    """A smooth function of two pixels, its gradient, and the divergence of that."""
+    slopes = 2 * np.cos(2 * x) * y + 3 * x**2 + y**2, np.sin(2 * x) + 2 * x * y
+    return np.sin(2 * x) * y + x**3 + x * y**2, slopes, -4 * np.sin(2 * x) * y + 8 * x
 
 
 def check_test_function():
+    """The first line, for two pixels: the places are a mixture's, the noise is added by quadrature."""
     b, h = 1.7, 1e-4
+    first, second = np.meshgrid(NODES, NODES, indexing="ij")
+    places = [(m + s * first, s * second - m / 2, w) for m, s, w in zip(MEANS, STDS, SHARES, strict=True)]
+
+    def average_of(function):
+        return sum(w * (WEIGHTS @ function(x, y) @ WEIGHTS) for x, y, w in places)
 
     def moved(sign):
         """E[phi] after a time +h or, by the same expansion, -h: the noise's variance is b h."""
+        noise = np.sqrt(b * h) * NODES * (1 if sign > 0 else 1j)
 
-        def after(x):
-            noise = np.sqrt(b * h) * NODES if sign > 0 else 1j * np.sqrt(b * h) * NODES
-            return np.real(bump(x[..., None] - sign * b / 2 * x[..., None] * h + noise)[0] @ WEIGHTS)
+        def after(x, y):
+            x, y = ((1 - sign * b * h / 2) * pixel[..., None, None] for pixel in (x, y))
+            return np.real(field(x + noise[:, None], y + noise)[0] @ WEIGHTS @ WEIGHTS)
 
-        return average(after)
+        return average_of(after)
+
+    def expected(x, y):
+        _, (along_x, along_y), curvature = field(x, y)
+        return -b / 2 * (x * along_x + y * along_y) + b / 2 * curvature
 
     rate = (moved(1) - moved(-1)) / (2 * h)
-    expected = average(lambda x: -b / 2 * x * bump(x)[1] + b / 2 * bump(x)[2])
-    assert abs(rate - expected) < 1e-6 * abs(expected), (rate, expected)
+    assert abs(rate - average_of(expected)) < 1e-6 * abs(rate), (rate, average_of(expected))
     check_by_parts()
 
 
 def check_by_parts():
-    """Both sides, with a phi that is nearly 0 far away."""
-    density, _, _ = component()
-    at = {B: 1.7, TIME: 0.4, M: 0.5, S_0: 0.3}
-    grid = np.linspace(-6, 6, 4001)
-    change = sympy.lambdify(X, sympy.diff(density, TIME).subs(at))(grid)
-    right = -sympy.diff(-B / 2 * X * density, X) + B / 2 * sympy.diff(density, X, 2)
-    phi = np.exp(-((grid - 0.4) ** 2) / 0.1)
-    left, right = (phi @ values for values in (change, sympy.lambdify(X, right.subs(at))(grid)))
-    slope = -B / 2 * X * sympy.exp(-((X - 0.4) ** 2) / 0.1).diff(X) + B / 2 * sympy.exp(-((X - 0.4) ** 2) / 0.1).diff(
-        X, 2
-    )
-    before = sympy.lambdify(X, (slope * density).subs(at))(grid).sum()  # E[f phi' + b / 2 phi'']
-    assert abs(left - right) < 1e-9 * abs(left)
-    assert abs(left - before) < 1e-9 * abs(left)
+    """Both sides, for two pixels and with a phi that is nearly 0 far away."""
+    y, at = sympy.Symbol("y"), {B: 1.7, TIME: 0.4, M: 0.5, S_0: 0.3}
+    one, _, _ = component()
+    density = one * one.subs({X: y, M: -M / 2}, simultaneous=True)
+    phi = sympy.exp(-((X - 0.4) ** 2 + (y + 0.2) ** 2 + (X - 0.4) * y / 2) / 0.2)
+    before = sum(-B / 2 * v * phi.diff(v) + B / 2 * phi.diff(v, 2) for v in (X, y)) * density
+    after = phi * sum(-(-B / 2 * v * density).diff(v) + B / 2 * density.diff(v, 2) for v in (X, y))
+    grid = np.meshgrid(*2 * [np.linspace(-6, 6, 401)])
+    sums = [sympy.lambdify((X, y), e.subs(at))(*grid).sum() for e in (phi * density.diff(TIME), after, before)]
+    assert max(abs(total - sums[0]) for total in sums) < 1e-9 * abs(sums[0]), sums
 
 
 def mixture(y, root):
@@ -200,22 +206,60 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
-def check_same_ode():
-    """The place a y, moved by the ODE of y over nu = k / a; the means are numbers z and x_0 with y = x_0 + nu z."""
-    clock, z, x_0 = sympy.symbols("c z x_0")
-    y, a, k = (sympy.Function(name)(clock) for name in "yak")
-    level = k / a
-    velocity = (a * y).diff(clock).subs(y.diff(clock), z * level.diff(clock))
-    vanishes(velocity - (a.diff(clock) * y + a * level.diff(clock) * z))
-    velocity = velocity.subs(y, x_0 + level * z)
-    vanishes(velocity - (a.diff(clock) * x_0 + (a.diff(clock) * level + a * level.diff(clock)) * z))
-    vanishes(velocity - (a.diff(clock) * x_0 + k.diff(clock) * z))
-    assert sympy.simplify(velocity - (a.diff(clock) * x_0 + a * level.diff(clock) * z)) != 0
-    # The three paths of the chapter, and their slopes.
-    cases = [(sympy.Integer(1), clock, z), (1 - clock, clock, z - x_0)]
-    cases += [(sympy.cos(clock), sympy.sin(clock), -sympy.sin(clock) * x_0 + sympy.cos(clock) * z)]
-    for image, noise, slope in cases:
-        vanishes(sympy.diff(image, clock) * x_0 + sympy.diff(noise, clock) * z - slope)
+def check_path_reverse():
+    """The table of paths by SymPy, then averages under the SDE along the straight path, for each eta."""
+    c, x_0, z, speed = sympy.symbols("c x_0 z b", positive=True)
+    bar = sympy.exp(-speed * c)  # DDPM's, at a constant rate
+    sin, cos, tan = sympy.sin(c), sympy.cos(c), sympy.tan(c)
+    nu = sympy.sqrt(1 - bar) / sympy.sqrt(bar)
+    v = sympy.sqrt(bar) * z - sympy.sqrt(1 - bar) * x_0
+    turned = cos * z - sin * x_0
+    rows = [  # weights; drift as a multiple of the place, rate, velocity, score
+        (sympy.sqrt(bar), sympy.sqrt(1 - bar), -speed / 2, speed, speed / (2 * nu) * v, -z / sympy.sqrt(1 - bar)),
+        (cos, sin, -tan, 2 * tan, turned, -(cos * x_0 + sin * z) - turned / tan),
+        (sympy.Integer(1), c, sympy.Integer(0), 2 * c, z, (x_0 - (x_0 + c * z)) / c**2),
+        (1 - c, c, -1 / (1 - c), 2 * c / (1 - c), z - x_0, -((1 - c) * x_0 + c * z + (1 - c) * (z - x_0)) / c),
+    ]
+    for a, k, drift, rate, slope, score in rows:
+        vanishes(a.diff(c) / a - drift)
+        vanishes(2 * k**2 * sympy.log(k / a).diff(c) - rate)
+        vanishes(a.diff(c) * x_0 + k.diff(c) * z - slope)
+        vanishes(-z / k - score)
+    tau, h, grid = 0.6, 1e-4, np.linspace(-6, 6, 6001)
+    for eta in (0.0, 0.7, 1.0, 1.4):
+        gain = eta**2 * tau / (1 - tau)
+        assert error_back(tau, h, grid, lambda U, score, gain=gain: -U + gain * score, gain) < 1e-5
+        if eta:
+            assert error_back(tau, h, grid, lambda U, score, gain=gain: -U + 2 * gain * score, gain) > 0.01
+
+
+def check_flow_sde():
+    """Averages under the flow's SDE, for each g and at two times."""
+    for tau in (0.3, 0.8):
+        for g in (0.0, 0.5, 1.0, 4.0):
+            grid = np.linspace(-6, 6, 6001)
+
+            def drift(U, score, tau=tau, g=g, grid=grid):
+                return -(U + g * (grid + (1 - tau) * U))
+
+            assert error_back(tau, 1e-4, grid, drift, g * tau) < 1e-5
+            if g:
+                assert error_back(tau, 1e-4, grid, drift, 2 * g * tau) > 0.01
+
+
+def error_back(tau, h, grid, drift, half_rate):
+    """How far E[phi] of the mixture, backwards in tau, moves otherwise than drift and half the rate of the noise say."""
+    phi, slope, curvature = bump(grid)
+    width = grid[1] - grid[0]
+
+    def mean_at(time):
+        return (straight(grid, time)[0] * phi).sum() * width
+
+    density, U = straight(grid, tau)
+    score = np.gradient(np.log(density), width, edge_order=2)
+    expected = (density * (drift(U, score) * slope + half_rate * curvature)).sum() * width
+    rate = (mean_at(tau - h) - mean_at(tau + h)) / (2 * h)
+    return abs(rate / expected - 1)
 
 
 def check_flow_density():
@@ -250,6 +294,11 @@ def flow_times(s, v):
 
 def angles(s, v):
     return torch.atan2(s.one_minus_alpha_bar.sqrt(), s.alpha_bar.sqrt())
+
+
+def image_weights(s, v):
+    """Any positive weights of the image, one for each time."""
+    return 1 + torch.sin(torch.arange(s.T + 1, dtype=torch.float64)) / 2
 
 
 def betas_of_levels(s, v):
@@ -371,8 +420,9 @@ S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
 
-# Two Gaussians with the means -A and A, the density of the SDE's x at the time t, for a constant rate b.
-BELL = r"\frac{%s}{\sqrt{V}} \exp\left(-\frac{\left(%s\right)^2}{2 V}\right)"
+# Two Gaussians with the means -A and A in each of three pixels, the density of the SDE's x at the time t, for a constant
+# rate b.
+BELL = r"\frac{%s}{V \sqrt{V}} \exp\left(-\frac{\lVert %s \rVert^2}{2 V}\right)"
 MOVING = {
     "given": [
         r"f = -\frac{b}{2} x",
@@ -380,7 +430,7 @@ MOVING = {
         "V = A^2 S + 1 - A^2",
         r"A = \exp\left(-\frac{b t}{2}\right)",
     ],
-    "scalar": ["x"],
+    "vector": ["x"],
     "positive": ["b", "t", "S"],
 }
 # The same, with a time r that runs backwards from 9.
@@ -395,6 +445,16 @@ AVERAGE = (
 )
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
 
+# A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
+PATH = [
+    r"a' = \frac{d a}{d c}",
+    r"k' = \frac{d k}{d c}",
+    r"\nu' = \frac{d \nu}{d c}",
+    r"k = a \nu",
+    r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
+    r"\nu = c^3 + c",
+]
+
 CHECKS = [
     identity("eq-small-root"),
     identity("eq-step-change", given=["eq-forward-step"]),
@@ -403,26 +463,26 @@ CHECKS = [
     by_hand(
         "eq-test-function",
         r"""\begin{aligned}
-        \frac{d}{d t} \mathbb{E}[\phi(x)] &= \mathbb{E}\left[f \phi'(x) + \frac{b}{2} \phi''(x)\right] \\[6pt]
-        &= \int \phi \left(-\frac{\partial}{\partial x} \left(f p\right)
-        + \frac{b}{2} \frac{\partial^2 p}{\partial x^2}\right) d x
+        \frac{d}{d t} \mathbb{E}[\phi(x)] &= \mathbb{E}\left[f^\top \nabla \phi
+        + \frac{b}{2} \nabla \cdot \nabla \phi\right] \\[6pt]
+        &= \int \phi \left(-\nabla \cdot \left(f p\right) + \frac{b}{2} \nabla \cdot \nabla p\right) d x
         \end{aligned}""",
         check_test_function,
-        "averages of any function, by differences and sums for exact mixtures",
+        "averages of any function of two pixels, by differences and sums for exact mixtures",
     ),
     identity("eq-fokker-planck", **MOVING),
     identity("eq-score-times-density", **MOVING),
     identity("eq-fokker-planck-score", **MOVING),
     by_hand(
         "eq-flow-of-sde",
-        r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \frac{\partial \log p}{\partial x}\right)",
+        r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \nabla \log p\right)",
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
     ),
     by_hand(
         "eq-flow-scaled",
         r"""\begin{aligned}
-        \frac{d y}{d t} &= -\frac{b}{2 \sqrt{\bar{\alpha}}} \frac{\partial \log p}{\partial x} \\[6pt]
+        \frac{d y}{d t} &= -\frac{b}{2 \sqrt{\bar{\alpha}}} \nabla \log p \\[6pt]
         &= \frac{b}{2 \sqrt{\bar{\alpha}} \sqrt{1 - \bar{\alpha}}} \mathbb{E}[z \mid x]
         \end{aligned}""",
         check_flow_scaled,
@@ -433,27 +493,24 @@ CHECKS = [
         given=[r"\nu = \frac{\sqrt{1 - \bar{\alpha}}}{\sqrt{\bar{\alpha}}}", r"\bar{\alpha} = \exp\left(-b t\right)"],
         positive=["b", "t"],
     ),
-    identity("eq-level-step", tables=CLOCKS),
-    identity("eq-ve-step", given=["eq-forward-step"], tables=CLOCKS),
-    definition("eq-ve", r"d y = \sqrt{2 \nu} \, d W", "names the limit of eq-ve-step"),
     identity("eq-fokker-planck-back", **BACKWARDS),
-    identity("eq-reverse-density", **BACKWARDS | {"scalar": ["x", r"\eta"]}),
+    identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),
     by_hand(
         "eq-reverse-family",
-        r"d x = \left(-f + \frac{\left(1 + \eta^2\right) b}{2} \frac{\partial \log p}{\partial x}\right) d r"
+        r"d x = \left(-f + \frac{\left(1 + \eta^2\right) b}{2} \nabla \log p\right) d r"
         r" + \eta \sqrt{b} \, d W",
         lambda: check_reverse_sde(0.0, 0.5, 1.0, 1.4),
         "averages of a function under a stochastic differential equation, for an exact mixture",
     ),
     by_hand(
         "eq-reverse-sde",
-        r"d x = b \left(\frac{x}{2} + \frac{\partial \log p}{\partial x}\right) d r + \sqrt{b} \, d W",
+        r"d x = b \left(\frac{x}{2} + \nabla \log p\right) d r + \sqrt{b} \, d W",
         lambda: check_reverse_sde(1.0),
         "averages of a function under a stochastic differential equation, for an exact mixture",
     ),
     by_hand(
         "eq-reverse-step",
-        r"x_{t-h} \approx x + \frac{b h}{2} \left(x + \left(1 + \eta^2\right) \frac{\partial \log p}{\partial x}\right)"
+        r"x_{t-h} \approx x + \frac{b h}{2} \left(x + \left(1 + \eta^2\right) \nabla \log p\right)"
         r" + \eta \sqrt{b h} z'",
         check_reverse_step,
         "a step whose error is of the second order, measured for an exact mixture",
@@ -466,13 +523,6 @@ CHECKS = [
     ),
     identity("eq-eta-room", where=LEAP, first=3),  # so that s > 0: else both roots are 0
     identity("eq-eta-shift", where={**LEAP, r"s_\theta(x_t, t)": score_hat}),
-    matches(
-        "eq-ancestral-ve",
-        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
-        scaled_mean,
-        where={r"s_\theta(x_t, t)": score_hat},
-        tables=CLOCKS,
-    ),
     identity("eq-clocks-of-weights", tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
@@ -497,13 +547,13 @@ CHECKS = [
     by_hand(
         "eq-flow-test",
         r"""\begin{aligned}
-        \frac{d}{d \tau} \mathbb{E}[\phi(m)] &= \mathbb{E}[\phi'(m) u] \\
-        &= \mathbb{E}[\phi'(m) U]
+        \frac{d}{d \tau} \mathbb{E}[\phi(m)] &= \mathbb{E}[\nabla \phi(m)^\top u] \\
+        &= \mathbb{E}[\nabla \phi(m)^\top U]
         \end{aligned}""",
         check_flow_test,
-        "averages over all pairs, by quadrature for an exact mixture",
+        "averages over all pairs of one pixel, by quadrature for an exact mixture",
     ),
-    identity("eq-flow-continuity", given=[AVERAGE, PLACES, SPREAD], scalar=["m"], positive=["S", r"\tau"]),
+    identity("eq-flow-continuity", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
     by_hand(
         "eq-flow-ode",
         r"\frac{d m}{d \tau} = U(m, \tau)",
@@ -511,7 +561,7 @@ CHECKS = [
         "a differential equation, solved for an exact mixture",
     ),
     # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
-    identity("eq-flow-loss", given=["u = U + a z"], scalar=["U", r"\hat{u}", "a"]),
+    identity("eq-flow-loss", given=["u = U + a z"], vector=["U", r"\hat{u}"], scalar=["a"]),
     matches(
         "eq-mean-slope-from-z",
         "U",
@@ -519,19 +569,59 @@ CHECKS = [
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
-    by_hand(
-        "eq-same-ode",
-        r"""\begin{aligned}
-        \left(a y\right)' &= a' y + a \nu' \mathbb{E}[z \mid y] \\[6pt]
-        &= a' \mathbb{E}[x_0 \mid y] + \left(a' \nu + a \nu'\right) \mathbb{E}[z \mid y] \\[6pt]
-        &= a' \mathbb{E}[x_0 \mid y] + k' \mathbb{E}[z \mid y]
-        \end{aligned}""",
-        check_same_ode,
-        "derivatives by any clock, taken by SymPy",
-    ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
+    identity(
+        "eq-path-step",
+        given=[r"x_t = a_t x_0 + a_t \nu_t z", r"x_s = a_s x_0 + a_s \nu_s z"],
+        where=S,
+        tables={**CLOCKS, "a": image_weights},
+        in_distribution=True,
+    ),
+    # The variance k^2 of the noise grows by what the drift does to it, 2 k^2 a' / a, and by b.
+    identity("eq-path-rate", given=[r"b = 2 k k' - 2 k^2 \frac{a'}{a}", *PATH], positive=["c"]),
+    definition(
+        "eq-path-sde",
+        r"d x = \frac{a'}{a} x \, d c + k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
+        "names the limit of eq-path-step",
+    ),
+    # The place a y, moved by the ODE of y over nu; the means are any numbers.
+    identity(
+        "eq-same-ode",
+        given=[
+            r"\mathbb{E}[z \mid x] = n",
+            r"\mathbb{E}[x_0 \mid x] = i",
+            r"\frac{d x}{d c} = a' y + a \nu' n",
+            r"y = \frac{x}{a}",
+            "x = a i + k n",
+            *PATH,
+        ],
+        vector=["n", "i"],
+        positive=["c"],
+    ),
+    by_hand(
+        "eq-path-reverse",
+        r"d x = \left(-V + \eta^2 k^2 \frac{\nu'}{\nu} \nabla \log p\right) d r"
+        r" + \eta k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
+        check_path_reverse,
+        "the table of paths, and averages under a stochastic differential equation, for an exact mixture of one pixel",
+    ),
+    identity("eq-level-step", tables=CLOCKS),
+    matches(
+        "eq-ancestral-ve",
+        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
+        scaled_mean,
+        where={r"s_\theta(x_t, t)": score_hat},
+        tables=CLOCKS,
+    ),
+    identity("eq-flow-score", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
+    by_hand(
+        "eq-flow-sde",
+        r"d m = -\left(U + g \left(m + \left(1 - \tau\right) U\right)\right) d r + \sqrt{2 g \tau} \, d W",
+        check_flow_sde,
+        "averages under a stochastic differential equation, for an exact mixture of one pixel",
+    ),
     identity("eq-edm-denoiser", where=EDM),
     identity("eq-edm-in", where=EDM),
     identity("eq-edm-target", where=EDM),
@@ -579,4 +669,6 @@ CHECKS = [
     ),
 ]
 
-EQUIVALENT = []
+EQUIVALENT = [
+    equivalent("eq-path-step", "+ -> -, 1st", "the noise is symmetric: minus z' has the same distribution"),
+]

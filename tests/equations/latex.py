@@ -14,6 +14,7 @@ SymPy's own parser (sympy.parsing.latex) reads the algebra: +, -, juxtaposition,
     Var      \operatorname{Var}(a), also a \mid b    Maximum  \max(a, b)
     Cov      \operatorname{Cov}(a, b)                Grad     \nabla_{x} a, all of the product that follows;
                                                       \frac{d a}{d x}, \frac{\partial}{\partial x} a
+    Gradient, Divergence                             \nabla a, \nabla \cdot a: by the pixels of the check's `vector`
     KL       D_{\mathrm{KL}}(a \,\|\, b)
 
 What is not understood is an error, never a guess. Left out are: the subscript of \mathbb{E}, what stands below
@@ -263,13 +264,16 @@ def _between_bars(seq, i, after):
 
 
 def _gradient(seq, i, after):
-    if seq[after : after + 1] != ["_"]:
-        raise NotUnderstood(r"\nabla needs its variable: \nabla_{x_t}")
-    variable, i = argument(seq, after + 1)
+    name, variables, i = "Gradient", [], after
+    if seq[after : after + 1] == ["_"]:
+        variable, i = argument(seq, after + 1)
+        name, variables = "Grad", [read(variable)]
+    elif seq[after : after + 1] == [r"\cdot"]:
+        name, i = "Divergence", after + 1
     end = i
     while end < len(seq) and seq[end] not in "+-":
         end = closing(seq, end) + 1 if seq[end] in OPENING else end + 1
-    return function("Grad", read(seq[i:end]), read(variable)), end
+    return function(name, read(seq[i:end]), *variables), end
 
 
 def _derivative(seq, i, after):

@@ -94,6 +94,24 @@ def test_what_is_put_in_for_a_density_is_the_packages():
     identity("eq-bayes", first=2).run({"eq-bayes": bayes})
 
 
+def test_derivatives_by_all_pixels():
+    """Divergence and gradient of a Gaussian in three pixels; the place has to be named, a gradient is of a number."""
+    given = [r"p = \exp\left(-\lVert x \rVert^2\right)"]
+
+    def run(tex, **more):
+        identity("eq-odd", given=given, **{"vector": ["x"]} | more).run({"eq-odd": tex})
+
+    run(r"\nabla \cdot \left(x p\right) = 3 p - 2 \lVert x \rVert^2 p")
+    run(r"\nabla \cdot \left(x p\right) = 2 p - 2 \lVert x \rVert^2 p", pixels=2)
+    run(r"\nabla \cdot \nabla p = 4 \lVert x \rVert^2 p - 6 p")
+    run(r"\nabla \log p = -2 x")
+    for wrong in (r"\nabla \cdot \left(x p\right) = 3 p", r"\nabla p = -2 p", r"\nabla x = 1"):
+        with pytest.raises(WRONG):
+            run(wrong)
+    with pytest.raises(WRONG):
+        run(r"\nabla \log p = -2 x", vector=[], scalar=["x"])
+
+
 def test_slips_of_the_source_note_are_caught():
     """The formula that this book grew out of, as it was printed: it must not pass; put right, it must."""
     left = r"q(x_{t-1} \mid x_t, x_0) \propto "

@@ -109,6 +109,8 @@ def scope_of(given, where, vector, scalar, positive, random, tables) -> evaluate
         " random": {symbols.canonical(k): v for k, v in random.items()},
         " tables": {symbols.canonical(head): _computed(table, given)(None) for head, table in tables.items()},
     }
+    if vector:
+        own[" place"] = symbols.canonical(vector[0])
     for left, right in where.items():
         if callable(right):
             own[f"where {left}"] = own[left] = _computed(right, given)
