@@ -119,15 +119,6 @@ def check_flow_of_sde():
         assert abs(x - quantiles(np.exp(-b * last / 2), ranks)).max() < 2e-3
 
 
-def check_flow_scaled():
-    _, score, root = component()
-    x = sympy.Function("x")(TIME)
-    y = (x / root).diff(TIME).subs(x.diff(TIME), -B / 2 * (x + score.subs(X, x))).subs(x, X)
-    vanishes(y + B / (2 * root) * score)
-    noise = -sympy.sqrt(1 - root**2) * score  # E[z | x], eq-score-of-density
-    vanishes(y - B / (2 * root * sympy.sqrt(1 - root**2)) * noise)
-
-
 def check_reverse_step():
     """A step back of each eta gives the density before it, up to h^2: E[phi] of a mixture, by quadrature."""
     b, t = 1.0, 0.8
@@ -248,7 +239,7 @@ def check_flow_sde():
 
 
 def error_back(tau, h, grid, drift, half_rate):
-    """How far E[phi] of the mixture, backwards in tau, moves otherwise than drift and half the rate of the noise say."""
+    """How far the change of E[phi] backwards in tau differs from what drift and half the rate of the noise give."""
     phi, slope, curvature = bump(grid)
     width = grid[1] - grid[0]
 
@@ -420,8 +411,8 @@ S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
 
-# Two Gaussians with the means -A and A in each of three pixels, the density of the SDE's x at the time t, for a constant
-# rate b.
+# Two Gaussians in three pixels, with the means -A and A in each: the density of the x of the SDE at the time t, for a
+# constant rate b.
 BELL = r"\frac{%s}{V \sqrt{V}} \exp\left(-\frac{\lVert %s \rVert^2}{2 V}\right)"
 MOVING = {
     "given": [
@@ -478,20 +469,6 @@ CHECKS = [
         r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \nabla \log p\right)",
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
-    ),
-    by_hand(
-        "eq-flow-scaled",
-        r"""\begin{aligned}
-        \frac{d y}{d t} &= -\frac{b}{2 \sqrt{\bar{\alpha}}} \nabla \log p \\[6pt]
-        &= \frac{b}{2 \sqrt{\bar{\alpha}} \sqrt{1 - \bar{\alpha}}} \mathbb{E}[z \mid x]
-        \end{aligned}""",
-        check_flow_scaled,
-        "a derivative by time, taken by SymPy",
-    ),
-    identity(
-        "eq-level-rate",
-        given=[r"\nu = \frac{\sqrt{1 - \bar{\alpha}}}{\sqrt{\bar{\alpha}}}", r"\bar{\alpha} = \exp\left(-b t\right)"],
-        positive=["b", "t"],
     ),
     identity("eq-fokker-planck-back", **BACKWARDS),
     identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),

@@ -58,6 +58,8 @@ def _changes(seq):
             yield i, i + 2, []
         elif token in (r"\sum", r"\prod"):
             yield from _limits(seq, i)
+        elif token == r"\nabla" and seq[i + 1 : i + 2] != ["_"]:
+            yield i, i + 1 + (seq[i + 1 : i + 2] == [r"\cdot"]), []
         else:
             yield from _letter(seq, i)
 

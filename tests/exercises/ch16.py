@@ -179,6 +179,8 @@ WRONG = {
     "ex-flows-3": {
         "the ODE's drift": (lambda *g: back(*g, count=1), "noise acts like a velocity"),
         "twice": (lambda *g: back(*g, count=2), "for eta = 1 only"),
+        "Song's": (lambda *g: back(*g, count=2, noise=(g[3] * g[4]) ** 0.5), "the reverse SDE of eta = 1"),
+        "the ODE": (lambda *g: back(*g, count=1, noise=0.0), "the ODE, eta = 0"),
         "eta^2 times": (lambda *g: back(*g, count=g[5] ** 2), "one is missing"),
         "eta without a square": (lambda *g: back(*g, count=1 + g[5]), "the square of eta"),
         "the square of the sum": (lambda *g: back(*g, count=(1 + g[5]) ** 2), "eta is squared alone"),
