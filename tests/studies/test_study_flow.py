@@ -13,7 +13,7 @@ PAGE = train_digits.ROOT / "book" / "four_trainings.ipynb"
 
 
 def test_recipes_are_those_of_the_page(monkeypatch):
-    monkeypatch.setitem(train_digits.PAGES, "flow", PAGE)
+    monkeypatch.setitem(train_digits.CHAPTERS, "flow", PAGE)
     names = train_digits.recipe("flow")
     assert list(names["recipes"]) == list(study_flow.RECIPES)
     for name, (schedule, predicts, weight) in names["recipes"].items():
@@ -30,7 +30,7 @@ def test_recipes_are_those_of_the_page(monkeypatch):
 
 
 def test_edms_network_is_that_of_the_page(monkeypatch):
-    monkeypatch.setitem(train_digits.PAGES, "flow", PAGE)
+    monkeypatch.setitem(train_digits.CHAPTERS, "flow", PAGE)
     names = train_digits.recipe("flow")
     assert names["std"] == study_flow.STD
     x_t, t = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 300, 900, 1000])
