@@ -21,7 +21,8 @@ import torch
 from ddpm_lite import linear_schedule
 
 PAGE = study_mistakes.RESULTS.parent / "15_bug_detective.ipynb"
-CELLS = ("12", "14", "left", "fake", "solve", "checklist")
+SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "sampler", "all"))
+CELLS = ("12", "14", "left", "fake", *SHORT, "solve", "checklist")
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
 SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
 SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}

@@ -238,6 +238,7 @@ UNSEEN = {
     ),
     "wrong periods": ("10_000 ** -torch.linspace", "10_000 ** +torch.linspace"),
     "no labels": ("z_hat = model(x, told, label)", "z_hat = model(x, told)"),
+    "label 0 for none": ("torch.full((shape[0],), NONE)), w)", "torch.full((shape[0],), 0)), w)"),
     "told t - 1": ("guide(z_hat, model(x, told, torch", "guide(z_hat, model(x, told - 1, torch"),
     "the sine twice": ("[angle.sin(), angle.cos()]", "[angle.sin(), angle.sin()]"),
     "tanh": ("return self.last(F.silu(h))", "return self.last(F.silu(h)).tanh()"),
@@ -452,6 +453,41 @@ def test_a_right_program_fails_no_line_of_the_checklist(page, change, T):
 @pytest.mark.parametrize("key", mistakes.MISTAKES)
 def test_each_mistake_fails_a_line_of_the_checklist(page, key):
     assert page["find_failing"](vars(mistakes.load_wrong(key))) is not None
+
+
+# What the short checklist does not ask about.
+NOT_SHORT = {"labels-kept", "no-warm-up", "buffers-averaged", "guidance-plus-one"}
+NO_LABELS = [  # the plain case: a program whose network has no labels
+    ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
+    ("told = self.label(label)", "told = 0"),
+    ("self.label = nn.Embedding(LABELS + 1, WIDTH)", "pass"),
+]
+
+
+def ask_short(page, program):
+    """The message of the first assertion that fails, or None."""
+    try:
+        page["check_all"](**vars(program))
+    except AssertionError as found:
+        return str(found)
+
+
+@pytest.mark.parametrize("key", mistakes.MISTAKES)
+def test_the_short_checklist_finds_all_but_four_mistakes(page, key):
+    assert (ask_short(page, mistakes.load_wrong(key)) is None) == (key in NOT_SHORT)
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("change", [key for key in VARIANTS if key != "DDIM"])
+def test_a_right_program_passes_the_short_checklist(page, change, T):
+    program = mistakes.load_program(*SIZES[T], *VARIANTS[change])
+    assert ask_short(page, program) is None
+    program.Network = new_unet(0.1)
+    assert ask_short(page, program) is None
+
+
+def test_a_program_without_labels_passes_the_short_checklist(page):
+    assert ask_short(page, mistakes.load_program(*NO_LABELS)) is None
 
 
 def test_the_checklist_can_be_copied(page, capsys):
