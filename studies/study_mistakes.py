@@ -12,13 +12,13 @@ times and noise are those of the right program with seed 0. What is left of chan
 more right runs have the same draws and other first weights. A mistake of the sampler uses the weights of the
 right program, and one of the average its training, so what is left of chance is that of sampling: three more seeds draw
 500 samples from the right program and from each of these, in pairs with the same seed; these samples are also asked
-how far their pixels leave [-1, 1], and the clip is drawn with stronger guidance, too. Two mistakes lower the distance;
-the contrast of their samples, and the distance of right samples with more contrast, say why. The distance is that of 500
-samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds, which say how
-much of a difference is chance, and once with the capped cosine schedule. The
-exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
-network for what the program's own training sees. A row whose samples are not in the folder keeps what the record has;
-one that was trained again says where and for how long.
+how far their pixels leave [-1, 1], and the clip is drawn with stronger guidance, too. Two mistakes lower the distance,
+so the contrast of their samples is measured, and the distance of right samples with more contrast. The distance is
+that of 500 samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds,
+which say how much of a difference is chance, and once with the capped cosine schedule. The exact part propagates mean
+and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network for what the
+program's own training sees. A row whose samples are not in the folder keeps what the record has; one that was trained
+again says where and for how long.
 """
 
 import argparse
@@ -336,7 +336,8 @@ def record(folder, images):
     rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
     table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
-    table |= {name: old[name] for name in ("other_weights", "other_draws", "contrast", "mutations") if old and name in old}
+    kept = "other_weights", "other_draws", "contrast", "mutations"
+    table |= {name: old[name] for name in kept if old and name in old}
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     save_file(shown, str(RESULTS / "mistakes.safetensors"))

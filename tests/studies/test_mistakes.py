@@ -490,6 +490,14 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
     assert ask_short(page, mistakes.load_program(*NO_LABELS)) is None
 
 
+def test_the_short_checklist_can_be_copied():
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    copied = cells["detective-short-copy"]["outputs"][0]["text"]
+    exec(copied, vars(mistakes.load_program()))
+    with pytest.raises(AssertionError, match="step from t = 200"):
+        exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
+
+
 def test_the_checklist_can_be_copied(page, capsys):
     """What the folded cell prints needs nothing but the program that is above it."""
     cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
