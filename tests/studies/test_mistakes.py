@@ -493,6 +493,7 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
 def test_the_short_checklist_can_be_copied():
     cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
     copied = cells["detective-short-copy"]["outputs"][0]["text"]
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 15  # as the chapter says
     exec(copied, vars(mistakes.load_program()))
     with pytest.raises(AssertionError, match="step from t = 200"):
         exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
