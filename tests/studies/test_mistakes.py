@@ -1024,3 +1024,33 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, 
 def test_the_lines_of_the_box_hide_no_slip(page, form, slip, question, capsys):
     changes, *rest = FORMS[form]
     assert question in say(page, adapt([*changes, slip], *rest), capsys, *rest[:2])
+
+
+LEARNT = [  # a network of 2 C channels, whose second half chooses a variance between the two
+    ("self.last = nn.Conv2d(WIDTH, 1,", "self.last = nn.Conv2d(WIDTH, 2,"),
+    ("z_hat = model(x, told, label)", "z_hat, v = model(x, told, label).chunk(2, dim=1)"),
+    (
+        SIGMA,
+        "tilde = (beta[t] * (1 - before) / (1 - now)).clamp(min=1e-20); "
+        "sigma = (beta[t].log() * (1 + v) / 4 + tilde.log() * (1 - v) / 4).exp()",
+    ),
+]
+OF_THE_STEP = ("Do two steps", "Does the average move", "Do the labels arrive")
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_learnt_variance_passes_with_the_lines_of_the_box(page, wrong, capsys):
+    slip = [(NOW, NOW.replace("t - 1", "t"))] * wrong
+    own = vars(mistakes.load_program(*LEARNT, *slip)) | {"torch": torch}
+    stand_in = read_box()[0].replace(
+        "return self.fake(x, t)", "z = self.fake(x, t); return torch.cat([z, -torch.ones_like(z)], dim=1)"
+    )
+    network, own["my_sample"] = own["Network"], own["sample"]
+    own["Network"] = type("Half", (network,), {"forward": lambda self, *parts: network.forward(self, *parts)[:, :1]})
+    exec(stand_in, own)
+    lines = [line for line in page["write_checklist"]().splitlines() if not any(each in line for each in OF_THE_STEP)]
+    exec("\n".join(line for line in lines if not line.startswith("off, moved, given")), own)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(page["CHECKLIST"]) - 3
+    assert any(line.startswith("WRONG: Is the image kept?") for line in said) == wrong
+    assert any(line.startswith("WRONG") for line in said) == wrong
