@@ -2,14 +2,14 @@
 
     python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw] [--recipe NAME]    (half an hour of one core)
 
-The U-Net, the data and the budget are those of the chapter on training, and the recipes are those of the chapter on
-flows, whose cells a test compares with RECIPES. Each is trained with three seeds. From each averaged network 500 digits
-are drawn for each kind of step, choice of times and number of steps, and compared with the 500 held-out digits: by the
-energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a classifier. Digits that
-already lie in FOLDER are not drawn again; `--only draw` stops there. Writes book/results/flow.json, which also has the
-first digits of one seed. With `--recipe NAME`, only the runs of this recipe are drawn and measured, and those of the
-others in the record stay as they are; each run names its processor. The record's `commit` is that of the runs which
-name none; a newer run names its own.
+The U-Net, the data and the budget are those of the chapter on training, and the recipes are those of the page on the
+four trainings, whose cells a test compares with RECIPES. Each is trained with three seeds. From each averaged network
+500 digits are drawn for each kind of step, choice of times and number of steps, and compared with the 500 held-out
+digits: by the energy distance of the chapter on fewer steps, and by the Frechet distance in the features of a
+classifier. Digits that already lie in FOLDER are not drawn again; `--only draw` stops there. Writes
+book/results/flow.json, which also has the first digits of one seed. With `--recipe NAME`, only the runs of this recipe
+are drawn and measured, and those of the others in the record stay as they are; each run names its processor. The
+record's `commit` is that of the runs which name none; a newer run names its own.
 
 All recipes train up to the same largest noise level, and all walks start there, so that no recipe has a longer first
 step than another; the smallest level of the even flow times is a tenth of DDPM's, and EDM's is half of DDPM's. The
@@ -56,7 +56,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "book" / "results" / "flow.json"
 SEEDS = (0, 1, 2)
 COUNT = 500  # digits drawn for each row
-SHOWN = ("Euler, 5, even in tau", "Euler, 50, even in tau")  # of seed 0; the chapter shows the first eight digits
+SHOWN = ("Euler, 5, even in tau", "Euler, 50, even in tau")  # of seed 0; the page shows the first eight digits
 HEUN = ("Heun over nu", "Heun over tau")
 WALKS = [("Euler", steps) for steps in (5, 10, 20, 50)] + [(kind, steps) for kind in HEUN for steps in (5, 10)]
 UNET = UNetConfig(sample_size=8, channels=(16, 32), blocks=1)

@@ -5,18 +5,20 @@
     python studies/study_mistakes.py --out runs/mistakes --record     write book/results/mistakes.json and .safetensors
     python studies/study_mistakes.py --weights     train the right program from other first weights
     python studies/study_mistakes.py --out runs/mistakes --draws     sample the same networks with other seeds
+    python studies/study_mistakes.py --out runs/mistakes --contrast     measure the contrast of three programs' samples
 
 Each program trains for 1,000 steps of 128 digits with the same seed, so unless its mistake changes a draw, its batches,
 times and noise are those of the right program with seed 0. What is left of chance is that of the first weights: three
 more right runs have the same draws and other first weights. A mistake of the sampler uses the weights of the
 right program, and one of the average its training, so what is left of chance is that of sampling: three more seeds draw
 500 samples from the right program and from each of these, in pairs with the same seed; these samples are also asked
-how far their pixels leave [-1, 1], and the clip is drawn with stronger guidance, too. The distance is that of 500
-samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds, which say how
-much of a difference is chance, and once with the capped cosine schedule. The
-exact part propagates mean and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best
-network for what the program's own training sees. A row whose samples are not in the folder keeps what the record has;
-one that was trained again says where and for how long.
+how far their pixels leave [-1, 1], and the clip is drawn with stronger guidance, too. Two mistakes lower the distance,
+so the contrast of their samples is measured, and the distance of right samples with more contrast. The distance is
+that of 500 samples, each label 50 times, from the 500 held-out digits; the row "right" is there with three seeds,
+which say how much of a difference is chance, and once with the capped cosine schedule. The exact part propagates mean
+and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network for what the
+program's own training sees. A row whose samples are not in the folder keeps what the record has; one that was trained
+again says where and for how long.
 """
 
 import argparse
@@ -50,6 +52,7 @@ RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
 CAPPED = "right, cosine"
 OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose draws are those of seed 0
 DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
+FACTORS = (1.0, 1.03, 1.06, 1.09)  # by which the right samples are multiplied
 STRONG = ", w = 3"  # ends the name of a row that is sampled with this guidance
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
@@ -220,6 +223,34 @@ def record_draws(folder, images, labels):
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
+def measure_contrast(x_0):
+    """The standard deviation of a pixel over the images, on average over the pixels."""
+    return round(float(x_0.std(dim=0).mean()), 4)
+
+
+def record_contrast(folder, images, labels):
+    """Add to the record which contrast the samples have, and what more of it does to the right program's distance."""
+    target = RESULTS / "mistakes.json"
+    table = json.loads(target.read_text(encoding="utf8"))
+    torch.set_num_threads(1)
+    found = {"held out": measure_contrast(load_digits("test")[0])}
+    for key in (RIGHT[0], "half-tables", "unscaled-betas"):
+        if not (folder / f"{key}.safetensors").exists():
+            work(key, folder, images, labels)
+        found[key] = measure_contrast(load_file(folder / f"{key}.safetensors")["samples"])
+    right = load_file(folder / f"{RIGHT[0]}.safetensors")["samples"]
+    network = load_network(folder, RIGHT[0])
+    table["contrast"] = {
+        "command": "python studies/study_mistakes.py --out runs/mistakes --contrast",
+        "hardware": f"{name_processor()}, one thread, no GPU",
+        "torch": torch.__version__,
+        "deviation": found,
+        "distance": {str(factor): judge(factor * right)["distance"] for factor in FACTORS},
+        "right network, half-tables": judge(draw(load("half-tables"), network))["distance"],
+    }
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+
+
 def judge(x_0):
     """Distance and share of labels as asked; None where the samples are not finite."""
     if not torch.isfinite(x_0).all():
@@ -305,7 +336,8 @@ def record(folder, images):
     rows |= {key: old["rows"][key] for key in extra if key not in rows and old and key in old["rows"]}
     table = {"command": "python studies/study_mistakes.py --out runs/mistakes --record"}
     table |= describe_circumstances(torch.device("cpu")) | read_circumstances(folder, old)
-    table |= {name: old[name] for name in ("other_weights", "other_draws", "mutations") if old and name in old}
+    kept = "other_weights", "other_draws", "contrast", "mutations"
+    table |= {name: old[name] for name in kept if old and name in old}
     table |= {"steps": STEPS, "batch": BATCH, "rate": RATE, "count": COUNT, "program": mistakes.SOURCE, "rows": rows}
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     save_file(shown, str(RESULTS / "mistakes.safetensors"))
@@ -320,6 +352,7 @@ def main():
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--weights", action="store_true", help="train the right program from other first weights")
     parser.add_argument("--draws", action="store_true", help="sample the same networks with other seeds")
+    parser.add_argument("--contrast", action="store_true", help="measure the contrast of three programs' samples")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -335,6 +368,8 @@ def main():
         return record_weights(images, labels)
     if asked.draws:
         return record_draws(asked.out, images, labels)
+    if asked.contrast:
+        return record_contrast(asked.out, images, labels)
     keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

@@ -8,6 +8,7 @@ which the program does not use, and changes that are no Python or no change are 
 program or the preparation of the checklist stops with an error.
 """
 
+import inspect
 import io
 import json
 import linecache
@@ -21,7 +22,8 @@ import torch
 from ddpm_lite import linear_schedule
 
 PAGE = study_mistakes.RESULTS.parent / "15_bug_detective.ipynb"
-CELLS = ("12", "14", "left", "fake", "solve", "checklist")
+SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "sampler", "all"))
+CELLS = ("12", "14", "left", "fake", *SHORT, "solve", "checklist")
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
 SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
 SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}
@@ -30,7 +32,7 @@ SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cum
 def run_chapter():
     """The names that the chapter's own functions and checklist define, without its figures and records."""
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(PAGE.read_text(encoding="utf8"))["cells"]}
-    names = {"torch": torch, "linear_schedule": linear_schedule}
+    names = {"inspect": inspect, "torch": torch, "linear_schedule": linear_schedule}
     for key in CELLS:
         source, file = cells[f"detective-{key}"], f"<{key} of chapter 15>"  # inspect.getsource finds it by this name
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)

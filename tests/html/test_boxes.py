@@ -31,7 +31,7 @@ def test_captions_stand_out_in_the_dark(open_page):
 
 
 def test_a_table_that_is_scrolled_on_a_phone_has_room_for_its_sentences(open_page):
-    page = open_page("book/14_other_peoples_code", 390)
+    page = open_page("book/rosetta", 390)
     cells = page.locator('.pst-scrollable-table-container[tabindex="0"] td:not(.text-right)')
     widths = cells.evaluate_all(
         """(all) => all.map((cell) => cell.getBoundingClientRect().width

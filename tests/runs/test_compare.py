@@ -414,15 +414,15 @@ def test_outside_the_list_is_different_and_the_last_line(name):
     assert (
         found[1]
         .text.partition("; by itself ")[0]
-        .endswith(" in chapter 14, or it is a mistake: `examine` in chapter 15")
+        .endswith(" in *Four libraries, line by line*, or it is a mistake: `examine` in chapter 15")
     )
     assert ("*The step back*" in found[1].text) == ("step" in call_outside(name))
 
 
-def test_sections_that_are_named_are_in_the_chapter():
+def test_sections_that_are_named_are_in_the_appendix():
     folder = Path(__file__).resolve().parents[2]
     code = "".join(path.read_text("utf8") for path in (folder / "ddpm_lite/runs/compare").glob("*.py"))
-    cells = json.loads((folder / "book/14_other_peoples_code.ipynb").read_text("utf8"))["cells"]
+    cells = json.loads((folder / "book/rosetta.ipynb").read_text("utf8"))["cells"]
     heads = re.findall(r"^#+ (.*)$", "\n".join("".join(cell["source"]) for cell in cells), re.M)
     named = set(re.findall(r"\*([A-Z][^*\n]*)\*", code))
     assert len(named) >= 6

@@ -238,6 +238,7 @@ UNSEEN = {
     ),
     "wrong periods": ("10_000 ** -torch.linspace", "10_000 ** +torch.linspace"),
     "no labels": ("z_hat = model(x, told, label)", "z_hat = model(x, told)"),
+    "label 0 for none": ("torch.full((shape[0],), NONE)), w)", "torch.full((shape[0],), 0)), w)"),
     "told t - 1": ("guide(z_hat, model(x, told, torch", "guide(z_hat, model(x, told - 1, torch"),
     "the sine twice": ("[angle.sin(), angle.cos()]", "[angle.sin(), angle.sin()]"),
     "tanh": ("return self.last(F.silu(h))", "return self.last(F.silu(h)).tanh()"),
@@ -452,6 +453,50 @@ def test_a_right_program_fails_no_line_of_the_checklist(page, change, T):
 @pytest.mark.parametrize("key", mistakes.MISTAKES)
 def test_each_mistake_fails_a_line_of_the_checklist(page, key):
     assert page["find_failing"](vars(mistakes.load_wrong(key))) is not None
+
+
+# What the short checklist does not ask about.
+NOT_SHORT = {"labels-kept", "no-warm-up", "buffers-averaged", "guidance-plus-one"}
+NO_LABELS = [  # the plain case: a program whose network has no labels
+    ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
+    ("told = self.label(label)", "told = 0"),
+    ("self.label = nn.Embedding(LABELS + 1, WIDTH)", "pass"),
+]
+
+
+def ask_short(page, program):
+    """The message of the first assertion that fails, or None."""
+    try:
+        page["check_all"](**vars(program))
+    except AssertionError as found:
+        return str(found)
+
+
+@pytest.mark.parametrize("key", mistakes.MISTAKES)
+def test_the_short_checklist_finds_all_but_four_mistakes(page, key):
+    assert (ask_short(page, mistakes.load_wrong(key)) is None) == (key in NOT_SHORT)
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("change", [key for key in VARIANTS if key != "DDIM"])
+def test_a_right_program_passes_the_short_checklist(page, change, T):
+    program = mistakes.load_program(*SIZES[T], *VARIANTS[change])
+    assert ask_short(page, program) is None
+    program.Network = new_unet(0.1)
+    assert ask_short(page, program) is None
+
+
+def test_a_program_without_labels_passes_the_short_checklist(page):
+    assert ask_short(page, mistakes.load_program(*NO_LABELS)) is None
+
+
+def test_the_short_checklist_can_be_copied():
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    copied = cells["detective-short-copy"]["outputs"][0]["text"]
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 15  # as the chapter says
+    exec(copied, vars(mistakes.load_program()))
+    with pytest.raises(AssertionError, match="step from t = 200"):
+        exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
 
 
 def test_the_checklist_can_be_copied(page, capsys):
@@ -979,3 +1024,33 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, 
 def test_the_lines_of_the_box_hide_no_slip(page, form, slip, question, capsys):
     changes, *rest = FORMS[form]
     assert question in say(page, adapt([*changes, slip], *rest), capsys, *rest[:2])
+
+
+LEARNT = [  # a network of 2 C channels, whose second half chooses a variance between the two
+    ("self.last = nn.Conv2d(WIDTH, 1,", "self.last = nn.Conv2d(WIDTH, 2,"),
+    ("z_hat = model(x, told, label)", "z_hat, v = model(x, told, label).chunk(2, dim=1)"),
+    (
+        SIGMA,
+        "tilde = (beta[t] * (1 - before) / (1 - now)).clamp(min=1e-20); "
+        "sigma = (beta[t].log() * (1 + v) / 4 + tilde.log() * (1 - v) / 4).exp()",
+    ),
+]
+OF_THE_STEP = ("Do two steps", "Does the average move", "Do the labels arrive")
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_learnt_variance_passes_with_the_lines_of_the_box(page, wrong, capsys):
+    slip = [(NOW, NOW.replace("t - 1", "t"))] * wrong
+    own = vars(mistakes.load_program(*LEARNT, *slip)) | {"torch": torch}
+    stand_in = read_box()[0].replace(
+        "return self.fake(x, t)", "z = self.fake(x, t); return torch.cat([z, -torch.ones_like(z)], dim=1)"
+    )
+    network, own["my_sample"] = own["Network"], own["sample"]
+    own["Network"] = type("Half", (network,), {"forward": lambda self, *parts: network.forward(self, *parts)[:, :1]})
+    exec(stand_in, own)
+    lines = [line for line in page["write_checklist"]().splitlines() if not any(each in line for each in OF_THE_STEP)]
+    exec("\n".join(line for line in lines if not line.startswith("off, moved, given")), own)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(page["CHECKLIST"]) - 3
+    assert any(line.startswith("WRONG: Is the image kept?") for line in said) == wrong
+    assert any(line.startswith("WRONG") for line in said) == wrong

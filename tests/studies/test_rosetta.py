@@ -180,17 +180,20 @@ def test_every_line_of_a_step_gives_the_same_numbers_on_both_sides(kind, library
         assert max(line["difference"], kept["difference"]) < bound, line
 
 
+PAGES = ("14_other_peoples_code.ipynb", "rosetta.ipynb")
+
+
 def find_cell(name):
-    """A cell of the chapter."""
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (cell,) = (cell for cell in cells if cell["id"] == name)
+    """A cell of chapter 14 or of its appendix."""
+    pages = [json.loads((ROOT / "book" / page).read_text(encoding="utf8")) for page in PAGES]
+    (cell,) = (cell for page in pages for cell in page["cells"] if cell["id"] == name)
     return cell
 
 
 def find_dictionary():
     """The tables of the dictionary: {library: {what it names: its code}}."""
-    cell = find_cell("dictionary")
-    rows = [line.strip("| \n").split(" | ") for line in cell["source"] if line.startswith("| ")]
+    source = find_cell("dictionary")["source"] + find_cell("dictionary-more")["source"]
+    rows = [line.strip("| \n").split(" | ") for line in source if line.startswith("| ")]
     return {head: {row[0]: row[i] for row in rows[1:]} for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
 
 
@@ -237,7 +240,7 @@ CALLS = {  # whose method a call of the chapter's box is; what it gives in ours,
 
 def find_calls():
     """The box below the list of checks: {library: {number of the check: code}}."""
-    cell, found = find_cell("checks"), {}
+    cell, found = find_cell("checks-detail"), {}
     for line in cell["source"]:
         if row := re.match(r"\| (?:\*\*(.*):\*\* )?(\d)\. .* \| .*`(.*)` \|$", line):
             library = row[1] or library
@@ -338,7 +341,7 @@ def test_range_of_the_images_is_seen_by_the_loss_and_not_by_the_noisy_image():
 
 def test_an_answer_of_an_earlier_step_is_seen_in_the_walk_only():
     """smalldiffusion with `gam=2`: the first step and each step made alone are those of `gam=1`."""
-    call = re.search(r"`(\[\*samples\(.*?\])`", "".join(find_cell("checks")["source"]))[1]
+    call = re.search(r"`(\[\*samples\(.*?\])`", "".join(find_cell("checks-detail")["source"]))[1]
     step, n = STEPS["smalldiffusion"], 10
     names = step.given()
     exec("from smalldiffusion import ScheduleDDPM, samples", names)
@@ -537,7 +540,7 @@ def test_missed_times_hide_in_a_state_and_not_in_an_image():
 def test_steps_of_ddim_are_those_between_the_states_of_the_box():
     """The line for the states of a walk, run as it is printed, and our step from each to the next."""
     library, n = "denoising-diffusion-pytorch", 10
-    (code,) = re.findall("`(states = .*?)`", "".join(find_cell("checks")["source"]))
+    (code,) = re.findall("`(states = .*?)`", "".join(find_cell("checks-detail")["source"]))
     step = STEPS[library]
     setup = step.setup.replace("image_size=4", f"image_size=4, sampling_timesteps={n}")
     assert setup != step.setup
@@ -625,7 +628,8 @@ def test_one_guided_estimate_shows_the_scale(library, exchanged):
     one, two = (z_none, z_c) if exchanged else (z_c, z_none)
     plus_one = library in ("diffusers", "denoising-diffusion-pytorch")
     guided = call_guidance(one, two, 2.0)[library]
-    said = re.findall(r"^   - \*(.*):\* ", "".join(find_cell("checks")["source"]).split("9. **Guidance.**")[1], re.M)
+    check = "".join(find_cell("checks-detail")["source"]).split("9. **Guidance.**")[1]
+    said = re.findall(r"^   - \*(.*):\* ", check, re.M)
     assert said == ["2", "3", "−1 or −2", "not one number"]
     ratio = {(True, False): 2, (False, False): 3, (True, True): -1, (False, True): -2}[plus_one, exchanged]
     assert rosetta.off(guided - z_none, ratio * (z_c - z_none)) < 1e-5
@@ -873,7 +877,7 @@ def test_betas_made_of_another_table_give_a_ddim_to_compare_with():
     diffusers = pytest.importorskip("diffusers")
     theirs, (line,) = (
         diffusers.CogVideoXDDIMScheduler(),
-        re.findall(r"`(1 - a / .*?)`", "".join(find_cell("checks")["source"])),
+        re.findall(r"`(1 - a / .*?)`", "".join(find_cell("scheduler-cases")["source"])),
     )
     betas = eval(line, {"torch": torch, "a": theirs.alphas_cumprod})
     config = dict(theirs.config)
@@ -1245,7 +1249,7 @@ def test_cases_for_a_scheduler_of_diffusers_are_those_of_the_text():
 
 def find_targets():
     """The numbers of the box for check 4 at t = T and at t = 1, in the order of its targets."""
-    box = "".join(find_cell("checks")["source"]).split("how to find the target without an option")[1]
+    box = "".join(find_cell("checks-detail")["source"]).split("how to find the target without an option")[1]
     (code,) = re.findall(r"print `(.*?)`", box)
     assert "| EDM's $F_\\theta$" in box
     printed = re.findall(r"^\| \S.*? \| (−?\d\.\d\d) \| (−?\d\.\d\d) \|$", box, re.M)

@@ -1,4 +1,4 @@
-"""The study of flows trains by the recipes that its chapter shows, on the digits that the package loads."""
+"""The study of flows trains by the recipes that its page shows, on the digits that the package loads."""
 
 import json
 
@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 from ddpm_lite import load_digits, load_pretrained, q_sample, respace
 
-CHAPTER = train_digits.ROOT / "book" / "16_from_ddpm_to_flows.ipynb"
+PAGE = train_digits.ROOT / "book" / "four_trainings.ipynb"
 
 
-def test_recipes_are_those_of_the_chapter(monkeypatch):
-    monkeypatch.setitem(train_digits.CHAPTERS, "flow", CHAPTER)
+def test_recipes_are_those_of_the_page(monkeypatch):
+    monkeypatch.setitem(train_digits.CHAPTERS, "flow", PAGE)
     names = train_digits.recipe("flow")
     assert list(names["recipes"]) == list(study_flow.RECIPES)
     for name, (schedule, predicts, weight) in names["recipes"].items():
@@ -29,8 +29,8 @@ def test_recipes_are_those_of_the_chapter(monkeypatch):
     assert torch.equal(study_flow.training_digits(), load_digits("train")[0])
 
 
-def test_edms_network_is_that_of_the_chapter(monkeypatch):
-    monkeypatch.setitem(train_digits.CHAPTERS, "flow", CHAPTER)
+def test_edms_network_is_that_of_the_page(monkeypatch):
+    monkeypatch.setitem(train_digits.CHAPTERS, "flow", PAGE)
     names = train_digits.recipe("flow")
     assert names["std"] == study_flow.STD
     x_t, t = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 300, 900, 1000])
@@ -226,7 +226,7 @@ def average(measure, *walk):
     return sum(found[*walk, seed][measure] for seed in study_flow.SEEDS) / len(study_flow.SEEDS)
 
 
-def test_what_the_chapter_says_of_few_steps():
+def test_what_the_page_says_of_few_steps():
     for times in (T, TAU):
         for evaluations in (5, 10):
             assert wins((FLOW, "Euler", evaluations, times), (DDPM, "Euler", evaluations, times), [FRECHET])
@@ -236,7 +236,7 @@ def test_what_the_chapter_says_of_few_steps():
         assert count_wins(*pair, ENERGY) == won
 
 
-def test_what_the_chapter_says_of_the_times_of_sampling():
+def test_what_the_page_says_of_the_times_of_sampling():
     for recipe in study_flow.RECIPES:
         for evaluations in (5, 10, 20):
             assert wins((recipe, "Euler", evaluations, TAU), (recipe, "Euler", evaluations, T))
@@ -245,7 +245,7 @@ def test_what_the_chapter_says_of_the_times_of_sampling():
     assert [f"{mean:.3f}" for mean in (min(along_tau), max(along_tau))] == ["0.031", "0.048"]
 
 
-def test_what_the_chapter_says_of_fifty_steps():
+def test_what_the_page_says_of_fifty_steps():
     for times in (T, TAU):
         for other in (DDPM, TIMES):
             assert wins((FLOW, "Euler", 50, times), (other, "Euler", 50, times))
@@ -257,7 +257,7 @@ def test_what_the_chapter_says_of_fifty_steps():
             assert abs(by_times[0] - by_times[1]) < bound
 
 
-def test_what_the_chapter_says_of_heuns_step():
+def test_what_the_page_says_of_heuns_step():
     pairs = [((recipe, TAU_STEP, 9, TAU), (recipe, "Euler", 20, TAU)) for recipe in study_flow.RECIPES]
     assert [wins(*pair) for pair in pairs] == [recipe == FLOW for recipe in study_flow.RECIPES]
     for other in (DDPM, TIMES, EDM):
@@ -272,7 +272,20 @@ def test_what_the_chapter_says_of_heuns_step():
     assert [f"{average(FRECHET, *walk):.2f}" for walk in short] == ["1.80", "1.78"]
 
 
-def test_what_the_chapter_says_of_the_control():
+def test_what_the_page_says_of_the_times_of_heuns_step_over_nu():
+    """With 9 evaluations the energy distance prefers even t, and the Frechet distance even flow times."""
+    for recipe in study_flow.RECIPES:
+        even_t, even_tau = ((recipe, NU_STEP, 9, times) for times in (T, TAU))
+        assert average(ENERGY, *even_t) < average(ENERGY, *even_tau)
+        assert average(FRECHET, *even_t) > average(FRECHET, *even_tau)
+    even_t, even_tau = ((FLOW, NU_STEP, 9, times) for times in (T, TAU))
+    assert wins(even_t, even_tau, [ENERGY])
+    assert wins(even_tau, even_t, [FRECHET])
+    assert [f"{average(ENERGY, *walk):.3f}" for walk in (even_t, even_tau)] == ["0.029", "0.056"]
+    assert [f"{average(FRECHET, *walk):.2f}" for walk in (even_t, even_tau)] == ["2.61", "1.78"]
+
+
+def test_what_the_page_says_of_the_control():
     """DDPM with the times of the flow: ahead with 5 steps, and behind with 50."""
     for times in (T, TAU):
         few, many = ({recipe: (recipe, "Euler", n, times) for recipe in (DDPM, TIMES, FLOW)} for n in (5, 50))

@@ -143,7 +143,7 @@ def try_options(
         text = ", ".join(f"{100 * gap.size:.3g} % {gap.where}" for gap in gaps)
         if max(gap.size for gap in least) < 0.1 * max(gap.size for gap in gaps):
             text += f"; much nearer is {name_subjects(readings, [near])}"
-        text += f"; see {section} in chapter 14, or it is a mistake: `examine` in chapter 15"
+        text += f"; see {section} in *Four libraries, line by line*, or it is a mistake: `examine` in chapter 15"
         return Comparison(check, "different", text), []
     outcome = "equal" if own is fitting[0] else "translated" if len(fitting) == 1 else "open"
     text = name_subjects(readings, fitting)
