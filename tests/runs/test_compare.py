@@ -3,13 +3,23 @@
 import json
 import re
 from functools import partial
+from math import exp
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ddpm_lite import compare_program, cosine_schedule, ddim_step, ddpm_step, linear_schedule, respace
+from ddpm_lite import (
+    compare_program,
+    cosine_schedule,
+    ddim_step,
+    ddpm_step,
+    linear_schedule,
+    precondition,
+    respace,
+    schedule_from_levels,
+)
 from ddpm_lite.process import flow_from_z, predict_x_0, predict_z, q_sample, score_from_z, velocity
 from ddpm_lite.runs.compare import translations as known
 
@@ -174,6 +184,62 @@ def test_functions_that_count_otherwise_than_the_table_are_named_by_themselves()
     flow = lines(noisy=lambda x_0, z, k: (1 - k) * x_0 + k * z, estimate=lambda x, k, u: x - k * u)
     assert flow == ["3. images: translated: time tau_t, image of a flow",
                     "4 and 6. estimate: translated: answer z - x_0, not clipped"]  # fmt: skip
+
+
+EVEN = torch.arange(1001, dtype=torch.float64) / 1001
+STRAIGHT = schedule_from_levels(EVEN / (1 - EVEN))
+FLOWS = {  # the flow time of the program's own time, and the sign of its answer
+    "time tau_t": (lambda k: k, 1),
+    "time 1000 tau_t": (lambda k: k / 1000, 1),
+    "time 1 - tau_t": (lambda k: 1 - k, -1),
+}
+
+
+@pytest.mark.parametrize("clock", FLOWS)
+def test_a_flow_is_read_over_its_clock(clock):
+    tau, sign = FLOWS[clock]
+    said = lines(
+        STRAIGHT,
+        noisy=lambda x_0, z, k: (1 - tau(k)) * x_0 + tau(k) * z,
+        estimate=lambda x, k, u: x - tau(k) * sign * u,
+        step=lambda x, k, to, u: x + (tau(to) - tau(k)) * sign * u,
+    )
+    assert said == [
+        f"3. images: translated: {clock}, image of a flow",
+        f"4 and 6. estimate: translated: answer {'z - x_0' if sign > 0 else 'x_0 - z'}, not clipped",
+        "7. step: equal: step to s, eta = 0 (DDIM)",
+        "8. fresh noise: equal: none",
+    ]
+
+
+def test_a_flow_with_a_table_is_not_called_with_its_entries():
+    times = 1000 * EVEN[[1000, 750, 500, 250]]
+    said = lines(STRAIGHT, table=EVEN[1:], times=times, noisy=lambda x_0, z, k: (1 - k / 1000) * x_0 + k / 1000 * z)
+    assert said[0] == "1. tables: open: the flow time tau_t or 1 - tau_t, index t - 1 or index T - t"
+    assert said[1].startswith("2. times: open: time 1000 tau_t, times trailing")
+    assert said[2] == "3. images: open: image of a flow"
+
+
+def test_a_denoiser_of_edm_is_read_over_the_logarithm_of_its_level():
+    def denoise(y, c, answer):
+        c_skip, c_out, _ = precondition(exp(4 * c), 0.5)
+        return c_skip * y + c_out * answer
+
+    said = lines(noisy=lambda x_0, z, c: x_0 + exp(4 * c) * z, estimate=denoise)
+    assert said == [
+        "3. images: translated: time log(nu_t) / 4, image x_0 + nu_t z",
+        "4 and 6. estimate: translated: answer F of EDM with sigma_data = 0.5, not clipped",
+    ]
+
+
+def test_a_table_with_another_number_of_entries_is_named():
+    for T, table, name in ((200, linear_schedule(200, 5e-4, 0.1).beta, "linear_schedule(200, 0.0005, 0.1)"),
+                           (50, cosine_schedule(50).snr, "cosine_schedule(50)")):  # fmt: skip
+        (said,) = lines(table=table[1:])
+        assert said.startswith(f"1. tables: different: {T} entries, where the schedule has T = 1000")
+        assert f"with {name} it is translated: " in said
+    (said,) = lines(table=OWN.noise_level[[1, 100, 300, 1000]])
+    assert said.endswith("so make one with as many steps")
 
 
 def test_without_a_table_a_difference_may_be_the_schedule():
@@ -444,7 +510,10 @@ def test_rounding_has_the_limits_of_the_chapter():
     ("parts", "line"),
     [
         ({}, "compare_program: expected at least one of table, times, noisy, estimate, step, guide, got none"),
-        ({"table": [0.1, 0.2]}, "table: expected about T = 1000 entries, as the schedule has, got [0.1, 0.2] (list)"),
+        (
+            {"table": [[0.1]]},
+            "table: expected one row of numbers, about T = 1000 of them, got [[0.1]] (list)",
+        ),
         ({"times": []}, "times: expected 1 to T = 1000 numbers, got [] (list)"),
         ({"noisy": 3}, "noisy: expected a callable (x_0, z, k) -> x, got 3 (int)"),
         ({"noisy": lambda x_0, z, k: 0}, "noisy: expected an answer of shape (4, 1, 8, 8), got 0 (int)"),

@@ -40,7 +40,7 @@ from ddpm_lite.runs.compare.trial import (
     to_numbers,
     try_options,
 )
-from ddpm_lite.schedule import Schedule
+from ddpm_lite.schedule import Schedule, linear_schedule
 
 
 def compare_program(
@@ -124,8 +124,15 @@ def check_pair(pair: object, T: int) -> tuple[int, int]:
 def check_table(schedule: Schedule, table: object, readings: list, others: bool = True) -> Iterator[Found]:
     """Which quantity is it, and which entry belongs to t? If none fits, is its schedule another?"""
     theirs, T = to_numbers("table", table), schedule.T
-    if theirs.ndim != 1 or abs(len(theirs) - T) > 2:
-        fail(ValueError, "table", f"about T = {T} entries, as the schedule has", describe(table))
+    if theirs.ndim != 1 or not len(theirs):
+        fail(ValueError, "table", f"one row of numbers, about T = {T} of them", describe(table))
+    if abs((n := len(theirs)) - T) > 2:
+        text = f"{n} entries, where the schedule has T = {T}, so make one with as many steps"
+        found = Comparison("1. tables", "different", text)
+        for name, own in known.list_schedules(linear_schedule(n)).items():
+            found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
+        yield found, []
+        return
     options = {"table": known.QUANTITIES, "index": known.list_indices(schedule, whole=True)}
 
     def find_entries(reading: known.Reading) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,7 +160,8 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
             found = Comparison(found.check, "translated", text)
     for name, own in known.list_schedules(schedule).items() if others and not readings else ():
         found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
-    yield found, readings
+    # the functions of a flow count by a clock, not by an entry
+    yield found, [{"table": one["table"]} if "tau_t" in one["table"].name else one for one in readings]
 
 
 def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[Found]:

@@ -1,5 +1,6 @@
 """What other programs are known to do: options for each subject, the book's own first, and what each makes of ours."""
 
+from math import inf, log
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,12 @@ class Option(NamedTuple):
 
 Reading = dict[str, Option]  # what is known of the other program: one option for each subject
 
+
+def mix_edm(level: Tensor, x_0: Tensor, z: Tensor, std: float = 0.5) -> Tensor:
+    """What EDM's network predicts, `eq-edm-mix`; for data with a deviation of 1 it is -v."""
+    return (level / std * x_0 - std * z) / (level**2 + std**2).sqrt()
+
+
 QUANTITIES = [
     Option("alpha_bar_t", lambda own: own.alpha_bar),
     Option("alpha_t", lambda own: own.alpha),
@@ -31,6 +38,8 @@ QUANTITIES = [
     Option("1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar),
     Option("the root of 1 - alpha_bar_t", lambda own: own.one_minus_alpha_bar.sqrt()),
     Option("beta_tilde_t", lambda own: own.beta_tilde),
+    Option("the flow time tau_t", lambda own: own.flow_time),
+    Option("1 - tau_t", lambda own: 1 - own.flow_time),
 ]
 SCALES = [  # their image is x_t times this factor, a function of the weights of image and noise
     Option("image x_t", lambda signal, rest: 1.0),
@@ -51,6 +60,7 @@ TARGETS: list[Option] = [  # from the schedule, x_t, t, x_0_hat, z_hat and the s
     Option("answer -z", lambda own, x, t, x_0, z, c: -z),
     Option("answer z - x_0", lambda own, x, t, x_0, z, c: flow_from_z(own, x, t, z)),
     Option("answer x_0 - z", lambda own, x, t, x_0, z, c: -flow_from_z(own, x, t, z)),
+    Option("answer F of EDM with sigma_data = 0.5", lambda own, x, t, x_0, z, c: mix_edm(own.noise_level[t], x_0, z)),
 ]
 UNCLIPPED = Option("not clipped", None)
 KEPT = [Option("z_hat computed again", False), Option("old z_hat kept", True)]
@@ -76,6 +86,9 @@ def list_indices(schedule: Schedule, whole: bool = False) -> list[Option]:
         Option("time t / T", lambda t: t / T),
         Option("time nu_t", lambda t: table.noise_level[t]),
         Option("time tau_t", lambda t: table.flow_time[t]),
+        Option("time 1 - tau_t", lambda t: 1 - table.flow_time[t]),
+        Option("time 1000 tau_t", lambda t: 1000 * table.flow_time[t]),
+        Option("time log(nu_t) / 4", lambda t: log(table.noise_level[t]) / 4 if t else -inf),
     ]
     return found[:6] if whole else found
 
