@@ -891,6 +891,21 @@ def test_betas_made_of_another_table_give_a_ddim_to_compare_with():
         assert rosetta.off(*(one.step(z_hat, k, x_t).prev_sample for one in (theirs, ours))) < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # theirs, with this numpy
+def test_only_the_named_scheduler_has_betas_and_no_alpha_bar():
+    """Those without betas are flows, EDM's or no diffusion; the chapter's advice takes the table of all others."""
+    diffusers = pytest.importorskip("diffusers")
+    text, without = "".join(find_cell("scheduler-cases")["source"]), []
+    for name in sorted(name for name in dir(diffusers) if re.fullmatch(r"(?!Flax)\w+Scheduler", name)):
+        try:
+            scheduler = getattr(diffusers, name)()
+        except (ImportError, TypeError):  # needs another library, or arguments
+            continue
+        if getattr(scheduler, "betas", None) is not None and not hasattr(scheduler, "alphas_cumprod"):
+            without.append(name)
+    assert without == re.findall(r"Not `(\w+)`", text) == ["IPNDMScheduler"]
+
+
 def test_guided_class_adds_its_offset_noise_in_q_sample():
     module = import_peer("denoising_diffusion_pytorch.classifier_free_guidance")
     given, zeros = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
