@@ -170,9 +170,10 @@ def test_arrays_may_run_backwards_and_be_returned():
 
 def test_functions_that_count_otherwise_than_the_table_are_named_by_themselves():
     nu = OWN.noise_level
-    said = lines(table=nu[1:], noisy=lambda x_0, z, k: x_0 + k * z)[1]
-    assert said.startswith("3. images: different: ")
-    assert "; by itself it is translated: time nu_t, image x_0 + nu_t z" in said
+    for index, call in (("time nu_t", lambda k: k), ("index t - 1", lambda k: nu[k + 1])):
+        said = lines(table=nu[1:], noisy=lambda x_0, z, k, call=call: x_0 + call(k) * z)
+        assert said == ["1. tables: translated: the noise level nu_t, index t - 1",
+                        f"3. images: translated: {index}, image x_0 + nu_t z"]  # fmt: skip
     assert "by itself it is equal: index t, image x_t" in lines(table=OWN.alpha_bar[1:], noisy=OURS["noisy"])[1]
     said = lines(table=OWN.alpha_bar, noisy=lambda x_0, z, k: q_sample(OWN, x_0, round(1000 * k), z))[1]
     assert said.startswith("3. images: different: an error, ")

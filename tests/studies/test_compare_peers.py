@@ -153,7 +153,7 @@ def test_box_for_smalldiffusion():
     import_peer("smalldiffusion")
     assert run_box(1) == [
         "1. tables: translated: the noise level nu_t, index t - 1",
-        "3. images: translated: image x_0 + nu_t z",
+        "3. images: translated: index t - 1, image x_0 + nu_t z",
         "4 and 6. estimate: equal: answer z, not clipped",
         "7. step: equal: step to s, eta = 0 (DDIM)",
         "8. fresh noise: equal: none",

@@ -160,8 +160,8 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
             found = Comparison(found.check, "translated", text)
     for name, own in known.list_schedules(schedule).items() if others and not readings else ():
         found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
-    # the functions of a flow count by a clock, not by an entry
-    yield found, [{"table": one["table"]} if "tau_t" in one["table"].name else one for one in readings]
+    # a table of a clock does not say whether the functions are called with its entries or with their places
+    yield found, [{"table": one["table"]} if one["table"].name in known.CLOCKS else one for one in readings]
 
 
 def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[Found]:
