@@ -22,7 +22,7 @@ import torch
 from ddpm_lite import linear_schedule
 
 PAGE = study_mistakes.RESULTS.parent / "15_bug_detective.ipynb"
-SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "sampler", "all"))
+SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "step", "sampler", "mode", "all"))
 CELLS = ("12", "14", "left", "fake", "solve", *SHORT, "checklist")
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
 SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
@@ -87,7 +87,7 @@ def try_mutant(changed, find_failing):
 
 
 def count():
-    """How many changes stop, fail and pass, those that pass, and those that fail with the first question that they fail."""
+    """How many changes stop, fail and pass, and which pass, and fail, with the first question that fails."""
     find_failing = run_chapter()["find_failing"]
     found = [(old, wrong, try_mutant(changed, find_failing)) for old, wrong, changed in list_mutants()]
     passed = [[old, wrong] for old, wrong, said in found if said is None]
