@@ -166,6 +166,8 @@ WRONG = {
         "the whole rate": (lambda *g: 2 * change(*g), "both terms have half the rate"),
         "of the logarithm": (lambda x, p, V, b: change(x, 1.0, V, b), "the change of log p"),
         "a standard deviation": (lambda x, p, V, b: change(x, p, V**2, b), "not the standard deviation"),
+        "a root": (lambda x, p, V, b: change(x, p, V**0.5, b), "not by its root"),
+        "b squared": (lambda *g: change(*g, curved=g[3]), "do not square it"),
         "V squared under x^2": (
             lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x**2 / V**2) * p,
             "divided by V, not by its square",
