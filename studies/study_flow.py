@@ -47,6 +47,7 @@ from ddpm_lite import (
     linear_schedule,
     load_digits,
     precondition,
+    predict_x_0,
     q_sample,
     respace,
     sample,
@@ -229,15 +230,16 @@ def measure_errors(network, schedule, x_0, z, levels=LEVELS):
     """The mean squared error of z, x_0 and u = z - x_0 at these levels, for the same noises z.
 
     An error of z is one of x_0 that is nu times as large with the other sign, and one of u that is 1 + nu times as
-    large.
+    large. The last number is that of the image clipped to [-1, 1], as our walks do.
     """
     rows = []
     for t in choose(schedule, torch.tensor([0, *levels], dtype=torch.float64)).times[1:].tolist():
-        nu = float(schedule.noise_level[t])
+        nu, x_t = float(schedule.noise_level[t]), q_sample(schedule, x_0, t, z)
         with torch.no_grad():
-            z_hat = network(q_sample(schedule, x_0, t, z), torch.full((len(x_0),), t))
-        error = float((z_hat - z).double().square().mean())
+            z_hat = network(x_t, torch.full((len(x_0),), t))
+        error, image = (z_hat - z).double().square().mean().item(), predict_x_0(schedule, x_t, t, z_hat).clamp(-1, 1)
         row = {"level": nu, "z": error, "x_0": nu**2 * error, "u": (1 + nu) ** 2 * error}
+        row["clipped"] = (image - x_0).double().square().mean().item()
         rows.append({name: float(f"{number:.4g}") for name, number in row.items()})
     return rows
 

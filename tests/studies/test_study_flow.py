@@ -7,7 +7,7 @@ import torch
 import train_digits
 from safetensors.torch import save_file
 
-from ddpm_lite import load_digits, load_pretrained, q_sample, respace
+from ddpm_lite import ddim_step, last, load_digits, load_pretrained, q_sample, respace, sample
 
 PAGE = train_digits.ROOT / "book" / "four_trainings.ipynb"
 
@@ -190,6 +190,64 @@ def test_heun_over_tau_is_that_of_the_contributing_page():
     expected = total[s] * (x / total[t] + leap * (first + slope(place, ask(place, s), s)) / 2)
     assert place.abs().max() < 1  # nothing is clipped
     torch.testing.assert_close(study_flow.heun_over_tau(walk, x, t, s, ask(x, t), 0 * x, ask=ask), expected)
+
+
+def test_fit_trains_and_tells_where_the_gradient_was_clipped():
+    network, losses, norms = study_flow.fit(FLOW, 0, {"steps": 2, "batch_size": 4, "lr": 1e-3})
+    assert (len(losses), len(norms)) == (2, 2)
+    assert network(torch.zeros(1, 1, 8, 8), torch.tensor([5])).shape == (1, 1, 8, 8)
+    assert max(norms) < 1.0001
+    assert study_flow.count_clipped([0.3, 0.999999, 0.99]) == 0.3333
+
+
+def test_errors_are_those_of_the_estimate():
+    """With an estimate of z that is off by 0.1 in each pixel."""
+    x_0, dice = load_digits("test")[0][:20], torch.Generator().manual_seed(0)
+    z = torch.randn(x_0.shape, generator=dice)
+    for schedule, _, _ in study_flow.RECIPES.values():
+        rows = study_flow.measure_errors(lambda x_t, t: z + 0.1, schedule, x_0, z)
+        assert len(rows) == len(study_flow.LEVELS)
+        for row, level in zip(rows, study_flow.LEVELS, strict=True):
+            assert abs(row["level"] / level - 1) < 0.01
+            assert abs(row["z"] - 0.01) < 1e-5
+            assert abs(row["x_0"] / 0.01 / row["level"] ** 2 - 1) < 0.002
+            assert abs(row["u"] / 0.01 / (1 + row["level"]) ** 2 - 1) < 0.002
+            images = ((x_0 - 0.1 * row["level"]).clamp(-1, 1) - x_0).square().mean()
+            assert abs(row["clipped"] / float(images) - 1) < 0.01
+
+
+def test_a_divided_walk_has_four_more_levels_in_one_step():
+    walk = study_flow.walks_of(study_flow.PAPER, 5)["even in t"].noise_level
+    for step in range(1, 6):
+        levels = study_flow.divide(walk, step)
+        assert len(levels) == 10
+        assert set(walk.tolist()) < set(levels.tolist())
+        high, low = walk.flip(0)[step - 1 : step + 1]
+        between = levels[(levels >= low) & (levels <= high)]
+        assert len(between) == 6
+        torch.testing.assert_close(
+            (between / (1 + between)).diff().std(), torch.tensor(0.0).double(), atol=1e-9, rtol=0
+        )
+
+
+def test_networks_of_a_mixed_walk_take_turns():
+    """Each is asked at its own times, above the border or below it; the same network twice is no mix."""
+    asked = {"above": [], "below": []}
+
+    def network(name):
+        return lambda x_t, t, context=None: asked[name].append(t.unique().item()) or x_t / 2
+
+    pair = (network("above"), study_flow.EDM), (network("below"), study_flow.PAPER)
+    estimate, walk = study_flow.walk_with(pair, 1, 5)
+    last(sample(estimate, walk, (2, 1, 8, 8), step=ddim_step))
+    for name, (_, schedule), side in zip(asked, pair, ("__gt__", "__le__"), strict=True):
+        own = study_flow.walks_of(schedule, 5)["even in tau"]
+        levels = [(t, float(schedule.noise_level[t])) for t in own.times.flip(0).tolist() if t]
+        assert asked[name] == [t for t, level in levels if getattr(level, side)(1.0)]
+    same = study_flow.walk_with((pair[1], pair[1]), 1, 5)
+    plain = pair[1][0], study_flow.walks_of(study_flow.PAPER, 5)["even in tau"]
+    ends = [last(sample(*way, (2, 1, 8, 8), step=ddim_step))[1] for way in (same, plain)]
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 
 
 def distances():
