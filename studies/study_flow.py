@@ -72,7 +72,7 @@ WALKS = [("Euler", steps) for steps in (5, 10, 20, 50)] + [(kind, steps) for kin
 UNET = UNetConfig(sample_size=8, channels=(16, 32), blocks=1)
 CONFIG = {"steps": 800, "batch_size": 128, "lr": 4e-3, "warmup": 50}
 LEVELS = (0.0191, 0.0468, 0.102, 0.228, 0.545, 1.048, 2.001, 4.07, 10.38, 19.4, 40.4, 157.4)  # all schedules have them
-BORDERS = {5: (100, 1), 50: (100, 10, 1)}  # between the networks of a mixed walk, for each number of steps
+MIXES = {5: ((100,), (100,)), 50: ((100, 10, 1), (10, 1))}  # steps: above and below which levels the flow is asked
 PAPER = linear_schedule()
 EVEN = PAPER.flow_time[-1] * torch.arange(1001, dtype=torch.float64) / 1000
 STRAIGHT = schedule_from_levels(EVEN / (1 - EVEN))
@@ -279,11 +279,13 @@ def measure_divided(network, schedule, seed, how):
 
 
 def measure_mixed(networks, seed, how):
-    """The distances of walks even in tau on which the flow and another network take turns, and of unmixed ones."""
-    flow, others = "flow matching", [recipe for recipe in networks if recipe != "flow matching"]
-    mixes = [(steps, recipe, recipe, 0) for steps in BORDERS for recipe in networks]
-    for steps, other in product(BORDERS, others):
-        mixes += [(steps, *pair, border) for border in BORDERS[steps] for pair in ((flow, other), (other, flow))]
+    """The distances of walks even in tau on which the flow and a network of z take turns, and of unmixed ones."""
+    flow, others, mixes = "flow matching", ("DDPM", "DDPM, uniform tau"), []
+    for steps, (starts, ends) in MIXES.items():
+        mixes += [(steps, recipe, recipe, 0) for recipe in (*others, flow)]
+        for other in others:
+            mixes += [(steps, flow, other, border) for border in starts]
+            mixes += [(steps, other, flow, border) for border in ends]
     for steps, above, below, border in mixes:
         pair = [(networks[recipe], RECIPES[recipe][0]) for recipe in (above, below)]
         estimate, walk = walk_with(pair, border, steps)
