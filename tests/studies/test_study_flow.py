@@ -401,3 +401,38 @@ def test_no_row_reaches_the_real_digits():
         assert min(average(measure, *walk) for walk in walks) > max(row[name] for row in real)
     assert min(walks, key=lambda walk: average(FRECHET, *walk)) == (FLOW, NU_STEP, 19, TAU)
     assert f"{max(row['frechet'] for row in real):.2f}" == "0.99"
+
+
+def errors():
+    return json.loads(study_flow.ERRORS.read_text("utf8"))
+
+
+def test_the_record_of_errors_has_every_run():
+    record = errors()
+    assert record["command"] == "python studies/study_flow.py --errors"
+    assert record["training"] == study_flow.CONFIG
+    assert len(record["commit"]) == 40
+    runs = [(run["recipe"], run["seed"]) for run in record["runs"]]
+    assert sorted(runs) == sorted((recipe, seed) for recipe in study_flow.RECIPES for seed in study_flow.SEEDS)
+    for run in record["runs"]:
+        assert len(run["commit"]) == 40
+        assert run["hardware"]
+        found = torch.tensor([row["level"] for row in run["errors"]])
+        torch.testing.assert_close(found, torch.tensor(study_flow.LEVELS), rtol=0.01, atol=0)
+        assert [(row["times"], row["divided"]) for row in run["divided"]] == [
+            (times, step) for times in (T, TAU) for step in range(6)
+        ]
+    assert len(record["mixed"]) == len(study_flow.SEEDS) * ((3 + 2 * 2) + (3 + 2 * 5))
+
+
+def test_the_networks_are_those_of_the_study():
+    """Trained again, they end at the same loss and draw digits at the same distances, up to rounding."""
+    losses = {(run["recipe"], run["seed"]): run["loss"] for run in json.loads(study_flow.RECORD.read_text())["runs"]}
+    record, old = errors(), distances()
+    for run in record["runs"]:
+        assert abs(run["loss"] / losses[run["recipe"], run["seed"]] - 1) < 0.01
+        for row in run["divided"]:
+            if row["divided"] == 0:
+                energy, frechet = old[run["recipe"], "Euler", 5, row["times"], run["seed"]]
+                assert abs(row["energy"] - energy) < 0.01
+                assert abs(row["frechet"] / frechet - 1) < 0.1
