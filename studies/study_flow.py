@@ -1,7 +1,7 @@
 """Train the same network as DDPM, by flow matching and as EDM, sample in few steps, and record the distances.
 
     python studies/study_flow.py [--out FOLDER] [--jobs N] [--only draw] [--recipe NAME]    (half an hour of one core)
-    python studies/study_flow.py --errors [--out FOLDER] [--jobs N]                         (half an hour of one core)
+    python studies/study_flow.py --errors [--out FOLDER] [--jobs N]                   (a quarter of an hour of one core)
 
 The U-Net, the data and the budget are those of the chapter on training, and the recipes are those of the page on the
 four trainings, whose cells a test compares with RECIPES. Each is trained with three seeds. From each averaged network
