@@ -100,6 +100,15 @@ def test_table_is_named(quantity, index, dtype):
     assert found.outcome == ("equal" if (quantity, index.name) == (known.QUANTITIES[0], "index t") else "translated")
 
 
+@pytest.mark.parametrize("slip", [lambda a: a.index_fill(0, torch.tensor([0]), 1), lambda a: (1 + a) / 2])
+def test_wrong_first_entries_are_seen(slip):
+    table = OWN.alpha_bar[1:].clone()
+    table[:10] = slip(table[:10])
+    (said,) = lines(table=table)
+    assert said.startswith("1. tables: different: ")
+    assert re.search(r"[5-9]\d|100 % of what is missing to 1", said)
+
+
 def test_tables_that_differ_in_little_are_both_named():
     """The alphas of 4,000 steps change by less than the limit from entry to entry."""
     long = linear_schedule(4000, 2.5e-5, 5e-3)

@@ -41,6 +41,7 @@ QUANTITIES = [
     Option("the flow time tau_t", lambda own: own.flow_time),
     Option("1 - tau_t", lambda own: 1 - own.flow_time),
 ]
+NEAR_ONE = "alpha_bar_t", "alpha_t", "the root of alpha_bar_t"
 CLOCKS = "the noise level nu_t", "the flow time tau_t", "1 - tau_t"
 SCALES = [  # their image is x_t times this factor, a function of the weights of image and noise
     Option("image x_t", lambda signal, rest: 1.0),
