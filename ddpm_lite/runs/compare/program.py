@@ -82,7 +82,7 @@ def compare_program(
         ValueError, TypeError: a part that cannot be called in this way, or returns something else.
 
     Source: the list of checks in chapter 14, and its limits: differences below 1e-5 of the largest number are rounding,
-    up to t = T / 4 below 1e-3.
+    up to t = T / 4 below 1e-3; what an entry near 1 lacks of 1 may be off by 5 %.
     """
     T, eta = check_whole_schedule(schedule, "the program").T, check_real("eta", eta, 0, 1)
     n = max(T // 50, 1)
