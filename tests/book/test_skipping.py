@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import json
 import re
 
 import notebooks
@@ -11,9 +12,9 @@ from exercises.test_exercises import bound, used
 SKIP = re.compile(r"may skip this (?:section|part)[^:]*?, up to\* (?P<end>[^:]+):")
 
 
-def find_parts():
-    """(chapter, index of the cell where a part to skip begins, its first cell after it) of all chapters."""
-    for path in notebooks.chapters():
+def find_parts(paths):
+    """(chapter, index of the cell where a part to skip begins, its first cell after it) of these chapters."""
+    for path in paths:
         cells = notebooks.read(path)["cells"]
         for index, cell in enumerate(cells):
             for found in SKIP.finditer(cell["source"]) if cell["cell_type"] == "markdown" else ():
@@ -36,8 +37,17 @@ def find_missing(cells, begin, end):
 
 
 def test_what_follows_needs_nothing_of_a_part_that_may_be_skipped():
-    for path, begin, end in find_parts():
+    for path, begin, end in find_parts(notebooks.chapters()):
         assert find_missing(notebooks.read(path)["cells"], begin, end) == {}, path.name
+
+
+def test_a_part_that_may_be_skipped_is_found(tmp_path):
+    """No chapter has one now, so the test above says something only when one comes."""
+    texts = "# One", "*You may skip this part, up to* The end: *it is long.*", "## The end"
+    cells = [{"cell_type": "markdown", "id": text[-1], "metadata": {}, "source": text} for text in texts]
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}), encoding="utf8")
+    assert list(find_parts([path])) == [(path, 1, 2)]
 
 
 def test_a_name_of_the_part_is_missed():

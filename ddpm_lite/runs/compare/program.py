@@ -23,6 +23,7 @@ from ddpm_lite.runs.compare.step import check_step
 from ddpm_lite.runs.compare.trial import (
     AGREE,
     EARLY,
+    MISSING,
     Comparison,
     Found,
     Gap,
@@ -41,8 +42,6 @@ from ddpm_lite.runs.compare.trial import (
     try_options,
 )
 from ddpm_lite.schedule import Schedule, linear_schedule
-
-MISSING = 0.05  # of 1 minus an entry, of which float32 keeps three digits
 
 
 def compare_program(
@@ -130,10 +129,7 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
         fail(ValueError, "table", f"one row of numbers, about T = {T} of them", describe(table))
     if abs((n := len(theirs)) - T) > 2:
         text = f"{n} entries, where the schedule has T = {T}, so make one with as many steps"
-        found = Comparison("1. tables", "different", text)
-        for name, own in known.list_schedules(linear_schedule(n)).items():
-            found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
-        yield found, []
+        yield add_schedules(Comparison("1. tables", "different", text), linear_schedule(n), table), []
         return
     options = {"table": known.QUANTITIES, "index": known.list_indices(schedule, whole=True)}
 
@@ -163,10 +159,17 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
         if t == T and others and abs(there - here) > EARLY * abs(here):
             text = f"{found.text}, but at T theirs is {there:.3g} and ours {here:.3g}, so compare before T"
             found = Comparison(found.check, "translated", text)
-    for name, own in known.list_schedules(schedule).items() if others and not readings else ():
-        found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
+    if others and not readings:
+        found = add_schedules(found, schedule, table)
     # a table of a clock does not say whether the functions are called with its entries or with their places
     yield found, [{"table": one["table"]} if one["table"].name in known.CLOCKS else one for one in readings]
+
+
+def add_schedules(found: Comparison, like: Schedule, table: object) -> Comparison:
+    """Add to a difference the other known schedules of this length whose table it is."""
+    for name, own in known.list_schedules(like).items():
+        found = add_other(found, f"with {name}", check_table(own, table, [{}], others=False))
+    return found
 
 
 def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ddpm_lite.process import flow_from_z, score_from_z, velocity
-from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, respace
+from ddpm_lite.schedule import Schedule, cosine_schedule, linear_schedule, precondition, respace
 
 
 class Option(NamedTuple):
@@ -22,8 +22,9 @@ Reading = dict[str, Option]  # what is known of the other program: one option fo
 
 
 def mix_edm(level: Tensor, x_0: Tensor, z: Tensor, std: float = 0.5) -> Tensor:
-    """What EDM's network predicts, `eq-edm-mix`; for data with a deviation of 1 it is -v."""
-    return (level / std * x_0 - std * z) / (level**2 + std**2).sqrt()
+    """What EDM's network predicts (eq-edm-target); for data with a deviation of 1 it is -v."""
+    c_skip, c_out, _ = precondition(level, std)
+    return (x_0 - c_skip * (x_0 + level * z)) / c_out
 
 
 QUANTITIES = [
