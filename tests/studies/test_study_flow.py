@@ -2,6 +2,7 @@
 
 import json
 
+import flow_errors
 import study_flow
 import torch
 import train_digits
@@ -197,7 +198,7 @@ def test_fit_trains_and_tells_where_the_gradient_was_clipped():
     assert (len(losses), len(norms)) == (2, 2)
     assert network(torch.zeros(1, 1, 8, 8), torch.tensor([5])).shape == (1, 1, 8, 8)
     assert max(norms) < 1.0001
-    assert study_flow.count_clipped([0.3, 0.999999, 0.99]) == 0.3333
+    assert flow_errors.count_clipped([0.3, 0.999999, 0.99]) == 0.3333
 
 
 def test_errors_are_those_of_the_estimate():
@@ -205,9 +206,9 @@ def test_errors_are_those_of_the_estimate():
     x_0, dice = load_digits("test")[0][:20], torch.Generator().manual_seed(0)
     z = torch.randn(x_0.shape, generator=dice)
     for schedule, _, _ in study_flow.RECIPES.values():
-        rows = study_flow.measure_errors(lambda x_t, t: z + 0.1, schedule, x_0, z)
-        assert len(rows) == len(study_flow.LEVELS)
-        for row, level in zip(rows, study_flow.LEVELS, strict=True):
+        rows = flow_errors.measure_errors(lambda x_t, t: z + 0.1, schedule, x_0, z)
+        assert len(rows) == len(flow_errors.LEVELS)
+        for row, level in zip(rows, flow_errors.LEVELS, strict=True):
             assert abs(row["level"] / level - 1) < 0.01
             assert abs(row["z"] - 0.01) < 1e-5
             assert abs(row["x_0"] / 0.01 / row["level"] ** 2 - 1) < 0.002
@@ -219,7 +220,7 @@ def test_errors_are_those_of_the_estimate():
 def test_a_divided_walk_has_four_more_levels_in_one_step():
     walk = study_flow.walks_of(study_flow.PAPER, 5)["even in t"].noise_level
     for step in range(1, 6):
-        levels = study_flow.divide(walk, step)
+        levels = flow_errors.divide(walk, step)
         assert len(levels) == 10
         assert set(walk.tolist()) < set(levels.tolist())
         high, low = walk.flip(0)[step - 1 : step + 1]
@@ -238,13 +239,13 @@ def test_networks_of_a_mixed_walk_take_turns():
         return lambda x_t, t, context=None: asked[name].append(t.unique().item()) or x_t / 2
 
     pair = (network("above"), study_flow.EDM), (network("below"), study_flow.PAPER)
-    estimate, walk = study_flow.walk_with(pair, 1, 5)
+    estimate, walk = flow_errors.walk_with(pair, 1, 5)
     last(sample(estimate, walk, (2, 1, 8, 8), step=ddim_step))
     for name, (_, schedule), side in zip(asked, pair, ("__gt__", "__le__"), strict=True):
         own = study_flow.walks_of(schedule, 5)["even in tau"]
         levels = [(t, float(schedule.noise_level[t])) for t in own.times.flip(0).tolist() if t]
         assert asked[name] == [t for t, level in levels if getattr(level, side)(1.0)]
-    same = study_flow.walk_with((pair[1], pair[1]), 1, 5)
+    same = flow_errors.walk_with((pair[1], pair[1]), 1, 5)
     plain = pair[1][0], study_flow.walks_of(study_flow.PAPER, 5)["even in tau"]
     ends = [last(sample(*way, (2, 1, 8, 8), step=ddim_step))[1] for way in (same, plain)]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
@@ -404,7 +405,7 @@ def test_no_row_reaches_the_real_digits():
 
 
 def errors():
-    return json.loads(study_flow.ERRORS.read_text("utf8"))
+    return json.loads(flow_errors.ERRORS.read_text("utf8"))
 
 
 def test_the_record_of_errors_has_every_run():
@@ -418,7 +419,7 @@ def test_the_record_of_errors_has_every_run():
         assert len(run["commit"]) == 40
         assert run["hardware"]
         found = torch.tensor([row["level"] for row in run["errors"]])
-        torch.testing.assert_close(found, torch.tensor(study_flow.LEVELS), rtol=0.01, atol=0)
+        torch.testing.assert_close(found, torch.tensor(flow_errors.LEVELS), rtol=0.01, atol=0)
         assert [(row["times"], row["divided"]) for row in run["divided"]] == [
             (times, step) for times in (T, TAU) for step in range(6)
         ]
@@ -440,7 +441,7 @@ def test_the_networks_are_those_of_the_study():
 
 def error_of(recipe, level, unit="u", seed=None):
     """The mean over the seeds, or of one, at one of the levels."""
-    i = study_flow.LEVELS.index(level)
+    i = flow_errors.LEVELS.index(level)
     found = [
         run["errors"][i][unit] for run in errors()["runs"] if run["recipe"] == recipe and seed in (None, run["seed"])
     ]
