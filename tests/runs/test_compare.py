@@ -230,6 +230,11 @@ def test_a_flow_with_a_table_is_not_called_with_its_entries():
     assert said[2] == "3. images: open: image of a flow"
 
 
+def test_all_times_are_one_rule():
+    for times, said in ((range(1000, 0, -1), "from 1000 to 1"), (range(1, 1001), "from 1 to 1000")):
+        assert lines(table=OWN.alpha_bar, times=[float(t) for t in times])[1].endswith(f": times all, {said}")
+
+
 def test_a_denoiser_of_edm_is_read_over_the_logarithm_of_its_level():
     def denoise(y, c, answer):
         c_skip, c_out, _ = precondition(exp(4 * c), 0.5)

@@ -1,5 +1,6 @@
 """`compare_program` finds in the libraries what the tables of chapter 14 say, through their real calls."""
 
+import inspect
 import json
 import re
 from importlib import import_module
@@ -10,7 +11,7 @@ import pytest
 import torch
 from libraries.row import Network, import_peer
 
-from ddpm_lite import compare_program, linear_schedule
+from ddpm_lite import LabelEncoder, Schedule, compare_program, ddim_step, linear_schedule
 
 SCHEDULE = linear_schedule()
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,27 +132,118 @@ def test_denoising_diffusion_pytorch(objective, target):
     ]
 
 
-def run_box(number):
-    """The lines that the code of the chapter's box prints."""
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (cell,) = (cell for cell in cells if cell["id"] == "harness")
-    code = re.findall(r"^```python\n(.*?)^```", "".join(cell["source"]), re.M | re.S)[number]
-    assert max(map(len, code.splitlines())) <= 72
-    said = []
-    exec(code, {"print": lambda found: said.append(shorten(found))})
-    return said
+def read_cell(name, page="14_other_peoples_code"):
+    """The Markdown of a cell."""
+    cells = json.loads((ROOT / "book" / f"{page}.ipynb").read_text(encoding="utf8"))["cells"]
+    (cell,) = (cell for cell in cells if cell["id"] == name)
+    return "".join(cell["source"])
+
+
+def run_boxes(*cells):
+    """What the programs of these cells find, one list for each program; each goes on where the one before ended."""
+    every, names = [], {}
+    for text in cells:
+        for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+            assert max(map(len, code.splitlines())) <= 72
+            every.append([])
+            names["print"] = every[-1].append
+            exec(code, names)
+    return every
+
+
+def read_rows(text):
+    """The rows of a table of findings as lines, and the differences before the translations."""
+    rows = re.findall(r"^\| (\d.*?) \| (\w+) \| `(.*?)` \| (.*?) ?\|$", text, re.M)
+    return [": ".join(row[:3]) for row in rows], [re.sub(" % →.*", "", row[3]) for row in rows]
+
+
+def hold_table(text, found):
+    """The table has the lines that are printed, and their differences."""
+    said, before = read_rows(text)
+    assert said == [shorten(each) for each in found]
+    printed = [re.search(r"\(([\d.e+]+) % -> ([\d.]+) %\)$", str(each)) for each in found]
+    assert [float(number or 0) for number in before] == [float(each[1]) if each else 0 for each in printed]
 
 
 def test_example_with_diffusers_prints_what_the_chapter_shows():
-    cells = json.loads((ROOT / "book" / "14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
-    (cell,) = (cell for cell in cells if cell["id"] == "harness")
-    rows = re.findall(r"^\| (\d.*?) \| (\w+) \| `(.*?)` \| ", "".join(cell["source"]), re.M)
-    assert [": ".join(row) for row in rows] == run_box(0) == DDIM
+    text = read_cell("harness")
+    (found,) = run_boxes(text)
+    assert read_rows(text)[0] == [shorten(each) for each in found] == DDIM
+    hold_table(text, found)
+
+
+def test_settings_of_stable_diffusion():
+    """Each line of the table, and both programs with their lines."""
+    text = read_cell("case-sd")
+    _, ends, goes_on = run_boxes(read_cell("harness"), text)
+    assert [str(found) for found in ends] == [" ".join(re.search(r"```text\n(.*?)```", text, re.S)[1].split())]
+    hold_table(text, goes_on)
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \| .* \| \d+ \|$", text, re.M)
+    settings = {name.strip("`"): value.strip("`") for names, values in rows for name, value in zip(
+        names.split(", "), values.split(", ") if "," in names else [values], strict=True)}  # fmt: skip
+    settings = {name: json.loads(value) if re.match(r"[\dtfn]", value) else value for name, value in settings.items()}
+    assert settings.pop("prediction_type") == "absent, so `epsilon"
+    given = {name: value for name, value in settings.items() if name != "skip_prk_steps"}
+    theirs = diffusers.DDIMScheduler(**given)
+    plms = diffusers.PNDMScheduler.from_config(settings)
+    assert theirs.config.prediction_type == plms.config.prediction_type == "epsilon"
+    assert plms.config.skip_prk_steps
+    assert torch.equal(theirs.betas, plms.betas)
+    assert len(theirs.betas) == 1000
+    roots = theirs.betas.double().sqrt()
+    assert torch.allclose(roots.square()[[0, -1]], torch.tensor([0.00085, 0.012]).double())
+    assert torch.allclose(roots.diff(), roots.diff().mean(), rtol=1e-3)
+    theirs.set_timesteps(50)
+    plms.set_timesteps(50)
+    assert theirs.timesteps[[0, 1, -1]].tolist() == [981, 961, 1]
+    assert set(theirs.timesteps.tolist()) == set(plms.timesteps.tolist())
+    x, answer = torch.randn(2, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    out = theirs.step(answer, 1, x)
+    assert out.pred_original_sample.abs().max() > 1
+    own = Schedule(torch.cat([0 * theirs.betas[:1], theirs.betas]))
+    assert torch.allclose(out.prev_sample, ddim_step(own, x, 2, 1, answer, 0 * x, clip=False), atol=1e-5)
+    assert (out.prev_sample - out.pred_original_sample).abs().max() > 0.01
+    assert inspect.signature(diffusers.AutoencoderKL).parameters["scaling_factor"].default == 0.18215
+
+
+def test_guidance_of_stable_diffusion():
+    """Read in the source: from the answer without a label, by the scale times the difference; 7.5 is the default."""
+    folder = Path(diffusers.__file__).parent / "pipelines"
+    for name, steps, scale in (("stable_diffusion", 50, 7.5), ("stable_diffusion_3", 28, 7.0)):
+        source = (folder / name / f"pipeline_{name}.py").read_text(encoding="utf8")
+        assert "noise_pred_uncond + self.guidance_scale * (noise_pred_text - noise_pred_uncond)" in source
+        assert f"num_inference_steps: int = {steps}," in source
+        assert f"guidance_scale: float = {scale}," in source
+
+
+def test_flow_is_read_in_its_own_words():
+    text = read_cell("case-flow-run")
+    (found,) = run_boxes(text)
+    hold_table(text, found)
+    folder = Path(diffusers.__file__).parent / "pipelines"
+    flux = (folder / "flux/pipeline_flux.py").read_text(encoding="utf8")
+    assert "num_inference_steps: int = 28," in flux
+    assert "timestep=timestep / 1000," in flux
+    assert "timestep=timestep," in (folder / "stable_diffusion_3/pipeline_stable_diffusion_3.py").read_text("utf8")
+
+
+@pytest.mark.parametrize("by", [0.5, 3.0])
+def test_a_shift_multiplies_each_noise_level(by):
+    tau = diffusers.FlowMatchEulerDiscreteScheduler().sigmas[1:].double()
+    moved = diffusers.FlowMatchEulerDiscreteScheduler(shift=by).sigmas[1:].double()
+    assert torch.allclose(moved / (1 - moved), by * tau / (1 - tau), rtol=1e-3)
+
+
+def test_number_of_no_label():
+    assert LabelEncoder(10, 4).none == 10
+    source = (Path(diffusers.__file__).parent / "pipelines/dit/pipeline_dit.py").read_text(encoding="utf8")
+    assert "class_null = torch.tensor([1000] * batch_size" in source
 
 
 def test_box_for_smalldiffusion():
     import_peer("smalldiffusion")
-    assert run_box(1) == [
+    (found,) = run_boxes(read_cell("small-program", "rosetta"))
+    assert [shorten(each) for each in found] == [
         "1. tables: translated: the noise level nu_t, index t - 1",
         "3. images: translated: index t - 1, image x_0 + nu_t z",
         "4 and 6. estimate: equal: answer z, not clipped",

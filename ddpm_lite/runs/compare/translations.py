@@ -130,7 +130,10 @@ def list_walks(schedule: Schedule, n: int) -> list[Option]:
         for name, times in rules.items():
             named.setdefault(tuple((times.flip(0) if end else times).tolist()), []).append(name + end)
     found = []
+    every = list(range(T, 0, -1))  # where n = T, nearly all rules are this one
     for own, (name, *same) in named.items():
+        if list(own) in (every, every[::-1]):
+            name, same = f"all, from {own[0]} to {own[-1]}", []
         found.append(Option(f"times {name}" + (f" (here the same as {'; '.join(same)})" if same else ""), own))
     return found
 
