@@ -132,6 +132,14 @@ def test_the_scale_of_latents_is_asked(page, s, fine):
     assert (page["say"](page["check_scale"], x_0) == "fine") == fine
 
 
+@pytest.mark.parametrize("s", [1, 1 / 0.18215])
+def test_examine_takes_latents_for_pixels(s):
+    """So it has no question about their scale: it calls the right ones wrong as well."""
+    x_0 = s * torch.randn(80, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    parts = mistakes.list_parts(mistakes.load_program(), torch.zeros(80, 1, 8, 8)) | {"images": x_0}
+    assert [each.check for each in examine(**parts) if not each.fine] == ["range of the images"]
+
+
 @pytest.mark.parametrize("n", [2, 4, 8])
 def test_processes_with_one_seed_are_found(page, n):
     def draw(rank, seed):
@@ -139,7 +147,7 @@ def test_processes_with_one_seed_are_found(page, n):
         return torch.randn(8)
 
     page["check_processes"](lambda rank: draw(rank, page["set_apart"]), n)
-    with pytest.raises(AssertionError, match=f"{n} processes, 1 noise"):
+    with pytest.raises(AssertionError, match=f"{n} processes, but 1 noise"):
         page["check_processes"](lambda rank: draw(rank, page["set_same"]), n)
 
 
