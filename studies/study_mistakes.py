@@ -6,6 +6,7 @@
     python studies/study_mistakes.py --weights     train the right program from other first weights
     python studies/study_mistakes.py --out runs/mistakes --draws     sample the same networks with other seeds
     python studies/study_mistakes.py --out runs/mistakes --contrast     measure the contrast of three programs' samples
+    python studies/study_mistakes.py --hunt     write book/results/mistakes-hunt.json and .safetensors
 
 Each program trains for 1,000 steps of 128 digits with the same seed, so unless its mistake changes a draw, its batches,
 times and noise are those of the right program with seed 0. What is left of chance is that of the first weights: three
@@ -18,7 +19,8 @@ that of 500 samples, each label 50 times, from the 500 held-out digits; the row 
 which say how much of a difference is chance, and once with the capped cosine schedule. The exact part propagates mean
 and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network for what the
 program's own training sees. A row whose samples are not in the folder keeps what the record has; one that was trained
-again says where and for how long.
+again says where and for how long. The hunt has one program with two of the mistakes at once: it is sampled as it was
+found, with the line of its sampler mended, and with both mended, after training again.
 """
 
 import argparse
@@ -55,6 +57,11 @@ DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
 FACTORS = (1.0, 1.03, 1.06, 1.09)  # by which the right samples are multiplied
 STRONG = ", w = 3"  # ends the name of a row that is sampled with this guidance
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
+HUNT = {  # the program of the hunt as it was found, and after each mended line: its mistakes
+    "as found": ("labels-kept", "alpha-for-alpha-bar"),
+    "one mended": ("labels-kept",),
+    "both mended": (),
+}
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
 
@@ -251,6 +258,39 @@ def record_contrast(folder, images, labels):
     target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 
 
+def record_hunt(images, labels):
+    """Train and sample the program of the hunt, mend one line after the other, and record what is seen each time."""
+    from ddpm_lite.cli.report import describe_circumstances
+
+    torch.set_num_threads(1)
+    start, rows, shown, trained = time.process_time(), {}, {}, {}
+    for name, keys in HUNT.items():
+        changes = [(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in keys]
+        program = mistakes.load_program(*changes)
+        training = tuple(filter(needs_training, keys))  # a mistake of the sampler leaves the weights as they are
+        if training not in trained:
+            trained[training] = train(program, images, labels)
+        network, losses = trained[training]
+        samples = draw(program, network)
+        rows[name] = {"mistakes": list(keys), "losses": take_means(losses), **judge(samples)}
+        shown[name] = to_bytes(samples[:KEPT])
+        print(name, {key: rows[name][key] for key in ("distance", "as_asked")}, flush=True)
+    table = {"command": "python studies/study_mistakes.py --hunt"} | describe_circumstances(torch.device("cpu"))
+    table |= {
+        "hardware": f"{name_processor()}, one thread, no GPU",
+        "seconds": f"{time.process_time() - start:.0f}",
+        "seed": 0,
+        "steps": STEPS,
+        "batch": BATCH,
+        "rate": RATE,
+        "count": COUNT,
+        "rows": rows,
+    }
+    target = RESULTS / "mistakes-hunt.json"
+    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+    save_file(shown, str(target.with_suffix(".safetensors")))
+
+
 def judge(x_0):
     """Distance and share of labels as asked; None where the samples are not finite."""
     if not torch.isfinite(x_0).all():
@@ -353,6 +393,7 @@ def main():
     parser.add_argument("--weights", action="store_true", help="train the right program from other first weights")
     parser.add_argument("--draws", action="store_true", help="sample the same networks with other seeds")
     parser.add_argument("--contrast", action="store_true", help="measure the contrast of three programs' samples")
+    parser.add_argument("--hunt", action="store_true", help="one program with two mistakes, mended line by line")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.digits:
@@ -368,6 +409,8 @@ def main():
         return record_weights(images, labels)
     if asked.draws:
         return record_draws(asked.out, images, labels)
+    if asked.hunt:
+        return record_hunt(images, labels)
     if asked.contrast:
         return record_contrast(asked.out, images, labels)
     keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS

@@ -21,7 +21,7 @@ import torch
 
 from ddpm_lite import linear_schedule
 
-PAGE = study_mistakes.RESULTS.parent / "15_bug_detective.ipynb"
+PAGES = ("15_bug_detective.ipynb", "mistakes_measured.ipynb")
 SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "step", "sampler", "mode", "all"))
 CELLS = ("12", "14", "left", "fake", "solve", *SHORT, "checklist")
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
@@ -29,12 +29,19 @@ SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])
 SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}
 
 
+def find_cell(name):
+    """A cell of chapter 15 or of its appendix, its source as one text."""
+    books = [json.loads((study_mistakes.RESULTS.parent / page).read_text(encoding="utf8")) for page in PAGES]
+    (cell,) = (cell for book in books for cell in book["cells"] if cell["id"] == name)
+    return {**cell, "source": "".join(cell["source"])}
+
+
 def run_chapter():
-    """The names that the chapter's own functions and checklist define, without its figures and records."""
-    cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(PAGE.read_text(encoding="utf8"))["cells"]}
+    """The names that the functions of the chapter and the complete checklist define, without figures and records."""
     names = {"inspect": inspect, "torch": torch, "linear_schedule": linear_schedule}
     for key in CELLS:
-        source, file = cells[f"detective-{key}"], f"<{key} of chapter 15>"  # inspect.getsource finds it by this name
+        source = find_cell(f"detective-{key}")["source"]
+        file = f"<{key} of chapter 15>"  # inspect.getsource finds it by this name
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         with redirect_stdout(io.StringIO()):
             exec(compile(source, file, "exec"), names)

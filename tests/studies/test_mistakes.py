@@ -2,11 +2,11 @@
 
 import ast
 import inspect
+import json
 import re
 from itertools import pairwise
 
 import mistakes
-import notebooks
 import numpy as np
 import pytest
 import study_mistakes
@@ -429,8 +429,7 @@ def test_the_record_is_about_these_lines():
 
 def test_the_chapter_shows_the_whole_program():
     """Its long lines are broken, but it is the same program, without the docstring."""
-    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
-    shown = cells["detective-program"]["outputs"][0]["text"]
+    shown = "".join(study_mutations.find_cell("detective-program")["outputs"][0]["text"])
     said, code = shown.split("import math\n")
     assert f"{study_mistakes.STEPS:,} steps of {study_mistakes.BATCH} digits" in said
     assert max(map(len, code.splitlines())) <= 72  # what a folded cell has room for
@@ -532,18 +531,52 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
 
 
 def test_the_short_checklist_can_be_copied():
-    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
-    copied = cells["detective-short-copy"]["outputs"][0]["text"]
+    copied = "".join(study_mutations.find_cell("detective-short-copy")["outputs"][0]["text"])
     assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 18  # as the chapter says
     exec(copied, vars(mistakes.load_program()))
     with pytest.raises(AssertionError, match="weight of the noise, t = 200"):
         exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
 
 
+def read_functions(page):
+    """The functions of a page, by name."""
+    cells = json.loads((study_mistakes.RESULTS.parent / page).read_text(encoding="utf8"))["cells"]
+    code = "\n".join(
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code" and cell["id"] != "install"
+    )
+    return {node.name: ast.unparse(node) for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_functions_of_both_pages_are_the_same():
+    """The appendix runs alone, so it repeats the chapter's functions. `mark` there takes a row, and here its key."""
+    chapter, appendix = map(read_functions, study_mutations.PAGES)
+    both = set(chapter) & set(appendix) - {"mark"}
+    assert {"check_all", "read_weights", "run_fake", "follow", "end", "look", "load"} <= both
+    assert {name for name in both if chapter[name] != appendix[name]} == set()
+
+
+def read_table(text):
+    """The cells of a Markdown table, without its two first lines."""
+    rows = [line.strip("| ").split(" | ") for line in "".join(text).splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def test_the_tables_of_the_chapter_are_those_of_the_appendix():
+    cases = study_mutations.find_cell("detective-real-cases")["outputs"][0]["data"]["text/markdown"]
+    shown = read_table(study_mutations.find_cell("detective-real")["source"])
+    parts = [(re.sub(r" #\d+]", "]", where), *rest) for where, *rest in read_table(cases)]  # without their numbers
+    assert shown == [[where, what, says.split(":")[0], short] for where, what, _, says, _, short in parts]
+    grid = study_mutations.find_cell("detective-grid")["outputs"][0]["data"]["text/markdown"]
+    counts = study_mutations.find_cell("detective-counts")["outputs"][0]["data"]["text/markdown"]
+    marks = [row[1:4] for row in read_table(grid)[:-1]]
+    clearly = [sum(row[i] == "●" for row in marks) for i in range(3)]
+    none = sum(not set(row) & {"●", "○"} for row in marks)
+    assert list(map(int, read_table(counts)[-1][1:])) == [len(marks), *clearly, none]
+
+
 def test_the_checklist_can_be_copied(page, capsys):
     """What the folded cell prints needs nothing but the program that is above it."""
-    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
-    copied = cells["detective-copy"]["outputs"][0]["text"]
+    copied = "".join(study_mutations.find_cell("detective-copy")["outputs"][0]["text"])
     for changes, wrong in ((), 0), (((SIGMA, "sigma = 0"),), 1):
         exec(copied, vars(mistakes.load_program(*changes)))
         said = capsys.readouterr().out.splitlines()
@@ -959,9 +992,10 @@ def test_no_slip_is_named_for_a_ddim_step_that_is_right():
 
 def read_box():
     """The code of the box for programs of another form, block by block."""
-    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
     (box,) = re.findall(
-        r"\n:::\{admonition\} If your program.*?\n:::\n", cells["detective-prepare-text"]["source"], re.S
+        r"\n:::\{admonition\} If your program.*?\n:::\n",
+        study_mutations.find_cell("detective-prepare-text")["source"],
+        re.S,
     )
     return re.findall(r"```python\n(.*?)```", box, re.S)
 
@@ -1046,6 +1080,17 @@ def say(page, program, capsys, late=False, predicts="z"):
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(page, form, capsys):
     assert say(page, adapt(*form), capsys, *form[1:3]) == []
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_lines_of_the_box_adapt_a_program_to_the_short_checklist(page, form):
+    program = adapt(*form)
+    names = "scale_images", "make_batch", "embed", "Network", "sample", "BETA", "ALPHA_BAR"
+    page["check_all"](**{name: program[name] for name in names})
+    sample, shift = program["sample"], torch.randn(4, 1, 8, 8)
+    program["sample"] = lambda model, shape: sample(model, shape) + 0.01 * shift
+    with pytest.raises(AssertionError, match="t = 1$"):
+        page["check_all"](**{name: program[name] for name in names})
 
 
 @pytest.mark.parametrize("form", ["module", "times from 0, v"])

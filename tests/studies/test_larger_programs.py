@@ -1,0 +1,160 @@
+"""Chapter 15's hunt and mistakes of larger programs: the record is about these lines, the assertions find them."""
+
+import mistakes
+import notebooks
+import pytest
+import study_mistakes
+import study_mutations
+import torch
+
+from ddpm_lite import UNet, UNetConfig, examine, load_digits
+from ddpm_lite.data import load_photo
+from ddpm_lite.files.records import read_pictures, read_record
+from ddpm_lite.viz import plots
+
+NAMES = (
+    "hunt-say",
+    *(f"larger-{name}" for name in ("time", "tables", "clip", "clip-check", "clip-print", "latents", "seed", "seeds")),
+    "larger-colour",
+)
+LONG = ("LABELS = 200,", "LABELS = 1000,")
+HALF_TIME = ("angle = t[:, None]", "angle = t.bfloat16()[:, None]")
+ROUNDED = ("ALPHA_BAR[t].reshape", "ALPHA_BAR.bfloat16()[t].reshape")
+
+
+@pytest.fixture(scope="module")
+def page():
+    """The names of the short checklist and of the cells on the hunt and on larger programs."""
+    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
+    record = read_record("results/mistakes.json")
+    names = study_mutations.run_chapter() | {"record": record, "rows": record["rows"], "plots": plots}
+    names["hunt"] = read_record("results/mistakes-hunt.json")["rows"]
+    exec(cells["detective-load"]["source"], names)
+    for name in NAMES:
+        exec(cells[f"detective-{name}"]["source"], names)
+    return names
+
+
+def test_the_record_of_the_hunt_is_about_the_program():
+    record, rows = read_record("results/mistakes-hunt.json"), read_record("results/mistakes.json")["rows"]
+    hunt = record["rows"]
+    assert {name: tuple(row["mistakes"]) for name, row in hunt.items()} == study_mistakes.HUNT
+    settings = {name: getattr(study_mistakes, name.upper()) for name in ("steps", "batch", "rate", "count")}
+    assert {name: record[name] for name in settings} == settings
+    assert hunt["as found"]["losses"] == hunt["one mended"]["losses"]  # the sampler leaves the training alone
+    same = {"one mended": "labels-kept", "both mended": "right, seed 0"}
+    for name, key in same.items():  # other processors round otherwise
+        assert hunt[name]["losses"] == pytest.approx(rows[key]["losses"], abs=0.002)
+        assert hunt[name]["distance"] == pytest.approx(rows[key]["distance"], abs=0.3)
+        assert hunt[name]["as_asked"] == pytest.approx(rows[key]["as_asked"], abs=0.03)
+    pictures = read_pictures("results/mistakes-hunt.safetensors")
+    assert {name: tuple(x.shape) for name, x in pictures.items()} == dict.fromkeys(hunt, (8, 1, 8, 8))
+
+
+def test_the_first_losses_of_the_hunt_are_those_of_its_program():
+    data, labels = load_digits("train")
+    found = study_mistakes.HUNT["as found"]
+    program = mistakes.load_program(*[(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in found])
+    network, losses = study_mistakes.train(program, ((data + 1) * 127.5).round(), labels, steps=study_mistakes.EVERY)
+    recorded = read_record("results/mistakes-hunt.json")["rows"]["as found"]["losses"]
+    assert study_mistakes.take_means(losses) == pytest.approx(recorded[:1], abs=0.002)
+    assert network is not None
+
+
+def test_the_short_checklist_finds_one_of_the_two_mistakes(page):
+    labels, alpha = (page["rows"][key] for key in study_mistakes.HUNT["as found"])
+    both = [(row["right"], row["wrong"]) for row in (labels, alpha)]
+    said = [page["say"](page["check_all"], **page["load"](*changes)) for changes in (both, both[:1])]
+    assert said == ["weight of x_0_hat, t = 200", "no mistake found"]
+
+
+@pytest.mark.parametrize("T", [50, 200, 1000])
+@pytest.mark.parametrize("cast", ["", ".double()", ".half()"])
+def test_distinct_times_pass(page, T, cast):
+    page["check_times"](mistakes.load_program(("angle = t[:, None]", f"angle = t{cast}[:, None]")).embed, T)
+
+
+def test_times_in_bfloat16_are_found(page, plain):
+    program = mistakes.load_program(LONG, HALF_TIME)
+    with pytest.raises(AssertionError, match="only 506 of 1000 times"):
+        page["check_times"](program.embed, 1000)
+    page["check_times"](program.embed, 256)  # a test with few times sees nothing
+    assert page["say"](page["check_all"], **vars(program)) == "neighbouring times look alike"
+    found = examine(**mistakes.list_parts(program, torch.randint(0, 256, (80, 1, 8, 8)).float()))
+    assert all(each.fine for each in found)
+    with pytest.raises(ValueError, match="t: expected"):
+        UNet(UNetConfig(8))(torch.zeros(2, 1, 8, 8), torch.tensor([1, 2]).bfloat16())
+
+
+@pytest.mark.parametrize("changes", [[], [LONG], [LONG, mistakes.COSINE]], ids=["linear", "long", "cosine"])
+def test_exact_noise_passes(page, changes):
+    program = mistakes.load_program(*changes)
+    page["check_noise"](program.make_batch, program.ALPHA_BAR)
+
+
+RETURN = "return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * z, t, z"
+CAST = (RETURN, f"return ({RETURN.removeprefix('return ').removesuffix(', t, z')}).bfloat16().float(), t, z")
+
+
+@pytest.mark.parametrize(("change", "off"), [(ROUNDED, "1.0"), (CAST, "0.0")], ids=["tables", "x_t"])
+def test_rounded_noise_is_found(page, change, off):
+    program = mistakes.load_program(LONG, change)
+    with pytest.raises(AssertionError, match=f"at small t off by {off}"):
+        page["check_noise"](program.make_batch, program.ALPHA_BAR)
+
+
+def test_tables_in_bfloat16_are_known_to_both_checks(page):
+    program = mistakes.load_program(LONG, ROUNDED)
+    assert page["say"](page["check_all"], **vars(program)) == "weights of image and noise in x_t"
+    found = examine(**mistakes.list_parts(program, torch.randint(0, 256, (80, 1, 8, 8)).float()))
+    assert "forward jump" in {each.check for each in found if not each.fine}
+    assert int((1 - program.ALPHA_BAR[1:].bfloat16() == 0).sum()) == 10
+
+
+def test_a_clip_before_the_gradients_are_unscaled_is_found(page):
+    page["check_clip"](page["step_scaled"])
+    with pytest.raises(AssertionError, match="becomes 1.5e-05"):
+        page["check_clip"](page["step_clipped"])
+
+
+def test_a_step_that_only_forgets_to_unscale_is_found(page):
+    def step(weights, loss):
+        (65_536 * loss).backward()
+        return weights.grad
+
+    with pytest.raises(AssertionError, match="becomes 3.3e"):
+        page["check_clip"](step)
+
+
+@pytest.mark.parametrize(("s", "fine"), [(1, True), (0.9, True), (1 / 0.18215, False), (0.18215, False)])
+def test_the_scale_of_latents_is_asked(page, s, fine):
+    x_0 = s * torch.randn(4, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert (page["say"](page["check_scale"], x_0) == "fine") == fine
+
+
+@pytest.mark.parametrize("s", [1, 1 / 0.18215])
+def test_examine_takes_latents_for_pixels(s):
+    """So it has no question about their scale: it calls the right ones wrong as well."""
+    x_0 = s * torch.randn(80, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    parts = mistakes.list_parts(mistakes.load_program(), torch.zeros(80, 1, 8, 8)) | {"images": x_0}
+    assert [each.check for each in examine(**parts) if not each.fine] == ["range of the images"]
+
+
+@pytest.mark.parametrize("n", [2, 4, 8])
+def test_processes_with_one_seed_are_found(page, n):
+    def draw(rank, seed):
+        seed(0, rank)
+        return torch.randn(8)
+
+    page["check_processes"](lambda rank: draw(rank, page["set_apart"]), n)
+    with pytest.raises(AssertionError, match=f"{n} processes, but 1 noise"):
+        page["check_processes"](lambda rank: draw(rank, page["set_same"]), n)
+
+
+def test_a_wrong_order_of_colours_is_found(page):
+    page["check_colour"](lambda x: x.permute(2, 0, 1))
+    photo = load_photo()[0]
+    assert torch.equal(page["permute"](photo.permute(1, 2, 0)), photo)
+    for wrong in (page["reshape"], lambda x: x.flip(2).permute(2, 0, 1)):
+        with pytest.raises(AssertionError, match="red is not"):
+            page["check_colour"](wrong)
