@@ -316,6 +316,8 @@ MOVING = {
     "vector": ["x"],
     "positive": ["b", "t", "S"],
 }
+# The weights of image and noise under the SDE, for a constant rate b, and the noise level.
+WEIGHTS_IN_TIME = [r"\nu = \frac{k}{a}", r"k = \sqrt{1 - a^2}", r"a = \exp\left(-\frac{b t}{2}\right)"]
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
 AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
 PLACES = f"p = {BELL % ('0.3', AWAY[-1])} + {BELL % ('0.7', AWAY[1])}"
@@ -350,6 +352,22 @@ CHECKS = [
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
     ),
+    identity("eq-image-weight-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
+    # The ODE of chapter 11 moves y by the mean of z per unit of nu, and the score is the mean of -z / k.
+    identity(
+        "eq-place-rate",
+        given=[
+            r"\mathbb{E}[z \mid y] = n",
+            r"\frac{d x}{d t} = -\frac{b}{2} x - \frac{b}{2} \nabla \log p",
+            r"\frac{d y}{d t} = \frac{d \nu}{d t} n",
+            r"n = -k \nabla \log p",
+            *MOVING["given"],
+            *WEIGHTS_IN_TIME,
+        ],
+        vector=MOVING["vector"],
+        positive=MOVING["positive"],
+    ),
+    identity("eq-noise-level-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
     identity("eq-clocks-of-weights", tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),

@@ -271,8 +271,8 @@ WRONG = {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
-        "no p": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "p is not used"),
-        "p turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
+        "no share": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "share is not used"),
+        "turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
         "no half": (
             lambda m, tau, p: (m - torch.tanh(2 * (1 - tau) * m / tau**2 + np.log(p / (1 - p)))) / tau,
             "half the logarithm",
