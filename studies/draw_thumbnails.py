@@ -19,6 +19,7 @@ from ddpm_lite import (
     GaussianMixture,
     bound_weight,
     ddim_step,
+    ddpm_step,
     linear_schedule,
     load_digits,
     posterior,
@@ -251,6 +252,21 @@ def from_ddpm_to_flows():
     return ends + "".join(curves(tau, {"model": mixes[:, i]}, (-1.9, 1.9)) for i in range(len(starts)))
 
 
+def fresh_noise():
+    """A particle of the mixture on its way back: without fresh noise, and with it."""
+    schedule = linear_schedule()
+    blobs = GaussianMixture(
+        schedule, torch.tensor([[-0.6], [0.5]]), torch.tensor([0.15, 0.1]), torch.tensor([0.3, 0.7])
+    )
+    start = torch.tensor([[-0.4]], dtype=torch.float64)
+    steps = {"noise": partial(ddpm_step, variance="beta", clip=False), "model": partial(ddim_step, clip=False)}
+    times, drawn = range(0, 1001, 20), ""
+    for kind, step in steps.items():
+        walk = dict(sample(blobs, schedule, start.shape, step=step, x_T=start, seed=3, dtype=torch.float64))
+        drawn += curves(times, {kind: [float(walk[t]) for t in times]}, (-2.4, 2.4))
+    return drawn
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -268,6 +284,7 @@ PICTURES = {
     "14_other_peoples_code": other_peoples_code,
     "15_bug_detective": bug_detective,
     "16_from_ddpm_to_flows": from_ddpm_to_flows,
+    "17_fresh_noise": fresh_noise,
 }
 
 

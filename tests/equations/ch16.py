@@ -7,7 +7,6 @@ import torch
 from ddpm_lite import (
     flow_from_z,
     heun_step,
-    mean_from_noise,
     precondition,
     predict_x_0,
     predict_z,
@@ -18,8 +17,8 @@ from ddpm_lite import (
 )
 from equations.ch04 import blobs as images
 from equations.ch04 import mean_image, mean_noise, v_of_path
-from equations.ch11 import LEAP, earlier
-from equations.checks import by_hand, definition, equivalent, identity, matches
+from equations.ch11 import earlier
+from equations.checks import by_hand, definition, identity, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -119,42 +118,6 @@ def check_flow_of_sde():
         assert abs(x - quantiles(np.exp(-b * last / 2), ranks)).max() < 2e-3
 
 
-def check_reverse_step():
-    """A step back of each eta gives the density before it, up to h^2: E[phi] of a mixture, by quadrature."""
-    b, t = 1.0, 0.8
-    for eta in (0.0, 0.5, 1.0, 1.3):
-        errors = []
-        for h in (0.02, 0.01):
-            root, before = np.exp(-b * t / 2), np.exp(-b * (t - h) / 2)
-            grid = np.linspace(-6, 6, 6001)
-            density, score = mixture(grid, root)
-            mean = grid + b * h / 2 * (grid + (1 + eta**2) * score)
-            moved = np.array([bump(mean + eta * np.sqrt(b * h) * z)[0] for z in NODES])
-            found = (density * (WEIGHTS @ moved)).sum() * (grid[1] - grid[0])
-            exact = (mixture(grid, before)[0] * bump(grid)[0]).sum() * (grid[1] - grid[0])
-            errors.append(abs(found - exact))
-        assert 3 < errors[0] / errors[1] < 5, (eta, errors)
-
-
-def check_reverse_sde(*etas):
-    """The density of the forward process, backwards in time, moves averages as drift and noise of each SDE do."""
-    b, t, h = 1.3, 0.8, 1e-3
-    grid = np.linspace(-6, 6, 6001)
-    width = grid[1] - grid[0]
-    phi, slope, curvature = bump(grid)
-
-    def mean_at(time):
-        return (mixture(grid, np.exp(-b * time / 2))[0] * phi).sum() * width
-
-    rate = (mean_at(t - h) - mean_at(t + h)) / (2 * h)
-    density, score = mixture(grid, np.exp(-b * t / 2))
-    f = -b / 2 * grid
-    for eta in etas:
-        drift = -f + (1 + eta**2) * b / 2 * score if len(etas) > 1 else b * (grid / 2 + score)
-        expected = (density * (drift * slope + eta**2 * b / 2 * curvature)).sum() * width
-        assert abs(rate - expected) < 1e-5 * abs(expected), (eta, rate, expected)
-
-
 # ---- flow matching, for the mixture along the straight path
 
 
@@ -197,62 +160,6 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
-def check_path_reverse():
-    """The table of paths by SymPy, then averages under the SDE along the straight path, for each eta."""
-    c, x_0, z, speed = sympy.symbols("c x_0 z b", positive=True)
-    bar = sympy.exp(-speed * c)  # DDPM's, at a constant rate
-    sin, cos, tan = sympy.sin(c), sympy.cos(c), sympy.tan(c)
-    nu = sympy.sqrt(1 - bar) / sympy.sqrt(bar)
-    v = sympy.sqrt(bar) * z - sympy.sqrt(1 - bar) * x_0
-    turned = cos * z - sin * x_0
-    rows = [  # weights; drift as a multiple of the place, rate, velocity, score
-        (sympy.sqrt(bar), sympy.sqrt(1 - bar), -speed / 2, speed, speed / (2 * nu) * v, -z / sympy.sqrt(1 - bar)),
-        (cos, sin, -tan, 2 * tan, turned, -(cos * x_0 + sin * z) - turned / tan),
-        (sympy.Integer(1), c, sympy.Integer(0), 2 * c, z, (x_0 - (x_0 + c * z)) / c**2),
-        (1 - c, c, -1 / (1 - c), 2 * c / (1 - c), z - x_0, -((1 - c) * x_0 + c * z + (1 - c) * (z - x_0)) / c),
-    ]
-    for a, k, drift, rate, slope, score in rows:
-        vanishes(a.diff(c) / a - drift)
-        vanishes(2 * k**2 * sympy.log(k / a).diff(c) - rate)
-        vanishes(a.diff(c) * x_0 + k.diff(c) * z - slope)
-        vanishes(-z / k - score)
-    tau, h, grid = 0.6, 1e-4, np.linspace(-6, 6, 6001)
-    for eta in (0.0, 0.7, 1.0, 1.4):
-        gain = eta**2 * tau / (1 - tau)
-        assert error_back(tau, h, grid, lambda U, score, gain=gain: -U + gain * score, gain) < 1e-5
-        if eta:
-            assert error_back(tau, h, grid, lambda U, score, gain=gain: -U + 2 * gain * score, gain) > 0.01
-
-
-def check_flow_sde():
-    """Averages under the flow's SDE, for each g and at two times."""
-    for tau in (0.3, 0.8):
-        for g in (0.0, 0.5, 1.0, 4.0):
-            grid = np.linspace(-6, 6, 6001)
-
-            def drift(U, score, tau=tau, g=g, grid=grid):
-                return -(U + g * (grid + (1 - tau) * U))
-
-            assert error_back(tau, 1e-4, grid, drift, g * tau) < 1e-5
-            if g:
-                assert error_back(tau, 1e-4, grid, drift, 2 * g * tau) > 0.01
-
-
-def error_back(tau, h, grid, drift, half_rate):
-    """How far the change of E[phi] backwards in tau differs from what drift and half the rate of the noise give."""
-    phi, slope, curvature = bump(grid)
-    width = grid[1] - grid[0]
-
-    def mean_at(time):
-        return (straight(grid, time)[0] * phi).sum() * width
-
-    density, U = straight(grid, tau)
-    score = np.gradient(np.log(density), width, edge_order=2)
-    expected = (density * (drift(U, score) * slope + half_rate * curvature)).sum() * width
-    rate = (mean_at(tau - h) - mean_at(tau + h)) / (2 * h)
-    return abs(rate / expected - 1)
-
-
 def check_flow_density():
     """The derivative of tau = nu / (1 + nu) with respect to log(nu), and with respect to nu."""
     level, log = sympy.Symbol("nu", positive=True), sympy.Symbol("l", real=True)
@@ -287,22 +194,12 @@ def angles(s, v):
     return torch.atan2(s.one_minus_alpha_bar.sqrt(), s.alpha_bar.sqrt())
 
 
-def image_weights(s, v):
-    """Any positive weights of the image, one for each time."""
-    return 1 + torch.sin(torch.arange(s.T + 1, dtype=torch.float64)) / 2
-
-
 def betas_of_levels(s, v):
     return schedule_from_levels(s.noise_level).beta[v.t]
 
 
 def mean_slope(s, v):
     return flow_from_z(s, v.x_t, v.t, images(s)(v.x_t, v.t))
-
-
-def by_score(s, v):
-    """The mean of the package's step, whose network is read as a score."""
-    return mean_from_noise(s, v.x_t, v.t, v.z_hat)
 
 
 def score_hat(s, v):
@@ -350,11 +247,6 @@ def straight_heun(s, v):
     slope = z - (there - noise[to][:, None] * z) / signal[to][:, None]
     leap = (tau[to] - tau[v.t])[:, None]
     return total[to][:, None] * (v.x_t / total[v.t][:, None] + leap * (u_hat(s, v) + slope) / 2)
-
-
-def scaled_mean(s, v):
-    """The mean of DDPM's step, divided by the weight of the image at t - 1."""
-    return mean_from_noise(s, v.x_t, v.t, v.z_hat) / s.alpha_bar[v.t - 1].sqrt()[:, None]
 
 
 # ---- EDM's network between its scales, for data with some standard deviation
@@ -424,8 +316,8 @@ MOVING = {
     "vector": ["x"],
     "positive": ["b", "t", "S"],
 }
-# The same, with a time r that runs backwards from 9.
-BACKWARDS = MOVING | {"given": [*MOVING["given"], "t = 9 - r"], "positive": ["b", "r", "S"]}
+# The weights of image and noise under the SDE, for a constant rate b, and the noise level.
+WEIGHTS_IN_TIME = [r"\nu = \frac{k}{a}", r"k = \sqrt{1 - a^2}", r"a = \exp\left(-\frac{b t}{2}\right)"]
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
 AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
 PLACES = f"p = {BELL % ('0.3', AWAY[-1])} + {BELL % ('0.7', AWAY[1])}"
@@ -435,16 +327,6 @@ AVERAGE = (
     rf" + {BELL % ('0.7', AWAY[1])} {REGRESSION % (AWAY[1], '-')}\right)"
 )
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
-
-# A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
-PATH = [
-    r"a' = \frac{d a}{d c}",
-    r"k' = \frac{d k}{d c}",
-    r"\nu' = \frac{d \nu}{d c}",
-    r"k = a \nu",
-    r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
-    r"\nu = c^3 + c",
-]
 
 CHECKS = [
     identity("eq-small-root"),
@@ -470,36 +352,22 @@ CHECKS = [
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
     ),
-    identity("eq-fokker-planck-back", **BACKWARDS),
-    identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),
-    by_hand(
-        "eq-reverse-family",
-        r"d x = \left(-f + \frac{\left(1 + \eta^2\right) b}{2} \nabla \log p\right) d r"
-        r" + \eta \sqrt{b} \, d W",
-        lambda: check_reverse_sde(0.0, 0.5, 1.0, 1.4),
-        "averages of a function under a stochastic differential equation, for an exact mixture",
+    identity("eq-image-weight-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
+    # The ODE of chapter 11 moves y by the mean of z per unit of nu, and the score is the mean of -z / k.
+    identity(
+        "eq-place-rate",
+        given=[
+            r"\mathbb{E}[z \mid y] = n",
+            r"\frac{d x}{d t} = -\frac{b}{2} x - \frac{b}{2} \nabla \log p",
+            r"\frac{d y}{d t} = \frac{d \nu}{d t} n",
+            r"n = -k \nabla \log p",
+            *MOVING["given"],
+            *WEIGHTS_IN_TIME,
+        ],
+        vector=MOVING["vector"],
+        positive=MOVING["positive"],
     ),
-    by_hand(
-        "eq-reverse-sde",
-        r"d x = b \left(\frac{x}{2} + \nabla \log p\right) d r + \sqrt{b} \, d W",
-        lambda: check_reverse_sde(1.0),
-        "averages of a function under a stochastic differential equation, for an exact mixture",
-    ),
-    by_hand(
-        "eq-reverse-step",
-        r"x_{t-h} \approx x + \frac{b h}{2} \left(x + \left(1 + \eta^2\right) \nabla \log p\right)"
-        r" + \eta \sqrt{b h} z'",
-        check_reverse_step,
-        "a step whose error is of the second order, measured for an exact mixture",
-    ),
-    matches(
-        "eq-mean-from-score",
-        r"\mu_\theta(x_t, t)",
-        by_score,
-        where={r"s_\theta(x_t, t)": score_hat},
-    ),
-    identity("eq-eta-room", where=LEAP, first=3),  # so that s > 0: else both roots are 0
-    identity("eq-eta-shift", where={**LEAP, r"s_\theta(x_t, t)": score_hat}),
+    identity("eq-noise-level-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
     identity("eq-clocks-of-weights", tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
@@ -549,56 +417,6 @@ CHECKS = [
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
-    identity(
-        "eq-path-step",
-        given=[r"x_t = a_t x_0 + a_t \nu_t z", r"x_s = a_s x_0 + a_s \nu_s z"],
-        where=S,
-        tables={**CLOCKS, "a": image_weights},
-        in_distribution=True,
-    ),
-    # The variance k^2 of the noise grows by what the drift does to it, 2 k^2 a' / a, and by b.
-    identity("eq-path-rate", given=[r"b = 2 k k' - 2 k^2 \frac{a'}{a}", *PATH], positive=["c"]),
-    definition(
-        "eq-path-sde",
-        r"d x = \frac{a'}{a} x \, d c + k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
-        "names the limit of eq-path-step",
-    ),
-    # The place a y, moved by the ODE of y over nu; the means are any numbers.
-    identity(
-        "eq-same-ode",
-        given=[
-            r"\mathbb{E}[z \mid x] = n",
-            r"\mathbb{E}[x_0 \mid x] = i",
-            r"\frac{d x}{d c} = a' y + a \nu' n",
-            r"y = \frac{x}{a}",
-            "x = a i + k n",
-            *PATH,
-        ],
-        vector=["n", "i"],
-        positive=["c"],
-    ),
-    by_hand(
-        "eq-path-reverse",
-        r"d x = \left(-V + \eta^2 k^2 \frac{\nu'}{\nu} \nabla \log p\right) d r"
-        r" + \eta k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
-        check_path_reverse,
-        "the table of paths, and averages under a stochastic differential equation, for an exact mixture of one pixel",
-    ),
-    identity("eq-level-step", tables=CLOCKS),
-    matches(
-        "eq-ancestral-ve",
-        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
-        scaled_mean,
-        where={r"s_\theta(x_t, t)": score_hat},
-        tables=CLOCKS,
-    ),
-    identity("eq-flow-score", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
-    by_hand(
-        "eq-flow-sde",
-        r"d m = -\left(U + g \left(m + \left(1 - \tau\right) U\right)\right) d r + \sqrt{2 g \tau} \, d W",
-        check_flow_sde,
-        "averages under a stochastic differential equation, for an exact mixture of one pixel",
-    ),
     identity("eq-edm-denoiser", where=EDM),
     identity("eq-edm-in", where=EDM),
     identity("eq-edm-target", where=EDM),
@@ -644,8 +462,4 @@ CHECKS = [
         where={**S, r"\tilde{x}_s": ddim, r"z_\theta(\tilde{x}_s, s)": second_guess},
         tables=CLOCKS,
     ),
-]
-
-EQUIVALENT = [
-    equivalent("eq-path-step", "+ -> -, 1st", "the noise is symmetric: minus z' has the same distribution"),
 ]

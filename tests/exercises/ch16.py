@@ -4,24 +4,6 @@ import numpy as np
 import torch
 
 
-def back(x, f, score, b, h, eta, z, count=None, noise=None, sign=-1.0, score_rate=0.5, length=None, start=1.0):
-    """A step of the reverse SDE, or a wrong one."""
-    count = 1 + eta**2 if count is None else count
-    fresh = eta * (b * h) ** 0.5 if noise is None else noise
-    return start * x + (h if length is None else length) * (sign * f + score_rate * b * count * score) + fresh * z
-
-
-def in_two_moves(x, f, score, b, h, eta, z):
-    """First the ODE, then the noise with the velocity that makes up for it."""
-    width = eta * (b * h) ** 0.5
-    return x - h * (f - b / 2 * score) + width**2 / 2 * score + width * z
-
-
-def pixel_by_pixel(x, f, score, b, h, eta, z):
-    rows = zip(x.tolist(), f.tolist(), score.tolist(), z.tolist(), strict=True)
-    return [a + h * ((1 + eta**2) * b / 2 * s - d) + eta * np.sqrt(b * h) * n for a, d, s, n in rows]
-
-
 def change(x, p, V, b, f=1.0, f_slope=1.0, p_slope=1.0, curved=1.0, x_slope=1.0, p_again=1.0):
     """The change of the density of N(0, V), with the parts of both product rules; or a wrong one."""
     drift = f * b / 2 * (f_slope - p_slope * x**2 / V) * p
@@ -178,34 +160,6 @@ WRONG = {
         "one V only": (lambda x, p, V, b: change(x, p, 0.6, b), "off by"),
         "one rate only": (lambda x, p, V, b: change(x, p, V, 0.8), "off by"),
     },
-    "ex-flows-3": {
-        "the ODE's drift": (lambda *g: back(*g, count=1), "noise acts like a velocity"),
-        "twice": (lambda *g: back(*g, count=2), "for eta = 1 only"),
-        "Song's": (lambda *g: back(*g, count=2, noise=(g[3] * g[4]) ** 0.5), "the reverse SDE of eta = 1"),
-        "the ODE": (lambda *g: back(*g, count=1, noise=0.0), "the ODE, eta = 0"),
-        "eta^2 times": (lambda *g: back(*g, count=g[5] ** 2), "one is missing"),
-        "eta without a square": (lambda *g: back(*g, count=1 + g[5]), "the square of eta"),
-        "the square of the sum": (lambda *g: back(*g, count=(1 + g[5]) ** 2), "eta is squared alone"),
-        "full noise": (lambda *g: back(*g, noise=(g[3] * g[4]) ** 0.5), "multiplied by eta"),
-        "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
-        "no rate in the noise": (lambda *g: back(*g, noise=g[5] * g[4] ** 0.5), "where is b?"),
-        "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
-        "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
-        "eta squared": (lambda *g: back(*g, noise=g[5] ** 2 * (g[3] * g[4]) ** 0.5), "not by its square"),
-        "minus the noise": (lambda *g: back(*g, noise=-g[5] * (g[3] * g[4]) ** 0.5), "-z is as likely as z"),
-        "a root of numbers": (lambda *g: back(*g, noise=torch.sqrt(g[3] * g[4])), "use ** 0.5 for a root"),
-        "the forward drift": (lambda *g: back(*g, sign=1.0), "f has the other sign"),
-        "forward": (lambda *g: back(*g, length=-g[4]), "the way to noise"),
-        "away from the density": (lambda *g: back(*g, score_rate=-0.5), "plus"),
-        "the whole rate": (lambda *g: back(*g, score_rate=1.0), "half the rate"),
-        "half of f's rate": (lambda *g: back(*g, sign=-g[3] / 2), "only the score"),
-        "the drift of DDPM": (lambda x, f, *g: back(x, -g[1] / 2 * x, *g), "use f"),
-        "no length": (lambda *g: back(*g, length=1.0), "multiply it by h"),
-        "no length at f": (lambda *g: back(*g, sign=-1 / g[4]), "f is a change per time"),
-        "no length at the score": (lambda *g: back(*g, score_rate=0.5 / g[4]), "the score's part is a change"),
-        "no noise": (lambda *g: back(*g, noise=0.0), "where is the fresh noise"),
-        "only the change": (lambda *g: back(*g, start=0.0), "add it to x"),
-    },
     "ex-flows-1": {
         "F for the image": (lambda *g: read_edm(*g, skip=0.0, out=1.0), "not yet the image"),
         "no skip connection": (lambda *g: read_edm(*g, skip=0.0), "where is the skip connection"),
@@ -317,8 +271,8 @@ WRONG = {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
-        "no p": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "p is not used"),
-        "p turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
+        "no share": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "share is not used"),
+        "turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
         "no half": (
             lambda m, tau, p: (m - torch.tanh(2 * (1 - tau) * m / tau**2 + np.log(p / (1 - p)))) / tau,
             "half the logarithm",
@@ -340,12 +294,6 @@ RIGHT = {
         "by differences": by_differences,
         "by autograd": by_autograd,
         "numpy": lambda *g: change(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
-    },
-    "ex-flows-3": {
-        "directly": back,
-        "in two moves": in_two_moves,
-        "pixel by pixel": pixel_by_pixel,
-        "numpy": lambda *g: back(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
     },
     "ex-flows-1": {
         "directly": read_edm,

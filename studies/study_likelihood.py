@@ -1,0 +1,88 @@
+"""Measure the log density of held-out digits along the probability-flow ODE, for the chapter on fresh noise.
+
+    python studies/study_likelihood.py     (about a quarter of an hour on one idle core)
+
+Each digit gets the noise of the smallest level, and is followed by Heun's steps over the noise level up to the largest,
+with the exact divergence of the shipped network `digits` (eq-log-density-ode). The steps are even in the logarithm of
+the level, as far as the times of the schedule allow. (eq-rounding-bound) turns the log density into bits per dimension.
+Writes book/results/likelihood.json: the bits of each digit for several numbers of steps.
+"""
+
+import json
+import math
+import time
+
+import torch
+import train_digits
+from torch.distributions import Normal
+
+from ddpm_lite import load_digits, load_pretrained
+
+RECORD = train_digits.RESULTS / "likelihood.json"
+DIGITS = {50: 10, 100: 50, 200: 10}  # steps, and how many of the first held-out digits
+BATCH = 5  # digits at a time; each is repeated once for each pixel
+
+
+def own_slopes(model, x, t):
+    """Evaluate the network, and add up the slopes of each pixel's output with respect to this pixel of the input."""
+    size = x[0].numel()
+    copies = x.repeat_interleave(size, 0).requires_grad_()
+    rows, pixels = torch.arange(len(copies)), torch.arange(size).repeat(len(x))
+    z = model(copies, torch.full((len(copies),), t))
+    (slopes,) = torch.autograd.grad(z.flatten(1)[rows, pixels].sum(), copies)
+    return z[::size].detach(), slopes.flatten(1)[rows, pixels].reshape(len(x), size).sum(1)
+
+
+def even_times(levels, steps):
+    """Choose times 1..T whose noise levels are about evenly spaced in their logarithm."""
+    logs = levels[1:].log()
+    wanted = torch.linspace(float(logs[0]), float(logs[-1]), steps + 1)
+    return sorted({1 + int((logs - each).abs().argmin()) for each in wanted})
+
+
+def log_density(model, schedule, y, times):
+    """Follow y from the first time to the last, and return log p at its start (eq-log-density-ode)."""
+    nu, signal = schedule.noise_level, schedule.alpha_bar.sqrt()
+    total = torch.zeros(len(y), dtype=torch.float64)
+
+    def at(y, t):
+        z, slopes = own_slopes(model, (signal[t] * y).to(y.dtype), t)
+        return z, signal[t] * slopes
+
+    for t, s in zip(times, times[1:], strict=False):
+        width = nu[s] - nu[t]
+        z, slopes = at(y, t)
+        z_there, slopes_there = at((y + width * z).to(y.dtype), s)
+        y = (y + width * (z + z_there) / 2).to(y.dtype)
+        total += width * (slopes + slopes_there) / 2
+    end = Normal(0.0, 1 / float(signal[times[-1]])).log_prob(y.double())
+    return end.flatten(1).sum(1) + total
+
+
+def bits(log_p, level, size):
+    """Bits per dimension of the rounded image, at most (eq-rounding-bound)."""
+    return (-log_p / size - math.log(2 * math.pi * math.e * level**2) / 2) / math.log(2)
+
+
+def main():
+    """Measure, write."""
+    start = time.process_time()
+    model, schedule = load_pretrained("digits")
+    x_0 = load_digits("test")[0][: max(DIGITS.values())]
+    z = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
+    level, found = float(schedule.noise_level[1]), {}
+    y = x_0 + level * z
+    for steps, count in DIGITS.items():
+        times = even_times(schedule.noise_level, steps)
+        log_p = torch.cat([log_density(model, schedule, part, times) for part in y[:count].split(BATCH)])
+        each = bits(log_p, level, x_0[0].numel())
+        found[steps] = {"steps_taken": len(times) - 1, "bits": [round(float(b), 4) for b in each]}
+        print(steps, len(times) - 1, f"{each.mean():.3f} +- {each.std() / count**0.5:.3f}", flush=True)
+    record = train_digits.circumstances("study_likelihood.py") | {"seed": 0}
+    record |= {"cpu_seconds": round(time.process_time() - start, 1), "steps": found}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
+    print(f"wrote {RECORD.relative_to(train_digits.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Wrong and right answers to the exercises of chapter 17."""
+
+import numpy as np
+import torch
+
+
+def back(x, f, score, b, h, eta, z, count=None, noise=None, sign=-1.0, score_rate=0.5, length=None, start=1.0):
+    """A step of the reverse SDE, or a wrong one."""
+    count = 1 + eta**2 if count is None else count
+    fresh = eta * (b * h) ** 0.5 if noise is None else noise
+    return start * x + (h if length is None else length) * (sign * f + score_rate * b * count * score) + fresh * z
+
+
+def in_two_moves(x, f, score, b, h, eta, z):
+    """First the ODE, then the noise with the velocity that makes up for it."""
+    width = eta * (b * h) ** 0.5
+    return x - h * (f - b / 2 * score) + width**2 / 2 * score + width * z
+
+
+def pixel_by_pixel(x, f, score, b, h, eta, z):
+    rows = zip(x.tolist(), f.tolist(), score.tolist(), z.tolist(), strict=True)
+    return [a + h * ((1 + eta**2) * b / 2 * s - d) + eta * np.sqrt(b * h) * n for a, d, s, n in rows]
+
+
+def density(log_p, divergences, nu, sign=-1.0, first=0.5, second=0.5, width=None, start=1.0):
+    """The log density at the end of a walk to the image, or a wrong one."""
+    mean = first * divergences[:-1] + second * divergences[1:]
+    width = (nu[1:] - nu[:-1])[:, None] if width is None else width
+    return start * log_p + sign * (width * mean).sum(0)
+
+
+def by_trapz(log_p, divergences, nu):
+    return log_p - torch.trapezoid(divergences, nu, dim=0)
+
+
+def from_the_image(log_p, divergences, nu):
+    return log_p + torch.trapezoid(divergences.flip(0), nu.flip(0), dim=0)
+
+
+def step_by_step(log_p, divergences, nu):
+    for i in range(len(nu) - 1):
+        log_p = log_p + (nu[i] - nu[i + 1]) * (divergences[i] + divergences[i + 1]) / 2
+    return log_p
+
+
+WRONG = {
+    "ex-flows-3": {
+        "the ODE's drift": (lambda *g: back(*g, count=1), "noise acts like a velocity"),
+        "twice": (lambda *g: back(*g, count=2), "for eta = 1 only"),
+        "Song's": (lambda *g: back(*g, count=2, noise=(g[3] * g[4]) ** 0.5), "the reverse SDE of eta = 1"),
+        "the ODE": (lambda *g: back(*g, count=1, noise=0.0), "the ODE, eta = 0"),
+        "eta^2 times": (lambda *g: back(*g, count=g[5] ** 2), "one is missing"),
+        "eta without a square": (lambda *g: back(*g, count=1 + g[5]), "the square of eta"),
+        "the square of the sum": (lambda *g: back(*g, count=(1 + g[5]) ** 2), "eta is squared alone"),
+        "full noise": (lambda *g: back(*g, noise=(g[3] * g[4]) ** 0.5), "multiplied by eta"),
+        "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
+        "no rate in the noise": (lambda *g: back(*g, noise=g[5] * g[4] ** 0.5), "where is b?"),
+        "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
+        "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
+        "eta squared": (lambda *g: back(*g, noise=g[5] ** 2 * (g[3] * g[4]) ** 0.5), "not by its square"),
+        "minus the noise": (lambda *g: back(*g, noise=-g[5] * (g[3] * g[4]) ** 0.5), "-z is as likely as z"),
+        "a root of numbers": (lambda *g: back(*g, noise=torch.sqrt(g[3] * g[4])), "use ** 0.5 for a root"),
+        "the forward drift": (lambda *g: back(*g, sign=1.0), "f has the other sign"),
+        "forward": (lambda *g: back(*g, length=-g[4]), "the way to noise"),
+        "away from the density": (lambda *g: back(*g, score_rate=-0.5), "plus"),
+        "the whole rate": (lambda *g: back(*g, score_rate=1.0), "half the rate"),
+        "half of f's rate": (lambda *g: back(*g, sign=-g[3] / 2), "only the score"),
+        "the drift of DDPM": (lambda x, f, *g: back(x, -g[1] / 2 * x, *g), "use f"),
+        "no length": (lambda *g: back(*g, length=1.0), "multiply it by h"),
+        "no length at f": (lambda *g: back(*g, sign=-1 / g[4]), "f is a change per time"),
+        "no length at the score": (lambda *g: back(*g, score_rate=0.5 / g[4]), "the score's part is a change"),
+        "no noise": (lambda *g: back(*g, noise=0.0), "where is the fresh noise"),
+        "only the change": (lambda *g: back(*g, start=0.0), "add it to x"),
+    },
+    "ex-fresh-likelihood": {
+        "the sign": (lambda *g: density(*g, sign=1.0), "back to the image nu falls"),
+        "only the change": (lambda *g: density(*g, start=0.0), "add it to that of the starts"),
+        "minus the change": (lambda *g: density(*g, sign=1.0, start=0.0), "with the wrong sign"),
+        "no widths": (lambda *g: density(*g, sign=1.0, width=1.0), "multiply by the widths"),
+        "no widths, and the sign": (lambda *g: density(*g, width=1.0), "the sign, and multiply"),
+        "the beginning": (lambda *g: density(*g, first=1.0, second=0.0), "not only the beginning"),
+        "the end": (lambda *g: density(*g, first=0.0, second=1.0), "not only the end"),
+        "the beginning, and the sign": (lambda *g: density(*g, 1.0, 1.0, 0.0), "the beginning only, and the sign"),
+        "the end, and the sign": (lambda *g: density(*g, 1.0, 0.0, 1.0), "the end only, and the sign"),
+        "no half": (lambda *g: density(*g, first=1.0, second=1.0), "half their sum"),
+        "no half, and the sign": (lambda *g: density(*g, 1.0, 1.0, 1.0), "half the sum, and the sign"),
+        "the mean of the steps": (lambda *g: density(*g, sign=-1 / (len(g[2]) - 1)), "do not divide by their number"),
+        "the mean width": (lambda *g: density(*g, width=(g[2][-1] - g[2][0]) / (len(g[2]) - 1)), "differ in length"),
+        "the levels": (lambda *g: density(*g, sign=1.0, width=g[2][:-1, None]), "not by the levels"),
+        "the levels of the ends": (lambda *g: density(*g, sign=1.0, width=g[2][1:, None]), "the levels at their ends"),
+        "times a factor": (lambda *g: g[0] * density(0 * g[0], *g[1:]).exp(), "not of p"),
+    },
+}
+RIGHT = {
+    "ex-flows-3": {
+        "directly": back,
+        "in two moves": in_two_moves,
+        "pixel by pixel": pixel_by_pixel,
+        "numpy": lambda *g: back(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
+    },
+    "ex-fresh-likelihood": {
+        "directly": density,
+        "by the trapezoidal rule": by_trapz,
+        "from the image": from_the_image,
+        "step by step": step_by_step,
+    },
+}

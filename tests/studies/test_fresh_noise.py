@@ -1,0 +1,70 @@
+"""The studies of the chapter on fresh noise: their functions on exact data, and what the page says of the records."""
+
+import math
+from itertools import product
+
+import nbformat
+import pytest
+import study_fresh_noise
+import study_likelihood
+import torch
+import train_digits
+
+from ddpm_lite import linear_schedule
+from ddpm_lite.files.records import read_record
+from ddpm_lite.oracle import GaussianChain
+
+
+def test_own_slopes_are_the_diagonal_of_the_jacobian():
+    x = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def model(x, t):
+        return torch.sin(x) * x.flip(-1) + x.sum(dim=(1, 2, 3), keepdim=True) ** 2
+
+    z, slopes = study_likelihood.own_slopes(model, x, 5)
+    torch.testing.assert_close(z, model(x, 5))
+    for image, found in zip(x, slopes, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda v: model(v, 5), image[None])
+        torch.testing.assert_close(jacobian.reshape(4, 4).diagonal().sum(), found)
+
+
+def test_log_density_of_gaussian_data():
+    schedule, chain = linear_schedule(), GaussianChain(linear_schedule(), mean=0.2, std=0.5)
+    nu = float(schedule.noise_level[1])
+    y = 0.2 + 0.5 * torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = study_likelihood.log_density(chain, schedule, y, study_likelihood.even_times(schedule.noise_level, 300))
+    exact = torch.distributions.Normal(0.2, math.hypot(0.5, nu)).log_prob(y).flatten(1).sum(1)
+    torch.testing.assert_close(found, exact, atol=0.02, rtol=0)
+
+
+def test_bits_of_uniform_grey_values():
+    """A density that is flat over 17 cells costs log2(17) bits."""
+    level = 0.125 / math.sqrt(2 * math.pi * math.e)  # a Gaussian with the entropy of one cell
+    found = study_likelihood.bits(-math.log(17 * 0.125), level, 1)
+    assert found == pytest.approx(math.log2(17))
+
+
+def test_what_the_page_says_of_fresh_noise():
+    study = read_record(study_fresh_noise.RECORD)
+    rows = {(row["steps"], row["eta"], row["seed"]): row for row in study["rows"]}
+    assert set(rows) == set(product(study_fresh_noise.STEPS, study_fresh_noise.ETAS, study_fresh_noise.SEEDS))
+    floor = max(row["frechet"] for row in study["real"])
+    for seed in study_fresh_noise.SEEDS:
+        for steps in (50, 250):
+            none, half, full = (rows[steps, eta, seed]["frechet"] for eta in study_fresh_noise.ETAS)
+            assert none > half > full
+            assert none > floor > full - 0.01
+        energies = [rows[10, eta, seed]["energy"] for eta in study_fresh_noise.ETAS]
+        assert max(energies) == energies[2]
+    for row in read_record(train_digits.RESULTS / "digits-by-label-sampling.json")["walks"]:
+        key = row["steps"], {"DDIM": 0.0, "DDPM, beta_tilde": 1.0}.get(row["kind"]), row["seed"]
+        if key in rows:
+            assert rows[key]["frechet"] == pytest.approx(row["frechet"], abs=1e-3)
+
+
+def test_the_page_repeats_the_record_of_two_digits():
+    book = nbformat.read(train_digits.ROOT / "book" / "17_fresh_noise.ipynb", as_version=4)
+    printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
+    lines = printed.splitlines()
+    now, recorded = (next(line for line in lines if start in line) for start in (" 50 steps, first", "with 50"))
+    assert now.split(": ")[1].split(" bits")[0] == recorded.split(": ")[1]
