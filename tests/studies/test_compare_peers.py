@@ -161,8 +161,8 @@ def hold_table(text, found):
     """The table has the lines that are printed, and their differences."""
     said, before = read_rows(text)
     assert said == [shorten(each) for each in found]
-    printed = [re.search(r"\(([\d.e+]+) % -> ([\d.]+) %\)$", str(each)) for each in found]
-    assert [float(number or 0) for number in before] == [float(each[1]) if each else 0 for each in printed]
+    printed = [re.search(r"\(([\d.,e-]+) % -> ([\d.]+) %\)$", str(each)) for each in found]
+    assert [number or "0" for number in before] == [each[1] if each else "0" for each in printed]
 
 
 def test_example_with_diffusers_prints_what_the_chapter_shows():

@@ -141,7 +141,7 @@ def try_options(
         whole = [each for each in tried if len(each[1]) == len(tried[0][1])] or tried
         near, least = min(whole, key=lambda each: max(gap.size / gap.limit for gap in each[1]))
         gaps = tried[0][1]
-        text = ", ".join(f"{100 * gap.size:.3g} % {gap.where}" for gap in gaps)
+        text = ", ".join(f"{say_percent(gap.size)} {gap.where}" for gap in gaps)
         if max(gap.size for gap in least) < 0.1 * max(gap.size for gap in gaps):
             text += f"; much nearer is {name_subjects(readings, [near])}"
         text += f"; see {section} in *Four libraries, line by line*, or it is a mistake: `examine` in chapter 15"
@@ -150,10 +150,16 @@ def try_options(
     text = name_subjects(readings, fitting)
     if outcome != "equal":
         first, gaps = tried[0]
-        before = f"{100 * max(gap.size for gap in gaps):.3g} %" if first is own else "an error"
+        before = say_percent(max(gap.size for gap in gaps)) if first is own else "an error"
         after = max(gap.size for reading, gaps in tried if reading is fitting[0] for gap in gaps)
         text += f" ({before} -> {100 * after:.3f} %)"
     return Comparison(check, outcome, text), fitting
+
+
+def say_percent(share: float) -> str:
+    """Write a share as percent, with three digits and no power of ten."""
+    percent = float(f"{100 * share:.3g}")
+    return f"{percent:,.0f} %" if percent >= 1000 else f"{percent:g} %"
 
 
 def add_other(found: Comparison, how: str, check: Iterator[Found]) -> Comparison:
