@@ -3,7 +3,10 @@
 import inspect
 import json
 import re
+from contextlib import redirect_stdout
+from functools import partial
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import diffusers
@@ -11,7 +14,19 @@ import pytest
 import torch
 from libraries.row import Network, import_peer
 
-from ddpm_lite import LabelEncoder, Schedule, compare_program, ddim_step, linear_schedule
+from ddpm_lite import (
+    LabelEncoder,
+    Schedule,
+    compare_program,
+    ddim_step,
+    last,
+    linear_schedule,
+    load_pretrained,
+    respace,
+    sample,
+    schedule_from_levels,
+)
+from ddpm_lite.process import predict_x_0, z_from_flow
 
 SCHEDULE = linear_schedule()
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,6 +212,8 @@ def test_settings_of_stable_diffusion():
     plms.set_timesteps(50)
     assert theirs.timesteps[[0, 1, -1]].tolist() == [981, 961, 1]
     assert set(theirs.timesteps.tolist()) == set(plms.timesteps.tolist())
+    assert len(plms.timesteps) == 51
+    assert plms.timesteps[[0, 1, 2, 3, -1]].tolist() == [981, 961, 961, 941, 1]
     x, answer = torch.randn(2, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     out = theirs.step(answer, 1, x)
     assert out.pred_original_sample.abs().max() > 1
@@ -204,6 +221,16 @@ def test_settings_of_stable_diffusion():
     assert torch.allclose(out.prev_sample, ddim_step(own, x, 2, 1, answer, 0 * x, clip=False), atol=1e-5)
     assert (out.prev_sample - out.pred_original_sample).abs().max() > 0.01
     assert inspect.signature(diffusers.AutoencoderKL).parameters["scaling_factor"].default == 0.18215
+
+
+def test_latents_are_divided_after_a_text_and_multiplied_before_an_image():
+    folder = Path(diffusers.__file__).parent / "pipelines/stable_diffusion"
+    text, image = ((folder / f"pipeline_stable_diffusion{kind}.py").read_text("utf8") for kind in ("", "_img2img"))
+    for source in (text, image):
+        assert "self.vae.decode(latents / self.vae.config.scaling_factor" in source
+    multiplies = "scaling_factor * init_latents"
+    assert multiplies in image
+    assert multiplies not in text
 
 
 def test_guidance_of_stable_diffusion():
@@ -216,15 +243,59 @@ def test_guidance_of_stable_diffusion():
         assert f"guidance_scale: float = {scale}," in source
 
 
+def split_flow():
+    """The program of case 3, and the two lines of the first step."""
+    program, first = re.findall(r"^```python\n.*?^```", read_cell("case-flow-run"), re.M | re.S)
+    return program, first
+
+
 def test_flow_is_read_in_its_own_words():
     text = read_cell("case-flow-run")
-    (found,) = run_boxes(text)
+    (found,) = run_boxes(split_flow()[0])
     hold_table(text, found)
     folder = Path(diffusers.__file__).parent / "pipelines"
     flux = (folder / "flux/pipeline_flux.py").read_text(encoding="utf8")
     assert "num_inference_steps: int = 28," in flux
     assert "timestep=timestep / 1000," in flux
+    assert re.search(
+        r"if self.transformer.config.guidance_embeds:\n.*guidance_scale.*\n.*\n +else:\n +guidance = None", flux
+    )
     assert "timestep=timestep," in (folder / "stable_diffusion_3/pipeline_stable_diffusion_3.py").read_text("utf8")
+
+
+def answer_flow(m, tau):
+    """The exact z - x_0 of a flow whose pixels have mean 1 and standard deviation 0.5."""
+    pull = (m - (1 - tau)) / (0.25 * (1 - tau) ** 2 + tau**2)
+    return tau * pull - (1 + 0.25 * (1 - tau) * pull)
+
+
+@pytest.mark.parametrize(("steps", "without"), [(28, 0.994), (4, 0.973)])
+def test_first_step_of_a_flow_as_printed(steps, without):
+    """Their walk is ours after the two lines; the mean of z alone goes to the mean of the images, and not without."""
+    code = split_flow()[1].removeprefix("```python\n").removesuffix("```")
+    assert code.rstrip() in read_cell("flows-text", "rosetta")
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs.set_timesteps(steps)
+    tau = theirs.sigmas[1:].flip(0).double()
+    own = schedule_from_levels(tau / (1 - tau))
+    draws = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.cat([torch.zeros(1, 1, 4, 4, dtype=torch.float64), draws])  # the step is linear: 0 gives the mean
+    m = z
+    for time, level in zip(theirs.timesteps, theirs.sigmas, strict=False):
+        m = theirs.step(answer_flow(m, level.double()), time, m).prev_sample
+
+    def net(x, t, context=None):
+        level = own.flow_time[t].reshape(-1, 1, 1, 1)
+        return z_from_flow(own, x, t, answer_flow(x * ((1 - level) ** 2 + level**2).sqrt(), level))
+
+    names = {"z": z, "tau": tau, "u": answer_flow(z, 1.0)}
+    exec(code, names)
+    options = {"step": partial(ddim_step, clip=False), "dtype": torch.float64}
+    ours, missed = (last(sample(net, own, z.shape, x_T=x, **options))[1] for x in (names["x_T"], z))
+    assert torch.allclose(ours, m.double(), atol=1e-5)
+    assert torch.allclose(ours[0], torch.ones_like(ours[0]), atol=1e-5)
+    assert missed[0].mean().item() == pytest.approx(without, abs=5e-4)
+    assert f"{without}" in read_cell("case-flow-run")
 
 
 @pytest.mark.parametrize("by", [0.5, 3.0])
@@ -232,6 +303,84 @@ def test_a_shift_multiplies_each_noise_level(by):
     tau = diffusers.FlowMatchEulerDiscreteScheduler().sigmas[1:].double()
     moved = diffusers.FlowMatchEulerDiscreteScheduler(shift=by).sigmas[1:].double()
     assert torch.allclose(moved / (1 - moved), by * tau / (1 - tau), rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def hooked():
+    """The names after the cells of the hook, with the network of the digits, and the lines of both boxes of case 4."""
+    network, _ = load_pretrained("digits")
+    names = {"torch": torch, "network": network, "schedule": SCHEDULE, "respace": respace, "ddim_step": ddim_step}
+    names |= {"predict_x_0": predict_x_0}
+    exec(read_cell("call-hook") + "\n\n" + read_cell("call-watch").partition("handle =")[0], names)
+    text, printed = read_cell("case-pipeline"), []
+    for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+        assert max(map(len, code.splitlines())) <= 72
+        with redirect_stdout(StringIO()) as out:
+            exec(code, names)
+        printed.append(out.getvalue())
+    return names, printed, re.findall(r"^```text\n(.*?)^```", text, re.M | re.S)
+
+
+def test_case_of_the_pipeline_prints_what_the_chapter_shows(hooked):
+    names, printed, said = hooked
+    assert printed == said
+    assert len(names["calls"]) == 50
+    assert isinstance(names["pipe"].unet, diffusers.UNet2DModel)
+    assert [t + 1 for _, t, _ in names["calls"]] == respace(SCHEDULE, 50, "leading").times[1:].flip(0).tolist()
+
+
+def test_step_that_keeps_the_old_noise_is_that_of_diffusers(hooked):
+    scheduler = diffusers.DDIMScheduler()
+    scheduler.set_timesteps(50)
+    x_t, z_hat = torch.randn(2, 1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for t in (981, 501, 1):
+        theirs = scheduler.step(z_hat, t - 1, x_t).prev_sample
+        ours = hooked[0]["keep"](SCHEDULE, x_t, t, max(t - 20, 0), z_hat, None)
+        assert torch.allclose(theirs, ours.float(), atol=1e-5)
+
+
+def watch(names, network, *places, **named):
+    """What the hook of the chapter keeps of one call."""
+    names["calls"].clear()
+    handle = network.register_forward_pre_hook(**names["watch"])
+    with torch.no_grad():
+        network(*places, **named)
+    handle.remove()
+    return names["calls"][0]
+
+
+def test_hook_reads_a_small_pipeline(hooked):
+    """Of a network of diffusers that is told a time without an axis."""
+    names, *_ = hooked
+    unet = diffusers.UNet2DModel(
+        sample_size=8, in_channels=1, out_channels=1, block_out_channels=(8,), norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
+    )  # fmt: skip
+    pipe = diffusers.DDIMPipeline(unet, diffusers.DDIMScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    names["calls"].clear()
+    handle = pipe.unet.register_forward_pre_hook(**names["watch"])
+    pipe(2, num_inference_steps=5, output_type="pt")
+    handle.remove()
+    assert [t for _, t, _ in names["calls"]] == [800, 600, 400, 200, 0]
+    assert {tuple(x.shape) for x, *_ in names["calls"]} == {(2, 1, 8, 8)}
+    x = torch.zeros(3, 1, 8, 8)
+    assert watch(names, unet, sample=x, timestep=7)[1] == 7
+    assert watch(names, unet.train(), x, torch.tensor([9] * 3))[1:] == (9, "training")
+
+
+def test_hook_reads_a_call_by_names(hooked):
+    """As in the pipelines of Stable Diffusion 3 and FLUX."""
+    transformer = diffusers.SD3Transformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8,
+        num_attention_heads=2, joint_attention_dim=16, caption_projection_dim=16, pooled_projection_dim=16,
+        pos_embed_max_size=8,
+    ).eval()  # fmt: skip
+    x, text, pooled = torch.ones(2, 4, 8, 8), torch.zeros(2, 3, 16), torch.zeros(2, 16)
+    given = {"encoder_hidden_states": text, "pooled_projections": pooled, "timestep": torch.tensor([500.0, 500.0])}
+    seen, t, mode = watch(hooked[0], transformer, hidden_states=x, **given)
+    assert torch.equal(seen, x)
+    assert (t, mode) == (500, "eval")
 
 
 def test_number_of_no_label():
