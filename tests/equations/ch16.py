@@ -486,7 +486,7 @@ ILLUSTRATIONS = [
     illustration(
         r"""\begin{aligned}
 \text{DDPM} \quad & \mathbb{E}[\lVert z - z_\theta(x_t, t) \rVert^2],
-&& t \text{ uniform in } 1, \ldots, T \\[6pt]
+&& t \text{ uniform from } 1 \text{ to } T \\[6pt]
 \text{EDM} \quad & \mathbb{E}[\lVert F_{\mathrm{target}} - F_\theta(c_{\mathrm{in}} y, \nu) \rVert^2],
 && \log \nu \sim \mathcal{N}(-1.2, 1.2^2) \\[6pt]
 \text{flow matching} \quad & \mathbb{E}[\lVert u - u_\theta(m, \tau) \rVert^2],
