@@ -18,7 +18,7 @@ from ddpm_lite import (
 from equations.ch04 import blobs as images
 from equations.ch04 import mean_image, mean_noise, v_of_path
 from equations.ch11 import earlier
-from equations.checks import by_hand, definition, identity, matches
+from equations.checks import by_hand, definition, identity, illustration, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -333,6 +333,20 @@ CHECKS = [
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
+    # A particle of Gaussian data of variance S: on the straight path, in EDM's variable, and both means there.
+    identity(
+        "eq-mix-rate",
+        given=[
+            r"\frac{d y}{d \nu} = \frac{\nu y}{S + \nu^2}",
+            r"\mathbb{E}[z \mid y] = \frac{\nu y}{S + \nu^2}",
+            r"\mathbb{E}[x_0 \mid y] = \frac{S y}{S + \nu^2}",
+            r"m = C \sqrt{\left(1 - \tau\right)^2 S + \tau^2}",
+            r"y = C \sqrt{S + \nu^2}",
+            r"\nu = \frac{\tau}{1 - \tau}",
+        ],
+        positive=["C", "S"],
+        scalar=[r"\tau"],
+    ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
@@ -372,5 +386,23 @@ CHECKS = [
         straight_heun,
         where={**S, r"\tilde{x}_s": ddim, r"z_\theta(\tilde{x}_s, s)": second_guess},
         tables=CLOCKS,
+    ),
+]
+
+ILLUSTRATIONS = [
+    illustration(
+        r"\mathbb{E}_{x_0, z, \tau}[\lVert z - x_0 - \hat{u}(\left(1 - \tau\right) x_0 + \tau z, \tau) \rVert^2]",
+        "what flow matching minimises; eq-flow-loss says by which function",
+    ),
+    illustration(
+        r"""\begin{aligned}
+\text{DDPM} \quad & \mathbb{E}[\lVert z - z_\theta(x_t, t) \rVert^2],
+&& t \text{ uniform from } 1 \text{ to } T \\[6pt]
+\text{EDM} \quad & \mathbb{E}[\lVert F_{\mathrm{target}} - F_\theta(c_{\mathrm{in}} y, \nu) \rVert^2],
+&& \log \nu \sim \mathcal{N}(-1.2, 1.2^2) \\[6pt]
+\text{flow matching} \quad & \mathbb{E}[\lVert u - u_\theta(m, \tau) \rVert^2],
+&& \tau \text{ uniform in } (0, 1)
+\end{aligned}""",
+        "the losses of three papers, each beside its draw of noise levels",
     ),
 ]

@@ -150,6 +150,8 @@ WRONG = {
         "a standard deviation": (lambda x, p, V, b: change(x, p, V**2, b), "not the standard deviation"),
         "a root": (lambda x, p, V, b: change(x, p, V**0.5, b), "not by its root"),
         "b squared": (lambda *g: change(*g, curved=g[3]), "do not square it"),
+        "x for x^2": (lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x / V) * p, "V, is -x^2 p / V"),
+        "no x^2": (lambda x, p, V, b: b / 2 * (1 - 1 / V) ** 2 * p, "both terms have x^2"),
         "V squared under x^2": (
             lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x**2 / V**2) * p,
             "divided by V, not by its square",
@@ -260,6 +262,11 @@ WRONG = {
         "the image of the flow": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m - tau * u), "the other way"),
         "the time to the image": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m + tau * u), "the time 1 - tau"),
         "the other order": (lambda *g: foreign(*g)[::-1], "first comes EDM's"),
+        "m + u": (lambda *g: foreign(*g, flow=lambda m, u, *_: m + u), "only the time 1 - tau is left"),
+        "a root too many": (
+            lambda x, a, D, w: (foreign(x, a, D, w)[0], a**0.5 * foreign(x, a, D, w)[1]),
+            "leave the root out",
+        ),
         "no denominator": (
             lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
             "the sum of the two weights",
@@ -278,6 +285,11 @@ WRONG = {
             "half the logarithm",
         ),
         "no 2": (lambda m, tau, p: (m - image(m, tau, p, shift=(1 - tau) / 2)) / tau, "differ by 4 (1 - tau) m"),
+        "odds twice": (
+            lambda m, tau, p: (m - torch.tanh((1 - tau) * m / tau**2 + np.log(p / (1 - p)))) / tau,
+            "is halved too",
+        ),
+        "the image added": (lambda m, tau, p: (m + image(m, tau, p)) / tau, "take the mean image off"),
         "the image": (image, "this is the mean image"),
         "the noise": (lambda m, tau, p: (m - (1 - tau) * image(m, tau, p)) / tau, "this is the mean noise"),
         "the other sign": (lambda m, tau, p: (image(m, tau, p) - m) / tau, "mean of x_0 - z"),

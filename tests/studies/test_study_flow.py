@@ -457,6 +457,12 @@ def test_what_the_page_says_of_the_errors():
         assert error_of(TIMES, level) > error_of(DDPM, level)
     for seed in study_flow.SEEDS:
         assert error_of(EDM, 0.545, seed=seed) < error_of(FLOW, 0.545, seed=seed)
+        for level in (0.0191, 0.102, 0.228, 0.545, 1.048):
+            assert error_of(TIMES, level, seed=seed) < error_of(DDPM, level, seed=seed)
+        for level in (4.07, 10.38, 40.4, 157.4):
+            assert error_of(TIMES, level, seed=seed) > error_of(DDPM, level, seed=seed)
+        for level in (0.0191, 0.102, 0.228):
+            assert error_of(TIMES, level, seed=seed) < error_of(FLOW, level, seed=seed)
     assert f"{error_of(DDPM, 157.4, 'z'):.3f}" == "0.001"
     assert f"{error_of(DDPM, 157.4, 'clipped'):.2f}" == "1.09"
     assert 1 < error_of(EDM, 157.4) / error_of(FLOW, 157.4) < 1.1
