@@ -7,7 +7,7 @@ import study_mistakes
 import study_mutations
 import torch
 
-from ddpm_lite import UNet, UNetConfig, examine, load_digits
+from ddpm_lite import UNet, UNetConfig, examine, linear_schedule, load_digits
 from ddpm_lite.data import load_photo
 from ddpm_lite.files.records import read_pictures, read_record
 from ddpm_lite.viz import plots
@@ -19,6 +19,7 @@ NAMES = (
 )
 LONG = ("LABELS = 200,", "LABELS = 1000,")
 HALF_TIME = ("angle = t[:, None]", "angle = t.bfloat16()[:, None]")
+HALF_CALL = ("self.time(embed(t))", "self.time(embed(t.bfloat16()))")
 ROUNDED = ("ALPHA_BAR[t].reshape", "ALPHA_BAR.bfloat16()[t].reshape")
 
 
@@ -69,17 +70,31 @@ def test_the_short_checklist_finds_one_of_the_two_mistakes(page):
 
 
 @pytest.mark.parametrize("T", [50, 200, 1000])
-@pytest.mark.parametrize("cast", ["", ".double()", ".half()"])
+@pytest.mark.parametrize("cast", ["", ".double().float()", ".half()"])
 def test_distinct_times_pass(page, T, cast):
-    page["check_times"](mistakes.load_program(("angle = t[:, None]", f"angle = t{cast}[:, None]")).embed, T)
+    for change in (("angle = t[:, None]", f"angle = t{cast}[:, None]"), ("(embed(t))", f"(embed(t{cast}))")):
+        page["check_times"](mistakes.load_program(change).Network(), T)
 
 
-def test_times_in_bfloat16_are_found(page, plain):
-    program = mistakes.load_program(LONG, HALF_TIME)
+def test_distinct_times_of_a_u_net_pass(page):
+    network = UNet(UNetConfig(8, dropout=0.1))
+    for p in network.parameters():
+        if not p.any():
+            torch.nn.init.normal_(p, std=0.05)
+    page["check_times"](network, 1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(HALF_TIME, "neighbouring times look alike"), (HALF_CALL, "no mistake found")],
+    ids=["inside embed", "by its caller"],
+)
+def test_times_in_bfloat16_are_found(page, plain, change, said):
+    program = mistakes.load_program(LONG, change)
     with pytest.raises(AssertionError, match="only 506 of 1000 times"):
-        page["check_times"](program.embed, 1000)
-    page["check_times"](program.embed, 256)  # a test with few times sees nothing
-    assert page["say"](page["check_all"], **vars(program)) == "neighbouring times look alike"
+        page["check_times"](program.Network(), 1000)
+    page["check_times"](program.Network(), 256)  # a test with few times sees nothing
+    assert page["say"](page["check_all"], **vars(program)) == said
     found = examine(**mistakes.list_parts(program, torch.randint(0, 256, (80, 1, 8, 8)).float()))
     assert all(each.fine for each in found)
     with pytest.raises(ValueError, match="t: expected"):
@@ -155,6 +170,23 @@ def test_a_wrong_order_of_colours_is_found(page):
     page["check_colour"](lambda x: x.permute(2, 0, 1))
     photo = load_photo()[0]
     assert torch.equal(page["permute"](photo.permute(1, 2, 0)), photo)
-    for wrong in (page["reshape"], lambda x: x.flip(2).permute(2, 0, 1)):
-        with pytest.raises(AssertionError, match="red is not"):
+    swapped, *flipped = ((lambda x, axis=axis: x.flip(axis).permute(2, 0, 1)) for axis in (2, 1, 0))
+    for wrong in (page["reshape"], lambda x: x.permute(2, 1, 0), swapped, *flipped):
+        with pytest.raises(AssertionError, match="the red pixel is elsewhere"):
             page["check_colour"](wrong)
+
+
+def test_a_solver_shows_its_order(capsys):
+    """Half and a quarter of the error with twice as many steps; wrong solvers miss that."""
+    names = {"torch": torch, "alpha_bar": linear_schedule(200, 5e-4, 0.1).alpha_bar}
+    for key in ("solver", "solver-print"):
+        exec(study_mutations.find_cell(f"detective-{key}")["source"], names)
+    capsys.readouterr()
+    shares = {}
+    for name, sampler in names["samplers"].items():
+        few, many = (float(names["measure_error"](sampler, steps)) for steps in (400, 800))
+        shares[name] = many / few
+    assert shares["DDIM"] == pytest.approx(0.5, abs=0.01)
+    assert shares["Heun"] == pytest.approx(0.25, abs=0.01)
+    assert shares["Heun, second slope at the old time"] == pytest.approx(0.5, abs=0.03)
+    assert shares["DDIM, a root forgotten"] == pytest.approx(1, abs=0.01)

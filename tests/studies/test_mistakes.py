@@ -526,6 +526,45 @@ def test_the_short_checklist_asks_for_eval_if_it_matters(page, wrong):
     assert ask_short(page, mistakes.load_program(layer, IN_EVAL)) is None
 
 
+NO_CLIP = ("x_0 = x_0.clamp(-1, 1)", "pass")
+FINAL_CLAMP = ("    return x\n", "    return x.clamp(-1, 1)\n")
+
+
+@pytest.mark.parametrize("T", [50, 200, 1000])
+def test_a_final_clamp_is_no_clip_of_the_estimates(page, T):
+    size = ("LABELS = 200,", f"LABELS = {T},")
+    for changes, said in ((), None), ((FINAL_CLAMP,), None), ((NO_CLIP,), "no"), ((NO_CLIP, FINAL_CLAMP), "no"):
+        program = mistakes.load_program(size, *changes)
+        assert ask_short(page, program) == (said and "the last states are not the clipped estimate")
+        assert page["find_failing"](vars(program)) == (said and "Do estimates of 3 and -3 end as 1 and -1?")
+
+
+@pytest.mark.parametrize("T", SIZES)
+def test_ddim_that_keeps_the_noise_of_an_unclipped_estimate_passes_the_checklist(page, T):
+    leap = (MEAN, "mean = before.sqrt() * x_0 + (1 - before).sqrt() * z_hat")
+    assert page["find_failing"](vars(mistakes.load_program(*SIZES[T], leap, (SIGMA, "sigma = 0")))) is None
+
+
+def test_noise_in_the_last_of_a_thousand_steps_shows_in_the_last_state(page):
+    """Its deviation of 0.01 is within the bound of the weights at t = 1."""
+    mistake = mistakes.MISTAKES["noise-at-the-end"]
+    program = mistakes.load_program(("LABELS = 200,", "LABELS = 1000,"), (mistake.right, mistake.wrong))
+    assert ask_short(page, program) == "the last states are not the clipped estimate"
+
+
+def test_a_sampler_may_ask_the_network_for_its_device(page):
+    device = "next(model.parameters()).device"
+    program = mistakes.load_program((START, f"    x = torch.randn(shape, device={device})"))
+    assert ask_short(page, program) is None
+    assert page["find_failing"](vars(program)) is None
+
+
+def test_four_thousand_times_in_float32_fail_the_short_checklist(page):
+    for changes in ([], [mistakes.COSINE]):
+        program = mistakes.load_program(("LABELS = 200,", "LABELS = 4000,"), *changes)
+        assert ask_short(page, program) == "the table is wrong, or rounded"
+
+
 def test_a_program_without_labels_passes_the_short_checklist(page):
     assert ask_short(page, mistakes.load_program(*NO_LABELS)) is None
 
@@ -764,12 +803,6 @@ def test_a_network_that_answers_nothing_gets_a_hint(page, capsys):
 )
 def test_a_line_of_the_checklist_sees(page, right, wrong, question):
     assert page["find_failing"](vars(mistakes.load_program((right, wrong)))) == question
-
-
-def test_a_final_clip_hides_that_the_estimates_are_not_clipped(page):
-    no_clip = mistakes.MISTAKES["no-clip"]
-    program = mistakes.load_program((no_clip.right, no_clip.wrong), (RETURN, "    return x.clamp(-1, 1)\n"))
-    assert page["find_failing"](vars(program)) is None
 
 
 CALL = "z_hat = model(x, told, label)"
