@@ -131,7 +131,7 @@ CHECKS = [
         &= \int \nabla_{x_t} \log q(x_t \mid x_0) \, q(x_0 \mid x_t) \, dx_0
         \end{aligned}""",
         score_average,
-        "integrals over all images are not parsed",
+        "where its gradients end, only the sense tells",
     ),
     matches(
         "eq-score-of-density",

@@ -1,6 +1,5 @@
 """Checks of chapter 11, fewer steps."""
 
-import sympy
 import torch
 
 from ddpm_lite import (
@@ -169,50 +168,18 @@ def times_of(spacing, time):
 
 # ---- the probability-flow ODE
 
-Y, NU, X_0 = sympy.symbols("y nu x_0", positive=True)
-LEVEL_DENSITY = sympy.exp(-((Y - X_0) ** 2) / (2 * NU**2)) / (sympy.sqrt(2 * sympy.pi) * NU)
-BEND = (Y - X_0) ** 2 / NU**3 - 1 / NU
+LEVEL_DENSITY = [r"g = g(y, \nu)", "eq-level-density"]
+IMAGE = r"\exp\left(-\frac{\left(y %s 1\right)^2}{2 \nu^2}\right)"
+SHARE = [rf"0.3 {IMAGE % '+'}", rf"0.7 {IMAGE % '-'}"]  # of -1 and of 1
+TWO_IMAGES = [
+    r"\mathbb{E}[z \mid y] = \frac{1}{p \nu^2} \left("
+    rf"{SHARE[0]} \left(y + 1\right) + {SHARE[1]} \left(y - 1\right)\right)",
+    rf"p = \frac{{1}}{{\nu}} \left({SHARE[0]} + {SHARE[1]}\right)",
+]
 
 
-def check_noise_level():
-    for schedule in (linear_schedule(20, 0.005, 0.999), linear_schedule()):
-        t = torch.arange(1, schedule.T + 1)
-        x_0, z = torch.randn(2, len(t), 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        level = (1 / schedule.snr[t]).sqrt()[:, None]
-        y = q_sample(schedule, x_0, t, z) / schedule.alpha_bar[t].sqrt()[:, None]
-        torch.testing.assert_close(y, x_0 + level * z)
-
-
-def check_level_density():
-    y, x_0, nu = 0.7, -0.2, 0.4
-    ours = float(LEVEL_DENSITY.subs({Y: y, X_0: x_0, NU: nu}))
-    theirs = torch.distributions.Normal(x_0, nu).log_prob(torch.tensor(y, dtype=torch.float64)).exp()
-    assert abs(ours - float(theirs)) < 1e-6
-
-
-def check_level_change():
-    assert sympy.simplify(sympy.diff(LEVEL_DENSITY, NU) - BEND * LEVEL_DENSITY) == 0
-
-
-def check_level_flux():
-    flux = sympy.diff((Y - X_0) / NU * LEVEL_DENSITY, Y)
-    assert sympy.simplify(flux + BEND * LEVEL_DENSITY) == 0
-
-
-def mixture(y, nu):
-    """Density of y and mean of the noise given y, for x_0 = -1 (probability 0.3) or 1, by Bayes' rule."""
-    values, chances = torch.tensor([[-1.0, 1.0], [0.3, 0.7]], dtype=torch.float64)
-    noise = (y[:, None] - values) / nu
-    each = chances * torch.exp(-(noise**2) / 2) / ((2 * torch.pi) ** 0.5 * nu)
-    return each.sum(1), (each * noise).sum(1) / each.sum(1)
-
-
-def check_continuity():
-    grid, h = torch.linspace(-3, 3, 61, dtype=torch.float64), 1e-4
-    for nu in (0.5, 1.3):
-        change = (mixture(grid, nu + h)[0] - mixture(grid, nu - h)[0]) / (2 * h)
-        flux = [density * velocity for density, velocity in (mixture(grid + d, nu) for d in (h, -h))]
-        torch.testing.assert_close(change, -(flux[0] - flux[1]) / (2 * h), rtol=0, atol=1e-6)
+def levels(s, v):
+    return (1 / s.snr).sqrt()
 
 
 def check_flow():
@@ -267,38 +234,12 @@ def check_error_ratio():
 
 
 FLOW = [
-    by_hand(
-        "eq-noise-level",
-        r"\frac{x_t}{\sqrt{\bar{\alpha}_t}} = x_0 + \nu_t z, \quad"
-        r" \nu_t = \frac{\sqrt{1 - \bar{\alpha}_t}}{\sqrt{\bar{\alpha}_t}}",
-        check_noise_level,
-        "two equations in one display",
-    ),
-    by_hand(
-        "eq-level-density",
-        r"g(y, \nu) = \frac{1}{\sqrt{2 \pi} \nu} \exp\left(-\frac{\left(y - x_0\right)^2}{2 \nu^2}\right)",
-        check_level_density,
-        "a density in y, checked at a point",
-    ),
-    by_hand(
-        "eq-level-change",
-        r"\frac{\partial g}{\partial \nu} = \left(\frac{\left(y - x_0\right)^2}{\nu^3} - \frac{1}{\nu}\right) g",
-        check_level_change,
-        "a derivative, taken by SymPy",
-    ),
-    by_hand(
-        "eq-level-flux",
-        r"\frac{\partial}{\partial y} \left(\frac{y - x_0}{\nu} g\right)"
-        r" = \left(\frac{1}{\nu} - \frac{\left(y - x_0\right)^2}{\nu^3}\right) g",
-        check_level_flux,
-        "a derivative, taken by SymPy",
-    ),
-    by_hand(
-        "eq-continuity",
-        r"\frac{\partial p}{\partial \nu} = -\frac{\partial}{\partial y} \left(\mathbb{E}[z \mid y] p\right)",
-        check_continuity,
-        "a partial differential equation, by differences of an exact mixture",
-    ),
+    identity("eq-noise-level", given=["eq-forward-closed"], tables={r"\nu": levels}),
+    matches("eq-level-density", r"g(y, \nu)", r"\mathcal{N}(y; x_0, \nu^2)", scalar=["y", "x_0"], positive=[r"\nu"]),
+    identity("eq-level-change", given=LEVEL_DENSITY, scalar=["y", "x_0"], positive=[r"\nu"]),
+    identity("eq-level-flux", given=LEVEL_DENSITY, scalar=["y", "x_0"], positive=[r"\nu"]),
+    # The images are -1, with the probability 0.3, and 1; the mean of z by Bayes' rule.
+    identity("eq-continuity", given=TWO_IMAGES, scalar=["y"], positive=[r"\nu"]),
     by_hand(
         "eq-flow",
         r"\frac{d y}{d \nu} = \mathbb{E}[z \mid y]",

@@ -23,18 +23,6 @@ from equations.checks import by_hand, definition, identity, matches
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
-X, B, TIME, M, S_0 = sympy.symbols("x b t m s_0", positive=True)
-
-
-# ---- one component of a mixture under the SDE with a constant rate b; the equations are linear in the density
-
-
-def component():
-    """The density, the score and the root of alpha_bar at a time, for data N(m, s_0^2)."""
-    root = sympy.exp(-B * TIME / 2)
-    variance = root**2 * S_0**2 + 1 - root**2
-    density = sympy.exp(-((X - root * M) ** 2) / (2 * variance)) / sympy.sqrt(2 * sympy.pi * variance)
-    return density, -(X - root * M) / variance, root
 
 
 def vanishes(expression):
@@ -44,53 +32,6 @@ def vanishes(expression):
 def bump(x):
     """A smooth function, its two derivatives."""
     return np.sin(2 * x) + x**3, 2 * np.cos(2 * x) + 3 * x**2, -4 * np.sin(2 * x) + 6 * x
-
-
-def field(x, y):
-    """A smooth function of two pixels, its gradient, and the divergence of that."""
-    slopes = 2 * np.cos(2 * x) * y + 3 * x**2 + y**2, np.sin(2 * x) + 2 * x * y
-    return np.sin(2 * x) * y + x**3 + x * y**2, slopes, -4 * np.sin(2 * x) * y + 8 * x
-
-
-def check_test_function():
-    """The first line, for two pixels: the places are a mixture's, the noise is added by quadrature."""
-    b, h = 1.7, 1e-4
-    first, second = np.meshgrid(NODES, NODES, indexing="ij")
-    places = [(m + s * first, s * second - m / 2, w) for m, s, w in zip(MEANS, STDS, SHARES, strict=True)]
-
-    def average_of(function):
-        return sum(w * (WEIGHTS @ function(x, y) @ WEIGHTS) for x, y, w in places)
-
-    def moved(sign):
-        """E[phi] after a time +h or, by the same expansion, -h: the noise's variance is b h."""
-        noise = np.sqrt(b * h) * NODES * (1 if sign > 0 else 1j)
-
-        def after(x, y):
-            x, y = ((1 - sign * b * h / 2) * pixel[..., None, None] for pixel in (x, y))
-            return np.real(field(x + noise[:, None], y + noise)[0] @ WEIGHTS @ WEIGHTS)
-
-        return average_of(after)
-
-    def expected(x, y):
-        _, (along_x, along_y), curvature = field(x, y)
-        return -b / 2 * (x * along_x + y * along_y) + b / 2 * curvature
-
-    rate = (moved(1) - moved(-1)) / (2 * h)
-    assert abs(rate - average_of(expected)) < 1e-6 * abs(rate), (rate, average_of(expected))
-    check_by_parts()
-
-
-def check_by_parts():
-    """Both sides, for two pixels and with a phi that is nearly 0 far away."""
-    y, at = sympy.Symbol("y"), {B: 1.7, TIME: 0.4, M: 0.5, S_0: 0.3}
-    one, _, _ = component()
-    density = one * one.subs({X: y, M: -M / 2}, simultaneous=True)
-    phi = sympy.exp(-((X - 0.4) ** 2 + (y + 0.2) ** 2 + (X - 0.4) * y / 2) / 0.2)
-    before = sum(-B / 2 * v * phi.diff(v) + B / 2 * phi.diff(v, 2) for v in (X, y)) * density
-    after = phi * sum(-(-B / 2 * v * density).diff(v) + B / 2 * density.diff(v, 2) for v in (X, y))
-    grid = np.meshgrid(*2 * [np.linspace(-6, 6, 401)])
-    sums = [sympy.lambdify((X, y), e.subs(at))(*grid).sum() for e in (phi * density.diff(TIME), after, before)]
-    assert max(abs(total - sums[0]) for total in sums) < 1e-9 * abs(sums[0]), sums
 
 
 def mixture(y, root):
@@ -130,22 +71,6 @@ def straight(m, tau):
     return each.sum(1), (each * slope).sum(1) / each.sum(1)
 
 
-def pairs(function, tau):
-    """E[function(m, u)] over all pairs, by quadrature over image and noise."""
-    x_0 = (MEANS[:, None] + STDS[:, None] * NODES)[..., None]
-    values = function((1 - tau) * x_0 + tau * NODES, NODES - x_0)
-    return float(SHARES @ ((values @ WEIGHTS) @ WEIGHTS))
-
-
-def check_flow_test():
-    tau, h = 0.6, 1e-5
-    rate = (pairs(lambda m, u: bump(m)[0], tau + h) - pairs(lambda m, u: bump(m)[0], tau - h)) / (2 * h)
-    by_pairs = pairs(lambda m, u: bump(m)[1] * u, tau)
-    by_mean = pairs(lambda m, u: bump(m)[1] * straight(m.ravel(), tau)[1].reshape(m.shape), tau)
-    assert abs(rate - by_pairs) < 1e-7
-    assert abs(by_pairs - by_mean) < 1e-6
-
-
 def check_flow_ode():
     """Particles at the quantiles of one flow time, moved by U, are at the quantiles of another."""
     ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-6, 6, 400_001)
@@ -158,16 +83,6 @@ def check_flow_ode():
     for tau, after in zip(times, times[1:], strict=False):
         m = m + (after - tau) * straight(m, tau)[1]
     assert abs(m - places(0.0)).max() < 2e-3
-
-
-def check_flow_density():
-    """The derivative of tau = nu / (1 + nu) with respect to log(nu), and with respect to nu."""
-    level, log = sympy.Symbol("nu", positive=True), sympy.Symbol("l", real=True)
-    by_level = (level / (1 + level)).diff(level)
-    by_log = (sympy.exp(log) / (1 + sympy.exp(log))).diff(log).subs(log, sympy.log(level))
-    vanishes(by_log - level * by_level)
-    vanishes(by_log - level / (1 + level) ** 2)
-    assert sympy.simplify(by_log - level / (1 + level)) != 0
 
 
 # ---- what is read from the page
@@ -328,21 +243,19 @@ AVERAGE = (
 )
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
 
+# Two such blobs in two pixels, and any function of the place.
+TESTED = [
+    r"\phi(x) = \phi",
+    r"\phi = \lVert x \rVert^2 + \cos\left(\lVert x + 1 \rVert^2\right) \exp\left(-\lVert x \rVert^2\right)",
+    *(line.replace(r"V \sqrt{V}", r"2 \pi V") for line in MOVING["given"]),
+]
+
 CHECKS = [
     identity("eq-small-root"),
     identity("eq-step-change", given=["eq-forward-step"]),
     definition("eq-sde", r"d x = -\frac{b}{2} x \, d t + \sqrt{b} \, d W", "names the limit of eq-step-change"),
     identity("eq-alpha-bar-limit", within=5e-5, last=-930, schedules=["paper"]),
-    by_hand(
-        "eq-test-function",
-        r"""\begin{aligned}
-        \frac{d}{d t} \mathbb{E}[\phi(x)] &= \mathbb{E}\left[f^\top \nabla \phi
-        + \frac{b}{2} \nabla \cdot \nabla \phi\right] \\[6pt]
-        &= \int \phi \left(-\nabla \cdot \left(f p\right) + \frac{b}{2} \nabla \cdot \nabla p\right) d x
-        \end{aligned}""",
-        check_test_function,
-        "averages of any function of two pixels, by differences and sums for exact mixtures",
-    ),
+    identity("eq-test-function", given=TESTED, densities={"x": "p"}, vector=["x"], positive=["b", "t", "S"], pixels=2),
     identity("eq-fokker-planck", **MOVING),
     identity("eq-score-times-density", **MOVING),
     identity("eq-fokker-planck-score", **MOVING),
@@ -389,14 +302,20 @@ CHECKS = [
         r"U(m, \tau) = \mathbb{E}[u \mid m]",
         "names the average slope",
     ),
-    by_hand(
+    # Images from N(0.3, 0.49), for which the average slope U is a line.
+    identity(
         "eq-flow-test",
-        r"""\begin{aligned}
-        \frac{d}{d \tau} \mathbb{E}[\phi(m)] &= \mathbb{E}[\nabla \phi(m)^\top u] \\
-        &= \mathbb{E}[\nabla \phi(m)^\top U]
-        \end{aligned}""",
-        check_flow_test,
-        "averages over all pairs of one pixel, by quadrature for an exact mixture",
+        given=[
+            r"\phi(m) = m^3 + m^2",
+            r"u = z - x_0",
+            r"U = \frac{\tau - 0.49 \left(1 - \tau\right)}{0.49 \left(1 - \tau\right)^2 + \tau^2}"
+            r" \left(m - 0.3 \left(1 - \tau\right)\right) - 0.3",
+        ],
+        random={"x_0": (0.3, 0.7)},
+        paths={"m": r"\left(1 - \tau\right) x_0 + \tau z"},
+        vector=["m"],
+        positive=[r"\tau"],
+        pixels=1,
     ),
     identity("eq-flow-continuity", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
     by_hand(
@@ -437,15 +356,7 @@ CHECKS = [
         },
         tables=CLOCKS,
     ),
-    by_hand(
-        "eq-flow-density",
-        r"""\begin{aligned}
-        \frac{d \tau}{d \log \nu} &= \nu \frac{d \tau}{d \nu} \\[6pt]
-        &= \frac{\nu}{\left(1 + \nu\right)^2}
-        \end{aligned}""",
-        check_flow_density,
-        "derivatives, taken by SymPy",
-    ),
+    identity("eq-flow-density", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
     identity("eq-flow-product", positive=[r"\nu"]),
     matches(
         "eq-heun-step",

@@ -9,13 +9,10 @@ from equations.ch11 import LEAP
 from equations.ch16 import (
     AVERAGE,
     CLOCKS,
-    MEANS,
     MOVING,
     NODES,
     PLACES,
-    SHARES,
     SPREAD,
-    STDS,
     WEIGHTS,
     S,
     bump,
@@ -61,162 +58,6 @@ def check_reverse_sde(*etas):
         drift = -f + (1 + eta**2) * b / 2 * score if len(etas) > 1 else b * (grid / 2 + score)
         expected = (density * (drift * slope + eta**2 * b / 2 * curvature)).sum() * width
         assert abs(rate - expected) < 1e-5 * abs(expected), (eta, rate, expected)
-
-
-# ---- a wrong density, and a wrong score
-
-
-def lost(eta, t=0.8, b=1.3):
-    """Densities w and p on a grid, the gradient Q of log(w / p), the error e of a score, and the velocities A and B."""
-    grid = np.linspace(-7, 7, 14_001)
-    p, score = mixture(grid, np.exp(-b * t / 2))
-    w = np.exp(-((grid - 0.2) ** 2) / 1.2) / np.sqrt(1.2 * np.pi)
-    own, e, f = (0.2 - grid) / 0.6, 0.4 * np.sin(2 * grid) + 0.1, -b / 2 * grid
-    A = -f + (1 + eta**2) * b / 2 * (score + e) - eta**2 * b / 2 * own
-    B = -f + (1 + eta**2) * b / 2 * score - eta**2 * b / 2 * score
-    return grid, w, p, own - score, e, A, B
-
-
-def check_two_velocities():
-    """Averages of a function move by A as by drift and noise with the wrong score, and by B as back in time."""
-    t, b, h = 0.8, 1.3, 1e-3
-    for eta in (0.0, 0.6, 1.4):
-        grid, w, p, _, e, A, B = lost(eta)
-        phi, slope, curvature = bump(grid)
-        drift = b / 2 * grid + (1 + eta**2) * b / 2 * (mixture(grid, np.exp(-b * t / 2))[1] + e)
-        rate = (w * (drift * slope + eta**2 * b / 2 * curvature)).mean()
-        assert abs((w * A * slope).mean() / rate - 1) < 1e-6, eta
-        assert eta == 0 or abs((w * (A - eta**2 * b / 2 * grid) * slope).mean() / rate - 1) > 0.01
-        before, after = ((mixture(grid, np.exp(-b * time / 2))[0] * phi).mean() for time in (t - h, t + h))
-        assert abs((p * B * slope).mean() / ((before - after) / (2 * h)) - 1) < 1e-5, eta
-
-
-def kl_rates(eta, t=0.8, b=1.3, h=1e-4):
-    """How fast the divergence of w from p changes: measured, by its three terms, by two velocities, by the noise."""
-    grid, w, p, Q, e, A, B = lost(eta)
-    width = grid[1] - grid[0]
-    moved, changed = (-np.gradient(velocity * density, width) for velocity, density in ((A, w), (B, p)))
-
-    def divergence(sign):
-        there, right = w + sign * h * moved, mixture(grid, np.exp(-b * (t - sign * h) / 2))[0]
-        inside = there > 1e-12
-        return (there[inside] * np.log(there[inside] / right[inside])).sum() * width
-
-    measured = (divergence(1) - divergence(-1)) / (2 * h)
-    terms = (moved * np.log(w / p) + moved - w / p * changed).sum() * width
-    velocities = (w * (A - B) * Q).sum() * width
-    noise = b / 2 * (w * ((1 + eta**2) * e * Q - eta**2 * Q**2)).sum() * width
-    return measured, terms, velocities, noise, b / 2 * (w * (e * Q - eta**2 * Q**2)).sum() * width
-
-
-def check_kl(place):
-    for eta in (0.0, 0.6, 1.4):
-        rates = kl_rates(eta)
-        assert abs(rates[place] / rates[0] - 1) < 1e-3, (eta, rates)
-        assert eta == 0 or abs(rates[-1] / rates[0] - 1) > 0.05, (eta, rates)  # the error without the factor of noise
-
-
-def check_square():
-    """The completed square, for vectors of five numbers; with another factor in its bracket it fails."""
-    for eta, (e, Q) in zip((0.3, 1.0, 1.7), np.random.default_rng(0).standard_normal((3, 2, 5)), strict=True):
-        left = (1 + eta**2) * e @ Q - eta**2 * Q @ Q
-        first = (1 + eta**2) ** 2 / (4 * eta**2) * e @ e
-        rights = [first - ((eta * Q - factor * e) ** 2).sum() for factor in ((1 + eta**2) / (2 * eta), 1 / (2 * eta))]
-        assert abs(left - rights[0]) < 1e-12
-        assert abs(left - rights[1]) > 1e-3
-
-
-# ---- the density along the ODE
-
-
-def check_divergence_product():
-    """The product rule in each of two pixels; with the other sign of the gradient's term it fails."""
-    x, y = sympy.symbols("x y")
-    p, *V = (sympy.Function(name)(x, y) for name in ("p", "V_1", "V_2"))
-    left = sum((v * p).diff(pixel) for v, pixel in zip(V, (x, y), strict=True))
-    spread = sum(v.diff(pixel) for v, pixel in zip(V, (x, y), strict=True))
-    along = sum(v * p.diff(pixel) for v, pixel in zip(V, (x, y), strict=True))
-    vanishes(left - p * spread - along)
-    assert sympy.simplify(left - p * spread + along) != 0
-
-
-def check_log_density_path():
-    """Each line for two pixels, as the mixture of two blobs in the plane moves by its probability-flow ODE."""
-    b, t, h = 1.3, 0.8, 1e-4
-    means, stds = np.array([[-0.6, 0.3], [0.5, -0.2]]), np.array([0.3, 0.2])
-
-    def log_p(x, time):
-        root = np.exp(-b * time / 2)
-        variance = root**2 * stds**2 + 1 - root**2
-        away = ((x - root * means) ** 2).sum(-1)
-        return np.log((SHARES * np.exp(-away / (2 * variance)) / (2 * np.pi * variance)).sum())
-
-    def gradient(function, x, step=1e-4):
-        return np.array([(function(x + step * one) - function(x - step * one)) / (2 * step) for one in np.eye(2)])
-
-    def V(x):
-        return -b / 2 * (x + gradient(lambda y: log_p(y, t), x))
-
-    for x in np.array([[0.4, -0.3], [-0.9, 0.8]]):
-        density = np.exp(log_p(x, t))
-        spread = sum(gradient(lambda y, i=i: V(y)[i], x)[i] for i in (0, 1))
-        flux = sum(gradient(lambda y, i=i: V(y)[i] * np.exp(log_p(y, t)), x)[i] for i in (0, 1))
-        slope = gradient(lambda y: np.exp(log_p(y, t)), x)
-        change = (np.exp(log_p(x, t + h)) - np.exp(log_p(x, t - h))) / (2 * h)
-        along = (log_p(x + h * V(x), t + h) - log_p(x - h * V(x), t - h)) / (2 * h)
-        lines = [
-            (log_p(x, t + h) - log_p(x, t - h)) / (2 * h) + V(x) @ slope / density,
-            (change + V(x) @ slope) / density,
-            (-flux + V(x) @ slope) / density,
-            -spread,
-        ]
-        assert max(abs(line - along) for line in lines) < 1e-4 * abs(along), (along, lines)
-        assert abs(spread - along) > 0.1
-
-
-def check_log_density_ode():
-    """The density of a particle of the mixture at both ends of a path over the noise level."""
-    levels = np.geomspace(0.05, 20.0, 4001)
-
-    def at(y, nu):
-        """log p, the mean of z, and its slope by differences."""
-        variance = STDS**2 + nu**2
-
-        def mean(y):
-            each = SHARES * np.exp(-((y - MEANS) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
-            return np.log(each.sum()), (each * nu * (y - MEANS) / variance).sum() / each.sum()
-
-        log_p, z = mean(y)
-        return log_p, z, (mean(y + 1e-5)[1] - mean(y - 1e-5)[1]) / 2e-5
-
-    for start in (0.4, -0.7):
-        y, total = start, 0.0
-        for nu, after in zip(levels, levels[1:], strict=False):
-            width = after - nu
-            _, z, slope = at(y, nu)
-            _, z_after, slope_after = at(y + width * z, after)
-            y, total = y + width * (z + z_after) / 2, total + width * (slope + slope_after) / 2
-        first, last = at(start, levels[0])[0], at(y, levels[-1])[0]
-        assert abs(first - last - total) < 1e-4, (first, last, total)
-        assert abs(first - last + total) > 1
-
-
-def check_rounding():
-    """One pixel of a mixture: the probability of a grey value, and its bound, by quadrature."""
-    nu = 0.01
-
-    def density(y):
-        return (SHARES * np.exp(-((y[..., None] - MEANS) ** 2) / (2 * STDS**2)) / np.sqrt(2 * np.pi) / STDS).sum(-1)
-
-    for grey in (-0.75, 0.25, 0.5):
-        cell = np.linspace(grey - 0.0625, grey + 0.0625, 2001)
-        exact = -np.log(density(cell).mean() * 0.125)
-        log_q = -(NODES**2) / 2 - np.log(2 * np.pi * nu**2) / 2
-        log_p = WEIGHTS @ np.log(density(grey + nu * NODES))
-        bound = -(1 + np.log(2 * np.pi * nu**2)) / 2 - log_p
-        assert abs(WEIGHTS @ log_q - log_p - bound) < 1e-9
-        assert exact < bound < exact + 3, (exact, bound)
-        assert -bound - 2 * log_p < exact  # with the sign of the first term changed it is no bound
 
 
 # ---- along the straight path
@@ -309,6 +150,61 @@ PATH = [
     r"\nu = c^3 + c",
 ]
 
+
+def bells(place, mean, shift, variance):
+    """LaTeX of the density of two Gaussians in two pixels, around shift + mean and shift - mean in each."""
+    bell = r"\exp\left(-\frac{\lVert %s - %s %s %s \rVert^2}{2 \left(%s\right)}\right)"
+    one, two = (bell % (place, shift, sign, mean, variance) for sign in "-+")
+    return rf"\frac{{1}}{{2 \pi \left({variance}\right)}} \left(0.7 {one} + 0.3 {two}\right)"
+
+
+# The density p of the forward process, and a wrong one, w, of which A is the velocity.
+TWO_DENSITIES = [
+    r"f = -\frac{b}{2} x",
+    f"p = {bells('x', 'a', '0', 'a^2 S + 1 - a^2')}",
+    r"a = \exp\left(-\frac{b \left(4 - r\right)}{2}\right)",
+    r"w = \frac{1}{2 \pi u} \exp\left(-\frac{\lVert x - m \rVert^2}{2 u}\right)",
+    r"m = \frac{r^2}{8}",
+    r"u = \frac{1}{2} + \frac{r}{4}",
+]
+LOST = {"scalar": [r"\eta"], "positive": ["b", "r", "S"], "pixels": 2}
+# The gradient Q, and the error of the score with which w moves as it does: by r / 4, and by 1 / (8 u) away from m.
+ERRORS = [
+    r"Q = \nabla \log w - \nabla \log p",
+    r"e = \frac{2}{\left(1 + \eta^2\right) b} \left("
+    r"\frac{r}{4} + \frac{x - m}{8 u} + f + \frac{\eta^2 b}{2} \nabla \log w\right) - \nabla \log p",
+    *TWO_DENSITIES,
+]
+# A density that is carried along v, and stretched by s, as the clock c goes on; V is its velocity.
+STRETCHED = [
+    "p(x, c) = p",
+    r"V = 2 c v + \frac{2 c}{s} \left(x - m\right)",
+    r"p = \frac{1}{s^3} " + bells(r"\frac{x - m}{s}", "0.6", "0", "1"),
+    "m = c^2 v",
+    "s = 1 + c^2",
+]
+# The model of a rounded image: the mean, shift and variance of two Gaussians, and the level of the noise.
+ROUNDED, LEVEL = (0.3, 0.1, 1.6), 0.9
+
+
+def at_end(i):
+    """The density of a Gaussian in three pixels at one end of a path, and the end."""
+    bell = r"\frac{1}{W \sqrt{W}} \exp\left(-\frac{\lVert y_i - m \rVert^2}{2 W}\right)"
+    lines = (rf"p(y_i, \nu_i) = {bell}", r"y_i = m + \sqrt{W} x", r"W = S + \nu_i^2")
+    return [line.replace("W", f"W_{i}").replace("_i", f"_{i}") for line in lines]
+
+
+def rounded(s, v):
+    """The probability of all places that are within eight levels of the image."""
+    mean, shift, variance = ROUNDED
+    total = torch.zeros(1, dtype=torch.float64)
+    for share, centre in ((0.7, shift + mean), (0.3, shift - mean)):
+        ends = (v.x_0 + sign * 8 * LEVEL - centre for sign in (1, -1))
+        above, below = (torch.special.ndtr(end / variance**0.5) for end in ends)
+        total = total + share * (above - below).prod(dim=1)
+    return total
+
+
 CHECKS = [
     identity("eq-fokker-planck-back", **BACKWARDS),
     identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),
@@ -390,80 +286,57 @@ CHECKS = [
         check_flow_sde,
         "averages under a stochastic differential equation, for an exact mixture of one pixel",
     ),
-    by_hand(
+    # The flux of a density under drift and noise, divided by the density.
+    identity(
         "eq-two-velocities",
-        r"""\begin{aligned}
-        A &= -f + \frac{\left(1 + \eta^2\right) b}{2} \left(\nabla \log p + e\right)
-        - \frac{\eta^2 b}{2} \nabla \log w \\[6pt]
-        B &= -f + \frac{\left(1 + \eta^2\right) b}{2} \nabla \log p - \frac{\eta^2 b}{2} \nabla \log p
-        \end{aligned}""",
-        check_two_velocities,
-        "averages of a function of one pixel, under drift and noise and under a velocity alone",
+        given=[
+            r"A = \frac{1}{w} \left(C w - \frac{\eta^2 b}{2} \nabla w\right)",
+            r"B = \frac{1}{p} \left(D p - \frac{\eta^2 b}{2} \nabla p\right)",
+            r"C = D + \frac{\left(1 + \eta^2\right) b}{2} e",
+            r"D = -f + \frac{\left(1 + \eta^2\right) b}{2 p} \nabla p",
+            *TWO_DENSITIES,
+        ],
+        vector=["x", "e"],
+        **LOST,
     ),
-    by_hand(
-        "eq-kl-change",
-        r"\frac{d}{d r} D_{\mathrm{KL}}(w \,\|\, p) = \int \left(\frac{\partial w}{\partial r} \log \frac{w}{p}"
-        r" + \frac{\partial w}{\partial r} - \frac{w}{p} \frac{\partial p}{\partial r}\right) d x",
-        lambda: check_kl(1),
-        "a divergence of two densities of one pixel, by sums over a grid and a difference in time",
-    ),
-    by_hand(
-        "eq-kl-velocities",
-        r"\frac{d}{d r} D_{\mathrm{KL}}(w \,\|\, p) = \int w \left(A - B\right)^\top Q \, d x",
-        lambda: check_kl(2),
-        "a divergence of two densities of one pixel, by sums over a grid and a difference in time",
-    ),
-    by_hand(
-        "eq-kl-noise",
-        r"\frac{d}{d r} D_{\mathrm{KL}}(w \,\|\, p) = \frac{b}{2} \mathbb{E}\left["
-        r"\left(1 + \eta^2\right) e^\top Q - \eta^2 \lVert Q \rVert^2\right]",
-        lambda: check_kl(3),
-        "a divergence of two densities of one pixel, by sums over a grid and a difference in time",
-    ),
-    by_hand(
-        "eq-kl-square",
-        r"\left(1 + \eta^2\right) e^\top Q - \eta^2 \lVert Q \rVert^2"
-        r" = \frac{\left(1 + \eta^2\right)^2}{4 \eta^2} \lVert e \rVert^2"
-        r" - \lVert \eta Q - \frac{1 + \eta^2}{2 \eta} e \rVert^2",
-        check_square,
-        "inner products of any vectors, in numbers",
-    ),
-    by_hand(
+    identity("eq-kl-change", given=TWO_DENSITIES, vector=["x"], **LOST),
+    identity("eq-kl-velocities", given=["eq-two-velocities", *ERRORS], vector=["x"], **LOST),
+    identity("eq-kl-noise", given=ERRORS, vector=["x"], densities={"x": "w"}, **LOST),
+    identity("eq-kl-square", vector=["e", "Q"], scalar=[r"\eta"]),
+    identity(
         "eq-divergence-product",
-        r"\nabla \cdot \left(V p\right) = p \nabla \cdot V + V^\top \nabla p",
-        check_divergence_product,
-        "derivatives of any functions of two pixels, taken by SymPy",
+        given=[r"V = \lVert x \rVert^2 x + v", f"p = {bells('x', '0.6', 'v', '1')}"],
+        vector=["x", "v"],
     ),
-    by_hand(
-        "eq-log-density-path",
-        r"""\begin{aligned}
-        \frac{d}{d c} \log p(x, c) &= \frac{\partial}{\partial c} \log p
-        + \left(\frac{d x}{d c}\right)^\top \nabla \log p \\[6pt]
-        &= \frac{1}{p} \left(\frac{\partial p}{\partial c} + V^\top \nabla p\right) \\[6pt]
-        &= \frac{1}{p} \left(-\nabla \cdot \left(V p\right) + V^\top \nabla p\right) \\[6pt]
-        &= -\nabla \cdot V
-        \end{aligned}""",
-        check_log_density_path,
-        "differences along a path, for an exact mixture of two pixels",
-    ),
-    by_hand(
+    identity("eq-log-density-path", given=STRETCHED, paths={"x": "m + s y"}, vector=["x", "y", "v"], positive=["c"]),
+    # One Gaussian, so that the path is known; m is the mean of the image, S its variance.
+    identity(
         "eq-log-density-ode",
-        r"\log p(y_1, \nu_1) = \log p(y_T, \nu_T)"
-        r" + \int_{\nu_1}^{\nu_T} \nabla \cdot \mathbb{E}[z \mid y] \, d \nu",
-        check_log_density_ode,
-        "a differential equation, solved for an exact mixture of one pixel",
+        given=[r"\mathbb{E}[z \mid y] = \frac{\nu \left(y - m\right)}{S + \nu^2}", *at_end("1"), *at_end("T")],
+        paths={"y": r"m + \sqrt{S + \nu^2} x"},
+        vector=["y", "m", "x"],
+        positive=["S", r"\nu_1", r"\nu_T"],
     ),
-    by_hand(
+    identity(
         "eq-rounding-bound",
-        r"""\begin{aligned}
-        -\log P(x_0) &\le \mathbb{E}[\log q(y) - \log p(y)] \\[6pt]
-        &= -\frac{d}{2} \left(1 + \log\left(2 \pi \nu_1^2\right)\right) - \mathbb{E}[\log p(y)]
-        \end{aligned}""",
-        check_rounding,
-        "a bound, by quadrature for an exact mixture of one pixel",
+        given=[
+            r"q(y) = \frac{1}{c^2 \sqrt{c^2}} \exp\left(-\frac{\lVert y - x_0 \rVert^2}{2 \nu_1^2}\right)",
+            r"c = \sqrt{2 \pi} \nu_1",
+            rf"p(y) = \frac{{1}}{{\sqrt{{2 \pi \cdot {ROUNDED[2]}}}}} {bells('y', *map(str, ROUNDED))}",
+            rf"\nu_1 = {LEVEL}",
+        ],
+        where={"P(x_0)": rounded},
+        densities={"y": "q(y)"},
+        vector=["y"],
     ),
 ]
 
 EQUIVALENT = [
+    equivalent(
+        "eq-kl-change", "+ -> -, 1st", "the integral of w stays 1, so the one of its change is 0 with either sign"
+    ),
+    equivalent(
+        "eq-rounding-bound", "- -> +, 1st", "a probability is at most 1, so its logarithm is below the bound too"
+    ),
     equivalent("eq-path-step", "+ -> -, 1st", "the noise is symmetric: minus z' has the same distribution"),
 ]

@@ -72,6 +72,8 @@ def identity(
     positive: Sequence[str] = (),
     random: dict[str, tuple[float, float]] | None = None,
     tables: dict[str, Function] | None = None,
+    densities: dict[str, str] | None = None,
+    paths: dict[str, str] | None = None,
     of: str | None = None,
     within: float | None = None,
     in_distribution: bool = False,
@@ -92,6 +94,8 @@ def identity(
         vector, scalar, positive: symbols that may have any value: one for each pixel, one real number, one > 0.
         random: {symbol: (mean, standard deviation)} of Gaussians, beside the noises z, that expectations run over.
         tables: {symbol without its index: function that computes the whole table, T + 1 rows, first row index 0}.
+        densities: {place: LaTeX of its density}, for an expectation of what depends on the place, with nothing given.
+        paths: {place: LaTeX in a clock}, a place that moves: it follows in d / d clock, and stays in \partial.
         of: the variable of a \propto: what does not depend on it may differ.
         within: the relative error that an \approx may have.
         in_distribution: the members are random: their means and their variances are equal.
@@ -110,8 +114,9 @@ def identity(
         for name in schedules:
             given_values = verify.range_of(name, used, first, last, pixels)
             if given_values not in scopes:
+                more = (verify.formulas(told or {}, book, given, where or {}) for told in (densities, paths))
                 scopes[given_values] = verify.scope_of(
-                    given_values, where or {}, vector, scalar, positive, random or {}, tables or {}
+                    given_values, where or {}, vector, scalar, positive, random or {}, tables or {}, *more
                 )
             for chain in chains:
                 for a, sign, b in zip(chain.sides, chain.relations, chain.sides[1:], strict=False):

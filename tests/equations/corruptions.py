@@ -56,6 +56,8 @@ def _changes(seq):
             yield i, symbols.argument(seq, i + 1)[1], []
         elif token == "1" and seq[i + 1 : i + 2] == ["-"]:
             yield i, i + 2, []
+        elif token == r"\int":
+            yield from _turned(seq, i)
         elif token in (r"\sum", r"\prod"):
             yield from _limits(seq, i)
         elif token == r"\nabla" and seq[i + 1 : i + 2] != ["_"]:
@@ -142,6 +144,14 @@ def _limits(seq, i):
         if seq[k] == "^" and inner in (["t"], ["T"]):
             yield k, end, ["^", "{", *inner, "-", "1", "}"]
         k = end
+
+
+def _turned(seq, i):
+    """An integral from its upper limit to its lower one."""
+    if seq[i + 1 : i + 2] == ["_"]:
+        low, k = symbols.argument(seq, i + 2)
+        high, end = symbols.argument(seq, k + 1)
+        yield i, end, [seq[i], "_", "{", *high, "}", "^", "{", *low, "}"]
 
 
 def _letter(seq, i):

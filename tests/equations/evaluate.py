@@ -1,7 +1,7 @@
 """A SymPy expression in float64, for all t at once.
 
 Arrays end in the axes (t, pixel). A sum, a product or an expectation puts an axis in front while its inside is
-evaluated, and takes it away again.
+evaluated, and takes it away again. Derivatives, integrals and what else is about places stands in fields.py.
 """
 
 import math
@@ -10,15 +10,12 @@ import re
 import numpy as np
 import sympy
 
-from . import values
+from . import fields, values
+from .fields import Unknown
 
 # Gauss-Hermite nodes: an expectation of a polynomial of degree <= 9 in each noise is exact, not sampled.
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
-STEP = 1e-30  # of the complex-step derivative: no difference is taken, so no digit is lost
-# Derivatives by each pixel, also of derivatives: central differences of the eighth order, whose error is below 1e-10.
-NEAR = 0.02
-CENTRAL = [4 / 5, -1 / 5, 4 / 105, -1 / 280]
 INDEXED = re.compile(r"(?P<head>.*)_\{(?P<letter>[a-zA-Z])?(?P<offset>[+-]?\d+)?\}")
 
 FUNCTIONS = {
@@ -28,10 +25,6 @@ FUNCTIONS = {
     sympy.tan: np.tan,
     sympy.tanh: np.tanh,
 }
-
-
-class Unknown(Exception):
-    """A symbol that nothing gives a value to."""
 
 
 class Scope:
@@ -50,6 +43,14 @@ class Scope:
     def with_bound(self, more: dict, axes: int) -> "Scope":
         """The same, with `more` names bound inside and this many axes."""
         return Scope(self.given, self.own, {**self.bound, **more}, axes)
+
+    def value(self, e: sympy.Basic) -> np.ndarray:
+        """The value of an expression, with the axes (t, pixel)."""
+        return evaluate(e, self)
+
+    def value_with(self, more: dict, e: sympy.Basic, axes: int = 0) -> np.ndarray:
+        """The value of an expression with `more` names bound, which may have this many axes in front."""
+        return evaluate(e, self.with_bound(more, self.axes + axes))
 
     def symbol(self, name: str) -> np.ndarray:
         if name in self.bound:
@@ -104,7 +105,7 @@ def evaluate(e: sympy.Basic, scope: Scope) -> np.ndarray:
         return _many(e, scope)
     if e.func in FUNCTIONS:
         return FUNCTIONS[e.func](evaluate(e.args[0], scope))
-    special = globals().get(f"_{str(e.func).lower()}")
+    special = fields.RULES.get(str(e.func)) or globals().get(f"_{str(e.func).lower()}")
     if special is None:
         raise Unknown(f"no rule for {e.func} in {e}")
     return special(e, scope)
@@ -133,7 +134,7 @@ def _many(e, scope):
 
 
 def _norm(e, scope):
-    return np.sqrt(np.sum(_pixels(evaluate(e.args[0], scope), scope) ** 2, axis=-1, keepdims=True))
+    return np.sqrt(np.sum(fields.pixels_of(evaluate(e.args[0], scope), scope) ** 2, axis=-1, keepdims=True))
 
 
 def _abs(e, scope):
@@ -148,11 +149,6 @@ def _maximum(e, scope):
     return np.maximum(*(evaluate(part, scope) for part in e.args))
 
 
-def _pixels(value: np.ndarray, scope: Scope) -> np.ndarray:
-    """A value for each pixel, also where all are alike."""
-    return np.broadcast_to(value, (*value.shape[:-1], scope.given.pixels))
-
-
 def _density(e, scope):
     """The density of one pixel: pixels are independent, so what holds for one holds for the picture."""
     x, mean, variance = (evaluate(part, scope) for part in e.args)
@@ -161,7 +157,11 @@ def _density(e, scope):
 
 def _random(expression, scope) -> list[str]:
     """The names in an expression that an expectation runs over."""
-    names = sorted(s.name for s in expression.free_symbols)
+    names = {s.name for s in expression.free_symbols}
+    paths = scope.own.get(" paths", {})
+    names = sorted(
+        names.union(*({s.name for s in paths[n].free_symbols} for n in names - set(scope.bound) if n in paths))
+    )
     return [n for n in names if (values.is_noise(n) or n in scope.own.get(" random", {})) and n not in scope.bound]
 
 
@@ -194,6 +194,9 @@ def _free_of_path(e, scope):
 
 
 def _expect(e, scope):
+    for name, density in scope.own.get(" densities", {}).items():
+        if name not in scope.bound and name in {s.name for s in e.args[0].free_symbols} and len(e.args) == 1:
+            return evaluate(fields.over(name, density * e), scope)
     return average([_free_of_path(e, scope)], scope, lambda a: a)
 
 
@@ -208,6 +211,10 @@ def _cov(e, scope):
     return average(list(e.args), scope, lambda a, b: (a - one) * (b - two))
 
 
+def _gaussian(e):
+    return str(e.func) in ("Normal", "Density")
+
+
 def moments(e, scope) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of a distribution: of \\mathcal{N}(m, v), of a density in x, or of an expression in noises."""
     if str(e.func) == "Normal":
@@ -219,7 +226,14 @@ def moments(e, scope) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _kl(e, scope):
-    """E_a[log a - log b] of two Gaussians by quadrature (exact: the logarithm is quadratic), summed over pixels."""
+    """E_a[log a - log b] of two Gaussians by quadrature (exact: the logarithm is quadratic), summed over pixels.
+
+    Of two densities of the place, which are numbers: the integral over all places.
+    """
+    one, two = e.args
+    place = scope.own.get(" place")
+    if sympy.Symbol(str(place)) in one.free_symbols & two.free_symbols and not _gaussian(one) and not _gaussian(two):
+        return evaluate(fields.over(place, one * (sympy.log(one) - sympy.log(two))), scope)
     (m, v), (n, w) = (moments(part, scope) for part in e.args)
     total = 0.0
     for node, weight in zip(NODES, WEIGHTS, strict=True):
@@ -227,57 +241,7 @@ def _kl(e, scope):
         log_a = -((x - m) ** 2) / (2 * v) - np.log(v) / 2
         log_b = -((x - n) ** 2) / (2 * w) - np.log(w) / 2
         total = total + weight * (log_a - log_b)
-    return np.sum(_pixels(total, scope), axis=-1, keepdims=True)
-
-
-def _grad(e, scope):
-    """The derivative in each pixel, by a complex step: exact to rounding."""
-    if not e.args[1].is_Symbol:
-        raise Unknown(f"the gradient is by {e.args[1]}: rather give what x_t is not made of, z in terms of x_t")
-    if _derivatives_in(e.args[0]):
-        return evaluate(_differentiate(e), scope)  # a complex step within a complex step would be a wrong one
-    name = e.args[1].name
-    moved = scope.symbol(name) + 1j * STEP
-    return np.imag(evaluate(e.args[0], scope.with_bound({name: moved}, scope.axes))) / STEP
-
-
-def _derivatives_in(e):
-    return [part for part in sympy.preorder_traversal(e) if str(part.func) == "Grad"]
-
-
-def _differentiate(e):
-    """A derivative of derivatives, by SymPy."""
-    inside, by = e.args
-    if not by.is_Symbol:
-        raise Unknown(f"a derivative by {by}")
-    return sympy.diff(inside.xreplace({part: _differentiate(part) for part in _derivatives_in(inside)}), by)
-
-
-def _by_pixel(e, scope):
-    """The derivatives of an expression by each pixel of the place, the first name in the check's `vector`."""
-    if " place" not in scope.own:
-        raise Unknown(f"a derivative by the place in {e}: name the place first in `vector`")
-    name, pixels = scope.own[" place"], scope.given.pixels
-    place = np.broadcast_to(scope.symbol(name), (1, pixels))
-
-    def at(steps, k):
-        moved = place + NEAR * steps * (np.arange(pixels) == k)
-        return _pixels(evaluate(e, scope.with_bound({name: moved}, scope.axes)), scope)
-
-    for k in range(pixels):
-        yield sum(w * (at(i, k) - at(-i, k)) for i, w in enumerate(CENTRAL, 1)) / NEAR
-
-
-def _gradient(e, scope):
-    """The vector of the derivatives of a number."""
-    if evaluate(e.args[0], scope).shape[-1] != 1:
-        raise Unknown(f"the gradient of {e.args[0]}, which is a vector")
-    return np.concatenate([value[..., :1] for value in _by_pixel(e.args[0], scope)], axis=-1)
-
-
-def _divergence(e, scope):
-    """The sum of the derivatives of each component of a vector by its own pixel."""
-    return sum(value[..., k : k + 1] for k, value in enumerate(_by_pixel(e.args[0], scope)))
+    return np.sum(fields.pixels_of(total, scope), axis=-1, keepdims=True)
 
 
 def log_of(e: sympy.Basic, scope: Scope) -> np.ndarray:

@@ -12,8 +12,10 @@ SymPy's own parser (sympy.parsing.latex) reads the algebra: +, -, juxtaposition,
     Normal   \mathcal{N}(mean, variance)             Abs      \lvert a \rvert
     Expect   \mathbb{E}[a], \mathbb{E}[a \mid b]     Minimum  \min(a, b)
     Var      \operatorname{Var}(a), also a \mid b    Maximum  \max(a, b)
-    Cov      \operatorname{Cov}(a, b)                Grad     \nabla_{x} a, all of the product that follows;
-                                                      \frac{d a}{d x}, \frac{\partial}{\partial x} a
+    Cov      \operatorname{Cov}(a, b)                Inner    a^\top b, which ends a term
+    Grad     \nabla_{x} a, all of the product that follows; \frac{d a}{d x}, \frac{d a}{d \log x}
+    Partial  \frac{\partial}{\partial x} a: while the places that move with x stay
+    Integral \int a \, d x, \int_{b}^{c} a \, d x
     Gradient, Divergence                             \nabla a, \nabla \cdot a: by the pixels of the check's `vector`
     KL       D_{\mathrm{KL}}(a \,\|\, b)
 
@@ -23,12 +25,14 @@ an \underbrace, and spaces.
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import sympy
 from sympy.parsing.latex import parse_latex
 
-from .symbols import ACCENTS, OPENING, NotUnderstood, argument, closing, index, renamed, split, symbol, tokens
+from . import calculus
+from .calculus import function
+from .symbols import ACCENTS, NotUnderstood, argument, closing, index, renamed, split, symbol, tokens
 
 RELATIONS = {
     "=": "=", ":=": "=", r"\coloneqq": "=", r"\equiv": "=", r"\propto": "propto", r"\sim": "sim",
@@ -170,7 +174,7 @@ def _next(flat, seq, i):
         return end + 1
     if token in FUNCTIONS or token == "^":
         return _function(flat, seq, i)
-    if token == "e" and seq[i + 1 : i + 2] == ["^"]:
+    if token == "e" and seq[i + 1 : i + 2] == ["^"] and seq[i + 2 : i + 3] != [r"\top"]:
         inner, i = argument(seq, i + 2)
         flat.text.append(rf"\exp({flat.place(read(inner))})")
         return i
@@ -196,6 +200,8 @@ def _function(flat, seq, i):
     token, i = seq[i], i + 1
     if token == "^":
         inner, i = argument(seq, i)
+        if inner == [r"\top"]:
+            return _inner_product(flat, seq, i)
         if flat.text and flat.text[-1].startswith(r"\mathit"):
             flat.factor(_alone("{}^{{{}}}", flat.take(), read(inner)))
         else:
@@ -206,6 +212,14 @@ def _function(flat, seq, i):
         base, i = argument(seq, i + 1)
         flat.text.append(f"_{{{flat.place(read(base))}}}")
     return i
+
+
+def _inner_product(flat, seq, i):
+    r"""a^\top b, of the factor before and all that follows."""
+    if not flat.text or not flat.text[-1].startswith(r"\mathit") or flat.text[-2:-1] == ["/"]:
+        raise NotUnderstood(rf"no vector before ^\top in: {' '.join(seq)}")
+    flat.factor(calculus.inner(read, flat.take(), seq, i))
+    return len(seq)
 
 
 def _sum(flat, seq, i):
@@ -222,11 +236,6 @@ def _sum(flat, seq, i):
 
 
 # ---- readers: (tokens, position, position after the word) -> (expression, position after it)
-
-
-def function(name, *args):
-    """A function that SymPy knows nothing of, applied."""
-    return sympy.Function(name)(*args)
 
 
 def _fraction(seq, i, after):
@@ -263,38 +272,12 @@ def _between_bars(seq, i, after):
     return function("Norm" if seq[i] == r"\lVert" else "Abs", read(seq[after:end])), end + 1
 
 
-def _gradient(seq, i, after):
-    name, variables, i = "Gradient", [], after
-    if seq[after : after + 1] == ["_"]:
-        variable, i = argument(seq, after + 1)
-        name, variables = "Grad", [read(variable)]
-    elif seq[after : after + 1] == [r"\cdot"]:
-        name, i = "Divergence", after + 1
-    end = i
-    while end < len(seq) and seq[end] not in "+-":
-        end = closing(seq, end) + 1 if seq[end] in OPENING else end + 1
-    return function(name, read(seq[i:end]), *variables), end
-
-
 def _derivative(seq, i, after):
-    r"""\frac{d a}{d x}, \frac{\partial a}{\partial x}, \frac{\partial^2 a}{\partial x^2}; or of what follows."""
     top, after = argument(seq, after)
     bottom, end = argument(seq, after)
     if top[:1] not in (["d"], [r"\partial"]) or bottom[:1] != top[:1]:
         return _fraction(seq, i, i + 1)
-    top, order = (top[3:], 2) if top[1:3] == ["^", "2"] else (top[1:], 1)
-    if order == 2 and bottom[-2:] != ["^", "2"]:
-        raise NotUnderstood(f"a second derivative is by x^2: {' '.join(seq[i:end])}")
-    variable = read(bottom[1:-2] if order == 2 else bottom[1:])
-    if not top:
-        start = end
-        while end < len(seq) and seq[end] not in "+-":
-            end = closing(seq, end) + 1 if seq[end] in OPENING else end + 1
-        top = seq[start:end]
-    found = read(top)
-    for _ in range(order):
-        found = function("Grad", found, variable)
-    return found, end
+    return calculus.derivative(read, seq, top, bottom, end)
 
 
 def _extreme(seq, i, after):
@@ -387,7 +370,8 @@ def _dots(seq, i):
 READERS = {
     r"\frac": _derivative, r"\dfrac": _fraction, r"\tfrac": _fraction, r"\sqrt": _root, r"\underbrace": _brace,
     r"\overbrace": _brace, r"\boxed": _brace, r"\mathbf{I}": _identity, r"\lVert": _between_bars,
-    r"\lvert": _between_bars, r"\nabla": _gradient, r"\min": _extreme, r"\max": _extreme, r"\mathcal{N}": _gaussian,
+    r"\lvert": _between_bars, r"\nabla": partial(calculus.gradient, read),
+    r"\int": partial(calculus.integral, read), r"\min": _extreme, r"\max": _extreme, r"\mathcal{N}": _gaussian,
     r"\mathbb{E}": _mean, r"\operatorname{Var}": _variance, r"\mathrm{Var}": _variance,
     r"\operatorname{Cov}": _covariance, r"\mathrm{Cov}": _covariance,
 }  # fmt: skip

@@ -8,7 +8,7 @@ import re
 
 # These take arguments in brackets, which are part of their name; after any other symbol a bracket is a factor.
 CALLS = {
-    "q", "p", r"p_\theta", r"z_\theta", r"\mu_\theta", r"x_\theta", r"v_\theta", r"s_\theta", "s", "C", "f", "g",
+    "q", "p", r"p_\theta", r"z_\theta", r"\mu_\theta", r"x_\theta", r"v_\theta", r"s_\theta", "s", "C", "P", "f", "g",
     r"D_\theta", r"F_\theta",
     r"u_\theta", r"\tilde{\mu}", r"\hat{x}", r"\hat{z}", r"\Sigma_\theta", r"\phi", r"q_\sigma",
 }  # fmt: skip

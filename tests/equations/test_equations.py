@@ -71,6 +71,18 @@ def test_equation_holds(label):
         r"x_t = w x_t",
         r"x_t = x_t^{(i)}",
         r"x_t = \int x_t \, dx_0",
+        r"x_t = \int x_t + x_0 \, dx_0",
+        r"x_t = \int x_t",
+        r"x_t = \int_{0} x_t \, dt",
+        r"x_t = \int d x_t \, dt",
+        r"x_t = \int x_t \, dx_0 x_t",
+        r"x_t = \int_{0}^{1} x_t \, d \log",
+        r"x_t = x_t^\top",
+        r"x_t = {}^\top x_t",
+        r"x_t = x_t^\top x_t x_t",
+        r"x_t = x_t^\top \log x_t",
+        r"x_t = x_t^\top 1",
+        r"x_t = \frac{x_t}{x_0} / x_t^\top x_t",
         r"x_t = x_t \text{ for all } t",
         r"x_t = \begin{cases} x_t \end{cases}",
     ],
@@ -110,6 +122,61 @@ def test_derivatives_by_all_pixels():
             run(wrong)
     with pytest.raises(WRONG):
         run(r"\nabla \log p = -2 x", vector=[], scalar=["x"])
+
+
+def run(tex, given=(), **more):
+    identity("eq-odd", given=given, schedules=["coarse"], **more).run({"eq-odd": tex})
+
+
+def test_integrals():
+    """Over all numbers, positive numbers, places, and between limits; what does not converge has no value."""
+    bell = r"\exp\left(-\frac{1}{2} \lVert x \rVert^2\right)"
+    for count, value in ((1, r"\sqrt{2 \pi}"), (2, r"2 \pi"), (3, r"2 \pi \sqrt{2 \pi}")):
+        run(rf"\int {bell} \, dx = {value}", vector=["x"], pixels=count)
+    run(r"\int u^2 \exp\left(-a u\right) \, du = \frac{2}{a^3}", positive=["u", "a"])
+    run(r"\int \exp\left(-u\right) u \, d \log u = 1")
+    run(r"\int_{a}^{b} \frac{1}{u} \, du = \log b - \log a", positive=["a", "b"])
+    run(r"\frac{d}{d a} \int_{a}^{b} u^2 \, du = -a^2", scalar=["a", "b"])
+    run(r"\frac{d u^3}{d \log u} = 3 u^3", positive=["u"])
+    endless = [r"\int 1 \, du = 80", r"\int_{0}^{1} \frac{1}{u} \, du = 80", r"\int \frac{1}{1 + u^2} \, du = \pi"]
+    narrow = r"\int \exp\left(-10000 u^2\right) \, du = \frac{\sqrt{\pi}}{100}"
+    for wrong in (*endless, narrow, r"\int \exp\left(-u^2\right) \, du = \pi"):
+        with pytest.raises(WRONG):
+            run(wrong)
+
+
+def test_inner_products():
+    """Of vectors, not of numbers; a gradient may stand on either side."""
+    both = {"vector": ["x", "y"], "scalar": ["c"]}
+    run(r"\lVert x + y \rVert^2 = \lVert x \rVert^2 + 2 x^\top y + \lVert y \rVert^2", **both)
+    run(r"y^\top \nabla \lVert x \rVert^2 = 2 y^\top x", **both)
+    run(r"\nabla \lVert x \rVert^2^\top y = 2 y^\top x", **both)
+    run(r"\frac{2 c y^\top x}{c} = \left(x + x\right)^\top y", **both)
+    for wrong in (r"x^\top y = x y", r"x^\top c = c^\top x", r"x^\top y = y^\top y"):
+        with pytest.raises(WRONG):
+            run(wrong, **both)
+
+
+def test_a_place_that_moves():
+    r"""It follows in d / d c and stays in \partial; an expectation runs over the noise that it is made of."""
+    moving = {"paths": {"x": r"c y + c^2 z"}, "vector": ["x", "y"], "positive": ["c"]}
+    run(r"\frac{d x}{d c} = y + 2 c z", **moving)
+    run(r"\frac{d}{d c} \left(c x\right) = x + c \left(y + 2 c z\right)", **moving)
+    run(r"\frac{\partial}{\partial c} \left(c x\right) = x", **moving)
+    run(r"\mathbb{E}[x^2] = c^2 y^2 + c^4", **moving)
+    run(r"\frac{d}{d c} \mathbb{E}[x^2] = 2 c y^2 + 4 c^3", **moving)
+    with pytest.raises(WRONG):
+        run(r"\frac{d}{d c} \left(c x\right) = x", **moving)
+
+
+def test_expectations_over_a_density_of_places():
+    given = [r"w = \frac{1}{2 \pi S} \exp\left(-\frac{\lVert x - y \rVert^2}{2 S}\right)"]
+    more = {"densities": {"x": "w"}, "vector": ["x", "y"], "positive": ["S"], "pixels": 2}
+    run(r"\mathbb{E}[x] = y", given, **more)
+    run(r"\mathbb{E}[\lVert x \rVert^2] = \lVert y \rVert^2 + 2 S", given, **more)
+    run(r"D_{\mathrm{KL}}(w \,\|\, w) + 1 = 1", given, **more)
+    with pytest.raises(WRONG):
+        run(r"\mathbb{E}[\lVert x \rVert^2] = \lVert y \rVert^2 + S", given, **more)
 
 
 def test_slips_of_the_source_note_are_caught():

@@ -1,6 +1,6 @@
 """Whether a link of a chain holds, in float64 and for all t: what is put in, what symbols are worth, the comparison."""
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import sympy
@@ -44,6 +44,18 @@ def chains_of(text) -> list[latex.Chain]:
 
 def prepared(chains, book, given, where) -> list[latex.Chain]:
     """The chains with everything put in: the `given` equations, what stands in `where`, the FACTS."""
+    rules = rules_of(book, given, where)
+    return [latex.Chain([put_in(side, rules) for side in chain.sides], chain.relations) for chain in chains]
+
+
+def formulas(told, book, given, where) -> dict[str, sympy.Basic]:
+    """{canonical name: expression} of a dict of LaTeX, with everything put in."""
+    rules = rules_of(book, given, where)
+    return {symbols.canonical(name): put_in(latex.read(symbols.tokens(tex)), rules) for name, tex in told.items()}
+
+
+def rules_of(book, given, where) -> tuple:
+    """What is put in for what, in this order."""
     rules = []
     for entry in given:
         text, place = (entry, "t") if isinstance(entry, str) else entry
@@ -53,8 +65,7 @@ def prepared(chains, book, given, where) -> list[latex.Chain]:
         key = sympy.Symbol(left) if left in ("mean", "variance") else latex.read(symbols.tokens(left))
         value = latex.read(symbols.tokens(right)) if isinstance(right, str) else sympy.Symbol(f"where {left}")
         rules.append((key, value))
-    rules = tuple(rules)
-    return [latex.Chain([put_in(side, rules) for side in chain.sides], chain.relations) for chain in chains]
+    return tuple(rules)
 
 
 @cache
@@ -103,10 +114,13 @@ def range_of(name, used, first, last, pixels) -> values.Values:
     return values_of(name, start, values.schedule(name).T + last - max(0, *offsets, 0), pixels)
 
 
-def scope_of(given, where, vector, scalar, positive, random, tables) -> evaluate.Scope:
+def scope_of(given, where, vector, scalar, positive, random, tables, densities=None, paths=None) -> evaluate.Scope:
     """The book's symbols, and those that the check declares."""
     own = {
         " random": {symbols.canonical(k): v for k, v in random.items()},
+        " densities": densities or {},
+        " paths": paths or {},
+        " positive": {symbols.canonical(name) for name in positive},
         " tables": {symbols.canonical(head): _computed(table, given)(None) for head, table in tables.items()},
     }
     if vector:
@@ -118,6 +132,8 @@ def scope_of(given, where, vector, scalar, positive, random, tables) -> evaluate
         for tex in names:
             symbol = symbols.canonical(tex)
             own[symbol] = _drawn(symbol, pixels, shaped, given)
+    for name, path in (paths or {}).items():
+        own[name] = partial(evaluate.evaluate, path)
     return evaluate.Scope(given, own)
 
 
