@@ -175,7 +175,7 @@ ERRORS = [
     r"\frac{r}{4} + \frac{x - m}{8 u} + f + \frac{\eta^2 b}{2} \nabla \log w\right) - \nabla \log p",
     *TWO_DENSITIES,
 ]
-# A density that is carried along v, and stretched by s, as the clock c goes on; V is its velocity.
+# A density of three pixels that is carried along v, and stretched by s, as the clock c goes on; V is its velocity.
 STRETCHED = [
     "p(x, c) = p",
     r"V = 2 c v + \frac{2 c}{s} \left(x - m\right)",
