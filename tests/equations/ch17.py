@@ -168,9 +168,9 @@ TWO_DENSITIES = [
     r"u = \frac{1}{2} + \frac{r}{4}",
 ]
 LOST = {"scalar": [r"\eta"], "positive": ["b", "r", "S"], "pixels": 2}
-# The gradient Q, and the error of the score with which w moves as it does: by r / 4, and by 1 / (8 u) away from m.
+# The gradient R, and the error of the score with which w moves as it does: by r / 4, and by 1 / (8 u) away from m.
 ERRORS = [
-    r"Q = \nabla \log w - \nabla \log p",
+    r"R = \nabla \log p - \nabla \log w",
     r"e = \frac{2}{\left(1 + \eta^2\right) b} \left("
     r"\frac{r}{4} + \frac{x - m}{8 u} + f + \frac{\eta^2 b}{2} \nabla \log w\right) - \nabla \log p",
     *TWO_DENSITIES,
@@ -215,6 +215,12 @@ CHECKS = [
         lambda: check_reverse_sde(0.0, 0.5, 1.0, 1.4),
         "averages of a function under a stochastic differential equation, for an exact mixture",
     ),
+    definition(
+        "eq-langevin",
+        r"d x = \frac{\eta^2 b}{2} \nabla \log p \, d r + \eta \sqrt{b} \, d W",
+        "names the two terms that eta adds to the ODE in eq-reverse-family",
+    ),
+    identity("eq-langevin-rest", **BACKWARDS, scalar=[r"\eta"]),
     by_hand(
         "eq-reverse-sde",
         r"d x = b \left(\frac{x}{2} + \nabla \log p\right) d r + \sqrt{b} \, d W",
@@ -300,9 +306,24 @@ CHECKS = [
         **LOST,
     ),
     identity("eq-kl-change", given=TWO_DENSITIES, vector=["x"], **LOST),
-    identity("eq-kl-velocities", given=["eq-two-velocities", *ERRORS], vector=["x"], **LOST),
-    identity("eq-kl-noise", given=ERRORS, vector=["x"], densities={"x": "w"}, **LOST),
-    identity("eq-kl-square", vector=["e", "Q"], scalar=[r"\eta"]),
+    identity("eq-kl-velocities", given=["eq-two-velocities", *ERRORS], vector=["x"], densities={"x": "p"}, **LOST),
+    identity("eq-kl-noise", given=ERRORS, vector=["x"], densities={"x": "p"}, **LOST),
+    identity("eq-kl-square", vector=["e", "R"], scalar=[r"\eta"]),
+    # With eta = 1 and data N(0, 1), the error 3 m / 4 moves the mean of w at the rate b m / 4: nearly the bound.
+    identity(
+        "eq-kl-bound",
+        given=[
+            r"p = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x \rVert^2}{2}\right)",
+            r"w = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x - m \rVert^2}{2}\right)",
+            r"e = \frac{3}{4} m",
+            r"m = \exp\left(\frac{b r}{4}\right)",
+            "b = 3",
+        ],
+        vector=["x"],
+        positive=["r"],
+        pixels=2,
+        densities={"x": "p"},
+    ),
     identity(
         "eq-divergence-product",
         given=[r"V = \lVert x \rVert^2 x + v", f"p = {bells('x', '0.6', 'v', '1')}"],
@@ -333,7 +354,7 @@ CHECKS = [
 
 EQUIVALENT = [
     equivalent(
-        "eq-kl-change", "+ -> -, 1st", "the integral of w stays 1, so the one of its change is 0 with either sign"
+        "eq-kl-change", "+ -> -, 1st", "the integral of p stays 1, so the one of its change is 0 with either sign"
     ),
     equivalent(
         "eq-rounding-bound", "- -> +, 1st", "a probability is at most 1, so its logarithm is below the bound too"

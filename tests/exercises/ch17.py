@@ -11,6 +11,11 @@ def back(x, f, score, b, h, eta, z, count=None, noise=None, sign=-1.0, score_rat
     return start * x + (h if length is None else length) * (sign * f + score_rate * b * count * score) + fresh * z
 
 
+def forward_step(x, f, score, b, h, eta, z, share):
+    """A step of the forward process, with all its noise or a share."""
+    return x + h * f + share * (b * h) ** 0.5 * z
+
+
 def in_two_moves(x, f, score, b, h, eta, z):
     """First the ODE, then the noise with the velocity that makes up for it."""
     width = eta * (b * h) ** 0.5
@@ -50,11 +55,13 @@ WRONG = {
         "Song's": (lambda *g: back(*g, count=2, noise=(g[3] * g[4]) ** 0.5), "the reverse SDE of eta = 1"),
         "the ODE": (lambda *g: back(*g, count=1, noise=0.0), "the ODE, eta = 0"),
         "eta^2 times": (lambda *g: back(*g, count=g[5] ** 2), "one is missing"),
+        "twice eta^2": (lambda *g: back(*g, count=2 * g[5] ** 2), "2 eta^2 is right for eta = 1 only"),
         "eta without a square": (lambda *g: back(*g, count=1 + g[5]), "the square of eta"),
         "the square of the sum": (lambda *g: back(*g, count=(1 + g[5]) ** 2), "eta is squared alone"),
         "full noise": (lambda *g: back(*g, noise=(g[3] * g[4]) ** 0.5), "multiplied by eta"),
         "eta in the root": (lambda *g: back(*g, noise=(g[5] * g[3] * g[4]) ** 0.5), "outside the root"),
         "no rate in the noise": (lambda *g: back(*g, noise=g[5] * g[4] ** 0.5), "where is b?"),
+        "b without a root": (lambda *g: back(*g, noise=g[5] * g[3] * g[4] ** 0.5), "b is the rate of the variance"),
         "h without a root": (lambda *g: back(*g, noise=g[5] * g[3] ** 0.5 * g[4]), "h has a root"),
         "a variance": (lambda *g: back(*g, noise=g[5] * g[3] * g[4]), "variance of the noise"),
         "eta squared": (lambda *g: back(*g, noise=g[5] ** 2 * (g[3] * g[4]) ** 0.5), "not by its square"),
@@ -62,6 +69,11 @@ WRONG = {
         "a root of numbers": (lambda *g: back(*g, noise=torch.sqrt(g[3] * g[4])), "use ** 0.5 for a root"),
         "the forward drift": (lambda *g: back(*g, sign=1.0), "f has the other sign"),
         "forward": (lambda *g: back(*g, length=-g[4]), "the way to noise"),
+        "the forward step": (lambda *g: forward_step(*g, 1.0), "the forward step, from t to t + h"),
+        "the forward step, with eta": (
+            lambda *g: forward_step(*g, g[5]),
+            "the forward step, from t to t + h, with eta",
+        ),
         "away from the density": (lambda *g: back(*g, score_rate=-0.5), "plus"),
         "the whole rate": (lambda *g: back(*g, score_rate=1.0), "half the rate"),
         "half of f's rate": (lambda *g: back(*g, sign=-g[3] / 2), "only the score"),
@@ -88,6 +100,8 @@ WRONG = {
         "the mean width": (lambda *g: density(*g, width=(g[2][-1] - g[2][0]) / (len(g[2]) - 1)), "differ in length"),
         "the levels": (lambda *g: density(*g, sign=1.0, width=g[2][:-1, None]), "not by the levels"),
         "the levels of the ends": (lambda *g: density(*g, sign=1.0, width=g[2][1:, None]), "the levels at their ends"),
+        "over log nu": (lambda *g: density(*g, width=g[2].log().diff()[:, None]), "not of log nu"),
+        "one sum for all": (lambda *g: g[0] + density(0 * g[0], *g[1:]).sum(), "each image has its own sum"),
         "times a factor": (lambda *g: g[0] * density(0 * g[0], *g[1:]).exp(), "not of p"),
     },
 }

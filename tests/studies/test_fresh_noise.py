@@ -54,8 +54,6 @@ def test_what_the_page_says_of_fresh_noise():
             none, half, full = (rows[steps, eta, seed]["frechet"] for eta in study_fresh_noise.ETAS)
             assert none > half > full
             assert none > floor > full - 0.01
-        energies = [rows[10, eta, seed]["energy"] for eta in study_fresh_noise.ETAS]
-        assert max(energies) == energies[2]
     for row in read_record(train_digits.RESULTS / "digits-by-label-sampling.json")["walks"]:
         key = row["steps"], {"DDIM": 0.0, "DDPM, beta_tilde": 1.0}.get(row["kind"]), row["seed"]
         if key in rows:
