@@ -235,7 +235,8 @@ z_hat = z_from_flow(way, x_t, t, u)
         (
             "flux.time_shift(1.15, 1.0, taus)",
             "shift(taus, math.exp(1.15))",
-            "With `use_dynamic_shifting=True`, as in FLUX, `mu` is the logarithm of the shift.",
+            "With `use_dynamic_shifting=True`, `mu` is the logarithm of the shift. "
+            "FLUX's pipeline shifts `np.linspace(1, 1 / n, n)`.",
         ),
     ),
     lambda: {

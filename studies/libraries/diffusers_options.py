@@ -141,6 +141,7 @@ def times_of(**options):
     '`timesteps`, spaced "trailing"',
     FROM_0,
     "respace(schedule, 50).times[1:].flip(0) - 1",
+    "of up to 100 steps, for all numbers but 48, 61 and 96",
     equal=1e-10,
 )
 def diffusers_trailing():

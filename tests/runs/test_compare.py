@@ -357,6 +357,18 @@ def test_meaning_of_eta(power, said):
     assert found[3] == f"8. fresh noise: equal: deviation of eta = {said.split(' ')[0]}"
 
 
+@pytest.mark.parametrize("pairs", [None, ONE])
+def test_a_small_eta_is_not_taken_for_rounding(pairs):
+    found = lines(table=OWN.alpha_bar[1:], pairs=pairs, **make_program("z", eta=0.01) | {"eta": 0})
+    assert found[2].endswith("eta = 0.01")
+    assert found[3].endswith("deviation of eta = 0.01")
+
+
+def test_a_pair_may_be_given_twice():
+    parts = {"table": OWN.alpha_bar, "step": OURS["step"]}
+    assert lines(**parts, pairs=[ONE[0], ONE[0]]) == lines(**parts, pairs=ONE[:1])
+
+
 def test_eta_squared_in_the_noise_alone_and_a_variance_as_deviation():
     def step(x, k, to, answer, noise, power=1, factor=1.0):
         still = ddim_step(OWN, x, k, to, answer, 0 * x, eta=0.5, clip=False)

@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from libraries.row import Network, import_peer
@@ -88,6 +89,46 @@ def test_ddim_of_diffusers():
 )
 def test_options_of_ddim_of_diffusers(option, number, said):
     assert said in lines(**diffusers_parts("DDIMScheduler", 20, **option))[number]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "n"),
+    [
+        ("DPMSolverMultistepScheduler", {}, 20),
+        ("UniPCMultistepScheduler", {}, 20),
+        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}, 20),
+        ("DDIMScheduler", {"timestep_spacing": "trailing"}, 48),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_times_that_are_not_known(name, options, n):
+    scheduler = getattr(diffusers, name)(**options)
+    scheduler.set_timesteps(n)
+    assert lines(table=scheduler.alphas_cumprod, times=scheduler.timesteps)[1].startswith("2. times: different: ")
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+@pytest.mark.parametrize(("n", "jump"), [(50, 20), (100, 10), (10, 100)])
+def test_rounding_of_euler_is_no_eta(n, jump):
+    scheduler = diffusers.EulerDiscreteScheduler(
+        timestep_spacing="leading", beta_schedule="linear", beta_start=1e-4, beta_end=0.02
+    )
+    scheduler.set_timesteps(n)
+
+    def noisy(x_0, z, k):
+        return scheduler.add_noise(x_0, z, torch.tensor([k]))
+
+    def step(x, k, to, answer):
+        scheduler.set_timesteps(n)
+        return scheduler.step(answer, scheduler.timesteps[scheduler.timesteps == k][0], x).prev_sample
+
+    parts = {"table": scheduler.alphas_cumprod, "noisy": noisy, "step": step}
+    for t in (501, 601, 901):
+        found = lines(**parts, pairs=[(t, t - jump), (801, 801 - jump), (2 * jump + 1, jump + 1)])
+        assert found[2:] == [
+            "7. step: translated: answer z, not clipped, step to s, eta = 0 (DDIM)",
+            "8. fresh noise: equal: none",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +301,13 @@ def test_flow_is_read_in_its_own_words():
     assert re.search(
         r"if self.transformer.config.guidance_embeds:\n.*guidance_scale.*\n.*\n +else:\n +guidance = None", flux
     )
+    assert "sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps) if sigmas is None" in flux
+    transformer = folder.parent / "models/transformers/transformer_flux.py"
+    assert "timestep = timestep.to(hidden_states.dtype) * 1000" in transformer.read_text(encoding="utf8")
+    levels, scheduler = np.linspace(1, 1 / 28, 28), diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    scheduler.set_timesteps(sigmas=levels, mu=1.15)
+    shifted = np.exp(1.15) * levels / (1 + (np.exp(1.15) - 1) * levels)
+    assert np.allclose(scheduler.sigmas[:-1], shifted, atol=1e-6)
     assert "timestep=timestep," in (folder / "stable_diffusion_3/pipeline_stable_diffusion_3.py").read_text("utf8")
 
 

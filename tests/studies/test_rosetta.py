@@ -484,6 +484,23 @@ def test_last_step_of_ddim_with_trailing_times_may_end_at_1(n):
     assert rosetta.off(theirs, ours[1]) > 0.01
 
 
+def test_trailing_times_are_ours_for_the_numbers_of_steps_of_the_text():
+    schedule, scheduler, others = (
+        linear_schedule(),
+        import_peer("diffusers").DDIMScheduler(timestep_spacing="trailing"),
+        {},
+    )
+    for n in [*range(1, 101), 125, 200, 250, 500, 1000]:
+        scheduler.set_timesteps(n)
+        theirs, ours = scheduler.timesteps.tolist(), (respace(schedule, n).times[1:].flip(0) - 1).tolist()
+        if theirs != ours:
+            others[n] = theirs, ours
+    assert list(others) == [48, 61, 96]
+    for n in (48, 96):
+        assert sorted(abs(a - b) for a, b in zip(*others[n], strict=True)) == [0] * (n - 4) + [1] * 4
+    assert others[61][0] == [*others[61][1], -1]
+
+
 def test_linspace_changes_little_where_the_steps_arrive():
     """The walk of the options, with steps of our own from each time to the next."""
     own, (_, x, _), schedule = measure_options()["image"], draw(), linear_schedule()

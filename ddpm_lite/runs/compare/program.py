@@ -86,7 +86,7 @@ def compare_program(
     T, eta = check_whole_schedule(schedule, "the program").T, check_real("eta", eta, 0, 1)
     n = max(T // 50, 1)
     chosen = [(max(t, 1), max(t - jump, 0)) for t, jump in ((T // 2, n), (T * 4 // 5, 2 * n), (min(2 * n, T), n))]
-    steps = [check_pair(pair, T) for pair in (chosen if pairs is None else pairs)]
+    steps = list(dict.fromkeys(check_pair(pair, T) for pair in (chosen if pairs is None else pairs)))
     inputs = make_inputs(schedule, steps, check_shape(shape))
     checks: dict[str, tuple[Any, Callable[..., Iterator[Found]]]] = {
         "table": (table, check_table),

@@ -27,6 +27,7 @@ from ddpm_lite.runs.compare.trial import (
 from ddpm_lite.schedule import Schedule
 
 NOISE = 1e-4  # what counts as rounding in a deviation, for programs whose variance is a difference of float32 numbers
+ROUNDING = 4 * 2**-23  # of a variance, where alpha_bar and the state are float32, off by up to 2**-24 of numbers near 1
 STEP = known.Option("step to s", lambda t, s: s)
 
 
@@ -145,11 +146,14 @@ def list_steps(
 def find_eta(
     schedule: Schedule, own: Inputs, reading: known.Reading, weight: float, etas: list[known.Option]
 ) -> list[known.Option]:
-    """The eta with which the noise has this weight in the state at s."""
+    """The eta with which the noise has this weight in the state at s, unless rounding of a listed one explains it."""
     old = schedule.numbers.one_minus_alpha_bar[own.s] - (weight / place(schedule, own.s, reading)[1]) ** 2
     sigma, _ = find_deviations(schedule, own.t, own.s)
     eta = sqrt(max(old, 0.0)) / sigma if sigma else 0.0
-    return [] if min(abs(eta - one.use) for one in etas) < EARLY else [known.Option(f"eta = {eta:.4g}", eta)]
+    for one in etas:  # near 0, eta is the root of a small difference, so rounding alone can make it 0.001 and more
+        if abs(eta - one.use) < EARLY or abs(eta**2 - one.use**2) * sigma**2 < ROUNDING:
+            return []
+    return [known.Option(f"eta = {eta:.4g}", eta)]
 
 
 def find_ends(
