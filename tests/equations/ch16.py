@@ -85,6 +85,37 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
+def check_any_path():
+    """Particles at the quantiles of one clock, moved by the mean of a' x_0 + k' z, are at those of another."""
+    ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-12, 12, 400_001)
+
+    def parts(x, a, k):
+        variance = a**2 * STDS**2 + k**2
+        away = x[:, None] - a * MEANS
+        return SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), away / variance
+
+    def mean_change(x, a, k, rate_a, rate_k):
+        each, pull = parts(x, a, k)
+        return (each * (rate_a * (MEANS + a * STDS**2 * pull) + rate_k * k * pull)).sum(1) / each.sum(1)
+
+    paths = {  # the weights of image and noise and their slopes, and the ends of the clock
+        "noise level": (lambda c: (1.0, c, 0.0, 1.0), (2.0, 0.2)),
+        "angle": (lambda c: (np.cos(c), np.sin(c), -np.sin(c), np.cos(c)), (1.4, 0.2)),
+        "flow time": (lambda c: (1 - c, c, -1.0, 1.0), (1.0, 0.1)),
+        "none of these": (lambda c: (2 - c**2, np.exp(c), -2 * c, np.exp(c)), (0.7, 0.1)),
+    }
+    for name, (weights, (start, end)) in paths.items():
+
+        def places(c, weights=weights):
+            below = np.cumsum(parts(grid, *weights(c)[:2])[0].sum(1)) * (grid[1] - grid[0])
+            return np.interp(ranks, below, grid)
+
+        clock, x = np.linspace(start, end, 4001), places(start)
+        for c, after in zip(clock, clock[1:], strict=False):
+            x = x + (after - c) * mean_change(x, *weights(c))
+        assert abs(x - places(end)).max() < 2e-3, name
+
+
 # ---- what is read from the page
 
 
@@ -323,6 +354,12 @@ CHECKS = [
         r"\frac{d m}{d \tau} = U(m, \tau)",
         check_flow_ode,
         "a differential equation, solved for an exact mixture",
+    ),
+    by_hand(
+        "eq-any-path",
+        r"\frac{d x}{d c} = \mathbb{E}[a' x_0 + k' z \mid x]",
+        check_any_path,
+        "a differential equation, solved for an exact mixture along four paths",
     ),
     # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
     identity("eq-flow-loss", given=["u = U + a z"], vector=["U", r"\hat{u}"], scalar=["a"]),

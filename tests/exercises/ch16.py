@@ -157,6 +157,8 @@ WRONG = {
             "divided by V, not by its square",
         ),
         "the slope without the 2": (lambda x, p, V, b: b / 2 * (1 - 2 / V) * (1 - 2 * x**2 / V) * p, "slope -x p / V"),
+        "no slope of p": (lambda x, p, V, b: b / 2 * (1 - 1 / V) * p, "both are products with p"),
+        "no slope of p, minus": (lambda x, p, V, b: b / 2 * (1 / V - 1) * p, "have the other sign"),
         "nothing": (lambda x, p, V, b: 0 * x, "off by"),
         "V = 1": (lambda x, p, V, b: change(x, p, 1.0, b), "off by"),
         "one V only": (lambda x, p, V, b: change(x, p, 0.6, b), "off by"),
@@ -186,6 +188,14 @@ WRONG = {
         "not divided": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: y - x_0), "nu times the noise"),
         "minus the noise": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: -z), "sign plus"),
         "F for the noise": (lambda *g: read_edm(*g, noise=lambda *_: -g[3]), "nearly -z"),
+        "F times c_in for the noise": (
+            lambda *g: read_edm(*g, noise=lambda *_: -g[3] / (g[1] ** 2 + g[2] ** 2) ** 0.5),
+            "then the noise",
+        ),
+        "F times c_in for the slope": (
+            lambda *g: read_edm(*g, slope=lambda *_: -g[3] / (g[1] ** 2 + g[2] ** 2) ** 0.5),
+            "then the slope",
+        ),
         "the papers' sign": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0 - z), "from image to noise"),
         "y for the image": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - y), "this is z - y"),
         "over the noise level": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z), "slope over nu"),

@@ -524,6 +524,7 @@ def test_what_the_page_advises_for_heuns_clock():
             assert average(ENERGY, *nu) > 2.9 * average(ENERGY, *tau)
     assert [recipe for recipe, gain in gains.items() if gain < 0] == [DDPM]
     assert f"{max(gains.values()):.2f}" == "0.16"
+    assert [f"{average(FRECHET, DDPM, step, 9, TAU):.2f}" for step in (NU_STEP, TAU_STEP)] == ["2.75", "2.27"]
     for recipe in study_flow.RECIPES:
         for step in (NU_STEP, TAU_STEP):
             seeds = [distances()[recipe, step, 9, TAU, seed][FRECHET] for seed in study_flow.SEEDS]
