@@ -242,6 +242,38 @@ CHECKS = [
     ),
     identity("eq-eta-room", where=LEAP, first=3),  # so that s > 0: else both roots are 0
     identity("eq-eta-shift", where={**LEAP, r"s_\theta(x_t, t)": score_hat}),
+    # The flux of a density under drift and noise, divided by the density.
+    identity(
+        "eq-two-velocities",
+        given=[
+            r"A = \frac{1}{w} \left(C w - \frac{\eta^2 b}{2} \nabla w\right)",
+            r"B = \frac{1}{p} \left(D p - \frac{\eta^2 b}{2} \nabla p\right)",
+            r"C = D + \frac{\left(1 + \eta^2\right) b}{2} e",
+            r"D = -f + \frac{\left(1 + \eta^2\right) b}{2 p} \nabla p",
+            *TWO_DENSITIES,
+        ],
+        vector=["x", "e"],
+        **LOST,
+    ),
+    identity("eq-kl-change", given=TWO_DENSITIES, vector=["x"], **LOST),
+    identity("eq-kl-velocities", given=["eq-two-velocities", *ERRORS], vector=["x"], densities={"x": "p"}, **LOST),
+    identity("eq-kl-noise", given=ERRORS, vector=["x"], densities={"x": "p"}, **LOST),
+    identity("eq-kl-square", vector=["e", "R"], scalar=[r"\eta"]),
+    # With eta = 1 and data N(0, 1), the error 3 m / 4 moves the mean of w at the rate b m / 4: nearly the bound.
+    identity(
+        "eq-kl-bound",
+        given=[
+            r"p = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x \rVert^2}{2}\right)",
+            r"w = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x - m \rVert^2}{2}\right)",
+            r"e = \frac{3}{4} m",
+            r"m = \exp\left(\frac{b r}{4}\right)",
+            "b = 3",
+        ],
+        vector=["x"],
+        positive=["r"],
+        pixels=2,
+        densities={"x": "p"},
+    ),
     identity(
         "eq-path-step",
         given=[r"x_t = a_t x_0 + a_t \nu_t z", r"x_s = a_s x_0 + a_s \nu_s z"],
@@ -291,38 +323,6 @@ CHECKS = [
         r"d m = -\left(U + g \left(m + \left(1 - \tau\right) U\right)\right) d r + \sqrt{2 g \tau} \, d W",
         check_flow_sde,
         "averages under a stochastic differential equation, for an exact mixture of one pixel",
-    ),
-    # The flux of a density under drift and noise, divided by the density.
-    identity(
-        "eq-two-velocities",
-        given=[
-            r"A = \frac{1}{w} \left(C w - \frac{\eta^2 b}{2} \nabla w\right)",
-            r"B = \frac{1}{p} \left(D p - \frac{\eta^2 b}{2} \nabla p\right)",
-            r"C = D + \frac{\left(1 + \eta^2\right) b}{2} e",
-            r"D = -f + \frac{\left(1 + \eta^2\right) b}{2 p} \nabla p",
-            *TWO_DENSITIES,
-        ],
-        vector=["x", "e"],
-        **LOST,
-    ),
-    identity("eq-kl-change", given=TWO_DENSITIES, vector=["x"], **LOST),
-    identity("eq-kl-velocities", given=["eq-two-velocities", *ERRORS], vector=["x"], densities={"x": "p"}, **LOST),
-    identity("eq-kl-noise", given=ERRORS, vector=["x"], densities={"x": "p"}, **LOST),
-    identity("eq-kl-square", vector=["e", "R"], scalar=[r"\eta"]),
-    # With eta = 1 and data N(0, 1), the error 3 m / 4 moves the mean of w at the rate b m / 4: nearly the bound.
-    identity(
-        "eq-kl-bound",
-        given=[
-            r"p = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x \rVert^2}{2}\right)",
-            r"w = \frac{1}{2 \pi} \exp\left(-\frac{\lVert x - m \rVert^2}{2}\right)",
-            r"e = \frac{3}{4} m",
-            r"m = \exp\left(\frac{b r}{4}\right)",
-            "b = 3",
-        ],
-        vector=["x"],
-        positive=["r"],
-        pixels=2,
-        densities={"x": "p"},
     ),
     identity(
         "eq-divergence-product",

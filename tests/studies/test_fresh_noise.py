@@ -54,6 +54,13 @@ def test_what_the_page_says_of_fresh_noise():
             none, half, full = (rows[steps, eta, seed]["frechet"] for eta in study_fresh_noise.ETAS)
             assert none > half > full
             assert none > floor > full - 0.01
+        for steps, sign in ((10, -1), (50, 1), (250, 1)):  # by the energy distance, noise is worse in 10 steps
+            none, _, full = (rows[steps, eta, seed]["energy"] for eta in study_fresh_noise.ETAS)
+            assert sign * (none - full) > 0
+        assert rows[10, 0.0, seed]["frechet"] > rows[10, 1.0, seed]["frechet"]
+    for steps in (50, 250):
+        changes = [rows[steps, 0.5, i]["energy"] - rows[steps, 0.0, i]["energy"] for i in study_fresh_noise.SEEDS]
+        assert sum(change < 0 for change in changes) == 2
     for row in read_record(train_digits.RESULTS / "digits-by-label-sampling.json")["walks"]:
         key = row["steps"], {"DDIM": 0.0, "DDPM, beta_tilde": 1.0}.get(row["kind"]), row["seed"]
         if key in rows:
