@@ -20,6 +20,11 @@ def step(s, v):
     return torch.cat(rows)
 
 
+def neighbour(s, v):
+    """The time before each t, to which DDPM steps."""
+    return v.t - 1
+
+
 CHECKS = [
     definition("eq-visible-shift", r"\delta = \frac{2 \tau}{\sqrt{n}}", "says which shift counts as visible"),
     identity("eq-samples-needed", given=["eq-visible-shift"], positive=[r"\tau", "n"]),
@@ -33,6 +38,6 @@ CHECKS = [
             r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None],
         },
     ),
-    identity("eq-image-kept", where=KEPT),
-    identity("eq-noise-kept", where={**KEPT, r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None]}),
+    identity("eq-image-kept", where={**KEPT, "s": neighbour}),
+    identity("eq-noise-kept", where={**KEPT, "s": neighbour, r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None]}),
 ]
