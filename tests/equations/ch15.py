@@ -11,6 +11,9 @@ KEPT = {
 }
 
 
+BEFORE = {**KEPT, r"\bar{\alpha}_s": r"\bar{\alpha}_{t-1}"}  # the step of DDPM, to s = t - 1
+
+
 def step(s, v):
     """The package's step from each t to t - 1, one t after the other."""
     rows = [
@@ -33,6 +36,6 @@ CHECKS = [
             r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None],
         },
     ),
-    identity("eq-image-kept", where=KEPT),
-    identity("eq-noise-kept", where={**KEPT, r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None]}),
+    identity("eq-image-kept", where=BEFORE),
+    identity("eq-noise-kept", where={**BEFORE, r"\sigma": lambda s, v: s.beta_tilde[v.t].sqrt()[:, None]}),
 ]

@@ -67,6 +67,8 @@ def test_the_short_checklist_finds_one_of_the_two_mistakes(page):
     both = [(row["right"], row["wrong"]) for row in (labels, alpha)]
     said = [page["say"](page["check_all"], **page["load"](*changes)) for changes in (both, both[:1])]
     assert said == ["weight of x_0_hat, t = 200", "no mistake found"]
+    asked = [page["find_failing"](page["load"](*changes)) for changes in (both, both[1:])]
+    assert asked == ["Which share is dropped?", "Is the image kept?"]  # the complete one asks about labels, too
 
 
 @pytest.mark.parametrize("T", [50, 200, 1000])
@@ -82,6 +84,14 @@ def test_distinct_times_of_a_u_net_pass(page):
         if not p.any():
             torch.nn.init.normal_(p, std=0.05)
     page["check_times"](network, 1000)
+
+
+def test_distinct_times_pass_behind_a_tiny_layer_that_was_filled(page):
+    last = "self.last = nn.Conv2d(WIDTH, 1, 3, padding=1)"
+    program = mistakes.load_program((last, f"{last}; self.last.weight.data.mul_(1e-10)"))
+    model = program.Network()
+    page["check_network"](model, program.embed, 200)
+    page["check_times"](model, 200)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +111,12 @@ def test_times_in_bfloat16_are_found(page, plain, change, said):
         UNet(UNetConfig(8))(torch.zeros(2, 1, 8, 8), torch.tensor([1, 2]).bfloat16())
 
 
-@pytest.mark.parametrize("changes", [[], [LONG], [LONG, mistakes.COSINE]], ids=["linear", "long", "cosine"])
+SHORT = ("LABELS = 200,", "LABELS = 50,")  # with fewer than 100 times only t = 1 is small
+
+
+@pytest.mark.parametrize(
+    "changes", [[], [SHORT], [LONG], [LONG, mistakes.COSINE]], ids=["linear", "short", "long", "cosine"]
+)
 def test_exact_noise_passes(page, changes):
     program = mistakes.load_program(*changes)
     page["check_noise"](program.make_batch, program.ALPHA_BAR)

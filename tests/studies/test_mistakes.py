@@ -640,13 +640,13 @@ def new_unet(dropout):
     return Network
 
 
-@pytest.mark.parametrize("shape", ["x_t[:4], ", "torch.randn(4, 1, 32, 32), "], ids=["small", "large"])
+@pytest.mark.parametrize("shape", ["SHAPE = 1, 8, 8", "SHAPE = 1, 32, 32"], ids=["small", "large"])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_a_new_u_net_and_large_images_raise_no_alarm(page, dropout, shape, capsys):
     copied = page["write_checklist"]()
-    assert copied.count("x_t[:4], ") == 1
+    assert copied.count("SHAPE = 1, 8, 8") == 1
     program = vars(mistakes.load_program(IN_EVAL)) | {"Network": new_unet(dropout)}
-    exec(copied.replace("x_t[:4], ", shape), program)
+    exec(copied.replace("SHAPE = 1, 8, 8", shape), program)
     said = capsys.readouterr().out.splitlines()
     assert len(said) == len(page["CHECKLIST"])
     assert all(line.startswith("fine:") for line in said)
@@ -655,6 +655,64 @@ def test_a_new_u_net_and_large_images_raise_no_alarm(page, dropout, shape, capsy
 BLOCK, LAST = "self.conv_2 = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)", "self.last = nn.Conv2d(WIDTH, 1, 3, padding=1)"
 DROPOUT = ("self.conv_2(F.silu(new))", "self.conv_2(F.dropout(F.silu(new), 0.1, self.training))")
 ZEROS = [(line, f"{line}; [nn.init.zeros_(p) for p in {line.split(' =')[0]}.parameters()]") for line in (BLOCK, LAST)]
+
+
+TINY = {  # how many programs begin their last layers
+    "times 1e-10": "nn.init.zeros_({0}.bias); {0}.weight.data.mul_(1e-10)",
+    "gain of 1e-5": "nn.init.zeros_({0}.bias); nn.init.xavier_uniform_({0}.weight, gain=1e-5)",
+}
+
+
+@pytest.mark.parametrize("lines", [(BLOCK, LAST), (LAST,)], ids=["blocks too", "last"])
+@pytest.mark.parametrize("begin", TINY.values(), ids=TINY)
+def test_layers_that_begin_near_zero_fail_no_line(page, begin, lines):
+    tiny = [(line, f"{line}; {begin.format(line.split(' =')[0])}") for line in lines]
+    program = mistakes.load_program(*tiny)
+    assert ask_short(page, program) is None
+    assert page["find_failing"](vars(program)) is None
+    alarm = ["time in the network"] if "gain" in begin and BLOCK in lines else []  # as the appendix says
+    assert [each.check for each in wrong_of(program)] == alarm
+    untold = mistakes.MISTAKES["no-time"]
+    program = mistakes.load_program((untold.right, untold.wrong), *tiny)
+    assert ask_short(page, program) == "the network ignores the time"
+    assert page["find_failing"](vars(program)) == "Does the time change the output?"
+
+
+def test_a_frozen_tensor_needs_no_gradient(page):
+    norm = "self.norm = nn.GroupNorm(8, WIDTH)"
+    uncalled = mistakes.MISTAKES["norm-uncalled"]
+    for layer, called in (("self.norm", True), ("self.never", False)):
+        frozen = f"self.norm = nn.GroupNorm(8, WIDTH); {layer} = nn.GroupNorm(8, WIDTH).requires_grad_(False)"
+        program = mistakes.load_program((norm, frozen))
+        assert ask_short(page, program) is None, called
+        assert page["find_failing"](vars(program)) is None
+    program = mistakes.load_program((uncalled.right, uncalled.wrong))
+    assert ask_short(page, program) == "a layer is made but never called"
+
+
+FULL = "told = torch.full((shape[0],), t)"
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["told = torch.ones(shape[0]).long(); told[0] = t", "told = torch.full((shape[0],), t + 0.4)"],
+    ids=["the first image only", "t + 0.4"],
+)
+def test_the_times_of_all_images_are_asked_and_not_rounded(page, told):
+    program = mistakes.load_program((FULL, told))
+    assert ask_short(page, program).startswith("times ")
+    assert page["find_failing"](vars(program)) == "Which times is the network told?"
+
+
+@pytest.mark.parametrize("shape", ["3, 8, 8", "1, 16, 16"])
+def test_the_short_checklist_takes_other_shapes(shape):
+    copied = "".join(study_mutations.find_cell("detective-short-copy")["outputs"][0]["text"])
+    assert copied.count("SHAPE = 1, 8, 8") == 1
+    channels = shape.split(",")[0]
+    program = mistakes.load_program(
+        ("nn.Conv2d(1, WIDTH", f"nn.Conv2d({channels}, WIDTH"), (LAST, LAST.replace("WIDTH, 1", f"WIDTH, {channels}"))
+    )
+    exec(copied.replace("SHAPE = 1, 8, 8", f"SHAPE = {shape}"), vars(program))
 
 
 BATCH_NORM = ("nn.GroupNorm(8, WIDTH)", "nn.BatchNorm2d(WIDTH)")
