@@ -670,10 +670,11 @@ def test_layers_that_begin_near_zero_fail_no_line(page, begin, lines):
     program = mistakes.load_program(*tiny)
     assert ask_short(page, program) is None
     assert page["find_failing"](vars(program)) is None
-    alarm = ["time in the network"] if "gain" in begin and BLOCK in lines else []  # as the appendix says
-    assert [each.check for each in wrong_of(program)] == alarm
+    assert wrong_of(program) == []
     untold = mistakes.MISTAKES["no-time"]
     program = mistakes.load_program((untold.right, untold.wrong), *tiny)
+    if "gain" in begin:  # at 1e-10 the output is 0, of which `examine` says only that
+        assert [each.check for each in wrong_of(program)] == ["time in the network"]
     assert ask_short(page, program) == "the network ignores the time"
     assert page["find_failing"](vars(program)) == "Does the time change the output?"
 
