@@ -197,8 +197,7 @@ def measures():
     """The training digits of the chapter on fewer steps, and with what digits are compared."""
     import train_digits  # with what it needs, only now: drawing works without
 
-    train_digits.CHAPTERS["steps"] = ROOT / "book" / "11_fewer_steps.ipynb"
-    chapter = train_digits.recipe("steps", "measure")
+    chapter = train_digits.recipe(ROOT / "book" / "11_fewer_steps.ipynb", "measure")
     return chapter["images"], chapter["unseen"], chapter["distance"], load_features("digits")
 
 

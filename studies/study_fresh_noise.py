@@ -35,7 +35,7 @@ class Ruler:
     """Both distances of a set of images from the held-out digits."""
 
     def __init__(self):
-        chapter = train_digits.recipe(study_steps.NAME, "measure")
+        chapter = train_digits.recipe(study_steps.CHAPTER, "measure")
         self.energy, self.unseen = chapter["distance"], chapter["unseen"]
         self.net = load_features("digits")
         self.reference = features_of(self.net, self.unseen)

@@ -19,9 +19,8 @@ import train_digits
 from ddpm_lite import last, load_pretrained, respace, sample
 from ddpm_lite.files import weights
 
-NAME = "steps"
-train_digits.CHAPTERS[NAME] = train_digits.ROOT / "book" / "11_fewer_steps.ipynb"
-RECORD = train_digits.RESULTS / f"{NAME}.json"
+CHAPTER = train_digits.ROOT / "book" / "11_fewer_steps.ipynb"
+RECORD = train_digits.RESULTS / "steps.json"
 COUNT = 500  # images drawn for each row
 STEPS = {"trailing": (5, 10, 20, 50, 100, 200, 1000), "leading": (5, 10, 20, 50, 100, 200)}
 SEEDS = (0, 1, 2)
@@ -48,7 +47,7 @@ def row(chapter, model, schedule, kind, spacing, steps, seed):
 def main():
     """Sample, measure, write."""
     start = time.perf_counter()
-    chapter = train_digits.recipe(NAME, "measure")
+    chapter = train_digits.recipe(CHAPTER, "measure")
     model, schedule = load_pretrained("digits")
     shipped = weights.PRETRAINED / "digits.safetensors"
     sha256 = hashlib.sha256(shipped.read_bytes()).hexdigest()

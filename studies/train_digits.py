@@ -34,8 +34,11 @@ PICTURE = ROOT / "book" / "images" / "digits-path.png"
 
 
 def recipe(name, *tags):
-    """Run the cells of the model's chapter with one of these tags, by default `recipe`, and return their names."""
-    chapter, names = CHAPTERS[name], {}
+    """Run the cells of a chapter with one of these tags, by default `recipe`, and return their names.
+
+    name: the model that the chapter trains, or the chapter's file.
+    """
+    chapter, names = CHAPTERS.get(name) or Path(name), {}
     for cell in nbformat.read(chapter, as_version=4).cells:
         if set(tags or ("recipe",)) & set(cell.metadata.get("tags", [])):
             exec(compile(cell.source, f"{chapter.name}:{cell.id}", "exec"), names)

@@ -73,3 +73,10 @@ def test_the_page_repeats_the_record_of_two_digits():
     lines = printed.splitlines()
     now, recorded = (next(line for line in lines if start in line) for start in (" 50 steps, first", "with 50"))
     assert now.split(": ")[1].split(" bits")[0] == recorded.split(": ")[1]
+
+
+def test_studies_leave_the_list_of_trained_chapters_as_it_is():
+    """The tests of the shipped models are made from it when they are collected, beside those of the studies."""
+    assert list(train_digits.CHAPTERS) == ["digits", "digits-by-label"]
+    for path in sorted((train_digits.ROOT / "studies").glob("*.py")):
+        assert "CHAPTERS[" not in path.read_text(encoding="utf8"), path.name
