@@ -1,6 +1,6 @@
 """Measure the log density of held-out digits along the probability-flow ODE, for the chapter on fresh noise.
 
-    python studies/study_likelihood.py     (about a quarter of an hour on one idle core)
+    python studies/study_likelihood.py     (about five minutes on one idle core)
 
 Each digit gets the noise of the smallest level, and is followed by Heun's steps over the noise level up to the largest,
 with the exact divergence of the shipped network `digits` (eq-log-density-ode). The steps are even in the logarithm of

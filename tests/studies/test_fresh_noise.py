@@ -14,6 +14,8 @@ from ddpm_lite import linear_schedule
 from ddpm_lite.files.records import read_record
 from ddpm_lite.oracle import GaussianChain
 
+PAGE = train_digits.ROOT / "book" / "17_fresh_noise.ipynb"
+
 
 def test_own_slopes_are_the_diagonal_of_the_jacobian():
     x = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -35,6 +37,19 @@ def test_log_density_of_gaussian_data():
     found = study_likelihood.log_density(chain, schedule, y, study_likelihood.even_times(schedule.noise_level, 300))
     exact = torch.distributions.Normal(0.2, math.hypot(0.5, nu)).log_prob(y).flatten(1).sum(1)
     torch.testing.assert_close(found, exact, atol=0.02, rtol=0)
+
+
+def test_the_page_follows_the_density_as_the_study_does():
+    """Both have the walk, the page to show it and the study to record it: on the same places they give the same."""
+    cells = {cell.id: cell.source for cell in nbformat.read(PAGE, as_version=4).cells}
+    page = {"torch": torch, "Normal": torch.distributions.Normal}
+    for name in ("likelihood-slopes", "likelihood-walk"):
+        exec(compile(cells[name], name, "exec"), page)
+    schedule, chain = linear_schedule(), GaussianChain(linear_schedule(), mean=0.2, std=0.5)
+    y = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    times = study_likelihood.even_times(schedule.noise_level, 30)
+    found = page["log_density"](chain, schedule, y, times)
+    torch.testing.assert_close(found, study_likelihood.log_density(chain, schedule, y, times), atol=1e-9, rtol=0)
 
 
 def test_bits_of_uniform_grey_values():
@@ -68,7 +83,7 @@ def test_what_the_page_says_of_fresh_noise():
 
 
 def test_the_page_repeats_the_record_of_two_digits():
-    book = nbformat.read(train_digits.ROOT / "book" / "17_fresh_noise.ipynb", as_version=4)
+    book = nbformat.read(PAGE, as_version=4)
     printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
     lines = printed.splitlines()
     now, recorded = (next(line for line in lines if start in line) for start in (" 50 steps, first", "with 50"))
