@@ -1,7 +1,6 @@
 """Checks of chapter 16, from DDPM to flows."""
 
 import numpy as np
-import sympy
 import torch
 
 from ddpm_lite import (
@@ -21,42 +20,6 @@ from equations.ch11 import earlier
 from equations.checks import by_hand, definition, identity, illustration, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-WEIGHTS = WEIGHTS / WEIGHTS.sum()
-
-
-def vanishes(expression):
-    assert sympy.simplify(expression) == 0
-
-
-def bump(x):
-    """A smooth function, its two derivatives."""
-    return np.sin(2 * x) + x**3, 2 * np.cos(2 * x) + 3 * x**2, -4 * np.sin(2 * x) + 6 * x
-
-
-def mixture(y, root):
-    """Density and score of the mixture at places y, where the weight of the image is `root`."""
-    variance = root**2 * STDS**2 + 1 - root**2
-    away = y[:, None] - root * MEANS
-    each = SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
-    return each.sum(1), (each * -away / variance).sum(1) / each.sum(1)
-
-
-def quantiles(root, ranks):
-    grid = np.linspace(-5, 5, 400_001)
-    below = np.cumsum(mixture(grid, root)[0]) * (grid[1] - grid[0])
-    return np.interp(ranks, below, grid)
-
-
-def check_flow_of_sde():
-    """Particles at the quantiles of one time, moved by the ODE, are at the quantiles of another, both ways."""
-    b, ranks, steps = 1.0, np.array([0.05, 0.2, 0.31, 0.5, 0.9]), 4000
-    start, end = 1.5, 0.3
-    for first, last in ((start, end), (end, start)):
-        x, times = quantiles(np.exp(-b * first / 2), ranks), np.linspace(first, last, steps + 1)
-        for t, after in zip(times, times[1:], strict=False):
-            x = x + (after - t) * -b / 2 * (x + mixture(x, np.exp(-b * t / 2))[1])
-        assert abs(x - quantiles(np.exp(-b * last / 2), ranks)).max() < 2e-3
 
 
 # ---- flow matching, for the mixture along the straight path
@@ -249,21 +212,8 @@ S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
 
-# Two Gaussians in three pixels, with the means -A and A in each: the density of the x of the SDE at the time t, for a
-# constant rate b.
+# Two Gaussians in three pixels, with the means -A and A in each.
 BELL = r"\frac{%s}{V \sqrt{V}} \exp\left(-\frac{\lVert %s \rVert^2}{2 V}\right)"
-MOVING = {
-    "given": [
-        r"f = -\frac{b}{2} x",
-        f"p = {BELL % ('0.3', 'x + A')} + {BELL % ('0.7', 'x - A')}",
-        "V = A^2 S + 1 - A^2",
-        r"A = \exp\left(-\frac{b t}{2}\right)",
-    ],
-    "vector": ["x"],
-    "positive": ["b", "t", "S"],
-}
-# The weights of image and noise under the SDE, for a constant rate b, and the noise level.
-WEIGHTS_IN_TIME = [r"\nu = \frac{k}{a}", r"k = \sqrt{1 - a^2}", r"a = \exp\left(-\frac{b t}{2}\right)"]
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
 AWAY = {-1: r"m + 1 - \tau", 1: r"m - 1 + \tau"}
 PLACES = f"p = {BELL % ('0.3', AWAY[-1])} + {BELL % ('0.7', AWAY[1])}"
@@ -274,44 +224,7 @@ AVERAGE = (
 )
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
 
-# Two such blobs in two pixels, and any function of the place.
-TESTED = [
-    r"\phi(x) = \phi",
-    r"\phi = \lVert x \rVert^2 + \cos\left(\lVert x + 1 \rVert^2\right) \exp\left(-\lVert x \rVert^2\right)",
-    *(line.replace(r"V \sqrt{V}", r"2 \pi V") for line in MOVING["given"]),
-]
-
 CHECKS = [
-    identity("eq-small-root"),
-    identity("eq-step-change", given=["eq-forward-step"]),
-    definition("eq-sde", r"d x = -\frac{b}{2} x \, d t + \sqrt{b} \, d W", "names the limit of eq-step-change"),
-    identity("eq-alpha-bar-limit", within=5e-5, last=-930, schedules=["paper"]),
-    identity("eq-test-function", given=TESTED, densities={"x": "p"}, vector=["x"], positive=["b", "t", "S"], pixels=2),
-    identity("eq-fokker-planck", **MOVING),
-    identity("eq-score-times-density", **MOVING),
-    identity("eq-fokker-planck-score", **MOVING),
-    by_hand(
-        "eq-flow-of-sde",
-        r"\frac{d x}{d t} = -\frac{b}{2} \left(x + \nabla \log p\right)",
-        check_flow_of_sde,
-        "a differential equation, solved for an exact mixture",
-    ),
-    identity("eq-image-weight-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
-    # The ODE of chapter 11 moves y by the mean of z per unit of nu, and the score is the mean of -z / k.
-    identity(
-        "eq-place-rate",
-        given=[
-            r"\mathbb{E}[z \mid y] = n",
-            r"\frac{d x}{d t} = -\frac{b}{2} x - \frac{b}{2} \nabla \log p",
-            r"\frac{d y}{d t} = \frac{d \nu}{d t} n",
-            r"n = -k \nabla \log p",
-            *MOVING["given"],
-            *WEIGHTS_IN_TIME,
-        ],
-        vector=MOVING["vector"],
-        positive=MOVING["positive"],
-    ),
-    identity("eq-noise-level-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
     identity("eq-clocks-of-weights", tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),

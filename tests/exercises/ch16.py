@@ -4,35 +4,6 @@ import numpy as np
 import torch
 
 
-def change(x, p, V, b, f=1.0, f_slope=1.0, p_slope=1.0, curved=1.0, x_slope=1.0, p_again=1.0):
-    """The change of the density of N(0, V), with the parts of both product rules; or a wrong one."""
-    drift = f * b / 2 * (f_slope - p_slope * x**2 / V) * p
-    return drift + curved * b / 2 * (p_again * x**2 / V - x_slope) / V * p
-
-
-def by_variance(x, p, V, b):
-    """The variance has the derivative b (1 - V), and the density follows it."""
-    return b * (1 - V) * (x**2 / V - 1) / (2 * V) * p
-
-
-def by_differences(x, p, V, b, h=1e-4):
-    """The Fokker-Planck equation on three places around each."""
-
-    def density(y):
-        return torch.exp(-(y**2) / (2 * V)) / (2 * np.pi * V) ** 0.5
-
-    flux = [-b / 2 * y * density(y) for y in (x - h, x + h)]
-    return -(flux[1] - flux[0]) / (2 * h) + b / 2 * (density(x + h) - 2 * density(x) + density(x - h)) / h**2
-
-
-def by_autograd(x, p, V, b):
-    y = x.clone().requires_grad_()
-    density = torch.exp(-(y**2) / (2 * V)) / (2 * np.pi * V) ** 0.5
-    (slope,) = torch.autograd.grad(density.sum(), y, create_graph=True)
-    (inflow,) = torch.autograd.grad((b / 2 * (y * density + slope)).sum(), y)
-    return inflow
-
-
 def read_edm(y, nu, std, F, skip=None, out=None, noise=None, slope=None):
     """The noise and the slope by EDM's network; or wrong ones, by other factors or another end."""
     square = nu**2 + std**2
@@ -133,37 +104,6 @@ def one_place_at_a_time(x_t, alpha_bar, D, w):
 
 
 WRONG = {
-    "ex-flows-gaussian": {
-        "no diffusion": (lambda *g: change(*g, curved=0.0), "where is the diffusion"),
-        "no drift": (lambda *g: change(*g, f=0.0), "where is the drift"),
-        "f outside": (lambda *g: change(*g, f_slope=0.0), "f has a slope too"),
-        "p outside": (lambda *g: change(*g, p_slope=0.0), "f p is a product; p has a slope too"),
-        "p outside again": (lambda *g: change(*g, p_again=0.0), "-x p / V is a product; p has a slope too"),
-        "x outside": (lambda *g: change(*g, x_slope=0.0), "x has a slope too"),
-        "f outwards": (lambda *g: change(*g, f=-1.0), "f is negative"),
-        "a minus": (lambda *g: change(*g, curved=-1.0), "its sign is plus"),
-        "backwards": (lambda *g: -change(*g), "backwards in time"),
-        "the whole drift": (lambda *g: change(*g, f=2.0), "the drift has half the rate"),
-        "the whole diffusion": (lambda *g: change(*g, curved=2.0), "the diffusion has half the rate"),
-        "the whole rate": (lambda *g: 2 * change(*g), "both terms have half the rate"),
-        "of the logarithm": (lambda x, p, V, b: change(x, 1.0, V, b), "the change of log p"),
-        "a standard deviation": (lambda x, p, V, b: change(x, p, V**2, b), "not the standard deviation"),
-        "a root": (lambda x, p, V, b: change(x, p, V**0.5, b), "not by its root"),
-        "b squared": (lambda *g: change(*g, curved=g[3]), "do not square it"),
-        "x for x^2": (lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x / V) * p, "V, is -x^2 p / V"),
-        "no x^2": (lambda x, p, V, b: b / 2 * (1 - 1 / V) ** 2 * p, "both terms have x^2"),
-        "V squared under x^2": (
-            lambda x, p, V, b: b / 2 * (1 - 1 / V) * (1 - x**2 / V**2) * p,
-            "divided by V, not by its square",
-        ),
-        "the slope without the 2": (lambda x, p, V, b: b / 2 * (1 - 2 / V) * (1 - 2 * x**2 / V) * p, "slope -x p / V"),
-        "no slope of p": (lambda x, p, V, b: b / 2 * (1 - 1 / V) * p, "both are products with p"),
-        "no slope of p, minus": (lambda x, p, V, b: b / 2 * (1 / V - 1) * p, "have the other sign"),
-        "nothing": (lambda x, p, V, b: 0 * x, "off by"),
-        "V = 1": (lambda x, p, V, b: change(x, p, 1.0, b), "off by"),
-        "one V only": (lambda x, p, V, b: change(x, p, 0.6, b), "off by"),
-        "one rate only": (lambda x, p, V, b: change(x, p, V, 0.8), "off by"),
-    },
     "ex-flows-1": {
         "F for the image": (lambda *g: read_edm(*g, skip=0.0, out=1.0), "not yet the image"),
         "no skip connection": (lambda *g: read_edm(*g, skip=0.0), "where is the skip connection"),
@@ -310,13 +250,6 @@ WRONG = {
     },
 }
 RIGHT = {
-    "ex-flows-gaussian": {
-        "by the product rule": change,
-        "by the variance": by_variance,
-        "by differences": by_differences,
-        "by autograd": by_autograd,
-        "numpy": lambda *g: change(*(v.numpy() if torch.is_tensor(v) else v for v in g)),
-    },
     "ex-flows-1": {
         "directly": read_edm,
         "through tau": through_tau,
