@@ -265,7 +265,14 @@ def test_without_a_table_a_difference_may_be_the_schedule():
     assert not lines(guide=lambda c, u, w: c)[0].endswith("ours")
 
 
-@pytest.mark.parametrize("name", ["leading", "leading, one later", "linspace", "trailing, rounded down"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "leading", "leading, one later", "linspace", "trailing, rounded down", "linspace of 31 without its end",
+        "leading of 31 without its end", "at Karras's levels from 1000 to 1",
+        "at Karras's levels from 1000 to 1, rounded",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("end", ["", " from the other end"])
 def test_times_are_named(name, end):
     (walk,) = (walk for walk in known.list_walks(OWN, 30) if walk.name == f"times {name}{end}")
