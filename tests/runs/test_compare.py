@@ -22,6 +22,7 @@ from ddpm_lite import (
 )
 from ddpm_lite.process import flow_from_z, predict_x_0, predict_z, q_sample, score_from_z, velocity
 from ddpm_lite.runs.compare import translations as known
+from ddpm_lite.runs.compare.step import MEMORY
 
 OWN = linear_schedule()
 ONE = [(500, 499), (800, 799), (40, 39)]
@@ -265,7 +266,14 @@ def test_without_a_table_a_difference_may_be_the_schedule():
     assert not lines(guide=lambda c, u, w: c)[0].endswith("ours")
 
 
-@pytest.mark.parametrize("name", ["leading", "leading, one later", "linspace", "trailing, rounded down"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "leading", "leading, one later", "linspace", "trailing, rounded down", "linspace of 31 without its end",
+        "leading of 31 without its end", "at Karras's levels from 1000 to 1",
+        "at Karras's levels from 1000 to 1, rounded",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("end", ["", " from the other end"])
 def test_times_are_named(name, end):
     (walk,) = (walk for walk in known.list_walks(OWN, 30) if walk.name == f"times {name}{end}")
@@ -507,6 +515,7 @@ def test_outside_the_list_is_different_and_the_last_line(name):
     assert (
         found[1]
         .text.partition("; by itself ")[0]
+        .removesuffix(MEMORY)
         .endswith(" in *Four libraries, line by line*, or it is a mistake: `examine` in chapter 15")
     )
     assert ("*The step back*" in found[1].text) == ("step" in call_outside(name))

@@ -20,6 +20,7 @@ from ddpm_lite import (
     Schedule,
     compare_program,
     ddim_step,
+    heun_step,
     last,
     linear_schedule,
     load_pretrained,
@@ -27,7 +28,8 @@ from ddpm_lite import (
     sample,
     schedule_from_levels,
 )
-from ddpm_lite.process import predict_x_0, z_from_flow
+from ddpm_lite.data import load_digits
+from ddpm_lite.process import predict_x_0, q_sample, z_from_flow
 
 SCHEDULE = linear_schedule()
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,20 +93,48 @@ def test_options_of_ddim_of_diffusers(option, number, said):
     assert said in lines(**diffusers_parts("DDIMScheduler", 20, **option))[number]
 
 
+KARRAS = {"use_karras_sigmas": True}
+LINEAR = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02}
+
+
+def find_times(name, options, n):
+    """What check 2 says of the times of this scheduler."""
+    scheduler = getattr(diffusers, name)(**options | LINEAR)
+    scheduler.set_timesteps(n)
+    return lines(table=scheduler.alphas_cumprod, times=scheduler.timesteps)[1]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "n"),
-    [
-        ("DPMSolverMultistepScheduler", {}, 20),
-        ("UniPCMultistepScheduler", {}, 20),
-        ("EulerDiscreteScheduler", {"use_karras_sigmas": True}, 20),
-        ("DDIMScheduler", {"timestep_spacing": "trailing"}, 48),
-    ],
+    [("DPMSolverMultistepScheduler", KARRAS, 18), ("DDIMScheduler", {"timestep_spacing": "trailing"}, 48)],
 )
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 def test_times_that_are_not_known(name, options, n):
-    scheduler = getattr(diffusers, name)(**options)
-    scheduler.set_timesteps(n)
-    assert lines(table=scheduler.alphas_cumprod, times=scheduler.timesteps)[1].startswith("2. times: different: ")
+    said = find_times(name, options, n)
+    assert said.startswith("2. times: different: ")
+    assert ("much nearer is times at Karras's levels from 1000 to 1;" in said) == (options == KARRAS)
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        ("DPMSolverMultistep UniPCMultistep", {}, "linspace of {} without its end"),
+        ("DPMSolverMultistep UniPCMultistep", {"timestep_spacing": "leading"}, "leading of {} without its end"),
+        ("DPMSolverMultistep UniPCMultistep", KARRAS, "at Karras's levels from 1000 to 1, rounded"),
+        ("EulerDiscrete", KARRAS, "at Karras's levels from 1000 to 1"),
+        (
+            "EulerDiscrete",
+            KARRAS | {"timestep_spacing": "leading", "steps_offset": 1},
+            "at Karras's levels from {} to 2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("n", [10, 20, 25, 50])
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_times_of_the_solvers_of_pipelines(names, options, said, n):
+    number = 1000 - 1000 // n + 2 if "steps_offset" in options else n + 1
+    for name in names.split():
+        assert find_times(f"{name}Scheduler", options, n) == f"2. times: translated: times {said.format(number)}"
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
@@ -385,6 +415,144 @@ def test_step_that_keeps_the_old_noise_is_that_of_diffusers(hooked):
         theirs = scheduler.step(z_hat, t - 1, x_t).prev_sample
         ours = hooked[0]["keep"](SCHEDULE, x_t, t, max(t - 20, 0), z_hat, None)
         assert torch.allclose(theirs, ours.float(), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def solvers(hooked):
+    """The names after the code cells of the solvers, beside those of the hook."""
+    names = hooked[0] | {"held": load_digits("test")[0], "q_sample": q_sample}
+    exec(read_cell("call-run").partition("calls =")[0], names)
+    for cell in ("solvers-move", "solvers-2m", "solvers-order"):
+        with redirect_stdout(StringIO()):
+            exec(read_cell(cell), names)
+    return names
+
+
+def read_solver(names, solver, x):
+    """All states of a scheduler, for the network of the digits."""
+    for t in solver.timesteps:
+        x = solver.step(names["ask"](x, t + 1), t, x).prev_sample
+        yield x
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_case_of_dpm_solver_prints_what_the_chapter_shows(solvers):
+    text = read_cell("solvers-case")
+    (code,), (said,) = (re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S) for kind in ("python", "text"))
+    assert max(map(len, code.splitlines())) <= 72
+    with redirect_stdout(StringIO()) as out:
+        exec(code, solvers)
+    assert out.getvalue() == said
+
+
+@pytest.mark.parametrize(("n", "first"), [(14, True), (15, False), (20, False)])
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_last_step_of_dpm_solver_to_its_smallest_level(solvers, n, first):
+    """Of order 2 from 15 steps on, as the text says; a 0 for the last level makes it of order 1."""
+    solver = diffusers.DPMSolverMultistepScheduler(final_sigmas_type="sigma_min")
+    solver.set_timesteps(n)
+    told, x = (solver.timesteps + 1).tolist(), solvers["dirt"]
+    *_, before, theirs = read_solver(solvers, solver, x)
+    a, b = (SCHEDULE.alpha_bar.sqrt()[[*told, 1]], SCHEDULE.one_minus_alpha_bar.sqrt()[[*told, 1]])
+
+    def estimate(x, i):
+        return (x - b[i] * solvers["ask"](x.float(), told[i])) / a[i]
+
+    *_, ours = solvers["solve_2m"](estimate, a, b, x)
+    single = solvers["move"](before, estimate(before, n - 1), a, b, n - 1, n)
+    assert torch.allclose(single, theirs, atol=1e-5) == first
+    assert torch.allclose(ours, theirs, atol=1e-5) == (not first)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("DDIMScheduler", {"clip_sample": False}, "move"),
+        ("DDPMScheduler", {"clip_sample": False}, "noisy"),
+        ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}, "move"),
+        ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "leading"}, "noisy"),
+        ("HeunDiscreteScheduler", {"timestep_spacing": "leading"}, "heun"),
+        ("DPMSolverMultistepScheduler", {"timestep_spacing": "leading", "solver_order": 1}, "move"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_rows_of_the_solvers_are_our_steps(solvers, name, options, kind):
+    """A walk of 10 calls or steps, state by state, each of our steps from their state and with their noise."""
+    solver = getattr(diffusers, name)(**options | LINEAR)
+    solver.set_timesteps(10)
+    nu = getattr(solver, "sigmas", None)
+    told = [t for i, t in enumerate((solver.timesteps + 1).long().tolist()) if kind != "heun" or i == 0 or i % 2]
+    ends = [*told[1:], 0]
+    in_levels = solver.init_noise_sigma != 1
+    a, b = SCHEDULE.alpha_bar.sqrt().float(), SCHEDULE.one_minus_alpha_bar.sqrt().float()
+    x, ask, calls = solvers["dirt"] * solver.init_noise_sigma, solvers["ask"], 0
+    times = iter(solver.timesteps)
+    for t, s in zip(told, ends, strict=True):
+        ours = x * a[t] if in_levels else x
+        z_hat = ask(ours, t)
+        fresh = torch.randn(x.shape, generator=torch.Generator().manual_seed(t))
+        if kind == "move":
+            due = solvers["move"](ours, (ours - b[t] * z_hat) / a[t], a, b, t, s)
+        elif kind == "noisy":
+            due = ddim_step(SCHEDULE, ours, t, s, z_hat, fresh, eta=1, clip=False)
+        else:
+            due = heun_step(SCHEDULE, ours, t, s, z_hat, fresh, ask=ask, clip=False)
+        for _ in range(2 if kind == "heun" and s else 1):
+            k = next(times)
+            given = solver.scale_model_input(x, k)
+            extra = {"generator": torch.Generator().manual_seed(t)} if kind == "noisy" else {}
+            x = solver.step(ask(given, int(k) + 1), k, x, **extra).prev_sample
+            calls += 1
+        state = x * a[s] if in_levels else x
+        assert (state - due).abs().max() < 1e-4 * due.abs().max(), (t, s)
+    assert calls == (19 if kind == "heun" else 10)
+    assert (nu is None) == (name in ("DDIMScheduler", "DDPMScheduler"))
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_step_with_a_memory_is_said_to_need_its_walk(solvers):
+    solver = diffusers.DPMSolverMultistepScheduler(**LINEAR)
+
+    def begin(x, k, to, answer):
+        solver.set_timesteps(20)
+        return solver.step(answer, k, x).prev_sample
+
+    times = (solver.set_timesteps(20), solver.timesteps + 1)[1].tolist()
+    pairs = [(times[i], times[i + 1]) for i in (4, 10, 16)]
+    first = lines(table=solver.alphas_cumprod, step=begin, pairs=pairs)
+    assert first[1].endswith("answer z, not clipped, step to s, eta = 0 (DDIM)")
+
+    def remember(x, k, to, answer):
+        solver.set_timesteps(20)
+        i = times.index(k + 1)
+        solver.step(torch.ones_like(x), times[i - 1] - 1, x)
+        return solver.step(answer, k, x).prev_sample
+
+    (*_, said) = lines(table=solver.alphas_cumprod, step=remember, pairs=pairs)
+    assert said.startswith("7. step: different: ")
+    assert "a step that uses earlier answers too cannot be compared by one step" in said
+
+    def go_on(x, k, to, answer):
+        return solver.step(answer, k, x).prev_sample
+
+    solver.set_timesteps(20)
+    with pytest.raises(ValueError, match="a step with memory is compared by its walk"):
+        lines(table=solver.alphas_cumprod, step=go_on, pairs=pairs)
+
+
+@pytest.mark.parametrize(("dtype", "said", "limit"), [(torch.float16, 0.0024, 0.005), (torch.bfloat16, 0.014, 0.02)])
+def test_half_precision_has_the_limits_of_the_chapter(dtype, said, limit):
+    solver, worst = diffusers.DDIMScheduler(clip_sample=False), 0.0
+    solver.set_timesteps(50)
+    generator = torch.Generator().manual_seed(0)
+    for t in solver.timesteps:
+        x, z_hat = torch.randn(2, 1, 1, 8, 8, generator=generator)
+        due, half = (solver.step(z_hat.to(kind), t, x.to(kind)).prev_sample for kind in (torch.float32, dtype))
+        worst = max(worst, float((half.float() - due).abs().max() / due.abs().max()))
+    assert worst == pytest.approx(said, rel=0.05)
+    assert worst < limit
+    assert f"{said:g}" in read_cell("checks")
+    assert f"{limit:g} in " in read_cell("checks")
 
 
 def watch(names, network, *places, **named):

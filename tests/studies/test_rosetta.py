@@ -193,8 +193,14 @@ def find_cell(name):
 def find_dictionary():
     """The tables of the dictionary: {library: {what it names: its code}}."""
     source = find_cell("dictionary")["source"] + find_cell("dictionary-more")["source"]
-    rows = [line.strip("| \n").split(" | ") for line in source if line.startswith("| ")]
-    return {head: {row[0]: row[i] for row in rows[1:]} for i, head in enumerate(rows[0]) if head in rosetta.LIBRARIES}
+    found = {}
+    for row in (line.strip("| \n").split(" | ") for line in source if line.startswith("| ")):
+        if row[0] == "this book":
+            heads = row
+        else:
+            for head, code in zip(heads[1:], row[1:], strict=True):
+                found.setdefault(head, {})[row[0]] = code
+    return found
 
 
 TABLES = {r"\bar{\alpha}_t": "alpha_bar", r"\nu_t": "noise_level", r"\beta_t": "beta", r"\tilde{\beta}_t": "beta_tilde"}

@@ -184,7 +184,7 @@ def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[F
             ours = [reading["index"].use(t) for t in reading["times"].use]
         except (IndexError, TypeError) as error:  # a time between two entries, or after the last
             raise Refusal(str(error)) from error
-        yield compare_numbers("of the largest", theirs, torch.tensor(ours, dtype=torch.float64), 1e-6)
+        yield compare_numbers("of the largest", theirs, torch.tensor(ours, dtype=torch.float64), AGREE)
 
     found, fitting = try_options("2. times", "*DDIM and the choice of times*", readings, spread(options), measure)
     if not fitting and theirs[-1] <= 0 < len(theirs) - 1:

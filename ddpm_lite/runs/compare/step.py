@@ -28,6 +28,7 @@ from ddpm_lite.schedule import Schedule
 
 NOISE = 1e-4  # what counts as rounding in a deviation, for programs whose variance is a difference of float32 numbers
 ROUNDING = 4 * 2**-23  # of a variance, where alpha_bar and the state are float32, off by up to 2**-24 of numbers near 1
+MEMORY = "; a step that uses earlier answers too cannot be compared by one step: compare its walk, as in chapter 14"
 STEP = known.Option("step to s", lambda t, s: s)
 
 
@@ -52,7 +53,8 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
                 if (again - state).abs().max() > EARLY * state.abs().max():
                     expected = "the same state when called again with the same inputs"
                     advice = "noise that PyTorch does not draw in the shape of x has to be its argument `noise`"
-                    fail(ValueError, "step", expected, "another", f"{advice}, and no call may change the next")
+                    advice += ", and no call may change the next; a step with memory is compared by its walk"
+                    fail(ValueError, "step", expected, "another", advice)
         return cache[key]
 
     options = {"index": known.list_indices(schedule), "scale": known.SCALES, "target": known.TARGETS}
@@ -74,6 +76,8 @@ def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[
 
     section = "*DDIM and the choice of times* and *The step back*"
     found, readings = try_options("7. step", section, readings, extend, measure)
+    if not readings:
+        found = found._replace(text=found.text + MEMORY)
     yield found, readings
 
     def measure_noise(reading: known.Reading) -> Iterator[Gap]:

@@ -3,6 +3,7 @@
 from math import inf, log
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -124,7 +125,13 @@ def list_walks(schedule: Schedule, n: int) -> list[Option]:
         "linspace, not rounded": torch.linspace(T, 1, n, dtype=torch.float64),
         "trailing, rounded down": torch.linspace(-1, T - 1, n + 1).int()[1:].flip(0) + 1,
         "trailing, not rounded": torch.linspace(T, 0, n + 1, dtype=torch.float64)[:-1],
+        f"linspace of {n + 1} without its end": (torch.linspace(T - 1, 0, n + 1, dtype=torch.float64).round() + 1)[:-1],
+        f"leading of {n + 1} without its end": torch.arange(n, 0, -1) * (T // (n + 1)) + 1,
     }
+    for first, final in dict.fromkeys((int(times[0]), int(times[-1])) for times in rules.values()):
+        if 1 <= final < first <= T:
+            name, times = f"at Karras's levels from {first} to {final}", list_karras(schedule, n, first, final)
+            rules |= {name: times, f"{name}, rounded": (times - 1).round() + 1}
     named: dict[tuple, list[str]] = {}
     for end in ("", " from the other end"):
         for name, times in rules.items():
@@ -136,6 +143,14 @@ def list_walks(schedule: Schedule, n: int) -> list[Option]:
             name, same = f"all, from {own[0]} to {own[-1]}", []
         found.append(Option(f"times {name}" + (f" (here the same as {'; '.join(same)})" if same else ""), own))
     return found
+
+
+def list_karras(schedule: Schedule, n: int, first: int, final: int) -> Tensor:
+    """The times of n levels whose seventh roots are evenly spaced, interpolated in the logarithm of the level."""
+    level = schedule.noise_level
+    roots = torch.linspace(float(level[first]) ** (1 / 7), float(level[final]) ** (1 / 7), n, dtype=torch.float64)
+    times = np.arange(1, schedule.T + 1)
+    return torch.from_numpy(np.interp(7 * roots.log().numpy(), level[1:].log().numpy(), times))
 
 
 def list_clips(estimates: list[Tensor]) -> list[Option]:
