@@ -1,6 +1,7 @@
 """Chapter 15's hunt and mistakes of larger programs: the record is about these lines, the assertions find them."""
 
 import mistakes
+import more_mistakes
 import notebooks
 import pytest
 import study_mistakes
@@ -39,7 +40,7 @@ def page():
 def test_the_record_of_the_hunt_is_about_the_program():
     record, rows = read_record("results/mistakes-hunt.json"), read_record("results/mistakes.json")["rows"]
     hunt = record["rows"]
-    assert {name: tuple(row["mistakes"]) for name, row in hunt.items()} == study_mistakes.HUNT
+    assert {name: tuple(row["mistakes"]) for name, row in hunt.items()} == more_mistakes.HUNT
     settings = {name: getattr(study_mistakes, name.upper()) for name in ("steps", "batch", "rate", "count")}
     assert {name: record[name] for name in settings} == settings
     assert hunt["as found"]["losses"] == hunt["one mended"]["losses"]  # the sampler leaves the training alone
@@ -54,7 +55,7 @@ def test_the_record_of_the_hunt_is_about_the_program():
 
 def test_the_first_losses_of_the_hunt_are_those_of_its_program():
     data, labels = load_digits("train")
-    found = study_mistakes.HUNT["as found"]
+    found = more_mistakes.HUNT["as found"]
     program = mistakes.load_program(*[(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in found])
     network, losses = study_mistakes.train(program, ((data + 1) * 127.5).round(), labels, steps=study_mistakes.EVERY)
     recorded = read_record("results/mistakes-hunt.json")["rows"]["as found"]["losses"]
@@ -63,7 +64,7 @@ def test_the_first_losses_of_the_hunt_are_those_of_its_program():
 
 
 def test_the_short_checklist_finds_one_of_the_two_mistakes(page):
-    labels, alpha = (page["rows"][key] for key in study_mistakes.HUNT["as found"])
+    labels, alpha = (page["rows"][key] for key in more_mistakes.HUNT["as found"])
     both = [(row["right"], row["wrong"]) for row in (labels, alpha)]
     said = [page["say"](page["check_all"], **page["load"](*changes)) for changes in (both, both[:1])]
     assert said == ["weight of x_0_hat, t = 200", "no mistake found"]
