@@ -1,12 +1,13 @@
 """Train the tutorial with what makes a training fail, and record what one would print: loss, gradient, loss by time.
 
-    python studies/study_failing_training.py     three minutes of one core; writes book/results/failing-training.json
+    python studies/study_failing_training.py     four minutes of one core; writes book/results/failing-training.json
 
 Each case changes a line of the program, the rate, the batch or the pixels, and trains for 400 steps with seed 0, so
-the right program begins as in `study_mistakes.py`. Loss and norm of the gradient are recorded as means of 10 steps; the
-norm is that of the gradient which the optimiser gets. A training ends at the first loss or gradient that is not finite.
-The loss by time is that of the network after the last step, not of its average, against the program's own z: 100
-held-out digits at each of the 200 times, with the same noise for all cases, as five means of 40 times each.
+the right program begins as in `study_mistakes.py`. Two more right runs have the same draws and other first weights, and
+say how much is chance. Loss and norm of the gradient are recorded as means of 10 steps; the norm is that of the
+gradient which the optimiser gets. A training ends at the first loss or gradient that is not finite. The loss by time is
+that of the network after the last step, not of its average, against the program's own z: 100 held-out digits at each of
+the 200 times, with the same noise for all cases, as five means of 40 times each.
 """
 
 import json
@@ -41,6 +42,7 @@ class Case:
     rate: float = study_mistakes.RATE
     batch: int = study_mistakes.BATCH
     copied: bool = False  # the optimiser gets the parameters of a copy
+    weights: int | None = None  # the seed of other first weights, after which all draws are the same
 
 
 def wrong(key):
@@ -50,6 +52,8 @@ def wrong(key):
 
 CASES = {
     "right": Case(),
+    "right, first weights 1": Case(weights=1),
+    "right, first weights 2": Case(weights=2),
     "rate x 30": Case(rate=0.06),
     "rate x 30, clipped": Case(((STEP, CLIPPED),), rate=0.06),
     "rate x 300": Case(rate=0.6),
@@ -71,6 +75,10 @@ def train(case, images, labels, steps=STEPS):
     program = mistakes.load_program(*case.changes)
     torch.manual_seed(0)
     model = program.Network()
+    if case.weights is not None:
+        with torch.random.fork_rng():
+            torch.manual_seed(case.weights)
+            model = program.Network()
     average = deepcopy(model)
     optimiser = torch.optim.Adam((average if case.copied else model).parameters(), case.rate)
     x, losses, norms = program.scale_images(images), [], []
