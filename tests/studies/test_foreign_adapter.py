@@ -1,4 +1,4 @@
-"""Chapter 15's adapter for denoising-diffusion-pytorch: what both tools say of that program, and of its old mistake."""
+"""The adapter of chapter 15's appendix for denoising-diffusion-pytorch: what both tools say of that program, and of its old mistake."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ theirs.posterior_mean_coef2 = (1 - prev) * (1 - theirs.betas).sqrt() / (1 - thei
 
 
 def run_adapter(schedule, padded):
-    """The names of the chapter's adapter."""
+    """The names of the adapter."""
     import_peer("denoising_diffusion_pytorch")
     source = BLOCK.replace('objective="pred_noise"', f'objective="pred_noise", beta_schedule="{schedule}"')
     assert source.count("objective") == 1
@@ -43,7 +43,7 @@ def test_the_adapter_is_short():
 @pytest.mark.parametrize(
     ("schedule", "padded"), [("sigmoid", False), ("cosine", False), ("linear", False), ("sigmoid", True)]
 )
-def test_both_tools_say_what_the_chapter_says(schedule, padded):
+def test_both_tools_say_what_the_table_says(schedule, padded):
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line[:2] == "| "]
     (row,) = (row for row in rows if f"`{schedule}`" in row[0].replace('"', "`") and ("padding" in row[0]) == padded)
     names = run_adapter(schedule, padded)
