@@ -1,4 +1,4 @@
-"""The adapter of chapter 15's appendix for denoising-diffusion-pytorch: what both tools say of that program, and of its old mistake."""
+"""The adapter for denoising-diffusion-pytorch in the appendix of chapter 15: what both tools say of that program."""
 
 import contextlib
 import io
