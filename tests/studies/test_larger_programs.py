@@ -215,7 +215,7 @@ def test_the_chapter_says_what_the_assertions_print(page):
         for name in ("time", "tables", "clip", "latents", "seed", "colour")
         for output in study_mutations.find_cell(f"detective-larger-{name}-print")["outputs"]
     )
-    for _, _, function, message in rows:
+    for _, function, message in rows:
         assert message in printed
         assert f"def {function.strip('`')}(" in "".join(
             study_mutations.find_cell(f"detective-larger-{name}")["source"]
