@@ -20,7 +20,8 @@ which say how much of a difference is chance, and once with the capped cosine sc
 and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network for what the
 program's own training sees. A row whose samples are not in the folder keeps what the record has; one that was trained
 again says where and for how long. The hunt has one program with two of the mistakes at once: it is sampled as it was
-found, with the line of its sampler mended, and with both mended, after training again.
+found, with the line of its sampler mended, and with both mended, after training again. The last four options are in
+more_mistakes.py.
 """
 
 import argparse
@@ -52,16 +53,7 @@ STEPS, BATCH, RATE, MEAN, STD = 1000, 128, 2e-3, 0.3, 0.2
 COUNT, KEPT, EVERY = 500, 8, 50
 RIGHT = ("right, seed 0", "right, seed 1", "right, seed 2")
 CAPPED = "right, cosine"
-OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose draws are those of seed 0
-DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
-FACTORS = (1.0, 1.03, 1.06, 1.09)  # by which the right samples are multiplied
-STRONG = ", w = 3"  # ends the name of a row that is sampled with this guidance
 KEYS = (*RIGHT, CAPPED, *mistakes.MISTAKES)
-HUNT = {  # the program of the hunt as it was found, and after each mended line: its mistakes
-    "as found": ("labels-kept", "alpha-for-alpha-bar"),
-    "one mended": ("labels-kept",),
-    "both mended": (),
-}
 MAPPED = {"zero-to-one": "zero-to-one, as 2 x - 1"}  # samples that are judged a second time, moved to [-1, 1]
 
 
@@ -168,127 +160,6 @@ def read_circumstances(folder, old=None):
 def take_means(losses):
     """The mean loss of each 50 steps, rounded."""
     return [round(loss, 4) for loss in losses.reshape(-1, EVERY).mean(dim=1).tolist()]
-
-
-def record_weights(images, labels):
-    """Train the right program from other first weights, with the draws of seed 0, and add the losses to the record."""
-    target = RESULTS / "mistakes.json"
-    table = json.loads(target.read_text(encoding="utf8"))
-    torch.set_num_threads(1)
-    start, program = time.process_time(), mistakes.load_program()
-    found = {str(seed): take_means(train(program, images, labels, weights=seed)[1]) for seed in OTHER}
-    table["other_weights"] = {
-        "command": "python studies/study_mistakes.py --weights",
-        "hardware": f"{name_processor()}, one thread, no GPU",
-        "torch": torch.__version__,
-        "seconds": f"{time.process_time() - start:.0f}",
-        "losses": found,
-    }
-    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-
-
-def list_draws():
-    """The programs that share the training of the right one, with that whose distance they are compared with."""
-    alone = [
-        key for key, mistake in mistakes.MISTAKES.items() if mistake.part == "sampling" or "average" in mistake.found
-    ]
-    guided, strong = "right, guided", f"right{STRONG}"
-    usual = {key: guided if key == "guidance-plus-one" else RIGHT[0] for key in alone}
-    return dict.fromkeys((RIGHT[0], guided, strong)) | usual | {f"no-clip{STRONG}": strong}
-
-
-def look_outside(x_0):
-    """The share of the pixels that left [-1, 1] by more than 0.001, and the largest magnitude of a pixel."""
-    size = x_0.abs()
-    return {"outside": round(float((size > 1.001).double().mean()), 3), "largest": round(float(size.max()), 3)}
-
-
-def record_draws(folder, images, labels):
-    """Sample the programs that share the right one's training with other seeds, and add what is seen to the record."""
-    target = RESULTS / "mistakes.json"
-    table = json.loads(target.read_text(encoding="utf8"))
-    torch.set_num_threads(1)
-    start, found = time.process_time(), {}
-    for key, usual in list_draws().items():
-        trained = key if key == "no-warm-up" else RIGHT[0]
-        if not (folder / f"{trained}.safetensors").exists():
-            work(trained, folder, images, labels)
-        program, network = load(key.removesuffix(STRONG)), load_network(folder, trained)
-        w = 3.0 if key.endswith(STRONG) else float("right, guided" in (key, usual))
-        samples = [draw(program, network, w, seed) for seed in (1, *DRAWS)]
-        found[key] = [judge(x_0) | look_outside(x_0) for x_0 in samples]
-        print(key, found[key], flush=True)
-    table["other_draws"] = {
-        "command": "python studies/study_mistakes.py --out runs/mistakes --draws",
-        "hardware": f"{name_processor()}, one thread, no GPU",
-        "torch": torch.__version__,
-        "seconds": f"{time.process_time() - start:.0f}",
-        "seeds": [1, *DRAWS],
-        "compared_with": {key: usual for key, usual in list_draws().items() if usual},
-        "rows": {key: {name: [row[name] for row in rows] for name in rows[0]} for key, rows in found.items()},
-    }
-    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-
-
-def measure_contrast(x_0):
-    """The standard deviation of a pixel over the images, on average over the pixels."""
-    return round(float(x_0.std(dim=0).mean()), 4)
-
-
-def record_contrast(folder, images, labels):
-    """Add to the record which contrast the samples have, and what more of it does to the right program's distance."""
-    target = RESULTS / "mistakes.json"
-    table = json.loads(target.read_text(encoding="utf8"))
-    torch.set_num_threads(1)
-    found = {"held out": measure_contrast(load_digits("test")[0])}
-    for key in (RIGHT[0], "half-tables", "unscaled-betas"):
-        if not (folder / f"{key}.safetensors").exists():
-            work(key, folder, images, labels)
-        found[key] = measure_contrast(load_file(folder / f"{key}.safetensors")["samples"])
-    right = load_file(folder / f"{RIGHT[0]}.safetensors")["samples"]
-    network = load_network(folder, RIGHT[0])
-    table["contrast"] = {
-        "command": "python studies/study_mistakes.py --out runs/mistakes --contrast",
-        "hardware": f"{name_processor()}, one thread, no GPU",
-        "torch": torch.__version__,
-        "deviation": found,
-        "distance": {str(factor): judge(factor * right)["distance"] for factor in FACTORS},
-        "right network, half-tables": judge(draw(load("half-tables"), network))["distance"],
-    }
-    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-
-
-def record_hunt(images, labels):
-    """Train and sample the program of the hunt, mend one line after the other, and record what is seen each time."""
-    from ddpm_lite.cli.report import describe_circumstances
-
-    torch.set_num_threads(1)
-    start, rows, shown, trained = time.process_time(), {}, {}, {}
-    for name, keys in HUNT.items():
-        changes = [(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in keys]
-        program = mistakes.load_program(*changes)
-        training = tuple(filter(needs_training, keys))  # a mistake of the sampler leaves the weights as they are
-        if training not in trained:
-            trained[training] = train(program, images, labels)
-        network, losses = trained[training]
-        samples = draw(program, network)
-        rows[name] = {"mistakes": list(keys), "losses": take_means(losses), **judge(samples)}
-        shown[name] = to_bytes(samples[:KEPT])
-        print(name, {key: rows[name][key] for key in ("distance", "as_asked")}, flush=True)
-    table = {"command": "python studies/study_mistakes.py --hunt"} | describe_circumstances(torch.device("cpu"))
-    table |= {
-        "hardware": f"{name_processor()}, one thread, no GPU",
-        "seconds": f"{time.process_time() - start:.0f}",
-        "seed": 0,
-        "steps": STEPS,
-        "batch": BATCH,
-        "rate": RATE,
-        "count": COUNT,
-        "rows": rows,
-    }
-    target = RESULTS / "mistakes-hunt.json"
-    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
-    save_file(shown, str(target.with_suffix(".safetensors")))
 
 
 def judge(x_0):
@@ -405,14 +276,16 @@ def main():
     start = time.perf_counter()
     if asked.record:
         return record(asked.out, images)
-    if asked.weights:
-        return record_weights(images, labels)
-    if asked.draws:
-        return record_draws(asked.out, images, labels)
-    if asked.hunt:
-        return record_hunt(images, labels)
-    if asked.contrast:
-        return record_contrast(asked.out, images, labels)
+    if asked.weights or asked.draws or asked.contrast or asked.hunt:
+        import more_mistakes  # which needs the names of this file
+
+        if asked.weights:
+            return more_mistakes.record_weights(images, labels)
+        if asked.draws:
+            return more_mistakes.record_draws(asked.out, images, labels)
+        if asked.contrast:
+            return more_mistakes.record_contrast(asked.out, images, labels)
+        return more_mistakes.record_hunt(images, labels)
     keys = [key.replace("_", " ") for key in asked.only] if asked.only else KEYS
     todo = [key for key in keys if not (asked.out / f"{key}.safetensors").exists()]
     do = partial(work, folder=asked.out, images=images, labels=labels)

@@ -1,7 +1,7 @@
-"""Chapter 15's hunt and mistakes of larger programs: the record is about these lines, the assertions find them."""
+"""The hunt of chapter 15 and its appendix's larger programs: the record is about these lines, assertions find them."""
 
 import mistakes
-import notebooks
+import more_mistakes
 import pytest
 import study_mistakes
 import study_mutations
@@ -26,20 +26,18 @@ ROUNDED = ("ALPHA_BAR[t].reshape", "ALPHA_BAR.bfloat16()[t].reshape")
 @pytest.fixture(scope="module")
 def page():
     """The names of the short checklist and of the cells on the hunt and on larger programs."""
-    cells = {cell["id"]: cell for cell in notebooks.read(notebooks.ROOT / "book/15_bug_detective.ipynb")["cells"]}
     record = read_record("results/mistakes.json")
     names = study_mutations.run_chapter() | {"record": record, "rows": record["rows"], "plots": plots}
     names["hunt"] = read_record("results/mistakes-hunt.json")["rows"]
-    exec(cells["detective-load"]["source"], names)
-    for name in NAMES:
-        exec(cells[f"detective-{name}"]["source"], names)
+    for name in ("load", *NAMES):
+        exec(study_mutations.find_cell(f"detective-{name}")["source"], names)
     return names
 
 
 def test_the_record_of_the_hunt_is_about_the_program():
     record, rows = read_record("results/mistakes-hunt.json"), read_record("results/mistakes.json")["rows"]
     hunt = record["rows"]
-    assert {name: tuple(row["mistakes"]) for name, row in hunt.items()} == study_mistakes.HUNT
+    assert {name: tuple(row["mistakes"]) for name, row in hunt.items()} == more_mistakes.HUNT
     settings = {name: getattr(study_mistakes, name.upper()) for name in ("steps", "batch", "rate", "count")}
     assert {name: record[name] for name in settings} == settings
     assert hunt["as found"]["losses"] == hunt["one mended"]["losses"]  # the sampler leaves the training alone
@@ -54,7 +52,7 @@ def test_the_record_of_the_hunt_is_about_the_program():
 
 def test_the_first_losses_of_the_hunt_are_those_of_its_program():
     data, labels = load_digits("train")
-    found = study_mistakes.HUNT["as found"]
+    found = more_mistakes.HUNT["as found"]
     program = mistakes.load_program(*[(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in found])
     network, losses = study_mistakes.train(program, ((data + 1) * 127.5).round(), labels, steps=study_mistakes.EVERY)
     recorded = read_record("results/mistakes-hunt.json")["rows"]["as found"]["losses"]
@@ -63,7 +61,7 @@ def test_the_first_losses_of_the_hunt_are_those_of_its_program():
 
 
 def test_the_short_checklist_finds_one_of_the_two_mistakes(page):
-    labels, alpha = (page["rows"][key] for key in study_mistakes.HUNT["as found"])
+    labels, alpha = (page["rows"][key] for key in more_mistakes.HUNT["as found"])
     both = [(row["right"], row["wrong"]) for row in (labels, alpha)]
     said = [page["say"](page["check_all"], **page["load"](*changes)) for changes in (both, both[:1])]
     assert said == ["weight of x_0_hat, t = 200", "no mistake found"]
@@ -205,3 +203,21 @@ def test_a_solver_shows_its_order(capsys):
     assert shares["Heun"] == pytest.approx(0.25, abs=0.01)
     assert shares["Heun, second slope at the old time"] == pytest.approx(0.5, abs=0.03)
     assert shares["DDIM, a root forgotten"] == pytest.approx(1, abs=0.01)
+
+
+def test_the_chapter_says_what_the_assertions_print(page):
+    """The table of the chapter has what the cells of the appendix printed."""
+    said = study_mutations.find_cell("detective-larger-table")["source"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines() if line[:2] == "| "][1:]
+    assert len(rows) == 6
+    printed = "".join(
+        "".join(output.get("text", ""))
+        for name in ("time", "tables", "clip", "latents", "seed", "colour")
+        for output in study_mutations.find_cell(f"detective-larger-{name}-print")["outputs"]
+    )
+    for _, function, message in rows:
+        assert message in printed
+        assert f"def {function.strip('`')}(" in "".join(
+            study_mutations.find_cell(f"detective-larger-{name}")["source"]
+            for name in ("time", "tables", "clip-check", "latents", "seed", "colour")
+        )

@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 
 import mistakes
+import more_mistakes
 import numpy as np
 import pytest
 import study_mistakes
@@ -409,14 +410,14 @@ def test_the_record_is_about_these_lines():
     rows, pictures = record["rows"], read_pictures("results/mistakes.safetensors")
     more = {"right, guided", *study_mistakes.MAPPED.values()}
     assert set(rows) == {*study_mistakes.KEYS, *more} == set(pictures)
-    assert list(record["other_weights"]["losses"]) == list(map(str, study_mistakes.OTHER))
+    assert list(record["other_weights"]["losses"]) == list(map(str, more_mistakes.OTHER))
     draws = record["other_draws"]
-    assert draws["seeds"] == [1, *study_mistakes.DRAWS]
-    assert list(draws["rows"]) == list(study_mistakes.list_draws())
-    assert draws["compared_with"] == {key: usual for key, usual in study_mistakes.list_draws().items() if usual}
+    assert draws["seeds"] == [1, *more_mistakes.DRAWS]
+    assert list(draws["rows"]) == list(more_mistakes.list_draws())
+    assert draws["compared_with"] == {key: usual for key, usual in more_mistakes.list_draws().items() if usual}
     for key, row in draws["rows"].items():  # the first seed is that of all rows
         assert set(row) == {"distance", "as_asked", "outside", "largest"}
-        if not key.endswith(study_mistakes.STRONG):
+        if not key.endswith(more_mistakes.STRONG):
             assert row["distance"][0] == pytest.approx(rows[key]["distance"], abs=0.01)
     for key, mistake in mistakes.MISTAKES.items():
         row = rows[key]
@@ -1006,7 +1007,7 @@ def test_only_uniform_noise_changes_a_draw():
 
 
 def test_the_draws_are_those_of_the_mistakes_that_leave_training_alone():
-    compared = study_mistakes.list_draws()
+    compared = more_mistakes.list_draws()
     alone = {key for key in mistakes.MISTAKES if not study_mistakes.needs_training(key)} | {"no-warm-up"}
     assert set(compared) == alone | {"right, seed 0", "right, guided", "right, w = 3", "no-clip, w = 3"}
     assert [key for key, usual in compared.items() if usual == "right, guided"] == ["guidance-plus-one"]

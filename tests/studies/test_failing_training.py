@@ -1,0 +1,81 @@
+"""Chapter 15's failing trainings: the record is about these changes, and the text says what the record shows."""
+
+import mistakes
+import pytest
+import study_failing_training as study
+import study_mistakes
+import torch
+
+from ddpm_lite import load_digits
+from ddpm_lite.files.records import read_record
+
+
+@pytest.fixture(scope="module")
+def rows():
+    record = read_record("results/failing-training.json")
+    settings = {"steps": study.STEPS, "every": study.EVERY, "batch": study_mistakes.BATCH, "rate": study_mistakes.RATE}
+    assert {name: record[name] for name in settings} == settings
+    assert list(record["rows"]) == list(study.CASES)
+    return record["rows"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data, labels = load_digits("train")
+    return ((data + 1) * 127.5).round(), labels
+
+
+def late(values):
+    return sum(values[-5:]) / 5
+
+
+def test_the_right_training_begins_as_that_of_the_other_study(rows):
+    """Its means of 50 steps are those of the record that the chapter's other numbers are from."""
+    losses, recorded = rows["right"]["losses"], read_record("results/mistakes.json")["rows"]["right, seed 0"]["losses"]
+    means = [sum(losses[i : i + 5]) / 5 for i in range(0, len(losses), 5)]
+    assert means == pytest.approx(recorded[: len(means)], abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["right", "rate x 30", "no zero_grad", "optimiser of a copy", "pixels of 0 to 255"])
+def test_the_first_losses_are_those_of_the_record(name, rows, digits):
+    _, _, losses, norms = study.train(study.CASES[name], *digits, steps=study.EVERY)
+    assert losses[0] == pytest.approx(rows[name]["first"], rel=1e-3)
+    assert study.take_means(losses) == pytest.approx(rows[name]["losses"][:1], rel=0.05)
+    assert study.take_means(norms) == pytest.approx(rows[name]["norms"][:1], rel=0.05)
+
+
+def test_a_training_ends_where_it_is_not_finite(digits):
+    infinite = study.Case(((study.LOSS, f"{study.LOSS} / (0 if step == 3 else 1)"),))
+    assert len(study.train(infinite, *digits, steps=10)[2]) == 3
+
+
+def test_what_is_not_trained_keeps_its_weights(digits):
+    torch.manual_seed(0)
+    first = list(mistakes.load_program().Network().parameters())
+    for name, moves in {"optimiser of a copy": False, "target drawn anew": True}.items():
+        _, model, _, _ = study.train(study.CASES[name], *digits, steps=1)
+        assert moves == any(not torch.equal(a, b) for a, b in zip(first, model.parameters(), strict=True))
+
+
+def test_the_loss_by_time_is_against_the_noise(digits):
+    """A network that always answers 0 has the loss 1 at all times."""
+    program = mistakes.load_program()
+    by_time = study.measure_by_time(program, lambda x, t, label: 0 * x, *digits)
+    assert by_time == pytest.approx([1] * study.GROUPS, abs=0.01)
+
+
+def test_what_the_chapter_says_of_the_losses(rows):
+    right = rows["right"]
+    times = {name: row["by_time"][-1] / right["by_time"][-1] for name, row in rows.items()}
+    more = {name: late(row["losses"]) / late(right["losses"]) - 1 for name, row in rows.items()}
+    assert all(row["not_finite_at"] is None for row in rows.values())
+    assert more["t above 100 told as 100"] == pytest.approx(0.018, abs=0.001)
+    assert times["t above 100 told as 100"] == pytest.approx(1.7, abs=0.05)
+    assert all(abs(times[f"right, first weights {seed}"] - 1) < 0.1 for seed in (1, 2))
+    near = [name for name in rows if abs(more[name]) < 0.05 and not name.startswith("right")]
+    assert near == ["weights in bfloat16", "t / T embedded", "t above 100 told as 100"]
+    for name in near:  # which differ from the right run by more than chance at some times
+        shares = [a / b for a, b in zip(rows[name]["by_time"], right["by_time"], strict=True)]
+        assert max(shares) > 1.2
+    grow = [name for name, row in rows.items() if late(row["norms"]) > 500]
+    assert grow == ["no zero_grad", "optimiser of a copy"]
