@@ -320,8 +320,7 @@ CHECKS = [
         },
         tables=CLOCKS,
     ),
-    identity("eq-flow-density", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
-    identity("eq-flow-product", positive=[r"\nu"]),
+    identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
     matches(
         "eq-heun-step",
         "x_s",
@@ -343,16 +342,5 @@ ILLUSTRATIONS = [
     illustration(
         r"\mathbb{E}_{x_0, z, \tau}[\lVert z - x_0 - \hat{u}(\left(1 - \tau\right) x_0 + \tau z, \tau) \rVert^2]",
         "what flow matching minimises; eq-flow-loss says by which function",
-    ),
-    illustration(
-        r"""\begin{aligned}
-\text{DDPM} \quad & \mathbb{E}[\lVert z - z_\theta(x_t, t) \rVert^2],
-&& t \text{ uniform from } 1 \text{ to } T \\[6pt]
-\text{EDM} \quad & \mathbb{E}[\lVert F_{\mathrm{target}} - F_\theta(c_{\mathrm{in}} y, \nu) \rVert^2],
-&& \log \nu \sim \mathcal{N}(-1.2, 1.2^2) \\[6pt]
-\text{flow matching} \quad & \mathbb{E}[\lVert u - u_\theta(m, \tau) \rVert^2],
-&& \tau \text{ uniform in } (0, 1)
-\end{aligned}""",
-        "the losses of three papers, each beside its draw of noise levels",
     ),
 ]
