@@ -155,11 +155,6 @@ def by_score(s, v):
     return mean_from_noise(s, v.x_t, v.t, v.z_hat)
 
 
-def scaled_mean(s, v):
-    """The mean of DDPM's step, divided by the weight of the image at t - 1."""
-    return mean_from_noise(s, v.x_t, v.t, v.z_hat) / s.alpha_bar[v.t - 1].sqrt()[:, None]
-
-
 # Two Gaussians in three pixels, with the means -A and A in each: the density of the x of the SDE at the time t, for a
 # constant rate b.
 MOVING = {
@@ -172,8 +167,6 @@ MOVING = {
     "vector": ["x"],
     "positive": ["b", "t", "S"],
 }
-# The weights of image and noise under the SDE, for a constant rate b, and the noise level.
-WEIGHTS_IN_TIME = [r"\nu = \frac{k}{a}", r"k = \sqrt{1 - a^2}", r"a = \exp\left(-\frac{b t}{2}\right)"]
 # Two such blobs in two pixels, and any function of the place.
 TESTED = [
     r"\phi(x) = \phi",
@@ -221,6 +214,17 @@ ERRORS = [
 ]
 
 
+# The variance of Gaussian data on the way back, and an error of the mean that was 1 at the quotient a^2 / V = 1.
+FORGOTTEN = {
+    "given": [
+        r"\delta = \sqrt{V} \exp\left(-\frac{\eta^2}{2} \log \frac{a^2}{V}\right)",
+        "V = a^2 S + 1 - a^2",
+        r"a = \exp\left(-\frac{b \left(4 - r\right)}{2}\right)",
+    ],
+    "scalar": [r"\eta"],
+    "positive": ["b", "r", "S"],
+}
+
 CHECKS = [
     identity("eq-small-root"),
     identity("eq-step-change", given=["eq-forward-step"]),
@@ -236,22 +240,6 @@ CHECKS = [
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
     ),
-    identity("eq-image-weight-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
-    # The ODE of chapter 11 moves y by the mean of z per unit of nu, and the score is the mean of -z / k.
-    identity(
-        "eq-place-rate",
-        given=[
-            r"\mathbb{E}[z \mid y] = n",
-            r"\frac{d x}{d t} = -\frac{b}{2} x - \frac{b}{2} \nabla \log p",
-            r"\frac{d y}{d t} = \frac{d \nu}{d t} n",
-            r"n = -k \nabla \log p",
-            *MOVING["given"],
-            *WEIGHTS_IN_TIME,
-        ],
-        vector=MOVING["vector"],
-        positive=MOVING["positive"],
-    ),
-    identity("eq-noise-level-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
     identity("eq-fokker-planck-back", **BACKWARDS),
     identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),
     by_hand(
@@ -320,6 +308,9 @@ CHECKS = [
         pixels=2,
         densities={"x": "p"},
     ),
+    identity("eq-forget-mean", **FORGOTTEN),
+    identity("eq-forget-variance", **FORGOTTEN),
+    identity("eq-forget", **FORGOTTEN),
     identity(
         "eq-path-step",
         given=[r"x_t = a_t x_0 + a_t \nu_t z", r"x_s = a_s x_0 + a_s \nu_s z"],
@@ -348,20 +339,23 @@ CHECKS = [
         vector=["n", "i"],
         positive=["c"],
     ),
+    identity(
+        "eq-place-rate",
+        given=[
+            r"\mathbb{E}[z \mid x] = n",
+            r"\frac{d x}{d c} = \frac{a'}{a} x + k \frac{\nu'}{\nu} n",
+            r"\frac{d y}{d c} = \nu' n",
+            *PATH,
+        ],
+        vector=["n", "x"],
+        positive=["c"],
+    ),
     by_hand(
         "eq-path-reverse",
         r"d x = \left(-V + \eta^2 k^2 \frac{\nu'}{\nu} \nabla \log p\right) d r"
         r" + \eta k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
         check_path_reverse,
         "the table of paths, and averages under a stochastic differential equation, for an exact mixture of one pixel",
-    ),
-    identity("eq-level-step", tables=CLOCKS),
-    matches(
-        "eq-ancestral-ve",
-        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
-        scaled_mean,
-        where={r"s_\theta(x_t, t)": score_hat},
-        tables=CLOCKS,
     ),
     identity("eq-flow-score", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
     by_hand(
