@@ -267,6 +267,20 @@ def fresh_noise():
     return drawn
 
 
+def likelihood():
+    """Neighbours of the mixture along the ODE: where they lead apart, the density falls."""
+    schedule = linear_schedule()
+    blobs = GaussianMixture(
+        schedule, torch.tensor([[-0.6], [0.5]]), torch.tensor([0.15, 0.1]), torch.tensor([0.3, 0.7])
+    )
+    starts = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(16, dtype=torch.float64) + 0.5) / 16)[:, None]
+    step = partial(ddim_step, clip=False)
+    walk = dict(sample(blobs, schedule, starts.shape, step=step, x_T=starts, dtype=torch.float64))
+    times = range(0, 601, 20)
+    paths = torch.stack([walk[t][:, 0] for t in times], 1).numpy()
+    return "".join(curves(times, {"noise" if i < 5 else "model": path}, (-2, 2)) for i, path in enumerate(paths))
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -285,6 +299,7 @@ PICTURES = {
     "15_bug_detective": bug_detective,
     "16_from_ddpm_to_flows": from_ddpm_to_flows,
     "17_fresh_noise": fresh_noise,
+    "18_likelihood": likelihood,
 }
 
 

@@ -1,4 +1,4 @@
-"""Measure the log density of held-out digits along the probability-flow ODE, for the chapter on fresh noise.
+"""Measure the log density of held-out digits along the probability-flow ODE, for the chapter on the likelihood.
 
     python studies/study_likelihood.py     (about five minutes on one idle core)
 

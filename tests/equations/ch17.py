@@ -155,11 +155,6 @@ def by_score(s, v):
     return mean_from_noise(s, v.x_t, v.t, v.z_hat)
 
 
-def scaled_mean(s, v):
-    """The mean of DDPM's step, divided by the weight of the image at t - 1."""
-    return mean_from_noise(s, v.x_t, v.t, v.z_hat) / s.alpha_bar[v.t - 1].sqrt()[:, None]
-
-
 # Two Gaussians in three pixels, with the means -A and A in each: the density of the x of the SDE at the time t, for a
 # constant rate b.
 MOVING = {
@@ -172,8 +167,6 @@ MOVING = {
     "vector": ["x"],
     "positive": ["b", "t", "S"],
 }
-# The weights of image and noise under the SDE, for a constant rate b, and the noise level.
-WEIGHTS_IN_TIME = [r"\nu = \frac{k}{a}", r"k = \sqrt{1 - a^2}", r"a = \exp\left(-\frac{b t}{2}\right)"]
 # Two such blobs in two pixels, and any function of the place.
 TESTED = [
     r"\phi(x) = \phi",
@@ -219,35 +212,18 @@ ERRORS = [
     r"\frac{r}{4} + \frac{x - m}{8 u} + f + \frac{\eta^2 b}{2} \nabla \log w\right) - \nabla \log p",
     *TWO_DENSITIES,
 ]
-# A density of three pixels that is carried along v, and stretched by s, as the clock c goes on; V is its velocity.
-STRETCHED = [
-    "p(x, c) = p",
-    r"V = 2 c v + \frac{2 c}{s} \left(x - m\right)",
-    r"p = \frac{1}{s^3} " + bells(r"\frac{x - m}{s}", "0.6", "0", "1"),
-    "m = c^2 v",
-    "s = 1 + c^2",
-]
-# The model of a rounded image: the mean, shift and variance of two Gaussians, and the level of the noise.
-ROUNDED, LEVEL = (0.3, 0.1, 1.6), 0.9
 
 
-def at_end(i):
-    """The density of a Gaussian in three pixels at one end of a path, and the end."""
-    bell = r"\frac{1}{W \sqrt{W}} \exp\left(-\frac{\lVert y_i - m \rVert^2}{2 W}\right)"
-    lines = (rf"p(y_i, \nu_i) = {bell}", r"y_i = m + \sqrt{W} x", r"W = S + \nu_i^2")
-    return [line.replace("W", f"W_{i}").replace("_i", f"_{i}") for line in lines]
-
-
-def rounded(s, v):
-    """The probability of all places that are within eight levels of the image."""
-    mean, shift, variance = ROUNDED
-    total = torch.zeros(1, dtype=torch.float64)
-    for share, centre in ((0.7, shift + mean), (0.3, shift - mean)):
-        ends = (v.x_0 + sign * 8 * LEVEL - centre for sign in (1, -1))
-        above, below = (torch.special.ndtr(end / variance**0.5) for end in ends)
-        total = total + share * (above - below).prod(dim=1)
-    return total
-
+# The variance of Gaussian data on the way back, and an error of the mean that was 1 at the quotient a^2 / V = 1.
+FORGOTTEN = {
+    "given": [
+        r"\delta = \sqrt{V} \exp\left(-\frac{\eta^2}{2} \log \frac{a^2}{V}\right)",
+        "V = a^2 S + 1 - a^2",
+        r"a = \exp\left(-\frac{b \left(4 - r\right)}{2}\right)",
+    ],
+    "scalar": [r"\eta"],
+    "positive": ["b", "r", "S"],
+}
 
 CHECKS = [
     identity("eq-small-root"),
@@ -264,22 +240,6 @@ CHECKS = [
         check_flow_of_sde,
         "a differential equation, solved for an exact mixture",
     ),
-    identity("eq-image-weight-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
-    # The ODE of chapter 11 moves y by the mean of z per unit of nu, and the score is the mean of -z / k.
-    identity(
-        "eq-place-rate",
-        given=[
-            r"\mathbb{E}[z \mid y] = n",
-            r"\frac{d x}{d t} = -\frac{b}{2} x - \frac{b}{2} \nabla \log p",
-            r"\frac{d y}{d t} = \frac{d \nu}{d t} n",
-            r"n = -k \nabla \log p",
-            *MOVING["given"],
-            *WEIGHTS_IN_TIME,
-        ],
-        vector=MOVING["vector"],
-        positive=MOVING["positive"],
-    ),
-    identity("eq-noise-level-rate", given=WEIGHTS_IN_TIME, positive=["b", "t"]),
     identity("eq-fokker-planck-back", **BACKWARDS),
     identity("eq-reverse-density", **BACKWARDS, scalar=[r"\eta"]),
     by_hand(
@@ -348,6 +308,9 @@ CHECKS = [
         pixels=2,
         densities={"x": "p"},
     ),
+    identity("eq-forget-mean", **FORGOTTEN),
+    identity("eq-forget-variance", **FORGOTTEN),
+    identity("eq-forget", **FORGOTTEN),
     identity(
         "eq-path-step",
         given=[r"x_t = a_t x_0 + a_t \nu_t z", r"x_s = a_s x_0 + a_s \nu_s z"],
@@ -376,20 +339,23 @@ CHECKS = [
         vector=["n", "i"],
         positive=["c"],
     ),
+    identity(
+        "eq-place-rate",
+        given=[
+            r"\mathbb{E}[z \mid x] = n",
+            r"\frac{d x}{d c} = \frac{a'}{a} x + k \frac{\nu'}{\nu} n",
+            r"\frac{d y}{d c} = \nu' n",
+            *PATH,
+        ],
+        vector=["n", "x"],
+        positive=["c"],
+    ),
     by_hand(
         "eq-path-reverse",
         r"d x = \left(-V + \eta^2 k^2 \frac{\nu'}{\nu} \nabla \log p\right) d r"
         r" + \eta k \sqrt{\frac{2 \nu'}{\nu}} \, d W",
         check_path_reverse,
         "the table of paths, and averages under a stochastic differential equation, for an exact mixture of one pixel",
-    ),
-    identity("eq-level-step", tables=CLOCKS),
-    matches(
-        "eq-ancestral-ve",
-        r"\frac{\mu_\theta(x_t, t)}{\sqrt{\bar{\alpha}_{t-1}}}",
-        scaled_mean,
-        where={r"s_\theta(x_t, t)": score_hat},
-        tables=CLOCKS,
     ),
     identity("eq-flow-score", given=[AVERAGE, PLACES, SPREAD], vector=["m"], positive=["S", r"\tau"]),
     by_hand(
@@ -398,40 +364,11 @@ CHECKS = [
         check_flow_sde,
         "averages under a stochastic differential equation, for an exact mixture of one pixel",
     ),
-    identity(
-        "eq-divergence-product",
-        given=[r"V = \lVert x \rVert^2 x + v", f"p = {bells('x', '0.6', 'v', '1')}"],
-        vector=["x", "v"],
-    ),
-    identity("eq-log-density-path", given=STRETCHED, paths={"x": "m + s y"}, vector=["x", "y", "v"], positive=["c"]),
-    # One Gaussian, so that the path is known; m is the mean of the image, S its variance.
-    identity(
-        "eq-log-density-ode",
-        given=[r"\mathbb{E}[z \mid y] = \frac{\nu \left(y - m\right)}{S + \nu^2}", *at_end("1"), *at_end("T")],
-        paths={"y": r"m + \sqrt{S + \nu^2} x"},
-        vector=["y", "m", "x"],
-        positive=["S", r"\nu_1", r"\nu_T"],
-    ),
-    identity(
-        "eq-rounding-bound",
-        given=[
-            r"q(y) = \frac{1}{c^2 \sqrt{c^2}} \exp\left(-\frac{\lVert y - x_0 \rVert^2}{2 \nu_1^2}\right)",
-            r"c = \sqrt{2 \pi} \nu_1",
-            rf"p(y) = \frac{{1}}{{\sqrt{{2 \pi \cdot {ROUNDED[2]}}}}} {bells('y', *map(str, ROUNDED))}",
-            rf"\nu_1 = {LEVEL}",
-        ],
-        where={"P(x_0)": rounded},
-        densities={"y": "q(y)"},
-        vector=["y"],
-    ),
 ]
 
 EQUIVALENT = [
     equivalent(
         "eq-kl-change", "+ -> -, 1st", "the integral of p stays 1, so the one of its change is 0 with either sign"
-    ),
-    equivalent(
-        "eq-rounding-bound", "- -> +, 1st", "a probability is at most 1, so its logarithm is below the bound too"
     ),
     equivalent("eq-path-step", "+ -> -, 1st", "the noise is symmetric: minus z' has the same distribution"),
 ]

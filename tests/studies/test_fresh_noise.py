@@ -1,4 +1,4 @@
-"""The studies of the chapter on fresh noise: their functions on exact data, and what the page says of the records."""
+"""The studies of the chapters on noise and on the likelihood: their functions on exact data, and what the pages say."""
 
 import math
 from itertools import product
@@ -14,7 +14,7 @@ from ddpm_lite import linear_schedule
 from ddpm_lite.files.records import read_record
 from ddpm_lite.oracle import GaussianChain
 
-PAGE = train_digits.ROOT / "book" / "17_fresh_noise.ipynb"
+PAGE = train_digits.ROOT / "book" / "18_likelihood.ipynb"
 
 
 def test_own_slopes_are_the_diagonal_of_the_jacobian():
