@@ -283,19 +283,22 @@ CHECKS = [
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
-    # A particle of Gaussian data of variance S: on the straight path, in EDM's variable, and both means there.
+    # A particle of Gaussian data of variance S, on a path with some weights, and both means at its place.
     identity(
         "eq-mix-rate",
         given=[
-            r"\frac{d y}{d \nu} = \frac{\nu y}{S + \nu^2}",
             r"\mathbb{E}[z \mid y] = \frac{\nu y}{S + \nu^2}",
             r"\mathbb{E}[x_0 \mid y] = \frac{S y}{S + \nu^2}",
-            r"m = C \sqrt{\left(1 - \tau\right)^2 S + \tau^2}",
+            r"x = a C \sqrt{S + \nu^2}",
             r"y = C \sqrt{S + \nu^2}",
-            r"\nu = \frac{\tau}{1 - \tau}",
+            r"a' = \frac{d a}{d c}",
+            r"k' = \frac{d k}{d c}",
+            r"\nu' = \frac{d \nu}{d c}",
+            r"k = a \nu",
+            r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
+            r"\nu = c^3 + c",
         ],
-        positive=["C", "S"],
-        scalar=[r"\tau"],
+        positive=["C", "S", "c"],
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),

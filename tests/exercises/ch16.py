@@ -197,6 +197,10 @@ WRONG = {
             lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, lambda m, r: w(x, r))[1]),
             "w, too, is given m",
         ),
+        "on from x_t": (
+            lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m * (1 + nu) / (1 + nu**2) ** 0.5 + (1 - tau) * u),
+            "x_t is not divided; go on",
+        ),
         "y for m": (lambda *g: foreign(*g, m=lambda x, y, m: y), "the flow's is m"),
         "on from y": (
             lambda *g: foreign(*g, flow=lambda m, u, nu, tau: (1 + nu) * m + (1 - tau) * u),
@@ -227,6 +231,7 @@ WRONG = {
     "ex-flows-2": {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
+        "the probability of 1": (lambda m, tau, p: (m - (1 + image(m, tau, p)) / 2) / tau, "which is 2 p - 1"),
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
         "no share": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "share is not used"),
         "turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
