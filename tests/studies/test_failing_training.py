@@ -4,6 +4,7 @@ import mistakes
 import pytest
 import study_failing_training as study
 import study_mistakes
+import study_mutations
 import torch
 
 from ddpm_lite import load_digits
@@ -79,3 +80,23 @@ def test_what_the_chapter_says_of_the_losses(rows):
         assert max(shares) > 1.2
     grow = [name for name, row in rows.items() if late(row["norms"]) > 500]
     assert grow == ["no zero_grad", "optimiser of a copy"]
+
+
+def test_which_runs_lose_to_the_best_straight_line(rows):
+    """Up to t = 120 no right run does, and of the wrong ones all but one; later all runs do."""
+    names = {"torch": torch}
+    exec(study_mutations.find_cell("detective-failing-least")["source"], names)
+    least = names["least_loss"](load_digits()[0], mistakes.load_program().ALPHA_BAR).reshape(study.GROUPS, -1).mean(1)
+    above = {name: (torch.tensor(row["by_time"]) > least).tolist() for name, row in rows.items()}
+    below = [name for name, groups in above.items() if not any(groups[:3])]
+    assert below == ["right", "right, first weights 1", "right, first weights 2", "weights in bfloat16"]
+    assert all(all(groups[3:]) for groups in above.values())
+
+
+def test_the_function_to_copy_averages_the_parts_of_the_times():
+    names = {"torch": torch}
+    exec(study_mutations.find_cell("detective-ends")["source"], names)
+    t = torch.arange(1, 201)
+    z = t.sqrt().reshape(-1, 1, 1, 1).expand(-1, 1, 8, 8)  # its square is the time
+    found = names["loss_by_time"](lambda x, t: 0 * x, z, t, z, 200)
+    assert found == pytest.approx([20.5, 60.5, 100.5, 140.5, 180.5])

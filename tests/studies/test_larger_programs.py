@@ -28,8 +28,9 @@ def page():
     """The names of the short checklist and of the cells on the hunt and on larger programs."""
     record = read_record("results/mistakes.json")
     names = study_mutations.run_chapter() | {"record": record, "rows": record["rows"], "plots": plots}
+    names["examine"] = examine
     names["hunt"] = read_record("results/mistakes-hunt.json")["rows"]
-    for name in ("load", *NAMES):
+    for name in ("load", "look", *NAMES):
         exec(study_mutations.find_cell(f"detective-{name}")["source"], names)
     return names
 
@@ -221,3 +222,36 @@ def test_the_chapter_says_what_the_assertions_print(page):
             study_mutations.find_cell(f"detective-larger-{name}")["source"]
             for name in ("time", "tables", "clip-check", "latents", "seed", "colour")
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "length"),
+    [
+        (("x_0 = x_0.clamp(-1, 1)", "x_0 = x_0.clamp(-1, 1) if t < 100 else x_0"), 200),
+        (("if t > 1 else mean", "if t > 3 else mean"), 1000),
+        (("mean + sigma *", "mean + (sigma if t > 3 else sigma / 2) *"), 1000),
+        (("z = torch.randn_like(x_0)", "z = torch.randn_like(x_0[..., :1]).expand_as(x_0)"), 200),
+        (("z = torch.randn_like(x_0)", "z = torch.randn_like(x_0[::2]).repeat_interleave(2, 0)"), 200),
+        (("(z_hat - z).square()", "(z_hat - x_0).square()"), 200),
+    ],
+)
+def test_the_short_checklist_does_not_see(change, length, page):
+    """As the chapter says, below the checklist and in its list of what no check sees."""
+    program = page["load"](("LABELS = 200,", f"LABELS = {length},"), change)
+    assert page["check_all"](**program) == "no mistake found"
+    if length == 200:
+        assert all(found.fine for found in page["look"](program))
+
+
+def test_one_time_for_a_batch_and_a_seed_are_seen_by_the_short_checklist_alone(page):
+    changes = {
+        "times drawn": ("(len(x_0),))", "(1,)).expand(len(x_0))"),
+        "x_T is not the first noise that is drawn": (
+            "x = torch.randn(shape)\n    for",
+            "torch.manual_seed(5); x = torch.randn(shape)\n    for",
+        ),
+    }
+    for said, change in changes.items():
+        program = page["load"](change)
+        assert page["say"](page["check_all"], **program) == said
+        assert all(found.fine for found in page["look"](program))
