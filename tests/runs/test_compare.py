@@ -281,6 +281,20 @@ def test_times_are_named(name, end):
     assert lines(table=OWN.alpha_bar, times=[500, 7, 3])[1].startswith("2. times: different")
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([1] + [2] * 29, "each time but the first twice"), ([2] * 30, "each time twice"),
+        ([1, 2] + [1] * 28, "the second time twice"), ([3] + [2] * 29, "some times repeated"),
+    ],
+)  # fmt: skip
+def test_times_that_come_twice_are_compared_once(counts, said):
+    times = respace(OWN, 30, "leading").times[1:].flip(0).repeat_interleave(torch.tensor(counts))
+    assert lines(table=OWN.alpha_bar, times=times)[1] == f"2. times: translated: {said}, times leading"
+    every = torch.arange(len(OWN.alpha_bar) - 1, 0, -1)[:30]
+    assert lines(table=OWN.alpha_bar, times=[*every, every[-1]])[1].startswith("2. times: different: ")
+
+
 SCALES = {"image x_0 + nu_t z": OWN.snr.rsqrt() ** 0 / OWN.alpha_bar.sqrt(), "image x_t": OWN.alpha_bar**0}
 SCALES["image of a flow"] = 1 / (OWN.alpha_bar.sqrt() + OWN.one_minus_alpha_bar.sqrt())
 
@@ -425,6 +439,8 @@ def test_noise_that_the_direction_makes_no_room_for():
         return ddim_step(OWN, x, k, to, answer, 0 * x, clip=False) + drawn - still
 
     found = lines(table=OWN.alpha_bar, step=both, eta=1)
+    assert found[-2].startswith("7. step: translated: ")
+    assert found[-2].endswith("eta = 0 (DDIM)")
     assert found[-1] == "8. fresh noise: translated: deviation of eta = 1, though the step has eta = 0"
 
     def fresh(x, k, to, answer):

@@ -106,7 +106,13 @@ def find_times(name, options, n):
 
 @pytest.mark.parametrize(
     ("name", "options", "n"),
-    [("DPMSolverMultistepScheduler", KARRAS, 18), ("DDIMScheduler", {"timestep_spacing": "trailing"}, 48)],
+    [
+        ("DPMSolverMultistepScheduler", KARRAS, 18),
+        ("DDIMScheduler", {"timestep_spacing": "trailing"}, 48),
+        ("DPMSolverMultistepScheduler", {"use_exponential_sigmas": True}, 20),
+        ("DPMSolverMultistepScheduler", {"use_beta_sigmas": True}, 20),
+        ("DPMSolverMultistepScheduler", {"use_lu_lambdas": True}, 20),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 def test_times_that_are_not_known(name, options, n):
@@ -135,6 +141,22 @@ def test_times_of_the_solvers_of_pipelines(names, options, said, n):
     number = 1000 - 1000 // n + 2 if "steps_offset" in options else n + 1
     for name in names.split():
         assert find_times(f"{name}Scheduler", options, n) == f"2. times: translated: times {said.format(number)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("Heun", {"timestep_spacing": "leading"}, "each time but the first twice, times leading"),
+        ("Heun", {}, "each time but the first twice, times linspace, not rounded"),
+        ("Heun", KARRAS, "each time but the first twice, times at Karras's levels from 1000 to 1"),
+        ("PNDM", {"skip_prk_steps": True}, "the second time twice, times leading"),
+        ("PNDM", {"skip_prk_steps": True, "steps_offset": 1}, "the second time twice, times leading, one later"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_times_that_come_twice(name, options, said):
+    full = f"{name}{'Discrete' * (name == 'Heun')}Scheduler"
+    assert find_times(full, options, 20) == f"2. times: translated: {said}"
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
@@ -238,17 +260,17 @@ def run_boxes(*cells):
 
 
 def read_rows(text):
-    """The rows of a table of findings as lines, and the differences before the translations."""
+    """The rows of a table of findings as lines, and the differences that are left."""
     rows = re.findall(r"^\| (\d.*?) \| (\w+) \| `(.*?)` \| (.*?) ?\|$", text, re.M)
-    return [": ".join(row[:3]) for row in rows], [re.sub(" % →.*", "", row[3]) for row in rows]
+    return [": ".join(row[:3]) for row in rows], [row[3].removesuffix(" %") for row in rows]
 
 
 def hold_table(text, found):
     """The table has the lines that are printed, and their differences."""
-    said, before = read_rows(text)
+    said, left = read_rows(text)
     assert said == [shorten(each) for each in found]
-    printed = [re.search(r"\(([\d.,e-]+) % -> ([\d.]+) %\)$", str(each)) for each in found]
-    assert [number or "0" for number in before] == [each[1] if each else "0" for each in printed]
+    printed = [re.search(r" % -> ([\d.]+) %\)$", str(each)) for each in found]
+    assert left == [f"{float(each[1]):g}" if each else "" for each in printed]
 
 
 def test_example_with_diffusers_prints_what_the_chapter_shows():
@@ -422,7 +444,7 @@ def solvers(hooked):
     """The names after the code cells of the solvers, beside those of the hook."""
     names = hooked[0] | {"held": load_digits("test")[0], "q_sample": q_sample}
     exec(read_cell("call-run").partition("calls =")[0], names)
-    for cell in ("solvers-move", "solvers-2m", "solvers-order"):
+    for cell in ("solvers-move", "solvers-2m", "solvers-order", "solvers-plms"):
         with redirect_stdout(StringIO()):
             exec(read_cell(cell), names)
     return names
@@ -436,22 +458,32 @@ def read_solver(names, solver, x):
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
-def test_case_of_dpm_solver_prints_what_the_chapter_shows(solvers):
+@pytest.mark.parametrize("which", [0, 1])
+def test_cases_of_the_solvers_print_what_the_chapter_shows(solvers, which):
+    """DPM-Solver++ 2M and PNDM."""
     text = read_cell("solvers-case")
-    (code,), (said,) = (re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S) for kind in ("python", "text"))
+    code, said = (re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)[which] for kind in ("python", "text"))
     assert max(map(len, code.splitlines())) <= 72
     with redirect_stdout(StringIO()) as out:
         exec(code, solvers)
     assert out.getvalue() == said
 
 
+def test_each_mix_of_pndm_integrates_its_polynomial(solvers):
+    """Over the next of evenly spaced steps, as the weights of Adams and Bashforth do."""
+    for n, mix in enumerate(solvers["MIXES"]):
+        for power in range(n + 1):
+            mean = sum(w * (-i) ** power for i, w in enumerate(mix)) / sum(mix)
+            assert mean == pytest.approx(1 / (power + 1))
+
+
 @pytest.mark.parametrize(("n", "first"), [(14, True), (15, False), (20, False)])
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 def test_last_step_of_dpm_solver_to_its_smallest_level(solvers, n, first):
-    """Of order 2 from 15 steps on, as the text says; a 0 for the last level makes it of order 1."""
+    """Of order 2 from 15 steps on; a 0 for the last level makes it of order 1."""
     solver = diffusers.DPMSolverMultistepScheduler(final_sigmas_type="sigma_min")
     solver.set_timesteps(n)
-    told, x = (solver.timesteps + 1).tolist(), solvers["dirt"]
+    told, x = (solver.timesteps + 1).tolist(), solvers["z"]
     *_, before, theirs = read_solver(solvers, solver, x)
     a, b = (SCHEDULE.alpha_bar.sqrt()[[*told, 1]], SCHEDULE.one_minus_alpha_bar.sqrt()[[*told, 1]])
 
@@ -485,7 +517,7 @@ def test_rows_of_the_solvers_are_our_steps(solvers, name, options, kind):
     ends = [*told[1:], 0]
     in_levels = solver.init_noise_sigma != 1
     a, b = SCHEDULE.alpha_bar.sqrt().float(), SCHEDULE.one_minus_alpha_bar.sqrt().float()
-    x, ask, calls = solvers["dirt"] * solver.init_noise_sigma, solvers["ask"], 0
+    x, ask, calls = solvers["z"] * solver.init_noise_sigma, solvers["ask"], 0
     times = iter(solver.timesteps)
     for t, s in zip(told, ends, strict=True):
         ours = x * a[t] if in_levels else x
@@ -551,7 +583,6 @@ def test_half_precision_has_the_limits_of_the_chapter(dtype, said, limit):
         worst = max(worst, float((half.float() - due).abs().max() / due.abs().max()))
     assert worst == pytest.approx(said, rel=0.05)
     assert worst < limit
-    assert f"{said:g}" in read_cell("checks")
     assert f"{limit:g} in " in read_cell("checks")
 
 

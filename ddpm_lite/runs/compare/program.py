@@ -68,7 +68,8 @@ def compare_program(
     Args:
         schedule: the schedule with which both programs should work.
         table: the program's table, of alpha_bar or another quantity; without it, ours is taken as its schedule.
-        times: the times at which its sampler asks the network, from the first on, without the end that it walks to.
+        times: the times at which its sampler asks the network, from the first on, without the end that it walks to;
+            times that come several times in a row are compared once, and said.
         noisy: (x_0, z, k) -> its noisy image, where k is the program's own time, or the index of its table.
         estimate: (x, k, answer) -> its estimate of the image, from its noisy image and the network's answer.
         step: (x, k, to, answer, noise) -> its next state; without `noise`, what PyTorch draws in the call is replaced.
@@ -187,9 +188,26 @@ def check_times(schedule: Schedule, times: object, readings: list) -> Iterator[F
         yield compare_numbers("of the largest", theirs, torch.tensor(ours, dtype=torch.float64), AGREE)
 
     found, fitting = try_options("2. times", "*DDIM and the choice of times*", readings, spread(options), measure)
+    kept, counts = theirs.unique_consecutive(return_counts=True)
+    if not fitting and len(kept) < len(theirs):
+        for again, others in check_times(schedule, kept, readings):
+            if others:
+                outcome = "translated" if again.outcome == "equal" else again.outcome
+                found = Comparison(again.check, outcome, f"{describe_repeats(counts.tolist())}, {again.text}")
+                fitting = others
     if not fitting and theirs[-1] <= 0 < len(theirs) - 1:
         found = add_other(found, "without its end", check_times(schedule, theirs[:-1], readings))
     yield found, fitting
+
+
+def describe_repeats(counts: list[int]) -> str:
+    """Which times of a sampler come twice in a row, as in Heun's method and in PNDM."""
+    first, *others = counts
+    if set(others) == {2} and first <= 2:
+        return "each time twice" if first == 2 else "each time but the first twice"
+    if counts == [1, 2, *[1] * (len(counts) - 2)]:
+        return "the second time twice"
+    return "some times repeated"
 
 
 def check_noisy(schedule: Schedule, noisy: Callable, readings: list, inputs: list[Inputs]) -> Iterator[Found]:
