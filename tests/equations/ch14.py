@@ -1,0 +1,85 @@
+"""Checks of chapter 14, reading other people's code."""
+
+import numpy as np
+
+from equations.ch11 import S, in_mind, still
+from equations.checks import by_hand, identity, matches
+
+# A particle of Gaussian data of variance V: its place at the noise level nu, and the estimates there.
+ALONG = [
+    r"z_\theta = \frac{\nu y}{V + \nu^2}",
+    r"\hat{x}_0 = \frac{V y}{V + \nu^2}",
+    r"y = C \sqrt{V + \nu^2}",
+]
+
+
+def follow(nu, v=0.6, c=1.3):
+    """Such a particle at the noise level nu: the weights of image and noise, its x, and the estimated image."""
+    a = 1 / np.sqrt(1 + nu**2)
+    y = c * np.sqrt(v + nu**2)
+    return a, a * nu, a * y, v * y / (v + nu**2)
+
+
+def check_image_integral():
+    """The exact solution, by Simpson's rule over a thousand parts of the step."""
+    for start, end in ((3.0, 1.5), (0.8, 0.05)):
+        (_, b_t, x_t, _), (_, b_s, x_s, _) = follow(start), follow(end)
+        ell = np.linspace(-np.log(start), -np.log(end), 1001)
+        parts = np.exp(ell) * follow(np.exp(-ell))[3]
+        width = ell[1] - ell[0]
+        integral = width / 3 * (parts[0] + parts[-1] + 4 * parts[1:-1:2].sum() + 2 * parts[2:-1:2].sum())
+        assert abs(b_s / b_t * x_t + b_s * integral - x_s) < 1e-10
+
+
+def check_middle():
+    """An estimate that is a line over ell has this value in the middle of the next step."""
+
+    def line(ell):
+        return 0.7 - 0.4 * ell
+
+    before, here, after = -1.2, -0.5, 0.4
+    h_before, h = here - before, after - here
+    found = line(here) + h / (2 * h_before) * (line(here) - line(before))
+    assert abs(found - line((here + after) / 2)) < 1e-12
+
+
+def check_karras():
+    """The levels go from the largest to the smallest, and their seventh roots are evenly spaced."""
+    highest, lowest, n = 80.0, 0.002, 9
+    i = np.arange(n)
+    nu = (highest ** (1 / 7) + i / (n - 1) * (lowest ** (1 / 7) - highest ** (1 / 7))) ** 7
+    assert np.allclose(nu[[0, -1]], [highest, lowest])
+    roots = nu ** (1 / 7)
+    assert np.allclose(np.diff(roots), np.diff(roots)[0])
+
+
+CHECKS = [
+    matches(
+        "eq-first-order",
+        "x_s",
+        still,
+        where={**S, r"\hat{x}_0": in_mind},
+        tables={"a": lambda s, v: s.alpha_bar.sqrt(), "b": lambda s, v: s.one_minus_alpha_bar.sqrt()},
+    ),
+    identity("eq-quotient-slope", given=ALONG, positive=["C", "V", r"\nu"]),
+    by_hand(
+        "eq-image-integral",
+        r"x_s = \frac{b_s}{b_t} x_t + b_s \int_{\ell_t}^{\ell_s} e^\ell \hat{x}_0(\ell) d \ell",
+        check_image_integral,
+        "an integral along a path, computed for exact Gaussian data",
+    ),
+    by_hand(
+        "eq-middle-estimate",
+        r"\hat{x}_0^{\mathrm{middle}} = \hat{x}_0"
+        r" + \frac{h}{2 h_{\mathrm{before}}} \left(\hat{x}_0 - \hat{x}_0^{\mathrm{before}}\right)",
+        check_middle,
+        "a value on a line, computed for one line",
+    ),
+    by_hand(
+        "eq-karras-levels",
+        r"\nu_i = \left(\nu_{\mathrm{max}}^{1/7}"
+        r" + \frac{i}{n - 1} \left(\nu_{\mathrm{min}}^{1/7} - \nu_{\mathrm{max}}^{1/7}\right)\right)^7",
+        check_karras,
+        "defines the levels; its ends and its spacing are computed",
+    ),
+]
