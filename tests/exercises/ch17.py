@@ -126,6 +126,7 @@ WRONG = {
         "no length": (lambda *g: back(*g, length=1.0), "multiply it by h"),
         "no length at f": (lambda *g: back(*g, sign=-1 / g[4]), "f is a change per time"),
         "no length at the score": (lambda *g: back(*g, score_rate=0.5 / g[4]), "the score's part is a change"),
+        "plain noise": (lambda *g: back(*g, noise=1.0), "needs its width"),
         "no noise": (lambda *g: back(*g, noise=0.0), "where is the fresh noise"),
         "only the change": (lambda *g: back(*g, start=0.0), "add it to x"),
     },

@@ -82,6 +82,36 @@ def test_what_the_page_says_of_fresh_noise():
             assert rows[key]["frechet"] == pytest.approx(row["frechet"], abs=1e-3)
 
 
+def test_what_the_page_says_of_noise_in_a_part_of_the_steps():
+    study, parts = read_record(study_fresh_noise.RECORD), read_record(study_fresh_noise.RECORD_WHEN)
+    assert parts["weights_sha256"] == study["weights_sha256"]
+    keys = {(row["when"], row["seed"]) for row in parts["rows"]}
+    assert keys == set(product(study_fresh_noise.SPANS, study_fresh_noise.SEEDS))
+
+    def mean(rows):
+        found = [row["frechet"] for row in rows]
+        return sum(found) / len(found)
+
+    whole = {
+        eta: mean([row for row in study["rows"] if (row["steps"], row["eta"]) == (study_fresh_noise.STEPS_WHEN, eta)])
+        for eta in (0.0, 1.0)
+    }
+    first, last_half, last_ten = (
+        mean([row for row in parts["rows"] if row["when"] == name]) for name in study_fresh_noise.SPANS
+    )
+    assert whole[0.0] > last_ten + 0.2
+    assert last_ten > last_half > first
+    assert first == pytest.approx(whole[1.0], abs=0.02)
+
+
+def test_a_step_adds_noise_at_the_times_of_its_span_only():
+    schedule, x, noise = linear_schedule(), torch.full((1, 1, 2, 2), 0.3), torch.ones(1, 1, 2, 2)
+    for t, eta in ((25, 0.0), (26, 1.0), (50, 1.0), (51, 0.0)):
+        found = study_fresh_noise.step_in((26, 50), schedule, x, t, t - 1, x, noise)
+        expected = study_fresh_noise.ddim_step(schedule, x, t, t - 1, x, noise, eta=eta)
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_page_repeats_the_record_of_two_digits():
     book = nbformat.read(PAGE, as_version=4)
     printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
