@@ -54,8 +54,7 @@ def test_the_page_follows_the_density_as_the_study_does():
 
 def test_bits_of_uniform_grey_values():
     """A density that is flat over 17 cells costs log2(17) bits."""
-    level = 0.125 / math.sqrt(2 * math.pi * math.e)  # a Gaussian with the entropy of one cell
-    found = study_likelihood.bits(-math.log(17 * 0.125), level, 1)
+    found = study_likelihood.bits(-math.log(17 * 0.125), study_likelihood.WIDTH, 1)
     assert found == pytest.approx(math.log2(17))
 
 
