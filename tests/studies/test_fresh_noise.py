@@ -85,7 +85,7 @@ def test_the_page_repeats_the_record_of_two_digits():
     book = nbformat.read(PAGE, as_version=4)
     printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
     lines = printed.splitlines()
-    now, recorded = (next(line for line in lines if start in line) for start in (" 50 steps, first", "with 50"))
+    now, recorded = (next(line for line in lines if start in line) for start in (" 49 steps, first", "recorded, these"))
     assert now.split(": ")[1].split(" bits")[0] == recorded.split(": ")[1]
 
 
