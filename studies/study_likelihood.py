@@ -1,11 +1,12 @@
 """Measure the log density of held-out digits along the probability-flow ODE, for the chapter on the likelihood.
 
-    python studies/study_likelihood.py     (about five minutes on one idle core)
+    python studies/study_likelihood.py     (about six minutes on one idle core)
 
-Each digit gets the noise of the smallest level, and is followed by Heun's steps over the noise level up to the largest,
-with the exact divergence of the shipped network `digits` (eq-log-density-ode). The steps are even in the logarithm of
-the level, as far as the times of the schedule allow. (eq-rounding-bound) turns the log density into bits per dimension.
-Writes book/results/likelihood.json: the bits of each digit for several numbers of steps.
+From a uniform place among those that are rounded to a digit, the ODE is followed by Heun's steps over the noise level,
+from the smallest level to the largest, with the exact divergence of the shipped network `digits` (eq-log-density-ode).
+The steps are even in the logarithm of the level, as far as the times of the schedule allow. (eq-rounding-bound) turns
+the log density into bits per dimension. Writes book/results/likelihood.json: for several numbers of steps, the bits of
+each digit, in one row for each draw of the places.
 """
 
 import json
@@ -19,7 +20,8 @@ from torch.distributions import Normal
 from ddpm_lite import load_digits, load_pretrained
 
 RECORD = train_digits.RESULTS / "likelihood.json"
-DIGITS = {50: 10, 100: 50, 200: 10}  # steps, and how many of the first held-out digits
+DIGITS = {50: (10, 4), 100: (50, 1), 200: (10, 1)}  # steps: how many of the first held-out digits, and draws of each
+WIDTH = 2 / 16  # the distance of two of the 17 grey values
 BATCH = 5  # digits at a time; each is repeated once for each pixel
 
 
@@ -59,25 +61,26 @@ def log_density(model, schedule, y, times):
     return end.flatten(1).sum(1) + total
 
 
-def bits(log_p, level, size):
+def bits(log_p, width, size):
     """Bits per dimension of the rounded image, at most (eq-rounding-bound)."""
-    return (-log_p / size - math.log(2 * math.pi * math.e * level**2) / 2) / math.log(2)
+    return (-log_p / size - math.log(width)) / math.log(2)
 
 
 def main():
     """Measure, write."""
     start = time.process_time()
     model, schedule = load_pretrained("digits")
-    x_0 = load_digits("test")[0][: max(DIGITS.values())]
-    z = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
-    level, found = float(schedule.noise_level[1]), {}
-    y = x_0 + level * z
-    for steps, count in DIGITS.items():
+    x_0 = load_digits("test")[0][: max(count for count, _ in DIGITS.values())]
+    most = max(draws for _, draws in DIGITS.values())
+    places = x_0 + WIDTH * (torch.rand((most, *x_0.shape), generator=torch.Generator().manual_seed(0)) - 0.5)
+    found = {}
+    for steps, (count, draws) in DIGITS.items():
         times = even_times(schedule.noise_level, steps)
-        log_p = torch.cat([log_density(model, schedule, part, times) for part in y[:count].split(BATCH)])
-        each = bits(log_p, level, x_0[0].numel())
-        found[steps] = {"steps_taken": len(times) - 1, "bits": [round(float(b), 4) for b in each]}
-        print(steps, len(times) - 1, f"{each.mean():.3f} +- {each.std() / count**0.5:.3f}", flush=True)
+        parts = places[:draws, :count].flatten(0, 1).split(BATCH)
+        log_p = torch.cat([log_density(model, schedule, part, times) for part in parts])
+        each = bits(log_p, WIDTH, x_0[0].numel()).reshape(draws, count)
+        found[steps] = {"steps_taken": len(times) - 1, "bits": [[round(float(b), 4) for b in row] for row in each]}
+        print(steps, len(times) - 1, f"{each[0].mean():.3f} +- {each[0].std() / count**0.5:.3f}", flush=True)
     record = train_digits.circumstances("study_likelihood.py") | {"seed": 0}
     record |= {"cpu_seconds": round(time.process_time() - start, 1), "steps": found}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")

@@ -13,8 +13,8 @@ STRETCHED = [
     "m = c^2 v",
     "s = 1 + c^2",
 ]
-# The model of a rounded image: the mean, shift and variance of two Gaussians, and the level of the noise.
-ROUNDED, LEVEL = (0.3, 0.1, 1.6), 0.9
+# The model of a rounded image: mean and variance of a Gaussian in each pixel, and the distance of two grey values.
+ROUNDED, DISTANCE = (0.3, 0.8), 0.4
 
 
 def at_end(i):
@@ -25,14 +25,10 @@ def at_end(i):
 
 
 def rounded(s, v):
-    """The probability of all places that are within eight levels of the image."""
-    mean, shift, variance = ROUNDED
-    total = torch.zeros(1, dtype=torch.float64)
-    for share, centre in ((0.7, shift + mean), (0.3, shift - mean)):
-        ends = (v.x_0 + sign * 8 * LEVEL - centre for sign in (1, -1))
-        above, below = (torch.special.ndtr(end / variance**0.5) for end in ends)
-        total = total + share * (above - below).prod(dim=1)
-    return total
+    """The probability of all places that are within half the distance of the image in each pixel."""
+    mean, variance = ROUNDED
+    above, below = (torch.special.ndtr((v.x_0 + sign * DISTANCE / 2 - mean) / variance**0.5) for sign in (1, -1))
+    return (above - below).prod(dim=1)
 
 
 CHECKS = [
@@ -50,17 +46,17 @@ CHECKS = [
         vector=["y", "m", "x"],
         positive=["S", r"\nu_1", r"\nu_T"],
     ),
+    # exp(-(z_1^2 + z_2^2) / 2) is uniform between 0 and 1, so y is uniform in each pixel around x_0.
     identity(
         "eq-rounding-bound",
         given=[
-            r"q(y) = \frac{1}{c^2 \sqrt{c^2}} \exp\left(-\frac{\lVert y - x_0 \rVert^2}{2 \nu_1^2}\right)",
-            r"c = \sqrt{2 \pi} \nu_1",
-            rf"p(y) = \frac{{1}}{{\sqrt{{2 \pi \cdot {ROUNDED[2]}}}}} {bells('y', *map(str, ROUNDED))}",
-            rf"\nu_1 = {LEVEL}",
+            r"\log p(y) = -\frac{\lVert y - m \rVert^2}{2 S} - \frac{3}{2} \log\left(2 \pi S\right)",
+            rf"S = {ROUNDED[1]}",
+            rf"m = {ROUNDED[0]}",
+            r"y = x_0 + w \left(\exp\left(-\frac{z_1^2 + z_2^2}{2}\right) - \frac{1}{2}\right)",
+            rf"w = {DISTANCE}",
         ],
         where={"P(x_0)": rounded},
-        densities={"y": "q(y)"},
-        vector=["y"],
     ),
 ]
 

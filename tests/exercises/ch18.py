@@ -42,6 +42,8 @@ WRONG = {
         "the levels": (lambda *g: density(*g, sign=1.0, width=g[2][:-1, None]), "not by the levels"),
         "the levels of the ends": (lambda *g: density(*g, sign=1.0, width=g[2][1:, None]), "the levels at their ends"),
         "over log nu": (lambda *g: density(*g, width=g[2].log().diff()[:, None]), "not of log nu"),
+        "over log nu, and the sign": (lambda *g: g[0] + torch.trapezoid(g[1], g[2].log(), dim=0), "not of log nu, and"),
+        "one column": (lambda *g: density(*g)[:, None], "one number for each image"),
         "one sum for all": (lambda *g: g[0] + density(0 * g[0], *g[1:]).sum(), "each image has its own sum"),
         "times a factor": (lambda *g: g[0] * density(0 * g[0], *g[1:]).exp(), "not of p"),
     },

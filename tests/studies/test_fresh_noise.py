@@ -54,8 +54,7 @@ def test_the_page_follows_the_density_as_the_study_does():
 
 def test_bits_of_uniform_grey_values():
     """A density that is flat over 17 cells costs log2(17) bits."""
-    level = 0.125 / math.sqrt(2 * math.pi * math.e)  # a Gaussian with the entropy of one cell
-    found = study_likelihood.bits(-math.log(17 * 0.125), level, 1)
+    found = study_likelihood.bits(-math.log(17 * 0.125), study_likelihood.WIDTH, 1)
     assert found == pytest.approx(math.log2(17))
 
 
@@ -116,7 +115,7 @@ def test_the_page_repeats_the_record_of_two_digits():
     book = nbformat.read(PAGE, as_version=4)
     printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
     lines = printed.splitlines()
-    now, recorded = (next(line for line in lines if start in line) for start in (" 50 steps, first", "with 50"))
+    now, recorded = (next(line for line in lines if start in line) for start in (" 49 steps, first", "recorded, these"))
     assert now.split(": ")[1].split(" bits")[0] == recorded.split(": ")[1]
 
 
