@@ -212,6 +212,16 @@ S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
 
+# A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
+PATH = [
+    r"a' = \frac{d a}{d c}",
+    r"k' = \frac{d k}{d c}",
+    r"\nu' = \frac{d \nu}{d c}",
+    r"k = a \nu",
+    r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
+    r"\nu = c^3 + c",
+]
+
 # Two Gaussians in three pixels, with the means -A and A in each.
 BELL = r"\frac{%s}{V \sqrt{V}} \exp\left(-\frac{\lVert %s \rVert^2}{2 V}\right)"
 # The same blobs along the straight path: the density at m, and the average slope there by Bayes' rule.
@@ -291,12 +301,7 @@ CHECKS = [
             r"\mathbb{E}[x_0 \mid y] = \frac{S y}{S + \nu^2}",
             r"x = a C \sqrt{S + \nu^2}",
             r"y = C \sqrt{S + \nu^2}",
-            r"a' = \frac{d a}{d c}",
-            r"k' = \frac{d k}{d c}",
-            r"\nu' = \frac{d \nu}{d c}",
-            r"k = a \nu",
-            r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
-            r"\nu = c^3 + c",
+            *PATH,
         ],
         positive=["C", "S", "c"],
     ),

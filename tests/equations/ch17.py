@@ -6,7 +6,7 @@ import torch
 
 from ddpm_lite import mean_from_noise
 from equations.ch11 import LEAP
-from equations.ch16 import AVERAGE, BELL, CLOCKS, MEANS, PLACES, SHARES, SPREAD, STDS, S, score_hat, straight
+from equations.ch16 import AVERAGE, BELL, CLOCKS, MEANS, PATH, PLACES, SHARES, SPREAD, STDS, S, score_hat, straight
 from equations.checks import by_hand, definition, equivalent, identity, matches
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
@@ -176,16 +176,6 @@ TESTED = [
 
 # MOVING, with a time r that runs backwards from 9.
 BACKWARDS = MOVING | {"given": [*MOVING["given"], "t = 9 - r"], "positive": ["b", "r", "S"]}
-
-# A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
-PATH = [
-    r"a' = \frac{d a}{d c}",
-    r"k' = \frac{d k}{d c}",
-    r"\nu' = \frac{d \nu}{d c}",
-    r"k = a \nu",
-    r"a = \exp\left(-c\right) + \frac{1}{1 + c}",
-    r"\nu = c^3 + c",
-]
 
 
 def bells(place, mean, shift, variance):
