@@ -32,14 +32,19 @@ MEMORY = "; a step that uses earlier answers too cannot be compared by one step:
 STEP = known.Option("step to s", lambda t, s: s)
 
 
-def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[Inputs], eta: float) -> Iterator[Found]:
-    """Where does a step without noise lead, and how much noise is added?"""
+def draws_noise(step: Callable) -> bool:
+    """Does the step draw its noise itself, or is it an argument?"""
     try:
         check_call("step", step, "(x, k, to, answer) -> x")
-        drawn = True
     except TypeError:
         check_call("step", step, "(x, k, to, answer, noise) -> x", advice="or without the noise")
-        drawn = False
+        return False
+    return True
+
+
+def check_step(schedule: Schedule, step: Callable, readings: list, inputs: list[Inputs], eta: float) -> Iterator[Found]:
+    """Where does a step without noise lead, and how much noise is added?"""
+    drawn = draws_noise(step)
     cache: dict[tuple, Tensor] = {}
 
     def step_from(own: Inputs, reading: known.Reading, noise: Tensor) -> Tensor:
