@@ -24,6 +24,7 @@ NAMES = {
     "total": sum,
     "most": max,
     "zip": zip,
+    "math": math,
     "mean": lambda values: statistics.mean(values),
     "record": lambda name: json.loads((read.ROOT / "book/results" / f"{name}.json").read_text(encoding="utf8")),
     "linear": linear_schedule,
