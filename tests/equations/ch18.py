@@ -46,6 +46,20 @@ CHECKS = [
         vector=["y", "m", "x"],
         positive=["S", r"\nu_1", r"\nu_T"],
     ),
+    # Two images, black (0) and m; q is the probability of m where y is given.
+    identity(
+        "eq-divergence-spread",
+        given=[
+            r"\mathbb{E}[z \mid y] = \frac{y - q m}{\nu}",
+            r"\mathbb{E}[x_0^\top \left(x_0 - y\right) \mid y] = q m^\top \left(m - y\right)",
+            r"\mathbb{E}[\lVert x_0 - \mathbb{E}[x_0 \mid y] \rVert^2 \mid y]"
+            r" = q \lVert m - q m \rVert^2 + \left(1 - q\right) \lVert q m \rVert^2",
+            r"\mathbb{E}[x_0 \mid y] = q m",
+            r"q = \frac{1}{1 + \exp\left(\frac{\lVert y - m \rVert^2 - \lVert y \rVert^2}{2 \nu^2}\right)}",
+        ],
+        vector=["y", "m"],
+        positive=[r"\nu"],
+    ),
     # exp(-(z_1^2 + z_2^2) / 2) is uniform between 0 and 1, so y is uniform in each pixel around x_0.
     identity(
         "eq-rounding-bound",
