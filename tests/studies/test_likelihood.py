@@ -47,6 +47,9 @@ def test_the_page_follows_the_density_as_the_study_does():
     times = study_likelihood.even_times(schedule.noise_level, 30)
     found = page["log_density"](chain, schedule, y, times)
     torch.testing.assert_close(found, study_likelihood.log_density(chain, schedule, y, times), atol=1e-9, rtol=0)
+    exact = torch.distributions.Normal(0.2, math.hypot(0.5, schedule.noise_level[1])).log_prob(y).flatten(1).sum(1)
+    nearer = page["log_density"](chain, schedule, y, times, log=True)
+    assert ((nearer - exact).abs() < (found - exact).abs()).all()
 
 
 def test_bits_of_uniform_grey_values():
