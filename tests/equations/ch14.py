@@ -43,6 +43,24 @@ def check_middle():
     assert abs(found - line((here + after) / 2)) < 1e-12
 
 
+def check_sde():
+    """DDIM's step with eta = 1, as a function of ell; the same with the exponents of the step without noise is not."""
+    x_t, image, fresh = 0.7, -0.4, 1.1
+    for start, end in ((3.0, 1.5), (0.8, 0.05)):
+        (a_t, b_t, *_), (a_s, b_s, *_) = follow(start), follow(end)
+        sigma = b_s / b_t * np.sqrt(1 - a_t**2 / a_s**2)
+        z_hat = (x_t - a_t * image) / b_t
+        due = a_s * image + np.sqrt(b_s**2 - sigma**2) * z_hat + sigma * fresh
+        h = np.log(a_s / b_s) - np.log(a_t / b_t)
+
+        def step(once, twice, h=h, b_t=b_t, a_s=a_s, b_s=b_s):
+            kept = b_s / b_t * np.exp(-once * h) * x_t
+            return kept + a_s * (1 - np.exp(-twice * h)) * image + b_s * np.sqrt(1 - np.exp(-twice * h)) * fresh
+
+        assert abs(step(1, 2) - due) < 1e-12
+        assert min(abs(step(*wrong) - due) for wrong in ((0, 2), (1, 1), (2, 2))) > 1e-3
+
+
 def check_karras():
     """The levels go from the largest to the smallest, and their seventh roots are evenly spaced."""
     highest, lowest, n = 80.0, 0.002, 9
@@ -74,6 +92,12 @@ CHECKS = [
         r" + \frac{h}{2 h_{\mathrm{before}}} \left(\hat{x}_0 - \hat{x}_0^{\mathrm{before}}\right)",
         check_middle,
         "a value on a line, computed for one line",
+    ),
+    by_hand(
+        "eq-sde-step",
+        r"x_s = \frac{b_s}{b_t} e^{-h} x_t + a_s (1 - e^{-2 h}) \hat{x}_0 + b_s \sqrt{1 - e^{-2 h}} z'",
+        check_sde,
+        "another form of DDIM's step with eta = 1, computed for two steps",
     ),
     by_hand(
         "eq-karras-levels",

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pickle
 import re
 from contextlib import redirect_stdout
 from functools import partial
@@ -280,17 +281,19 @@ def test_example_with_diffusers_prints_what_the_chapter_shows():
     hold_table(text, found)
 
 
-def test_settings_of_stable_diffusion():
-    """Each line of the table, and both programs with their lines."""
+def test_settings_of_stable_diffusion(tmp_path, monkeypatch):
+    """The lines of the file, each with a row of the table, and both programs with their lines."""
     text = read_cell("case-sd")
+    (file,) = re.findall(r"^```json\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "scheduler_config.json").write_text(file, encoding="utf8")
+    monkeypatch.chdir(tmp_path)
     _, ends, goes_on = run_boxes(read_cell("harness"), text)
     assert [str(found) for found in ends] == [" ".join(re.search(r"```text\n(.*?)```", text, re.S)[1].split())]
     hold_table(text, goes_on)
-    rows = re.findall(r"^\| (`.*?) \| (.*?) \| .* \| \d+ \|$", text, re.M)
-    settings = {name.strip("`"): value.strip("`") for names, values in rows for name, value in zip(
-        names.split(", "), values.split(", ") if "," in names else [values], strict=True)}  # fmt: skip
-    settings = {name: json.loads(value) if re.match(r"[\dtfn]", value) else value for name, value in settings.items()}
-    assert settings.pop("prediction_type") == "absent, so `epsilon"
+    rows = re.findall(r"^\| (`.*?) \| .* \| \d+ \|$", text, re.M)
+    settings = json.loads(file)
+    assert settings.pop("_class_name") == "PNDMScheduler"
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == {*settings, "prediction_type"}
     given = {name: value for name, value in settings.items() if name != "skip_prk_steps"}
     theirs = diffusers.DDIMScheduler(**given)
     plms = diffusers.PNDMScheduler.from_config(settings)
@@ -314,6 +317,52 @@ def test_settings_of_stable_diffusion():
     assert torch.allclose(out.prev_sample, ddim_step(own, x, 2, 1, answer, 0 * x, clip=False), atol=1e-5)
     assert (out.prev_sample - out.pred_original_sample).abs().max() > 0.01
     assert inspect.signature(diffusers.AutoencoderKL).parameters["scaling_factor"].default == 0.18215
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_options_that_come_over_to_another_scheduler():
+    """From the scheduler of the file: what it sets is kept, also by a class between, and the rest begins anew."""
+    text = read_cell("case-sd")
+    (file,) = re.findall(r"^```json\n(.*?)^```", text, re.M | re.S)
+    plms = diffusers.PNDMScheduler.from_config(json.loads(file))
+    assert "clip_sample" not in inspect.signature(diffusers.PNDMScheduler).parameters
+    ddim, bare = diffusers.DDIMScheduler.from_config(plms.config), diffusers.DDIMScheduler()
+    solver = diffusers.DPMSolverMultistepScheduler.from_config(plms.config)
+    options = ["clip_sample", "steps_offset", "set_alpha_to_one", "beta_schedule"]
+    kept = [False, 1, False, "scaled_linear"]
+    assert [ddim.config[name] for name in options] == kept
+    assert [diffusers.DDIMScheduler.from_config(solver.config).config[name] for name in options] == kept
+    assert [bare.config[name] for name in options] == [True, 0, True, "linear"]
+    assert torch.equal(solver.betas, plms.betas)
+    assert (plms.config.timestep_spacing, solver.config.timestep_spacing) == ("leading", "linspace")
+    assert solver.config.final_sigmas_type == "zero"
+    for scheduler, first in ((plms, 951), (ddim, 951), (solver, 999)):
+        scheduler.set_timesteps(20)
+        assert scheduler.timesteps[0] == first
+    assert solver.sigmas[-1] == 0
+    assert "the first of 20 times is 999 instead of 951" in text
+
+
+def test_version_to_install_is_that_of_the_record():
+    record = json.loads((ROOT / "book/results/rosetta.json").read_text(encoding="utf8"))
+    assert f"`pip install diffusers=={record['versions']['diffusers']}`" in read_cell("harness")
+
+
+def test_weights_are_saved_as_the_chapter_says(tmp_path):
+    """The names of denoising-diffusion-pytorch's average, the mode of a new network, and a pickle that is refused."""
+    lucid = import_peer("denoising_diffusion_pytorch")
+    saved = inspect.getsource(lucid.Trainer.save)
+    assert "'model': self.accelerator.get_state_dict(self.model)" in saved
+    assert "'ema': self.ema.state_dict()" in saved
+    network = lucid.GaussianDiffusion(lucid.Unet(8, dim_mults=(1, 2)), image_size=8)
+    assert network.training
+    average = import_module("ema_pytorch").EMA(network)
+    for part in ("ema_model.", "online_model."):
+        names = {name.removeprefix(part) for name in average.state_dict() if name.startswith(part)}
+        assert names == set(network.state_dict())
+    torch.save({"weights": print}, tmp_path / "model.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "model.ckpt", weights_only=True)
 
 
 def test_latents_are_divided_after_a_text_and_multiplied_before_an_image():
@@ -539,6 +588,71 @@ def test_rows_of_the_solvers_are_our_steps(solvers, name, options, kind):
         assert (state - due).abs().max() < 1e-4 * due.abs().max(), (t, s)
     assert calls == (19 if kind == "heun" else 10)
     assert (nu is None) == (name in ("DDIMScheduler", "DDPMScheduler"))
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+@pytest.mark.parametrize("karras", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_solver_with_fresh_noise_is_ddim_with_the_middle_estimate(solvers, second, karras):
+    """All states of DPM++ 2M SDE, and those of first order, each of our steps from their state and with their noise."""
+    options = {"algorithm_type": "sde-dpmsolver++", "solver_order": 1 + second, "use_karras_sigmas": karras}
+    solver = diffusers.DPMSolverMultistepScheduler(**options, **LINEAR)
+    solver.set_timesteps(20)
+    told, x, memory = (solver.timesteps + 1).tolist(), solvers["z"], None
+    own = schedule_from_levels(solver.sigmas.double().flip(0))
+    a, b = own.alpha_bar.sqrt(), own.one_minus_alpha_bar.sqrt()
+    for i, told_time in enumerate(told):
+        t, s = 20 - i, 19 - i
+        answer = solvers["ask"](x, told_time)
+        image = middle = (x - b[t] * answer) / a[t]
+        h = (a[s] / b[s]).log() - (a[t] / b[t]).log()
+        if second and memory and s:
+            middle = image + h / (2 * memory[1]) * (image - memory[0])
+        memory = image, h
+        fresh = torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
+        due = ddim_step(own, x, t, s, (x - a[t] * middle) / b[t], fresh, eta=1, clip=False)
+        x = solver.step(answer, told_time - 1, x, variance_noise=fresh).prev_sample
+        assert (x - due).abs().max() < 1e-4 * due.abs().max(), (t, s)
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+def test_unipc_is_2m_after_a_correction(solvers):
+    """Its states are those of 2M without the corrector, which is on by default, asks no further and changes them."""
+    gaps = {}
+    for off in (20, 0):
+        solver = diffusers.UniPCMultistepScheduler(disable_corrector=list(range(off)), **LINEAR)
+        solver.set_timesteps(20)
+        times = [*(solver.timesteps + 1).tolist(), 0]
+        a, b = SCHEDULE.alpha_bar.sqrt()[times], SCHEDULE.one_minus_alpha_bar.sqrt()[times]
+
+        def estimate(x, i, a=a, b=b, times=times):
+            return (x - b[i] * solvers["ask"](x.float(), times[i])) / a[i]
+
+        theirs, ours = (
+            list(read_solver(solvers, solver, solvers["z"])),
+            solvers["solve_2m"](estimate, a, b, solvers["z"]),
+        )
+        gaps[off] = [float((p - q).abs().max() / q.abs().max()) for p, q in zip(theirs, ours, strict=True)]
+    assert inspect.signature(diffusers.UniPCMultistepScheduler).parameters["disable_corrector"].default == []
+    assert max(gaps[20]) < 1e-4
+    assert gaps[0][0] < 1e-4
+    assert gaps[0][1] > 1e-3
+
+
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+@pytest.mark.parametrize("n", [1, 4, 8, 50])
+def test_lcm_noises_its_estimate_again(solvers, n):
+    """The weight of the state, at most 0.0001 at these times, is below the limit."""
+    solver = diffusers.LCMScheduler(**LINEAR)
+    solver.set_timesteps(n)
+    times, x = [*(solver.timesteps + 1).tolist(), 0], solvers["z"]
+    for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
+        answer = solvers["ask"](x, t)
+        fresh = torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
+        image = predict_x_0(SCHEDULE, x, t, answer)
+        due = q_sample(SCHEDULE, image, s, fresh) if s else image
+        x = solver.step(answer, t - 1, x, generator=torch.Generator().manual_seed(i)).prev_sample
+        assert (x - due).abs().max() < 1e-4 * due.abs().max(), (t, s)
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
