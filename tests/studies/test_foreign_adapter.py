@@ -35,8 +35,9 @@ def run_adapter(schedule, padded):
 
 
 def test_the_adapter_is_short():
-    lines = [line for line in BLOCK.splitlines() if line.strip() and not line.startswith(("import", "from"))]
-    assert len(lines) <= 23
+    lines = [line for line in BLOCK.splitlines() if line.strip()]
+    assert f"an adapter of {len(lines)} lines" in TEXT
+    assert len(lines) <= 24
     assert max(map(len, BLOCK.splitlines())) <= 72
 
 
