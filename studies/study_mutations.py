@@ -21,8 +21,10 @@ import torch
 
 from ddpm_lite import linear_schedule
 
-PAGES = ("15_bug_detective.ipynb", "mistakes_measured.ipynb")
-SHORT = tuple(f"short-{name}" for name in ("schedule", "batch", "network", "step", "sampler", "mode", "all"))
+PAGES = ("15_bug_detective.ipynb", "mistakes_measured.ipynb", "failing_training.ipynb")
+SHORT = tuple(
+    f"short-{name}" for name in ("schedule", "batch", "network", "training", "step", "sampler", "mode", "all")
+)
 CELLS = ("12", "14", "left", "fake", "solve", *SHORT, "checklist")
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
 SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
@@ -30,7 +32,7 @@ SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cum
 
 
 def find_cell(name):
-    """A cell of chapter 15 or of its appendix, its source as one text."""
+    """A cell of chapter 15 or of its appendices, its source as one text."""
     books = [json.loads((study_mistakes.RESULTS.parent / page).read_text(encoding="utf8")) for page in PAGES]
     (cell,) = (cell for book in books for cell in book["cells"] if cell["id"] == name)
     return {**cell, "source": "".join(cell["source"])}

@@ -127,10 +127,14 @@ def complaints(exercise):
     return [f"{exercise.label}: {text}" for text in found]
 
 
+# An appendix that has an exercise of its chapter: those in words are in the chapter.
+APPENDED = {"mistakes_measured": "15_bug_detective"}
+
+
 def lacking(chapter):
     """What the exercises of a chapter still lack."""
     found = [text for exercise in ALL.values() if exercise.chapter == chapter for text in complaints(exercise)]
-    kinds = {kind for kind, _ in PLAIN[chapter].values()}
+    kinds = {kind for page in (chapter, APPENDED.get(chapter, chapter)) for kind, _ in PLAIN[page].values()}
     return found + [f"no exercise of the class {kind}" for kind in sorted(IN_WORDS - kinds)]
 
 

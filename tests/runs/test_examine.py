@@ -23,6 +23,7 @@ from ddpm_lite import (
     sample,
     time_embedding,
 )
+from ddpm_lite.runs.examine.finding import check_noise
 from ddpm_lite.trainer import ema_decay
 
 PAPER, SHORT = linear_schedule(), linear_schedule(60, 0.002, 0.3)
@@ -159,3 +160,65 @@ def test_a_network_that_has_not_learnt_is_named():
 def test_what_is_no_part_is_refused(argument, parts):
     with pytest.raises((TypeError, ValueError), match=f"^{argument}: expected "):
         list(examine(**{"schedule": SHORT} | parts))
+
+
+def draw_alone(x_0):
+    return torch.randn_like(x_0)
+
+
+def share_rows(x_0):
+    return torch.randn_like(x_0[..., :1]).expand_as(x_0)
+
+
+def share_columns(x_0):
+    return torch.randn_like(x_0[..., :1, :]).expand_as(x_0)
+
+
+def share_images(x_0):
+    return torch.randn_like(x_0[::2]).repeat_interleave(2, 0)
+
+
+def share_batches(x_0):
+    return torch.randn_like(x_0[:1]).expand_as(x_0)
+
+
+def share_colours(x_0):
+    return torch.randn_like(x_0[:, :1]).expand_as(x_0)
+
+
+def ask_noise(draw, shape):
+    def batch(x_0):
+        t, z = torch.randint(1, 61, (len(x_0),)), draw(x_0)
+        return q_sample(SHORT, x_0, t, z), t, z
+
+    images = torch.linspace(-1, 1, torch.Size(shape).numel()).reshape(shape)
+    return next(each for each in examine(SHORT, images=images, batch=batch) if each.check == "noise of training")
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 8, 8), (64, 3, 16, 16)])
+@pytest.mark.parametrize(
+    ("draw", "shared"),
+    [
+        (share_rows, "columns"),
+        (share_columns, "rows"),
+        (share_images, "images"),
+        (share_batches, "images"),
+        (share_colours, "channels"),
+    ],
+)
+def test_shared_noise_is_found(draw, shared, shape):
+    found = [ask_noise(draw, shape) for seed in range(3) if torch.manual_seed(seed)]
+    assert not any(each.fine for each in found)
+    said = [each.text for each in found if "neighbouring" in each.text]
+    assert all(f"neighbouring {shared} have the correlation" in text for text in said)
+    assert said or draw is share_batches  # whose mean or variance may be off as well
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (2, 1, 2, 2), (8, 3, 2, 2), (40, 1, 8, 8), (16, 3, 1, 1), (4, 6)])
+def test_noise_of_small_images_and_few_draws_raises_no_alarm(shape):
+    for seed in range(40):
+        torch.manual_seed(seed)
+        found = check_noise("noise", torch.randn(8 * shape[0], *shape[1:]))
+        assert "neighbouring" not in found.text
+    if shape[0] > 2:
+        assert ask_noise(draw_alone, shape).fine

@@ -35,8 +35,9 @@ def run_adapter(schedule, padded):
 
 
 def test_the_adapter_is_short():
-    lines = [line for line in BLOCK.splitlines() if line.strip() and not line.startswith(("import", "from"))]
-    assert len(lines) <= 20
+    lines = [line for line in BLOCK.splitlines() if line.strip()]
+    assert f"an adapter of {len(lines)} lines" in TEXT
+    assert len(lines) <= 24
     assert max(map(len, BLOCK.splitlines())) <= 72
 
 
@@ -51,7 +52,7 @@ def test_both_tools_say_what_the_table_says(schedule, padded):
     with contextlib.redirect_stderr(io.StringIO()):  # their progress bar
         try:
             exec(copied, names)
-            said = "passes all 18"
+            said = "passes"
         except AssertionError as found:
             said = str(found)
         parts = {

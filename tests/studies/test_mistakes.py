@@ -572,7 +572,7 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
 
 def test_the_short_checklist_can_be_copied():
     copied = "".join(study_mutations.find_cell("detective-short-copy")["outputs"][0]["text"])
-    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 18  # as the chapter says
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 21  # as the chapter says
     exec(copied, vars(mistakes.load_program()))
     with pytest.raises(AssertionError, match="weight of the noise, t = 200"):
         exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
@@ -587,12 +587,14 @@ def read_functions(page):
     return {node.name: ast.unparse(node) for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
 
 
-def test_functions_of_both_pages_are_the_same():
-    """The appendix runs alone, so it repeats the chapter's functions. `mark` there takes a row, and here its key."""
-    chapter, appendix = map(read_functions, study_mutations.PAGES)
-    both = set(chapter) & set(appendix) - {"mark"}
-    assert {"check_all", "read_weights", "run_fake", "follow", "end", "look", "load"} <= both
-    assert {name for name in both if chapter[name] != appendix[name]} == set()
+def test_functions_of_all_pages_are_the_same():
+    """An appendix runs alone, so it repeats the chapter's functions. `mark` there takes a row, and here its key."""
+    chapter, measured, failing = map(read_functions, study_mutations.PAGES)
+    assert {"check_all", "read_weights", "run_fake", "follow", "end", "look", "load"} <= set(chapter) & set(measured)
+    assert {"load", "loss_by_time"} <= set(chapter) & set(failing)
+    for appendix in (measured, failing):
+        both = set(chapter) & set(appendix) - {"mark"}
+        assert {name for name in both if chapter[name] != appendix[name]} == set()
 
 
 def read_table(text):
@@ -605,7 +607,9 @@ def test_the_tables_of_the_chapter_are_those_of_the_appendix():
     cases = study_mutations.find_cell("detective-real-cases")["outputs"][0]["data"]["text/markdown"]
     shown = read_table(study_mutations.find_cell("detective-real")["source"])
     parts = [(re.sub(r" #\d+]", "]", where), *rest) for where, *rest in read_table(cases)]  # without their numbers
-    assert shown == [[where, what, says.split(":")[0], short] for where, what, _, says, _, short in parts]
+    table = [[where, what, says.split(":")[0], short] for where, what, _, says, _, short in parts]
+    assert (len(table), len(shown)) == (9, 4)  # as the chapter says
+    assert shown == [row for row in table if row in shown]
     grid = study_mutations.find_cell("detective-grid")["outputs"][0]["data"]["text/markdown"]
     counts = study_mutations.find_cell("detective-counts")["outputs"][0]["data"]["text/markdown"]
     marks = [row[1:4] for row in read_table(grid)[:-1]]
@@ -786,6 +790,32 @@ def test_a_wrong_step_of_the_training_is_seen(page, name):
     about = {"no average": "Does the average move?"}
     question = "Do the labels arrive?" if "labels" in name else about.get(name, "Do two steps follow the gradient?")
     assert page["find_failing"](vars(mistakes.load_program(STEPS[name]))) == question
+
+
+ANOTHER, LOST = "the training asks about another x_t or t", "the loss is not the mean square of z_hat - z"
+CALLED = "z_hat = model(x_t, t, drop_labels(labels))"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *[(STEPS[name], LOST) for name in list(STEPS)[:9]],
+        (STEPS["images of another batch"], ANOTHER),
+        (STEPS["told t - 1"], ANOTHER),
+        ((CALLED, CALLED.replace("x_t", "x_0")), ANOTHER),
+        ((CALLED, CALLED.replace("x_t", "z")), ANOTHER),
+        ((CALLED, CALLED.replace("x_t, t", "x_t, t.roll(1)")), ANOTHER),
+        ((CALLED, CALLED.replace("x_t, t", "x_t, t / T")), ANOTHER),
+    ],
+)
+@pytest.mark.parametrize("T", [200, 1000])
+def test_the_short_checklist_sees_what_the_training_asks(page, change, said, T):
+    assert ask_short(page, mistakes.load_program(("LABELS = 200,", f"LABELS = {T},"), change)) == said
+
+
+@pytest.mark.parametrize("name", list(STEPS)[11:])
+def test_the_short_checklist_does_not_see_the_rest_of_the_step(page, name):
+    assert ask_short(page, mistakes.load_program(STEPS[name])) is None
 
 
 @pytest.mark.parametrize("name", ["label", "y"])

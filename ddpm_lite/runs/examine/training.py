@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_lite._check import check_call
-from ddpm_lite.runs.examine.finding import Finding, check_gaussian
+from ddpm_lite.runs.examine.finding import Finding, check_noise
 from ddpm_lite.runs.examine.listen import WEIGHT, Table
 
 MEMORY = 0.05  # the largest share of the first weights in the average
@@ -40,7 +40,7 @@ def check_batch(batch: Callable, x_0: Tensor, alpha_bar: Table, first: int) -> I
     text = f"training draws times {low:g}..{high:g}"
     yield Finding(fine, "times of training", text if fine else f"{text}; expected {first}..{first + T - 1}")
 
-    yield check_gaussian("noise of training", torch.cat([batch(x_0)[2] for _ in range(8)]))
+    yield check_noise("noise of training", torch.cat([batch(x_0)[2] for _ in range(8)]))
 
     time = (t.flatten().double() - first + 1).round().long().clamp(0, T)
     columns = torch.stack([x_0.flatten(1), z.flatten(1)], dim=2).double()
