@@ -351,9 +351,11 @@ CHECKS = [
         "eq-flow-bounds",
         "\\begin{aligned}\n"
         r"\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu"
-        r" &= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu \\[6pt]"
+        r" &= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
+        r" \\[6pt]"
         "\n"
-        r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right) d \nu_0"
+        r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right)"
+        r" d \nu_0"
         "\n\\end{aligned}",
         check_flow_bounds,
         "integrals without end, taken for Gaussian data and its best network",
