@@ -15,9 +15,9 @@ from ddpm_lite import (
     z_from_flow,
 )
 from equations.ch04 import blobs as images
-from equations.ch04 import mean_image, mean_noise, v_of_path
+from equations.ch04 import mean_image, mean_noise
 from equations.ch11 import earlier
-from equations.checks import by_hand, definition, identity, illustration, matches
+from equations.checks import by_hand, definition, identity, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 
@@ -77,6 +77,24 @@ def check_any_path():
         for c, after in zip(clock, clock[1:], strict=False):
             x = x + (after - c) * mean_change(x, *weights(c))
         assert abs(x - places(end)).max() < 2e-3, name
+
+
+def check_flow_bounds():
+    """Gaussian data of variance s^2, whose least squared error of the noise is s^2 / (s^2 + nu^2)."""
+    logs = np.linspace(-16, 16, 200_001)
+    nu = np.exp(logs)
+    for s in (0.5, 1.3):
+        error = s**2 / (s**2 + nu**2)
+        weighted = np.trapezoid(nu * error, logs)
+        parts = (error[1:] + error[:-1]) / 2 * np.diff(logs)
+        above = np.append(np.cumsum(parts[::-1])[::-1], 0.0)  # the bound from each level on
+        # For a Gaussian it is known: the variance of y, with and without the noise.
+        inner = slice(50_000, 150_000)
+        np.testing.assert_allclose(above[inner], np.log(1 + s**2 / nu[inner] ** 2) / 2, rtol=1e-3)
+        summed = np.trapezoid(above, nu)
+        np.testing.assert_allclose([weighted, summed], np.pi * s / 2, rtol=1e-3)
+        assert abs(np.trapezoid(np.append(0.0, np.cumsum(parts)), nu) / summed - 1) > 1  # the bound below it is another
+        assert abs(np.trapezoid(above, logs) / summed - 1) > 1  # and so is another weight
 
 
 # ---- what is read from the page
@@ -183,13 +201,6 @@ def edm_target(s, v):
     """The same of the true image and noise."""
     turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
     return turn.sin() * v.x_0 / STD - turn.cos() * z_of_path(s, v)
-
-
-def target_at_1(s, v):
-    """EDM's target for data of variance 1, by the package's scales."""
-    c_skip, c_out, _ = precondition(levels(s, v)[v.t], 1)
-    y = v.x_t / s.alpha_bar[v.t].sqrt()[:, None]
-    return (v.x_0 - c_skip[:, None] * y) / c_out[:, None]
 
 
 SIGMA, SKIP, OUT, IN = (r"\sigma_{\mathrm{data}}", *(rf"c_{{\mathrm{{{name}}}}}" for name in ("skip", "out", "in")))
@@ -316,7 +327,7 @@ CHECKS = [
     identity("eq-edm-skip", where=EDM),
     identity("eq-edm-out", where=EDM),
     identity("eq-edm-mix", where=EDM),
-    identity("eq-edm-v", where={F_TARGET: target_at_1, "z": z_of_path, "v": v_of_path}, tables=CLOCKS),
+    identity("eq-edm-v", where=EDM),
     identity("eq-edm-weight", where=EDM),
     identity(
         "eq-flow-error",
@@ -329,6 +340,26 @@ CHECKS = [
         tables=CLOCKS,
     ),
     identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
+    # A place and two estimates of its noise, with the images that they imply.
+    identity(
+        "eq-bound-per-level",
+        given=[r"\mathrm{SNR} = \frac{1}{\nu^2}", r"x_0 = y - \nu z", r"\hat{x}_0 = y - \nu \hat{z}"],
+        vector=["y", r"\hat{z}"],
+        positive=[r"\nu"],
+    ),
+    by_hand(
+        "eq-flow-bounds",
+        "\\begin{aligned}\n"
+        r"\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu"
+        r" &= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
+        r" \\[6pt]"
+        "\n"
+        r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right)"
+        r" d \nu_0"
+        "\n\\end{aligned}",
+        check_flow_bounds,
+        "integrals without end, taken for Gaussian data and its best network",
+    ),
     matches(
         "eq-heun-step",
         "x_s",
@@ -343,12 +374,5 @@ CHECKS = [
         straight_heun,
         where={**S, r"\tilde{x}_s": ddim, r"z_\theta(\tilde{x}_s, s)": second_guess},
         tables=CLOCKS,
-    ),
-]
-
-ILLUSTRATIONS = [
-    illustration(
-        r"\mathbb{E}_{x_0, z, \tau}[\lVert z - x_0 - \hat{u}(\left(1 - \tau\right) x_0 + \tau z, \tau) \rVert^2]",
-        "what flow matching minimises; eq-flow-loss says by which function",
     ),
 ]

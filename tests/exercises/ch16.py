@@ -4,40 +4,6 @@ import numpy as np
 import torch
 
 
-def read_edm(y, nu, std, F, skip=None, out=None, noise=None, slope=None):
-    """The noise and the slope by EDM's network; or wrong ones, by other factors or another end."""
-    square = nu**2 + std**2
-    skip = std**2 / square if skip is None else skip
-    x_0 = skip * y + (nu * std / square**0.5 if out is None else out) * F
-    z = (y - x_0) / nu
-    return (z if noise is None else noise(y, nu, x_0, z)), (z - x_0 if slope is None else slope(y, nu, x_0, z))
-
-
-def through_tau(y, nu, std, F):
-    """The slope is that from the image to the mix, by the flow time."""
-    z, _ = read_edm(y, nu, std, F)
-    x_0, tau = y - nu * z, nu / (1 + nu)
-    return z, (y / (1 + nu) - x_0) / tau
-
-
-def through_factors(y, nu, std, F):
-    """The skip connection leaves nu / (nu^2 + std^2) of y in the noise, and the slope is a mix of both."""
-    root = np.sqrt(nu**2 + std**2)
-    z = nu / root**2 * y - std / root * F
-    return z, (1 + nu) * z - y
-
-
-def in_numpy(y, nu, std, F):
-    return tuple(read_edm(y.numpy(), nu, std, F.numpy()))
-
-
-def by_angle(y, nu, std, F):
-    """With the angle of nu / std, the factors are sines and cosines."""
-    angle = np.arctan(nu / std)
-    x_0 = np.cos(angle) ** 2 * y + std * np.sin(angle) * F
-    return [(y - x_0) / nu, (y - x_0) / nu - x_0]
-
-
 def image(m, tau, p, width=None, shift=None):
     """The mean of x_0 given m."""
     width, shift = tau if width is None else width, 1 - tau if shift is None else shift
@@ -104,58 +70,6 @@ def one_place_at_a_time(x_t, alpha_bar, D, w):
 
 
 WRONG = {
-    "ex-flows-1": {
-        "F for the image": (lambda *g: read_edm(*g, skip=0.0, out=1.0), "not yet the image"),
-        "no skip connection": (lambda *g: read_edm(*g, skip=0.0), "where is the skip connection"),
-        "all of y": (lambda *g: read_edm(*g, skip=1.0), "multiplied by c_skip"),
-        "all of F": (lambda *g: read_edm(*g, out=1.0), "multiplied by c_out"),
-        "std without a square": (lambda *g: read_edm(*g, skip=g[2] / (g[1] ** 2 + g[2] ** 2)), "squared in c_skip"),
-        "the share of the noise": (lambda *g: read_edm(*g, skip=g[1] ** 2 / (g[1] ** 2 + g[2] ** 2)), "is large where"),
-        "no root": (lambda *g: read_edm(*g, out=g[1] * g[2] / (g[1] ** 2 + g[2] ** 2)), "root in the denominator"),
-        "c_in after F": (
-            lambda *g: read_edm(*g, out=g[1] * g[2] / (g[1] ** 2 + g[2] ** 2) ** 0.5 / (g[1] ** 2 + g[2] ** 2) ** 0.5),
-            "F is not multiplied by c_in",
-        ),
-        "squares": (lambda *g: read_edm(*g, out=(g[1] * g[2]) ** 2 / (g[1] ** 2 + g[2] ** 2) ** 0.5), "not squared"),
-        "minus F": (lambda *g: read_edm(*g[:3], -g[3]), "sign of the image"),
-        "variance 1": (lambda y, nu, std, F: read_edm(y, nu, 1.0, F), "not 1"),
-        "minus F and variance 1": (lambda y, nu, std, F: read_edm(y, nu, 1.0, -F), "F is -v, not v"),
-        "c_in again": (
-            lambda *g: read_edm(*g, skip=g[2] ** 2 / (g[1] ** 2 + g[2] ** 2) ** 1.5),
-            "which was done before",
-        ),
-        "the image": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: x_0), "estimated image"),
-        "not divided": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: y - x_0), "nu times the noise"),
-        "minus the noise": (lambda *g: read_edm(*g, noise=lambda y, nu, x_0, z: -z), "sign plus"),
-        "F for the noise": (lambda *g: read_edm(*g, noise=lambda *_: -g[3]), "nearly -z"),
-        "F times c_in for the noise": (
-            lambda *g: read_edm(*g, noise=lambda *_: -g[3] / (g[1] ** 2 + g[2] ** 2) ** 0.5),
-            "then the noise",
-        ),
-        "F times c_in for the slope": (
-            lambda *g: read_edm(*g, slope=lambda *_: -g[3] / (g[1] ** 2 + g[2] ** 2) ** 0.5),
-            "then the slope",
-        ),
-        "the papers' sign": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0 - z), "from image to noise"),
-        "y for the image": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - y), "this is z - y"),
-        "over the noise level": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z), "slope over nu"),
-        "nu times the noise": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: y - x_0), "the slope is z - x_0"),
-        "the image again": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: x_0), "leads away from it"),
-        "the way": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: nu / (1 + nu) * (z - x_0)), "divide by tau"),
-        "y for m": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * z), "divide it by 1 + nu"),
-        "F in the slope": (lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: z - g[3]), "not of z and F"),
-        "over the angle": (
-            lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (z - nu * x_0) / (1 + nu**2) ** 0.5),
-            "this is v",
-        ),
-        "the slope times 1 + nu": (
-            lambda *g: read_edm(*g, slope=lambda y, nu, x_0, z: (1 + nu) * (z - x_0)),
-            "no factor",
-        ),
-        "the noise alone": (lambda *g: read_edm(*g)[0], "should return 2 values"),
-        "the other order": (lambda *g: read_edm(*g)[::-1], "first comes the noise"),
-        "one std only": (lambda y, nu, std, F: read_edm(y, nu, 0.7, F), "off by"),
-    },
     "ex-flows-foreign": {
         "x_t for y": (lambda *g: foreign(*g, y=lambda x, y, m: x), "x_t is not divided; D"),
         "x_t for y in D": (
@@ -255,13 +169,6 @@ WRONG = {
     },
 }
 RIGHT = {
-    "ex-flows-1": {
-        "directly": read_edm,
-        "through tau": through_tau,
-        "by the factors of the noise": through_factors,
-        "numpy": in_numpy,
-        "by the angle": by_angle,
-    },
     "ex-flows-foreign": {
         "directly": foreign,
         "through the images": through_the_images,
