@@ -99,6 +99,7 @@ WRONG = {
         "the score": (lambda x, t, s, z: other.step(x, t - 1, s - 1, score_from_z(SCHEDULE, z, t)), "not the score"),
         "v a time too early": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t - 1, z)), "not to t - 1"),
         "v a time too late": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t + 1, z)), "not to t + 1"),
+        "v where the step ends": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, s, z)), "not to s"),
         "z twice": (lambda x, t, s, z: other.step(x, t - 1, s - 1, 2 * find_v(x, t, z)), "off by"),
         "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "was not called"),
         "ours, and theirs thrown away": (given(call_in_vain), "is not used"),
