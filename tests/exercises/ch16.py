@@ -158,6 +158,10 @@ WRONG = {
             lambda m, tau, p: (m - torch.tanh((1 - tau) * m / tau**2 + np.log(p / (1 - p)))) / tau,
             "is halved too",
         ),
+        "no half in the exponent": (
+            lambda m, tau, p: (m - image(m, tau, p, shift=2 * (1 - tau))) / tau,
+            "the factor 1/2",
+        ),
         "the image added": (lambda m, tau, p: (m + image(m, tau, p)) / tau, "take the mean image off"),
         "the image": (image, "this is the mean image"),
         "the noise": (lambda m, tau, p: (m - (1 - tau) * image(m, tau, p)) / tau, "this is the mean noise"),
