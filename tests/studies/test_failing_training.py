@@ -97,6 +97,19 @@ def test_which_runs_lose_to_the_best_straight_line(rows):
     assert all(all(groups[3:]) for groups in above.values())
 
 
+def test_after_longer_training_the_line_does_not_tell_subtle_mistakes_from_right_runs():
+    """As the text says; beside a right run both mistakes show."""
+    names = {"torch": torch}
+    exec(study_mutations.find_cell("detective-failing-least")["source"], names)
+    least = names["least_loss"](load_digits()[0], mistakes.load_program().ALPHA_BAR).reshape(study.GROUPS, -1).mean(1)
+    longer = read_record("results/failing-training.json")["longer"]["rows"]
+    for row in longer.values():
+        assert (torch.tensor(row["by_time"]) < least).tolist() == [True] * 3 + [False] * 2
+    right, other, share, cut = (torch.tensor(longer[name]["by_time"]) for name in study.FOR_LONGER)
+    assert (cut / right)[-1] > 2
+    assert (share / right)[0] - 1 > 4 * ((other / right)[0] - 1)
+
+
 def test_which_changes_the_short_checklist_reports():
     """As the last column of the table says; a rate, a batch or another optimiser is not what it gets."""
     source = study_mutations.find_cell("detective-failing")["source"]
