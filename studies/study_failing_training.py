@@ -1,13 +1,14 @@
 """Train the tutorial with what makes a training fail, and record what one would print: loss, gradient, loss by time.
 
-    python studies/study_failing_training.py     four minutes of one core; writes book/results/failing-training.json
+    python studies/study_failing_training.py     seven minutes of one core; writes book/results/failing-training.json
 
 Each case changes a line of the program, the rate, the batch or the pixels, and trains for 400 steps with seed 0, so
 the right program begins as in `study_mistakes.py`. Two more right runs have the same draws and other first weights, and
 say how much is chance. Loss and norm of the gradient are recorded as means of 10 steps; the norm is that of the
 gradient which the optimiser gets. A training ends at the first loss or gradient that is not finite. The loss by time is
 that of the network after the last step, not of its average, against the program's own z: 100 held-out digits at each of
-the 200 times, with the same noise for all cases, as five means of 40 times each.
+the 200 times, with the same noise for all cases, as five means of 40 times each. Two right runs and two mistakes are
+trained for 1,000 steps as well, which says whether the loss by time still tells them apart.
 """
 
 import json
@@ -26,7 +27,7 @@ from ddpm_lite.files.pixels import to_bytes
 from ddpm_lite.files.records import name_processor
 
 RECORD = study_mistakes.RESULTS / "failing-training.json"
-STEPS, EVERY = 400, 10
+STEPS, LONGER, EVERY = 400, 1000, 10
 SHOWN, GROUPS = 100, 5  # held-out digits at each time, and parts of the times
 STEP, LOSS = "optimiser.step()", "loss = (z_hat - z).square().mean()"
 ZERO = "optimiser.zero_grad()"
@@ -68,6 +69,7 @@ CASES = {
     "time not told": wrong("no-time"),
     "t above 100 told as 100": Case((("embed(t))", "embed(t.clamp(max=100)))"),)),
 }
+FOR_LONGER = "right", "right, first weights 1", "t / T embedded", "t above 100 told as 100"
 
 
 def train(case, images, labels, steps=STEPS):
@@ -114,19 +116,21 @@ def main():
     torch.set_num_threads(1)
     (train_x, train_y), (test_x, test_y) = load_digits("train"), load_digits("test")
     images, held_out = to_bytes(train_x).float(), to_bytes(test_x).float()
-    start, rows = time.process_time(), {}
-    for name, case in CASES.items():
-        program, model, losses, norms = train(case, images, train_y)
+    start, rows, longer = time.process_time(), {}, {}
+    plan = [(rows, name, STEPS) for name in CASES] + [(longer, name, LONGER) for name in FOR_LONGER]
+    for target, name, steps in plan:
+        program, model, losses, norms = train(CASES[name], images, train_y, steps)
         fine = math.isfinite(losses[-1] + norms[-1])
-        rows[name] = {"losses": take_means(losses), "norms": take_means(norms)}
-        rows[name] |= {"first": float(f"{losses[0]:.4g}"), "not_finite_at": None if fine else len(losses)}
+        row = {"losses": take_means(losses), "norms": take_means(norms)}
+        row |= {"first": float(f"{losses[0]:.4g}"), "not_finite_at": None if fine else len(losses)}
         by_time = measure_by_time(program, model, held_out, test_y) if fine else []
-        rows[name]["by_time"] = [float(f"{loss:.4g}") for loss in by_time]
-        print(f"{time.process_time() - start:5.0f} s", name, rows[name], flush=True)
+        target[name] = row | {"by_time": [float(f"{loss:.4g}") for loss in by_time]}
+        print(f"{time.process_time() - start:5.0f} s", name, row["losses"][-1], by_time, flush=True)
     seconds = f"{time.process_time() - start:.0f}"
     table = {"command": "python studies/study_failing_training.py"} | describe_circumstances(torch.device("cpu"))
     table |= {"hardware": f"{name_processor()}, one thread, no GPU", "seconds": seconds, "seed": 0}
     table |= {"steps": STEPS, "every": EVERY, "batch": study_mistakes.BATCH, "rate": study_mistakes.RATE, "rows": rows}
+    table["longer"] = {"steps": LONGER, "rows": longer}
     RECORD.write_text(json.dumps(table, indent=1) + "\n", encoding="utf8")
 
 

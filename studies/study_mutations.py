@@ -1,11 +1,12 @@
 """Change one token of the tutorial at a time, and count how many changes fail a line of chapter 15's checklist.
 
-    python studies/study_mutations.py     ten seconds; adds the counts to book/results/mistakes.json
+    python studies/study_mutations.py     two minutes; adds the counts to book/results/mistakes.json
 
 The changes are made by rules and not chosen: a whole number is raised by 1 and another doubled, a sign or an operation
 becomes its opposite, and a few names become others that are easily mistaken for them. Settings, the cosine schedule,
 which the program does not use, and changes that are no Python or no change are left out. A change is "stopped" if the
-program or the preparation of the checklist stops with an error.
+program or the preparation of the checklist stops with an error. The changes that are not are passed to the short
+checklist and to `examine` as well, of which the counts of reports are recorded.
 """
 
 import inspect
@@ -13,13 +14,15 @@ import io
 import json
 import linecache
 import tokenize
+import types
+from collections import Counter
 from contextlib import redirect_stdout
 
 import mistakes
 import study_mistakes
 import torch
 
-from ddpm_lite import linear_schedule
+from ddpm_lite import examine, linear_schedule
 
 PAGES = ("15_bug_detective.ipynb", "mistakes_measured.ipynb", "failing_training.ipynb")
 SHORT = tuple(
@@ -95,14 +98,46 @@ def try_mutant(changed, find_failing):
         return "stopped"
 
 
+def ask_short(changed, check_all):
+    """Whether an assertion of the short checklist fails."""
+    names = {"__name__": "tutorial"}
+    exec(compile(changed, "<mutant>", "exec"), names)
+    try:
+        check_all(**names)
+    except AssertionError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def ask_examine(changed):
+    """WRONG, note, passed, or stopped."""
+    names = {"__name__": "tutorial"}
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (80, 1, 8, 8)).float()
+    try:
+        exec(compile(changed, "<mutant>", "exec"), names)
+        found = list(examine(**mistakes.list_parts(types.SimpleNamespace(**names), images)))
+    except Exception:
+        return "stopped"
+    if not all(each.fine for each in found):
+        return "WRONG"
+    return "note" if any(each.note for each in found) else "passed"
+
+
 def count():
     """How many changes stop, fail and pass, and which pass, and fail, with the first question that fails."""
-    find_failing = run_chapter()["find_failing"]
-    found = [(old, wrong, try_mutant(changed, find_failing)) for old, wrong, changed in list_mutants()]
+    names = run_chapter()
+    mutants = list(list_mutants())
+    found = [(old, wrong, try_mutant(changed, names["find_failing"])) for old, wrong, changed in mutants]
+    runs = [mutant[2] for mutant, each in zip(mutants, found, strict=True) if each[2] != "stopped"]
     passed = [[old, wrong] for old, wrong, said in found if said is None]
     failing = [list(each) for each in found if each[2] not in (None, "stopped")]
     stopped = len(found) - len(passed) - len(failing)
     counts = {"changes": len(found), "stopped": stopped, "failed": len(failing)}
+    counts["short"] = sum(ask_short(changed, names["check_all"]) for changed in runs)
+    counts["examine"] = dict(sorted(Counter(map(ask_examine, runs)).items()))
     return counts | {"passed": passed, "failing": failing}  # both are judged by hand in the chapter
 
 

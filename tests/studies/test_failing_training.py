@@ -1,5 +1,7 @@
 """Chapter 15's failing trainings: the record is about these changes, and the text says what the record shows."""
 
+import ast
+
 import mistakes
 import pytest
 import study_failing_training as study
@@ -17,6 +19,8 @@ def rows():
     settings = {"steps": study.STEPS, "every": study.EVERY, "batch": study_mistakes.BATCH, "rate": study_mistakes.RATE}
     assert {name: record[name] for name in settings} == settings
     assert list(record["rows"]) == list(study.CASES)
+    assert record["longer"]["steps"] == study.LONGER
+    assert list(record["longer"]["rows"]) == list(study.FOR_LONGER)
     return record["rows"]
 
 
@@ -91,6 +95,37 @@ def test_which_runs_lose_to_the_best_straight_line(rows):
     below = [name for name, groups in above.items() if not any(groups[:3])]
     assert below == ["right", "right, first weights 1", "right, first weights 2", "weights in bfloat16"]
     assert all(all(groups[3:]) for groups in above.values())
+
+
+def test_after_longer_training_the_line_does_not_tell_subtle_mistakes_from_right_runs():
+    """As the text says; beside a right run both mistakes show."""
+    names = {"torch": torch}
+    exec(study_mutations.find_cell("detective-failing-least")["source"], names)
+    least = names["least_loss"](load_digits()[0], mistakes.load_program().ALPHA_BAR).reshape(study.GROUPS, -1).mean(1)
+    longer = read_record("results/failing-training.json")["longer"]["rows"]
+    for row in longer.values():
+        assert (torch.tensor(row["by_time"]) < least).tolist() == [True] * 3 + [False] * 2
+    right, other, share, cut = (torch.tensor(longer[name]["by_time"]) for name in study.FOR_LONGER)
+    assert (cut / right)[-1] > 2
+    assert (share / right)[0] - 1 > 4 * ((other / right)[0] - 1)
+
+
+def test_which_changes_the_short_checklist_reports():
+    """As the last column of the table says; a rate, a batch or another optimiser is not what it gets."""
+    source = study_mutations.find_cell("detective-failing")["source"]
+    (reported,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "REPORTED"
+    )
+    check_all, found = study_mutations.run_chapter()["check_all"], {}
+    for name, case in study.CASES.items():
+        try:
+            check_all(**vars(mistakes.load_program(*case.changes)))
+        except AssertionError as message:
+            found[name] = str(message)
+    assert list(found) == list(reported)
+    assert all(reported[name] in said for name, said in found.items())
 
 
 def test_the_function_to_copy_averages_the_parts_of_the_times():

@@ -572,7 +572,7 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
 
 def test_the_short_checklist_can_be_copied():
     copied = "".join(study_mutations.find_cell("detective-short-copy")["outputs"][0]["text"])
-    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 21  # as the chapter says
+    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(copied))) == 24
     exec(copied, vars(mistakes.load_program()))
     with pytest.raises(AssertionError, match="weight of the noise, t = 200"):
         exec(copied, vars(mistakes.load_program((SIGMA, "sigma = 0"))))
@@ -813,9 +813,86 @@ def test_the_short_checklist_sees_what_the_training_asks(page, change, said, T):
     assert ask_short(page, mistakes.load_program(("LABELS = 200,", f"LABELS = {T},"), change)) == said
 
 
-@pytest.mark.parametrize("name", list(STEPS)[11:])
+STILL, UP = "a step changes no weight", "a step raises the loss"
+CLIP_TO = "    torch.nn.utils.clip_grad_norm_(model.parameters(), {})\n"
+FORGOTTEN = {
+    "zero_grad": ((ZERO, ""), UP),
+    "zero_grad too late": (STEPS["zero_grad too late"], STILL),
+    "step before backward": (STEPS["step before backward"], STILL),
+    "step": (STEPS["no step"], STILL),
+    "backward": ((BACK, ""), STILL),
+    "the sign of the loss": ((BACK, "    (-loss).backward()\n"), UP),
+}
+
+
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_the_short_checklist_sees_a_step_that_does_not_go_down(page, name):
+    change, said = FORGOTTEN[name]
+    assert ask_short(page, mistakes.load_program(change)) == said
+
+
+@pytest.mark.parametrize("norm", [1, 0.001])
+def test_a_forgotten_zero_grad_is_seen_under_clipping(page, norm):
+    changes = [(ZERO, ""), (STEP, CLIP_TO.format(norm) + STEP)]
+    assert ask_short(page, mistakes.load_program(*changes)) == UP
+
+
+AUTOCAST = """    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z_hat = model(x_t, t, drop_labels(labels))
+        loss = (z_hat - z).square().mean()
+"""
+SCALED = """    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimiser)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1)
+    scaler.step(optimiser)
+"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(STEP, CLIP_TO.format(1) + STEP)],
+        [(STEP, CLIP_TO.format(0.001) + STEP)],
+        [(ZERO, "    optimiser.zero_grad(set_to_none=True)\n")],
+        [(ZERO, "    optimiser.zero_grad(set_to_none=False)\n")],
+        [(ZERO, ""), (STEP, STEP + ZERO)],
+        [(ZERO, ""), (STEP, CLIP_TO.format(1) + STEP + "    optimiser.zero_grad(set_to_none=False)\n")],
+        [(f"    {TOLD_LABELS}\n    {LOSS}\n", AUTOCAST)],
+        [(BACK + STEP, SCALED)],
+    ],
+    ids=["clipped", "clipped to 0.001", "None", "zeros", "at the end", "zeros at the end", "autocast", "scaled"],
+)
+def test_right_steps_of_other_forms_pass_the_short_checklist(page, changes):
+    assert ask_short(page, mistakes.load_program(*changes)) is None
+
+
+def test_which_other_choices_fail_the_short_checklist(page):
+    """As the chapter says."""
+    cases = {
+        STILL: [
+            (ZERO, "    if step % 4 == 1: optimiser.zero_grad()\n"),
+            (STEP, "    if step % 4 == 0: " + STEP.strip() + "\n"),
+        ],
+        "neighbouring times look alike": [("angle = t[:, None] *", "angle = t[:, None] / T *")],
+    }
+    for said, changes in cases.items():
+        assert ask_short(page, mistakes.load_program(*changes)) == said
+    before = "    x_t, t, z = make_batch(x_0)\n    z_hat"
+    flipped = "    x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1) < 0.5, x_0, x_0.flip(3))\n"
+    dropped = "    labels = drop_labels(labels)\n"
+    for line in (flipped, dropped):
+        assert ask_short(page, mistakes.load_program((before, line + before))) == ANOTHER
+
+
+@pytest.mark.parametrize("name", list(STEPS)[15:])
 def test_the_short_checklist_does_not_see_the_rest_of_the_step(page, name):
     assert ask_short(page, mistakes.load_program(STEPS[name])) is None
+
+
+def test_the_short_checklist_asks_for_the_shape_of_the_output(page):
+    program = mistakes.load_program(("Conv2d(WIDTH, 1, 3", "Conv2d(WIDTH, 2, 3"))
+    assert ask_short(page, program) == "the output has another shape"
 
 
 @pytest.mark.parametrize("name", ["label", "y"])
