@@ -1,12 +1,14 @@
 """Measure the log density of held-out digits along the probability-flow ODE, for the chapter on the likelihood.
 
-    python studies/study_likelihood.py     (about six minutes on one idle core)
+    python studies/study_likelihood.py     (about ten minutes on one idle core)
 
 From a uniform place among those that are rounded to a digit, the ODE is followed by Heun's steps over the noise level,
 from the smallest level to the largest, with the exact divergence of the shipped network `digits` (eq-log-density-ode).
-The steps are even in the logarithm of the level, as far as the times of the schedule allow. (eq-rounding-bound) turns
-the log density into bits per dimension. Writes book/results/likelihood.json: for several numbers of steps, the bits of
-each digit, in one row for each draw of the places.
+The steps are even in the logarithm of the level, as far as the times of the schedule allow, and the divergence is
+integrated over this logarithm by the trapezoid rule. (eq-rounding-bound) turns the log density into bits per dimension.
+Writes book/results/likelihood.json: for several numbers of steps, the bits of each digit and the two parts of its log
+density (of the noise at the end, and the integral), in one row for each draw of the places; and, for `centre`, the same
+from the digits themselves, each of which is the centre of the places that are rounded to it.
 """
 
 import json
@@ -21,6 +23,7 @@ from ddpm_lite import load_digits, load_pretrained
 
 RECORD = train_digits.RESULTS / "likelihood.json"
 DIGITS = {50: (10, 4), 100: (50, 1), 200: (10, 1)}  # steps: how many of the first held-out digits, and draws of each
+CENTRE = 100  # steps from the digits themselves
 WIDTH = 2 / 16  # the distance of two of the 17 grey values
 BATCH = 5  # digits at a time; each is repeated once for each pixel
 
@@ -43,7 +46,7 @@ def even_times(levels, steps):
 
 
 def log_density(model, schedule, y, times):
-    """Follow y from the first time to the last, and return log p at its start (eq-log-density-ode)."""
+    """Follow y from the first time to the last; the two parts of log p at its start: the end's and the integral."""
     nu, signal = schedule.noise_level, schedule.alpha_bar.sqrt()
     total = torch.zeros(len(y), dtype=torch.float64)
 
@@ -56,14 +59,26 @@ def log_density(model, schedule, y, times):
         z, slopes = at(y, t)
         z_there, slopes_there = at((y + width * z).to(y.dtype), s)
         y = (y + width * (z + z_there) / 2).to(y.dtype)
-        total += width * (slopes + slopes_there) / 2
+        total += (nu[s] / nu[t]).log() * (nu[t] * slopes + nu[s] * slopes_there) / 2
     end = Normal(0.0, 1 / float(signal[times[-1]])).log_prob(y.double())
-    return end.flatten(1).sum(1) + total
+    return end.flatten(1).sum(1), total
 
 
 def bits(log_p, width, size):
     """Bits per dimension of the rounded image, at most (eq-rounding-bound)."""
     return (-log_p / size - math.log(width)) / math.log(2)
+
+
+def measure(model, schedule, places, steps):
+    """Follow every place, and return what the record holds of it: rows of draws, in each a number for each digit."""
+    times = even_times(schedule.noise_level, steps)
+    parts = [log_density(model, schedule, y, times) for y in places.flatten(0, 1).split(BATCH)]
+    end, integral = (torch.cat(each).reshape(places.shape[:2]) for each in zip(*parts, strict=True))
+    each = bits(end + integral, WIDTH, places[0, 0].numel())
+    print(steps, len(times) - 1, f"{each[0].mean():.3f} +- {each[0].std() / each.shape[1] ** 0.5:.3f}", flush=True)
+    found = {"bits": each, "end": end, "integral": integral}
+    rows = {name: [[round(float(n), 4) for n in row] for row in table] for name, table in found.items()}
+    return {"steps_taken": len(times) - 1} | rows
 
 
 def main():
@@ -73,16 +88,10 @@ def main():
     x_0 = load_digits("test")[0][: max(count for count, _ in DIGITS.values())]
     most = max(draws for _, draws in DIGITS.values())
     places = x_0 + WIDTH * (torch.rand((most, *x_0.shape), generator=torch.Generator().manual_seed(0)) - 0.5)
-    found = {}
-    for steps, (count, draws) in DIGITS.items():
-        times = even_times(schedule.noise_level, steps)
-        parts = places[:draws, :count].flatten(0, 1).split(BATCH)
-        log_p = torch.cat([log_density(model, schedule, part, times) for part in parts])
-        each = bits(log_p, WIDTH, x_0[0].numel()).reshape(draws, count)
-        found[steps] = {"steps_taken": len(times) - 1, "bits": [[round(float(b), 4) for b in row] for row in each]}
-        print(steps, len(times) - 1, f"{each[0].mean():.3f} +- {each[0].std() / count**0.5:.3f}", flush=True)
+    found = {steps: measure(model, schedule, places[:draws, :count], steps) for steps, (count, draws) in DIGITS.items()}
+    centre = measure(model, schedule, x_0[None], CENTRE)
     record = train_digits.circumstances("study_likelihood.py") | {"seed": 0}
-    record |= {"cpu_seconds": round(time.process_time() - start, 1), "steps": found}
+    record |= {"cpu_seconds": round(time.process_time() - start, 1), "steps": found, "centre": centre}
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
     print(f"wrote {RECORD.relative_to(train_digits.ROOT)}")
 

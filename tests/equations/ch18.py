@@ -13,6 +13,8 @@ STRETCHED = [
     "m = c^2 v",
     "s = 1 + c^2",
 ]
+# The density of y given the image, up to a constant, for the images m and 0.
+K_M, K_0 = (rf"\exp\left(-\frac{{\lVert {place} \rVert^2}}{{2 \nu^2}}\right)" for place in ("y - m", "y"))
 # The model of a rounded image: mean and variance of a Gaussian in each pixel, and the distance of two grey values.
 ROUNDED, DISTANCE = (0.3, 0.8), 0.4
 
@@ -46,12 +48,15 @@ CHECKS = [
         vector=["y", "m", "x"],
         positive=["S", r"\nu_1", r"\nu_T"],
     ),
-    # Two images, black (0) and m; q is the probability of m where y is given.
+    # Two images, black (0) and m, equally frequent; q is the probability of m where y is given.
     identity(
         "eq-divergence-spread",
         given=[
             r"\mathbb{E}[z \mid y] = \frac{y - q m}{\nu}",
             r"\mathbb{E}[x_0^\top \left(x_0 - y\right) \mid y] = q m^\top \left(m - y\right)",
+            rf"\mathbb{{E}}[k] = \frac{{1}}{{2}} \left({K_M} + {K_0}\right)",
+            rf"\mathbb{{E}}[k x_0] = \frac{{1}}{{2}} {K_M} m",
+            rf"\mathbb{{E}}[k x_0^\top \left(x_0 - y\right)] = \frac{{1}}{{2}} {K_M} m^\top \left(m - y\right)",
             r"\mathbb{E}[\lVert x_0 - \mathbb{E}[x_0 \mid y] \rVert^2 \mid y]"
             r" = q \lVert m - q m \rVert^2 + \left(1 - q\right) \lVert q m \rVert^2",
             r"\mathbb{E}[x_0 \mid y] = q m",

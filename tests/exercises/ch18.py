@@ -44,6 +44,11 @@ WRONG = {
         "over log nu": (lambda *g: density(*g, width=g[2].log().diff()[:, None]), "not of log nu"),
         "over log nu, and the sign": (lambda *g: g[0] + torch.trapezoid(g[1], g[2].log(), dim=0), "not of log nu, and"),
         "one column": (lambda *g: density(*g)[:, None], "one number for each image"),
+        "the widths beside the images": (lambda *g: density(*g, width=g[2].diff()), "give them a second dimension"),
+        "over the images": (
+            lambda *g: g[0] - (g[2].diff()[:, None] * (g[1][:-1] + g[1][1:]) / 2).sum(1),
+            "not over the",
+        ),
         "one sum for all": (lambda *g: g[0] + density(0 * g[0], *g[1:]).sum(), "each image has its own sum"),
         "times a factor": (lambda *g: g[0] * density(0 * g[0], *g[1:]).exp(), "not of p"),
     },

@@ -1,6 +1,8 @@
 """The study of the chapter on the likelihood: its functions on exact data, and what the page repeats of it."""
 
+import json
 import math
+import re
 
 import nbformat
 import pytest
@@ -29,11 +31,14 @@ def test_own_slopes_are_the_diagonal_of_the_jacobian():
 
 def test_log_density_of_gaussian_data():
     schedule, chain = linear_schedule(), GaussianChain(linear_schedule(), mean=0.2, std=0.5)
-    nu = float(schedule.noise_level[1])
+    low, high = (float(schedule.noise_level[t]) for t in (1, -1))
     y = 0.2 + 0.5 * torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = study_likelihood.log_density(chain, schedule, y, study_likelihood.even_times(schedule.noise_level, 300))
-    exact = torch.distributions.Normal(0.2, math.hypot(0.5, nu)).log_prob(y).flatten(1).sum(1)
-    torch.testing.assert_close(found, exact, atol=0.02, rtol=0)
+    times = study_likelihood.even_times(schedule.noise_level, 300)
+    end, integral = study_likelihood.log_density(chain, schedule, y, times)
+    exact = torch.distributions.Normal(0.2, math.hypot(0.5, low)).log_prob(y).flatten(1).sum(1)
+    torch.testing.assert_close(end + integral, exact, atol=0.01, rtol=0)
+    doubt = 4 * (math.log(math.hypot(0.5, high)) - math.log(math.hypot(0.5, low)))
+    torch.testing.assert_close(integral, torch.full_like(integral, doubt), atol=1e-3, rtol=0)
 
 
 def test_the_page_follows_the_density_as_the_study_does():
@@ -48,8 +53,8 @@ def test_the_page_follows_the_density_as_the_study_does():
     found = page["log_density"](chain, schedule, y, times)
     torch.testing.assert_close(found, study_likelihood.log_density(chain, schedule, y, times), atol=1e-9, rtol=0)
     exact = torch.distributions.Normal(0.2, math.hypot(0.5, schedule.noise_level[1])).log_prob(y).flatten(1).sum(1)
-    nearer = page["log_density"](chain, schedule, y, times, log=True)
-    assert ((nearer - exact).abs() < (found - exact).abs()).all()
+    over_nu = page["log_density"](chain, schedule, y, times, log=False)
+    assert ((sum(found) - exact).abs() < (sum(over_nu) - exact).abs()).all()
 
 
 def test_bits_of_uniform_grey_values():
@@ -58,9 +63,18 @@ def test_bits_of_uniform_grey_values():
     assert found == pytest.approx(math.log2(17))
 
 
+def test_the_record_holds_the_parts_of_its_bits():
+    record = json.loads(study_likelihood.RECORD.read_text(encoding="utf8"))
+    for row in (*record["steps"].values(), record["centre"]):
+        bits, end, integral = (torch.tensor(row[name]) for name in ("bits", "end", "integral"))
+        again = study_likelihood.bits(end + integral, study_likelihood.WIDTH, 64)
+        torch.testing.assert_close(again, bits, atol=2e-4, rtol=0)
+
+
 def test_the_page_repeats_the_record_of_two_digits():
     book = nbformat.read(PAGE, as_version=4)
     printed = next("".join(o.text for o in cell.outputs) for cell in book.cells if cell.id == "likelihood-digits")
     lines = printed.splitlines()
-    now, recorded = (next(line for line in lines if start in line) for start in (" 49 steps, first", "recorded, these"))
-    assert now.split(": ")[1].split(" bits")[0] == recorded.split(": ")[1]
+    now, recorded = (next(line for line in lines if line.startswith(f"ODE, {how}")) for how in ("computed", "recorded"))
+    assert re.findall(r"\d\.\d\d", now) == re.findall(r"\d\.\d\d", recorded)
+    assert len(re.findall(r"\d\.\d\d", now)) == 2
