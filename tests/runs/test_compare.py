@@ -107,7 +107,7 @@ def test_wrong_first_entries_are_seen(slip):
     table[:10] = slip(table[:10])
     (said,) = lines(table=table)
     assert said.startswith("1. tables: different: ")
-    assert re.search(r"[5-9]\d|100 % of what is missing to 1", said)
+    assert re.search(r"[5-9]\d|100 % of the distance to 1", said)
 
 
 def test_tables_that_differ_in_little_are_both_named():

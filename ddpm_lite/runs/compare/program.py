@@ -148,9 +148,9 @@ def check_table(schedule: Schedule, table: object, readings: list, others: bool 
         yield compare_numbers(f"after t = {T // 4}", there[late], here[late], AGREE)
         if not late.all():
             yield compare_numbers(f"up to t = {T // 4}", there[~late], here[~late], EARLY)
-        if reading["table"].name in known.NEAR_ONE:  # its first entries are told apart by what is missing to 1
+        if reading["table"].name in known.NEAR_ONE:  # its first entries are told apart by their distance to 1
             off = ((there - here) / (1 - here)).abs().max()
-            yield Gap("of what is missing to 1", float(off), MISSING)
+            yield Gap("of the distance to 1", float(off), MISSING)
 
     found, readings = try_options(
         "1. tables", "*A table called alpha* and *Schedules*", readings, spread(options), measure
