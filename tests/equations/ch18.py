@@ -30,7 +30,8 @@ def rounded(s, v):
     """The probability of all places that are within half the distance of the image in each pixel."""
     mean, variance = ROUNDED
     above, below = (torch.special.ndtr((v.x_0 + sign * DISTANCE / 2 - mean) / variance**0.5) for sign in (1, -1))
-    return (above - below).prod(dim=1)
+    share = above - below
+    return share.prod(dim=1) if share.dim() > 1 else share
 
 
 CHECKS = [
@@ -65,6 +66,20 @@ CHECKS = [
         vector=["y", "m"],
         positive=[r"\nu"],
     ),
+    # exp(-(z_1^2 + z_2^2) / 4) has the density 2 s between 0 and 1: q grows from 0 at one end of the cell to the other.
+    identity(
+        "eq-variational-dequantisation",
+        given=[
+            r"\log p(y) = -\frac{\left(y - m\right)^2}{2 S} - \frac{1}{2} \log\left(2 \pi S\right)",
+            r"q(y) = \frac{2}{w} \left(\frac{y - x_0}{w} + \frac{1}{2}\right)",
+            rf"S = {ROUNDED[1]}",
+            rf"m = {ROUNDED[0]}",
+            r"y = x_0 + w \left(\exp\left(-\frac{z_1^2 + z_2^2}{4}\right) - \frac{1}{2}\right)",
+            rf"w = {DISTANCE}",
+        ],
+        where={"P(x_0)": rounded},
+        pixels=1,
+    ),
     # exp(-(z_1^2 + z_2^2) / 2) is uniform between 0 and 1, so y is uniform in each pixel around x_0.
     identity(
         "eq-rounding-bound",
@@ -80,7 +95,6 @@ CHECKS = [
 ]
 
 EQUIVALENT = [
-    equivalent(
-        "eq-rounding-bound", "- -> +, 1st", "a probability is at most 1, so its logarithm is below the bound too"
-    ),
+    equivalent(label, "- -> +, 1st", "a probability is at most 1, so its logarithm is below the bound too")
+    for label in ("eq-variational-dequantisation", "eq-rounding-bound")
 ]

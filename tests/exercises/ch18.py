@@ -43,6 +43,14 @@ WRONG = {
         "the levels of the ends": (lambda *g: density(*g, sign=1.0, width=g[2][1:, None]), "the levels at their ends"),
         "over log nu": (lambda *g: density(*g, width=g[2].log().diff()[:, None]), "not of log nu"),
         "over log nu, and the sign": (lambda *g: g[0] + torch.trapezoid(g[1], g[2].log(), dim=0), "not of log nu, and"),
+        "the rule over log nu": (
+            lambda *g: g[0] - torch.trapezoid(g[2][:, None] * g[1], g[2].log(), dim=0),
+            "over nu, not log nu",
+        ),
+        "the rule over log nu, and the sign": (
+            lambda *g: g[0] + torch.trapezoid(g[2][:, None] * g[1], g[2].log(), dim=0),
+            "the sign (nu falls), and take the rule",
+        ),
         "one column": (lambda *g: density(*g)[:, None], "one number for each image"),
         "the widths beside the images": (lambda *g: density(*g, width=g[2].diff()), "give them a second dimension"),
         "over the images": (

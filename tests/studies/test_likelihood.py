@@ -65,7 +65,7 @@ def test_bits_of_uniform_grey_values():
 
 def test_the_record_holds_the_parts_of_its_bits():
     record = json.loads(study_likelihood.RECORD.read_text(encoding="utf8"))
-    for row in (*record["steps"].values(), record["centre"]):
+    for row in record["found"].values():
         bits, end, integral = (torch.tensor(row[name]) for name in ("bits", "end", "integral"))
         again = study_likelihood.bits(end + integral, study_likelihood.WIDTH, 64)
         torch.testing.assert_close(again, bits, atol=2e-4, rtol=0)
