@@ -350,8 +350,9 @@ CHECKS = [
     by_hand(
         "eq-flow-bounds",
         "\\begin{aligned}\n"
-        r"\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu"
-        r" &= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
+        r"&\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu \\[6pt]"
+        "\n"
+        r"&= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
         r" \\[6pt]"
         "\n"
         r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right)"
