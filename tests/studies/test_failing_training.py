@@ -124,7 +124,8 @@ def compute_least():
     """The loss of the best straight line in each fifth of the times."""
     names = {"torch": torch}
     exec(study_mutations.find_cell("detective-failing-least")["source"], names)
-    return names["least_loss"](load_digits("train")[0], mistakes.load_program().ALPHA_BAR).reshape(study.GROUPS, -1).mean(1)
+    least = names["least_loss"](load_digits("train")[0], mistakes.load_program().ALPHA_BAR)
+    return least.reshape(study.GROUPS, -1).mean(1)
 
 
 def test_which_runs_lose_to_the_best_straight_line(rows):

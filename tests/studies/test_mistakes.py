@@ -909,7 +909,7 @@ def test_which_other_choices_fail_the_short_checklist(page):
         assert ask_short(page, mistakes.load_program(*changes)) == said
     squares = "(z_hat - z).square().mean()"
     for other in ("(z_hat - z).abs().mean()", "F.smooth_l1_loss(z_hat, z)", "(z_hat - z).square().sum()"):
-        assert ask_short(page, mistakes.load_program((squares, other))) == "the loss is not the mean square of z_hat - z"
+        assert "not the mean square" in ask_short(page, mistakes.load_program((squares, other)))
     for other in ("x / 128 - 1", "(x + torch.rand_like(x)) / 128 - 1", "(x / 255 - 0.5) / 0.3"):
         assert ask_short(page, mistakes.load_program(("x / 127.5 - 1", other))) == "range of the images"
     labelled = "told = 0 if label is None else self.label(label)"
