@@ -85,7 +85,8 @@ def test_what_the_chapter_says_of_the_losses(rows):
     right = [late(rows[name]["losses"]) for name in study.RIGHT]
     found, low, high = compare_with_right(rows)
     assert all(row["not_finite_at"] is None for row in rows.values())
-    assert min(right) < late(rows["t above 100 told as 100"]["losses"]) < max(right)  # its mean shows nothing
+    for name in ("t above 100 told as 100", "weights in bfloat16"):
+        assert min(right) < late(rows[name]["losses"]) < max(right)  # the training loss shows nothing
     assert max(high[:2]) < 1.03
     assert high[-1] - low[-1] > 0.5
     for name in ("t above 100 told as 100", "t above 100 told as 100, first weights 1"):
@@ -99,11 +100,32 @@ def test_what_the_chapter_says_of_the_losses(rows):
     assert grow == ["no zero_grad", "optimiser of a copy"]
 
 
+@pytest.mark.parametrize("part", ["rows", "longer"])
+def test_the_held_out_mean_of_each_wrong_run_is_above_that_of_each_right_run(part):
+    record = read_record("results/failing-training.json")
+    found = record["rows"] if part == "rows" else record["longer"]["rows"]
+    means = {name: sum(row["by_time"]) / study.GROUPS for name, row in found.items()}
+    right = [mean for name, mean in means.items() if name in study.RIGHT]
+    assert min(mean for name, mean in means.items() if name not in study.RIGHT) > max(right)
+    if part == "longer":
+        assert min(mean for name, mean in means.items() if name not in study.RIGHT) > 1.01 * max(right)
+
+
+def test_right_runs_are_below_a_line_for_each_label_in_the_first_fifth_only(rows):
+    table = study_mutations.find_cell("detective-failing-least-print")["outputs"][0]["data"]["text/markdown"]
+    (line,) = (row for row in "".join(table).splitlines() if row.startswith("| one line for each label"))
+    labelled = torch.tensor([float(loss) for loss in line.split("|")[2:-1]])
+    for name in study.RIGHT:
+        below = torch.tensor(rows[name]["by_time"]) < labelled
+        assert below.tolist() == [True] + [False] * 4
+
+
 def compute_least():
     """The loss of the best straight line in each fifth of the times."""
     names = {"torch": torch}
     exec(study_mutations.find_cell("detective-failing-least")["source"], names)
-    return names["least_loss"](load_digits()[0], mistakes.load_program().ALPHA_BAR).reshape(study.GROUPS, -1).mean(1)
+    least = names["least_loss"](load_digits("train")[0], mistakes.load_program().ALPHA_BAR)
+    return least.reshape(study.GROUPS, -1).mean(1)
 
 
 def test_which_runs_lose_to_the_best_straight_line(rows):

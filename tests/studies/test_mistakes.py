@@ -570,6 +570,14 @@ def test_a_program_without_labels_passes_the_short_checklist(page):
     assert ask_short(page, mistakes.load_program(*NO_LABELS)) is None
 
 
+def test_a_sampler_may_change_its_state_in_place(page):
+    last = "x = mean + sigma * torch.randn(shape) if t > 1 else mean"
+    program = mistakes.load_program((last, last.replace("x = ", "x.copy_(") + ")"))
+    assert ask_short(page, program) is None
+    assert page["find_failing"](vars(program)) is None
+    assert all(each.fine for each in examine(**mistakes.list_parts(program, IMAGES)))
+
+
 def test_a_step_that_returns_nothing_gets_a_message(page):
     assert ask_short(page, mistakes.load_program(("    return loss.item()", ""))) == "train_step returns no loss"
 
@@ -899,6 +907,19 @@ def test_which_other_choices_fail_the_short_checklist(page):
     }
     for said, changes in cases.items():
         assert ask_short(page, mistakes.load_program(*changes)) == said
+    squares = "(z_hat - z).square().mean()"
+    for other in ("(z_hat - z).abs().mean()", "F.smooth_l1_loss(z_hat, z)", "(z_hat - z).square().sum()"):
+        assert "not the mean square" in ask_short(page, mistakes.load_program((squares, other)))
+    for other in ("x / 128 - 1", "(x + torch.rand_like(x)) / 128 - 1", "(x / 255 - 0.5) / 0.3"):
+        assert ask_short(page, mistakes.load_program(("x / 127.5 - 1", other))) == "range of the images"
+    labelled = "told = 0 if label is None else self.label(label)"
+    program = mistakes.load_program(NO_LABELS[0], ("told = self.label(label)", labelled))
+    assert ask_short(page, program) == "a layer is made but never called"
+    assert "weight of" in ask_short(page, mistakes.load_program((START, START + ".double()")))
+    program = mistakes.load_program()
+    draw = program.sample
+    program.sample = lambda *given: (draw(*given) + 1) / 2
+    assert "weight of" in ask_short(page, program)
     before = "    x_t, t, z = make_batch(x_0)\n    z_hat"
     flipped = "    x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1) < 0.5, x_0, x_0.flip(3))\n"
     dropped = "    labels = drop_labels(labels)\n"
