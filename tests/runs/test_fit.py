@@ -945,7 +945,7 @@ def test_three_epochs_of_ten_times_the_memory_that_there_is(kind, tmp_path):
     """The process may take a tenth of the data set more than it has before the first image is read: 6.5 MB of 65."""
     np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, (1000, 1, 256, 256))
     command = [sys.executable, "-c", LARGE, kind, tmp_path / "images.npy", tmp_path]
-    # One heap: on a busy machine two threads that allocate at once make malloc open another, which counts as data.
+    # One heap: two threads that allocate at once can make malloc open another, which counts as data.
     heap = os.environ | {"MALLOC_ARENA_MAX": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=heap)
     if kind == "in memory":  # the limit is one
