@@ -281,6 +281,19 @@ def likelihood():
     return "".join(curves(times, {"noise" if i < 5 else "model": path}, (-2, 2)) for i, path in enumerate(paths))
 
 
+def output_and_loss():
+    """How much the bound, DDPM, EDM and flow matching count each noise level, from low to high."""
+    schedule = linear_schedule()
+    nu = schedule.noise_level[1:].numpy()
+    drawn = np.gradient(np.arange(1, 1001) / 1000, np.log(nu))
+    bell = (1 + (nu / 0.5) ** 2) * np.exp(-((np.log(nu) + 1.2) ** 2) / (2 * 1.2**2))
+    at = np.abs(np.log(nu)[:, None] - np.linspace(np.log(0.03), np.log(30), 40)).argmin(0)
+    one = np.abs(np.log(nu)).argmin()
+    products = {"grid": np.ones_like(nu), "data": drawn, "noise": bell, "model": nu}
+    rows = {kind: (row / row[one])[at] for kind, row in products.items()}
+    return curves(nu[at], rows, (np.log10(0.03), np.log10(30)), log=True)
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -300,6 +313,7 @@ PICTURES = {
     "16_from_ddpm_to_flows": from_ddpm_to_flows,
     "17_fresh_noise": fresh_noise,
     "18_likelihood": likelihood,
+    "19_output_and_loss": output_and_loss,
 }
 
 

@@ -6,7 +6,6 @@ import torch
 from ddpm_lite import (
     flow_from_z,
     heun_step,
-    precondition,
     predict_x_0,
     predict_z,
     schedule_from_levels,
@@ -77,24 +76,6 @@ def check_any_path():
         for c, after in zip(clock, clock[1:], strict=False):
             x = x + (after - c) * mean_change(x, *weights(c))
         assert abs(x - places(end)).max() < 2e-3, name
-
-
-def check_flow_bounds():
-    """Gaussian data of variance s^2, whose least squared error of the noise is s^2 / (s^2 + nu^2)."""
-    logs = np.linspace(-16, 16, 200_001)
-    nu = np.exp(logs)
-    for s in (0.5, 1.3):
-        error = s**2 / (s**2 + nu**2)
-        weighted = np.trapezoid(nu * error, logs)
-        parts = (error[1:] + error[:-1]) / 2 * np.diff(logs)
-        above = np.append(np.cumsum(parts[::-1])[::-1], 0.0)  # the bound from each level on
-        # For a Gaussian it is known: the variance of y, with and without the noise.
-        inner = slice(50_000, 150_000)
-        np.testing.assert_allclose(above[inner], np.log(1 + s**2 / nu[inner] ** 2) / 2, rtol=1e-3)
-        summed = np.trapezoid(above, nu)
-        np.testing.assert_allclose([weighted, summed], np.pi * s / 2, rtol=1e-3)
-        assert abs(np.trapezoid(np.append(0.0, np.cumsum(parts)), nu) / summed - 1) > 1  # the bound below it is another
-        assert abs(np.trapezoid(above, logs) / summed - 1) > 1  # and so is another weight
 
 
 # ---- what is read from the page
@@ -175,49 +156,6 @@ def straight_heun(s, v):
     leap = (tau[to] - tau[v.t])[:, None]
     return total[to][:, None] * (v.x_t / total[v.t][:, None] + leap * (u_hat(s, v) + slope) / 2)
 
-
-# ---- EDM's network between its scales, for data with some standard deviation
-
-STD = 0.7
-
-
-def scale(place, std=STD):
-    """c_skip, c_out or c_in of the package."""
-    return lambda s, v: precondition(levels(s, v)[v.t], std)[place][:, None]
-
-
-def image_hat(s, v):
-    """What D is: the image that the network of the noise estimates."""
-    return predict_x_0(s, v.x_t, v.t, v.z_hat)
-
-
-def edm_hat(s, v):
-    """What EDM's network returns, as an angle's sine and cosine of image and noise in units of their deviations."""
-    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
-    return turn.sin() * image_hat(s, v) / STD - turn.cos() * v.z_hat
-
-
-def edm_target(s, v):
-    """The same of the true image and noise."""
-    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
-    return turn.sin() * v.x_0 / STD - turn.cos() * z_of_path(s, v)
-
-
-SIGMA, SKIP, OUT, IN = (r"\sigma_{\mathrm{data}}", *(rf"c_{{\mathrm{{{name}}}}}" for name in ("skip", "out", "in")))
-F_TARGET, F_HAT = r"F_{\mathrm{target}}", r"F_\theta(c_{\mathrm{in}} y, \nu)"
-EDM = {
-    r"\nu": lambda s, v: levels(s, v)[v.t][:, None],
-    SIGMA: lambda s, v: torch.full((len(v.t), 1), STD, dtype=torch.float64),
-    SKIP: scale(0),
-    OUT: scale(1),
-    IN: scale(2),
-    "y": lambda s, v: v.x_t / s.alpha_bar[v.t].sqrt()[:, None],
-    F_HAT: edm_hat,
-    F_TARGET: edm_target,
-    r"D_\theta(y, \nu)": image_hat,
-    r"\hat{z}": lambda s, v: v.z_hat,
-    "z": z_of_path,
-}
 
 S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
@@ -319,48 +257,6 @@ CHECKS = [
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
-    identity("eq-edm-denoiser", where=EDM),
-    identity("eq-edm-in", where=EDM),
-    identity("eq-edm-target", where=EDM),
-    identity("eq-edm-error", where=EDM),
-    identity("eq-edm-variance", where=EDM),
-    identity("eq-edm-skip", where=EDM),
-    identity("eq-edm-out", where=EDM),
-    identity("eq-edm-mix", where=EDM),
-    identity("eq-edm-v", where=EDM),
-    identity("eq-edm-weight", where=EDM),
-    identity(
-        "eq-flow-error",
-        where={
-            r"\hat{z}": lambda s, v: v.z_hat,
-            r"\hat{u}": u_hat,
-            "z": z_of_path,
-            "u": u_of_path,
-        },
-        tables=CLOCKS,
-    ),
-    identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
-    # A place and two estimates of its noise, with the images that they imply.
-    identity(
-        "eq-bound-per-level",
-        given=[r"\mathrm{SNR} = \frac{1}{\nu^2}", r"x_0 = y - \nu z", r"\hat{x}_0 = y - \nu \hat{z}"],
-        vector=["y", r"\hat{z}"],
-        positive=[r"\nu"],
-    ),
-    by_hand(
-        "eq-flow-bounds",
-        "\\begin{aligned}\n"
-        r"&\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu \\[6pt]"
-        "\n"
-        r"&= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
-        r" \\[6pt]"
-        "\n"
-        r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right)"
-        r" d \nu_0"
-        "\n\\end{aligned}",
-        check_flow_bounds,
-        "integrals without end, taken for Gaussian data and its best network",
-    ),
     matches(
         "eq-heun-step",
         "x_s",

@@ -40,7 +40,7 @@ def test_edms_network_is_that_of_the_page(monkeypatch):
 
 
 def test_from_f_undoes_the_target():
-    """A network that returns F_target gives back the noise (eq-edm-mix)."""
+    """A network that returns F_target gives back the noise (eq-edm-v)."""
     dice, t = torch.Generator().manual_seed(0), torch.tensor([1, 300, 900, 1000])
     x_0, z = torch.randn(2, 4, 1, 8, 8, generator=dice, dtype=torch.float64)
     nu = study_flow.EDM.noise_level[t].reshape(-1, 1, 1, 1)

@@ -1,0 +1,130 @@
+"""Checks of chapter 19, output and loss."""
+
+import numpy as np
+import torch
+
+from ddpm_lite import precondition, predict_x_0
+from equations.ch16 import CLOCKS, levels, u_hat, u_of_path, z_of_path
+from equations.checks import by_hand, identity
+
+
+def check_flow_bounds():
+    """Gaussian data of variance s^2, whose least squared error of the noise is s^2 / (s^2 + nu^2)."""
+    logs = np.linspace(-16, 16, 200_001)
+    nu = np.exp(logs)
+    for s in (0.5, 1.3):
+        error = s**2 / (s**2 + nu**2)
+        weighted = np.trapezoid(nu * error, logs)
+        parts = (error[1:] + error[:-1]) / 2 * np.diff(logs)
+        above = np.append(np.cumsum(parts[::-1])[::-1], 0.0)  # the bound from each level on
+        # For a Gaussian it is known: the variance of y, with and without the noise.
+        inner = slice(50_000, 150_000)
+        np.testing.assert_allclose(above[inner], np.log(1 + s**2 / nu[inner] ** 2) / 2, rtol=1e-3)
+        summed = np.trapezoid(above, nu)
+        np.testing.assert_allclose([weighted, summed], np.pi * s / 2, rtol=1e-3)
+        assert abs(np.trapezoid(np.append(0.0, np.cumsum(parts)), nu) / summed - 1) > 1  # the bound below it is another
+        assert abs(np.trapezoid(above, logs) / summed - 1) > 1  # and so is another weight
+
+
+# ---- EDM's network between its scales, for data with some standard deviation
+
+STD = 0.7
+
+
+def scale(place, std=STD):
+    """c_skip, c_out or c_in of the package."""
+    return lambda s, v: precondition(levels(s, v)[v.t], std)[place][:, None]
+
+
+def image_hat(s, v):
+    """What D is: the image that the network of the noise estimates."""
+    return predict_x_0(s, v.x_t, v.t, v.z_hat)
+
+
+def edm_hat(s, v):
+    """What EDM's network returns, as an angle's sine and cosine of image and noise in units of their deviations."""
+    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
+    return turn.sin() * image_hat(s, v) / STD - turn.cos() * v.z_hat
+
+
+def edm_target(s, v):
+    """The same of the true image and noise."""
+    turn = torch.atan2(levels(s, v)[v.t], torch.tensor(STD, dtype=torch.float64))[:, None]
+    return turn.sin() * v.x_0 / STD - turn.cos() * z_of_path(s, v)
+
+
+SIGMA, SKIP, OUT, IN = (r"\sigma_{\mathrm{data}}", *(rf"c_{{\mathrm{{{name}}}}}" for name in ("skip", "out", "in")))
+F_TARGET, F_HAT = r"F_{\mathrm{target}}", r"F_\theta(c_{\mathrm{in}} y, \nu)"
+EDM = {
+    r"\nu": lambda s, v: levels(s, v)[v.t][:, None],
+    SIGMA: lambda s, v: torch.full((len(v.t), 1), STD, dtype=torch.float64),
+    SKIP: scale(0),
+    OUT: scale(1),
+    IN: scale(2),
+    "y": lambda s, v: v.x_t / s.alpha_bar[v.t].sqrt()[:, None],
+    F_HAT: edm_hat,
+    F_TARGET: edm_target,
+    r"D_\theta(y, \nu)": image_hat,
+    r"\hat{z}": lambda s, v: v.z_hat,
+    "z": z_of_path,
+}
+
+ANSWER = [
+    "f = a x_0 + b z",
+    r"\hat{f} = a \hat{x}_0 + b \hat{z}",
+    r"x_0 = y - \nu z",
+    r"\hat{x}_0 = y - \nu \hat{z}",
+]
+
+CHECKS = [
+    # An answer of the network with two free weights, and an estimate of it, with the images that both imply.
+    identity("eq-answer-noise", given=ANSWER, vector=["y", r"\hat{z}"], scalar=["a", "b"], positive=[r"\nu"]),
+    identity("eq-answer-image", given=ANSWER, vector=["y", r"\hat{z}"], scalar=["a", "b"], positive=[r"\nu"]),
+    identity("eq-edm-denoiser", where=EDM),
+    identity("eq-edm-in", where=EDM),
+    identity("eq-edm-target", where=EDM),
+    identity("eq-edm-error", where=EDM),
+    identity("eq-edm-variance", where=EDM),
+    identity("eq-edm-skip", where=EDM),
+    identity("eq-edm-out", where=EDM),
+    identity("eq-edm-v", where=EDM),
+    identity("eq-edm-weight", where=EDM),
+    identity(
+        "eq-flow-error",
+        where={
+            r"\hat{z}": lambda s, v: v.z_hat,
+            r"\hat{u}": u_hat,
+            "z": z_of_path,
+            "u": u_of_path,
+        },
+        tables=CLOCKS,
+    ),
+    identity("eq-logit-slope", given=[r"\nu = \frac{\tau}{1 - \tau}"], positive=[r"\tau"]),
+    identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
+    identity(
+        "eq-level-shift",
+        given=[r"\tau' = \frac{\nu'}{1 + \nu'}", r"\nu' = s \nu", r"\nu = \frac{\tau}{1 - \tau}"],
+        positive=["s", r"\tau"],
+    ),
+    # A place and two estimates of its noise, with the images that they imply.
+    identity(
+        "eq-bound-per-level",
+        given=[r"\mathrm{SNR} = \frac{1}{\nu^2}", r"x_0 = y - \nu z", r"\hat{x}_0 = y - \nu \hat{z}"],
+        vector=["y", r"\hat{z}"],
+        positive=[r"\nu"],
+    ),
+    by_hand(
+        "eq-flow-bounds",
+        "\\begin{aligned}\n"
+        r"&\int_0^\infty \nu \, \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu \\[6pt]"
+        "\n"
+        r"&= \int_0^\infty \left(\int_0^\nu \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \nu_0\right) d \log \nu"
+        r" \\[6pt]"
+        "\n"
+        r"&= \int_0^\infty \left(\int_{\nu_0}^\infty \mathbb{E}[\lVert z - z_\theta \rVert^2] \, d \log \nu\right)"
+        r" d \nu_0"
+        "\n\\end{aligned}",
+        check_flow_bounds,
+        "integrals without end, taken for Gaussian data and its best network",
+    ),
+]
