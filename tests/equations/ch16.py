@@ -79,6 +79,35 @@ def check_any_path():
         assert abs(x - places(end)).max() < 2e-3, name
 
 
+def check_reflow_length():
+    """The mixture, and pairs of equal rank, which is where particles of one pixel end that follow U exactly."""
+    ranks, grid = (np.arange(4000) + 0.5) / 4000, np.linspace(-6, 6, 200_001)
+    times = (np.arange(200) + 0.5) / 200
+    squares, crossing, places = [], [], []
+    second = SHARES @ (MEANS**2 + STDS**2) + 1  # the mean of (z - x_0)^2; their product is 0 on average
+    for tau in times:
+        p, slope = straight(grid, tau)
+        step = grid[1] - grid[0]
+        squares.append((p * slope**2).sum() * step)
+        # Given m, u is (m - x_0) / tau: its variance is that of the image.
+        variance = (1 - tau) ** 2 * STDS**2 + tau**2
+        away = grid[:, None] - (1 - tau) * MEANS
+        each = SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        mean = (tau - (1 - tau) * STDS**2) / variance * away - MEANS
+        left = STDS**2 / variance  # variance of u given m, within a component
+        crossing.append((each * (left + (mean - slope[:, None]) ** 2)).sum() * step)
+        m = np.interp(ranks, np.cumsum(p) * step, grid)
+        places.append(np.interp(m, grid, slope))
+    ends = [np.interp(ranks, np.cumsum(straight(grid, tau)[0]) * (grid[1] - grid[0]), grid) for tau in (0.0, 1.0)]
+    line = ((ends[1] - ends[0]) ** 2).mean()
+    np.testing.assert_allclose(np.mean(places, 0), ends[1] - ends[0], atol=0.02)  # the integral of U on each path
+    bending = np.var(places, 0).mean()
+    np.testing.assert_allclose(line + bending, np.mean(squares), rtol=5e-3)
+    np.testing.assert_allclose(np.mean(squares) + np.mean(crossing), second, rtol=1e-3)
+    assert line + 0.01 < np.mean(squares) < second - 0.01  # neither is an equality, and neither holds the other way
+    assert min(squares) < line  # at a single time it need not hold
+
+
 def check_flow_bounds():
     """Gaussian data of variance s^2, whose least squared error of the noise is s^2 / (s^2 + nu^2)."""
     logs = np.linspace(-16, 16, 200_001)
@@ -152,6 +181,16 @@ def q_sample_from_0(s, x_0, t, z):
     return s.alpha_bar[t].sqrt()[:, None] * x_0 + s.one_minus_alpha_bar[t].sqrt()[:, None] * z
 
 
+def place(s, v):
+    """x_t divided by the sum of its weights."""
+    return v.x_t / (s.alpha_bar.sqrt() + s.one_minus_alpha_bar.sqrt())[v.t][:, None]
+
+
+def place_after(s, v):
+    """The same of x_s, after DDIM's step."""
+    return ddim(s, v) / (s.alpha_bar.sqrt() + s.one_minus_alpha_bar.sqrt())[earlier(s, v)][:, None]
+
+
 def second_guess(s, v):
     """What the network answers where DDIM's step arrives; any function of place and time."""
     return torch.tanh(ddim(s, v)) + earlier(s, v)[:, None].double() / s.T
@@ -222,6 +261,14 @@ EDM = {
 S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
+PLACES_OF_STEP = {
+    **S,
+    "m_t": place,
+    "m_s": place_after,
+    r"\hat{x}_0": image_hat,
+    r"z_\theta": lambda s, v: v.z_hat,
+    r"u_\theta": u_hat,
+}
 
 # A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
 PATH = [
@@ -246,7 +293,9 @@ AVERAGE = (
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
 
 CHECKS = [
-    identity("eq-clocks-of-weights", tables=CLOCKS),
+    identity("eq-clocks-of-weights", where={"m_t": place}, tables=CLOCKS),
+    identity("eq-places-of-step", where=PLACES_OF_STEP, tables=CLOCKS),
+    identity("eq-step-flow", where=PLACES_OF_STEP, tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
     matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
@@ -297,6 +346,19 @@ CHECKS = [
     ),
     # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
     identity("eq-flow-loss", given=["u = U + a z"], vector=["U", r"\hat{u}"], scalar=["a"]),
+    by_hand(
+        "eq-reflow-length",
+        "\\begin{aligned}\n"
+        r"\mathbb{E}[\lVert z - m_0 \rVert^2]"
+        r" &= \mathbb{E}\left[\left\lVert \int_0^1 U \, d \tau \right\rVert^2\right] \\[6pt]"
+        "\n"
+        r"&\leq \int_0^1 \mathbb{E}[\lVert U \rVert^2] \, d \tau \\[6pt]"
+        "\n"
+        r"&\leq \mathbb{E}[\lVert z - x_0 \rVert^2]"
+        "\n\\end{aligned}",
+        check_reflow_length,
+        "integrals along paths, taken for an exact mixture",
+    ),
     matches(
         "eq-mean-slope-from-z",
         "U",
@@ -318,7 +380,6 @@ CHECKS = [
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
-    identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
     identity("eq-edm-denoiser", where=EDM),
     identity("eq-edm-in", where=EDM),
     identity("eq-edm-target", where=EDM),
