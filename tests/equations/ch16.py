@@ -234,7 +234,7 @@ PLACES_OF_STEP = {
     **S,
     "m_t": place,
     "m_s": place_after,
-    r"\hat{x}_0": image_hat,
+    r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z_hat),
     r"z_\theta": lambda s, v: v.z_hat,
     r"u_\theta": u_hat,
 }
