@@ -47,35 +47,33 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
-def check_any_path():
-    """Particles at the quantiles of one clock, moved by the mean of a' x_0 + k' z, are at those of another."""
-    ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-12, 12, 400_001)
-
-    def parts(x, a, k):
-        variance = a**2 * STDS**2 + k**2
-        away = x[:, None] - a * MEANS
-        return SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), away / variance
-
-    def mean_change(x, a, k, rate_a, rate_k):
-        each, pull = parts(x, a, k)
-        return (each * (rate_a * (MEANS + a * STDS**2 * pull) + rate_k * k * pull)).sum(1) / each.sum(1)
-
-    paths = {  # the weights of image and noise and their slopes, and the ends of the clock
-        "noise level": (lambda c: (1.0, c, 0.0, 1.0), (2.0, 0.2)),
-        "angle": (lambda c: (np.cos(c), np.sin(c), -np.sin(c), np.cos(c)), (1.4, 0.2)),
-        "flow time": (lambda c: (1 - c, c, -1.0, 1.0), (1.0, 0.1)),
-        "none of these": (lambda c: (2 - c**2, np.exp(c), -2 * c, np.exp(c)), (0.7, 0.1)),
-    }
-    for name, (weights, (start, end)) in paths.items():
-
-        def places(c, weights=weights):
-            below = np.cumsum(parts(grid, *weights(c)[:2])[0].sum(1)) * (grid[1] - grid[0])
-            return np.interp(ranks, below, grid)
-
-        clock, x = np.linspace(start, end, 4001), places(start)
-        for c, after in zip(clock, clock[1:], strict=False):
-            x = x + (after - c) * mean_change(x, *weights(c))
-        assert abs(x - places(end)).max() < 2e-3, name
+def check_reflow_length():
+    """The mixture, and pairs of equal rank, which is where particles of one pixel end that follow U exactly."""
+    ranks, grid = (np.arange(4000) + 0.5) / 4000, np.linspace(-6, 6, 40_001)
+    times = (np.arange(200) + 0.5) / 200
+    squares, crossing, places = [], [], []
+    second = SHARES @ (MEANS**2 + STDS**2) + 1  # the mean of (z - x_0)^2; their product is 0 on average
+    for tau in times:
+        p, slope = straight(grid, tau)
+        step = grid[1] - grid[0]
+        squares.append((p * slope**2).sum() * step)
+        # Given m, u is (m - x_0) / tau: its variance is that of the image.
+        variance = (1 - tau) ** 2 * STDS**2 + tau**2
+        away = grid[:, None] - (1 - tau) * MEANS
+        each = SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        mean = (tau - (1 - tau) * STDS**2) / variance * away - MEANS
+        left = STDS**2 / variance  # variance of u given m, within a component
+        crossing.append((each * (left + (mean - slope[:, None]) ** 2)).sum() * step)
+        m = np.interp(ranks, np.cumsum(p) * step, grid)
+        places.append(np.interp(m, grid, slope))
+    ends = [np.interp(ranks, np.cumsum(straight(grid, tau)[0]) * (grid[1] - grid[0]), grid) for tau in (0.0, 1.0)]
+    line = ((ends[1] - ends[0]) ** 2).mean()
+    np.testing.assert_allclose(np.mean(places, 0), ends[1] - ends[0], atol=0.02)  # the integral of U on each path
+    bending = np.var(places, 0).mean()
+    np.testing.assert_allclose(line + bending, np.mean(squares), rtol=5e-3)
+    np.testing.assert_allclose(np.mean(squares) + np.mean(crossing), second, rtol=1e-3)
+    assert line + 0.01 < np.mean(squares) < second - 0.01  # neither is an equality, and neither holds the other way
+    assert min(squares) < line  # at a single time it need not hold
 
 
 # ---- what is read from the page
@@ -133,6 +131,16 @@ def q_sample_from_0(s, x_0, t, z):
     return s.alpha_bar[t].sqrt()[:, None] * x_0 + s.one_minus_alpha_bar[t].sqrt()[:, None] * z
 
 
+def place(s, v):
+    """x_t divided by the sum of its weights."""
+    return v.x_t / (s.alpha_bar.sqrt() + s.one_minus_alpha_bar.sqrt())[v.t][:, None]
+
+
+def place_after(s, v):
+    """The same of x_s, after DDIM's step."""
+    return ddim(s, v) / (s.alpha_bar.sqrt() + s.one_minus_alpha_bar.sqrt())[earlier(s, v)][:, None]
+
+
 def second_guess(s, v):
     """What the network answers where DDIM's step arrives; any function of place and time."""
     return torch.tanh(ddim(s, v)) + earlier(s, v)[:, None].double() / s.T
@@ -160,6 +168,14 @@ def straight_heun(s, v):
 S = {"s": earlier}
 CLOCKS = {r"\nu": levels, r"\tau": flow_times, r"\lambda": angles}
 DDIM = {**S, "x_s": ddim}
+PLACES_OF_STEP = {
+    **S,
+    "m_t": place,
+    "m_s": place_after,
+    r"\hat{x}_0": lambda s, v: predict_x_0(s, v.x_t, v.t, v.z_hat),
+    r"z_\theta": lambda s, v: v.z_hat,
+    r"u_\theta": u_hat,
+}
 
 # A path with weights that depend on a clock in no special way; primes are derivatives by the clock.
 PATH = [
@@ -184,7 +200,9 @@ AVERAGE = (
 SPREAD = r"V = \left(1 - \tau\right)^2 S + \tau^2"
 
 CHECKS = [
-    identity("eq-clocks-of-weights", tables=CLOCKS),
+    identity("eq-clocks-of-weights", where={"m_t": place}, tables=CLOCKS),
+    identity("eq-places-of-step", where=PLACES_OF_STEP, tables=CLOCKS),
+    identity("eq-step-flow", where=PLACES_OF_STEP, tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
     matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
@@ -227,14 +245,21 @@ CHECKS = [
         check_flow_ode,
         "a differential equation, solved for an exact mixture",
     ),
-    by_hand(
-        "eq-any-path",
-        r"\frac{d x}{d c} = \mathbb{E}[a' x_0 + k' z \mid x]",
-        check_any_path,
-        "a differential equation, solved for an exact mixture along four paths",
-    ),
     # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
     identity("eq-flow-loss", given=["u = U + a z"], vector=["U", r"\hat{u}"], scalar=["a"]),
+    by_hand(
+        "eq-reflow-length",
+        "\\begin{aligned}\n"
+        r"\mathbb{E}[\lVert z - m_0 \rVert^2]"
+        r" &= \mathbb{E}\left[\left\lVert \int_0^1 U \, d \tau \right\rVert^2\right] \\[6pt]"
+        "\n"
+        r"&\leq \int_0^1 \mathbb{E}[\lVert U \rVert^2] \, d \tau \\[6pt]"
+        "\n"
+        r"&\leq \mathbb{E}[\lVert z - x_0 \rVert^2]"
+        "\n\\end{aligned}",
+        check_reflow_length,
+        "integrals along paths, taken for an exact mixture",
+    ),
     matches(
         "eq-mean-slope-from-z",
         "U",
@@ -242,21 +267,19 @@ CHECKS = [
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
-    # A particle of Gaussian data of variance S, on a path with some weights, and both means at its place.
+    # A particle of Gaussian data of variance S, and both means at its place.
     identity(
         "eq-mix-rate",
         given=[
             r"\mathbb{E}[z \mid y] = \frac{\nu y}{S + \nu^2}",
             r"\mathbb{E}[x_0 \mid y] = \frac{S y}{S + \nu^2}",
-            r"x = a C \sqrt{S + \nu^2}",
+            r"m = \frac{C \sqrt{S + \nu^2}}{1 + \nu}",
             r"y = C \sqrt{S + \nu^2}",
-            *PATH,
         ],
-        positive=["C", "S", "c"],
+        positive=["C", "S", r"\nu"],
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
-    identity("eq-step-flow", where={**DDIM, r"u_\theta(x_t, t)": u_hat}, tables=CLOCKS),
     matches(
         "eq-heun-step",
         "x_s",
