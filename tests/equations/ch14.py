@@ -85,7 +85,7 @@ def check_rescaled():
 CHECKS = [
     by_hand(
         "eq-rescaled-roots",
-        r"\sqrt{\bar{\alpha}_t'} = \frac{\sqrt{\bar{\alpha}_1}}{\sqrt{\bar{\alpha}_1} - \sqrt{\bar{\alpha}_T}}"
+        r"r_t = \frac{\sqrt{\bar{\alpha}_1}}{\sqrt{\bar{\alpha}_1} - \sqrt{\bar{\alpha}_T}}"
         r" \left(\sqrt{\bar{\alpha}_t} - \sqrt{\bar{\alpha}_T}\right)",
         check_rescaled,
         "defines the roots; their ends and ratios are computed",
