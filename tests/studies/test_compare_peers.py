@@ -369,7 +369,7 @@ def test_options_of_the_weights_are_those_of_the_table():
 def test_table_in_float16_begins_with_1():
     """The cause of the black images: the first alpha_bar rounds to 1, so nothing is left to divide by."""
     assert (1 - SCHEDULE.beta.half()).cumprod(0)[1] == 1
-    assert "`(1 - schedule.beta.half()).cumprod(0)`".strip("`") in read_cell("symptoms-run")
+    assert "(1 - schedule.beta.half()).cumprod(0)" in read_cell("symptoms-run")
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
