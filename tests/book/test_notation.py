@@ -12,6 +12,7 @@ from equations.source import in_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
+APPENDED = {"14_other_peoples_code": ("solvers",)}  # pages whose letters are in the row of a chapter
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 PAGE = (ROOT / "book" / "notation.md").read_text(encoding="utf8")
 MATH = re.compile(r"\$([^$]+)\$")
@@ -82,8 +83,9 @@ def local():
 
 
 def displayed(path):
-    """The letters of a chapter's displayed equations."""
-    return {letter for display in in_notebook(path) for letter in letters(display.tex)}
+    """The letters of the displayed equations of a chapter, and of a page that is appended to it."""
+    pages = [path, *(path.with_name(f"{name}.ipynb") for name in APPENDED.get(path.stem, ()))]
+    return {letter for page in pages for display in in_notebook(page) for letter in letters(display.tex)}
 
 
 @pytest.mark.parametrize(

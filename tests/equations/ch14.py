@@ -71,7 +71,25 @@ def check_karras():
     assert np.allclose(np.diff(roots), np.diff(roots)[0])
 
 
+def check_rescaled():
+    """The first root stays, the last becomes 0, and differences keep their ratios; with half of it, an end is wrong."""
+    roots = np.cumprod(np.linspace(0.99999, 0.99, 1000))
+    first, last = roots[[0, -1]]
+    new = first / (first - last) * (roots - last)
+    assert np.allclose(new[[0, -1]], [first, 0])
+    assert np.allclose(np.diff(new) / np.diff(roots), np.diff(new)[0] / np.diff(roots)[0])
+    assert abs((roots - last)[0] - first) > 1e-4
+    assert abs((first / (first - last) * roots)[-1]) > 1e-4
+
+
 CHECKS = [
+    by_hand(
+        "eq-rescaled-roots",
+        r"r_t = \frac{\sqrt{\bar{\alpha}_1}}{\sqrt{\bar{\alpha}_1} - \sqrt{\bar{\alpha}_T}}"
+        r" \left(\sqrt{\bar{\alpha}_t} - \sqrt{\bar{\alpha}_T}\right)",
+        check_rescaled,
+        "defines the roots; their ends and ratios are computed",
+    ),
     matches(
         "eq-first-order",
         "x_s",

@@ -441,7 +441,7 @@ def test_noise_that_the_direction_makes_no_room_for():
     found = lines(table=OWN.alpha_bar, step=both, eta=1)
     assert found[-2].startswith("7. step: translated: ")
     assert found[-2].endswith("eta = 0 (DDIM)")
-    assert found[-1] == "8. fresh noise: translated: deviation of eta = 1, though the step has eta = 0"
+    assert found[-1] == "8. fresh noise: translated: deviation of eta = 1, though the step was found to have eta = 0"
 
     def fresh(x, k, to, answer):
         return q_sample(OWN, predict_x_0(OWN, x, k, answer), to, torch.randn_like(x))

@@ -30,7 +30,7 @@ from ddpm_lite import (
     sample,
     schedule_from_levels,
 )
-from ddpm_lite.data import load_digits
+from ddpm_lite.files.diffusers_settings import OLD_KEYS
 from ddpm_lite.process import predict_x_0, q_sample, z_from_flow
 
 SCHEDULE = linear_schedule()
@@ -242,9 +242,10 @@ def test_denoising_diffusion_pytorch(objective, target):
     ]
 
 
-def read_cell(name, page="14_other_peoples_code"):
-    """The Markdown of a cell."""
-    cells = json.loads((ROOT / "book" / f"{page}.ipynb").read_text(encoding="utf8"))["cells"]
+def read_cell(name, *pages):
+    """The source of a cell, of chapter 14 or its page of solvers if no page is given."""
+    files = [ROOT / "book" / f"{page}.ipynb" for page in pages or ("14_other_peoples_code", "solvers")]
+    cells = [cell for file in files for cell in json.loads(file.read_text(encoding="utf8"))["cells"]]
     (cell,) = (cell for cell in cells if cell["id"] == name)
     return "".join(cell["source"])
 
@@ -319,6 +320,56 @@ def test_settings_of_stable_diffusion(tmp_path, monkeypatch):
     assert torch.allclose(out.prev_sample, ddim_step(own, x, 2, 1, answer, 0 * x, clip=False), atol=1e-5)
     assert (out.prev_sample - out.pred_original_sample).abs().max() > 0.01
     assert inspect.signature(diffusers.AutoencoderKL).parameters["scaling_factor"].default == 0.18215
+
+
+def test_checkpoint_of_v_without_signal_at_the_end(tmp_path, monkeypatch):
+    """The program after that of Stable Diffusion, its lines, and the first step, which an answer z cannot make."""
+    before, text = read_cell("case-sd"), read_cell("case-v")
+    (file,) = re.findall(r"^```json\n(.*?)^```", before, re.M | re.S)
+    (tmp_path / "scheduler_config.json").write_text(file, encoding="utf8")
+    monkeypatch.chdir(tmp_path)
+    *_, found = run_boxes(read_cell("harness"), before, text)
+    line, _, more = str(found[0]).partition("%), ")
+    assert more == re.search(r"goes on: `(.*?)`", text)[1]
+    found[0] = found[0]._replace(text=line.partition(": translated: ")[2] + "%)")
+    hold_table(text, found)
+    assert "Check 2** is *equal*" in text
+    assert found[1].outcome == "equal"
+    options = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False}
+    x, answer = torch.randn(2, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    for kind in ("v_prediction", "epsilon"):
+        theirs = diffusers.DDIMScheduler(prediction_type=kind, **options)
+        theirs.set_timesteps(50)
+        assert theirs.alphas_cumprod[-1] == 0
+        out = theirs.step(answer, 999, x)
+        if kind == "epsilon":
+            assert not out.pred_original_sample.isfinite().any()
+        else:
+            after = theirs.alphas_cumprod[979]
+            assert torch.equal(out.pred_original_sample, -answer)
+            assert torch.allclose(out.prev_sample, -after.sqrt() * answer + (1 - after).sqrt() * x, atol=1e-6)
+    plain = diffusers.DDIMScheduler().alphas_cumprod.double().sqrt()
+    due = plain[0] / (plain[0] - plain[-1]) * (plain - plain[-1])
+    assert torch.allclose(theirs.alphas_cumprod.double().sqrt(), due, atol=1e-5)
+
+
+def test_options_of_the_weights_are_those_of_the_table():
+    """The defaults of their U-Net and our settings, and the names in files of 2022."""
+    text = read_cell("weights-text")
+    ours = load_pretrained("digits")[0].config
+    theirs = {name: given.default for name, given in inspect.signature(diffusers.UNet2DModel).parameters.items()}
+    for name, own, default in (("freq_shift", 1, 0), ("norm_eps", 1e-6, 1e-5), ("downsample_padding", 0, 1)):
+        assert (getattr(ours, name), theirs[name]) == (own, default)
+        assert re.search(rf"^\| `{name}={own:g}`".replace("e-06", "e-6"), text, re.M)
+    assert theirs["flip_sin_to_cos"] is True
+    names, old = re.search(r"^\| (`to_q`.*?) \| in files of 2022 (.*?) \|", text, re.M).groups()
+    assert dict(zip(re.findall("`(.*?)`", old), re.findall("`(.*?)`", names), strict=True)) == OLD_KEYS
+
+
+def test_table_in_float16_begins_with_1():
+    """The cause of the black images: the first alpha_bar rounds to 1, so nothing is left to divide by."""
+    assert (1 - SCHEDULE.beta.half()).cumprod(0)[1] == 1
+    assert "(1 - schedule.beta.half()).cumprod(0)" in read_cell("symptoms-run")
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
@@ -450,7 +501,7 @@ def test_first_step_of_a_flow_as_printed(steps, without):
     assert missed[0].mean().item() == pytest.approx(without, abs=5e-4)
     spreads = [float((walk[-1] - walk[0]).mean()) for walk in (ours, missed)]
     assert spreads == pytest.approx([0.45, 0.45] if steps == 28 else [0.16, 0.162], abs=1e-3)
-    assert all(number in read_cell("case-flow-run") for number in ("0.994", "is 0.45 instead of 0.5."))
+    assert all(number in read_cell("flows-text", "rosetta") for number in ("0.994", "is 0.45 instead of 0.5."))
 
 
 @pytest.mark.parametrize("by", [0.5, 3.0])
@@ -497,9 +548,9 @@ def test_step_that_keeps_the_old_noise_is_that_of_diffusers(hooked):
 @pytest.fixture(scope="module")
 def solvers(hooked):
     """The names after the code cells of the solvers, beside those of the hook."""
-    names = hooked[0] | {"held": load_digits("test")[0], "q_sample": q_sample}
-    exec(read_cell("call-run").partition("calls =")[0], names)
-    for cell in ("solvers-move", "solvers-2m", "solvers-plms", "solvers-order"):
+    names = dict(hooked[0])
+    cells = "setup", "move-again", "2m", "plms", "order", "ask"
+    for cell in (f"solvers-{name}" for name in cells):
         with redirect_stdout(StringIO()):
             exec(read_cell(cell), names)
     return names
@@ -512,10 +563,9 @@ def read_solver(names, solver, x):
         yield x
 
 
-@pytest.fixture(scope="module")
-def whole():
+def run_whole(page):
     """The names after all code cells of the page, as "Run all" leaves them."""
-    cells = json.loads((ROOT / "book/14_other_peoples_code.ipynb").read_text(encoding="utf8"))["cells"]
+    cells = json.loads((ROOT / f"book/{page}.ipynb").read_text(encoding="utf8"))["cells"]
     names = {}
     for cell in cells:
         if cell["cell_type"] == "code" and cell["id"] != "install":
@@ -526,9 +576,13 @@ def whole():
 
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
-def test_programs_run_after_the_whole_page(whole):
-    """Case 4 and those of the solvers: no later cell, such as one of an exercise, takes a name that they use."""
-    for cell in ("case-pipeline", "solvers-case"):
+@pytest.mark.parametrize(
+    ("page", "cells"), [("14_other_peoples_code", ("weights-text", "case-pipeline")), ("solvers", ("solvers-case",))]
+)
+def test_programs_run_after_the_whole_page(page, cells):
+    """No later cell, such as one of an exercise, takes a name that they use."""
+    whole = run_whole(page)
+    for cell in cells:
         code, said = (
             re.findall(rf"^```{kind}\n(.*?)^```", read_cell(cell), re.M | re.S) for kind in ("python", "text")
         )
@@ -569,6 +623,15 @@ def test_each_mix_of_pndm_integrates_its_polynomial(solvers):
         for power in range(n + 1):
             mean = sum(w * (-i) ** power for i, w in enumerate(mix)) / sum(mix)
             assert mean == pytest.approx(1 / (power + 1))
+
+
+@pytest.mark.parametrize("n", [50, 100])
+def test_mean_over_the_steps_for_the_mean_over_the_levels(n):
+    """What even weights cost at uneven levels: of second order, as derived."""
+    i = np.linspace(0, 1, 2001) / n + 0.4  # a step of 1 / n, with the answer and the level as smooth functions
+    answer, level, middle = np.sin(i), np.exp(2 * i), 0.4 + 0.5 / n
+    gap = np.trapezoid(answer, level) / (level[-1] - level[0]) - np.trapezoid(answer, i) * n
+    assert gap == pytest.approx(np.cos(middle) * 2 / 12 / n**2, rel=0.01)  # f' nu'' / (12 nu'), in steps of 1 / n
 
 
 def test_move_makes_every_step_of_a_flow(solvers):

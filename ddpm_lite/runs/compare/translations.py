@@ -194,5 +194,5 @@ def list_deviations(eta: float) -> list[Option]:
         found.append(Option("the root of eta in the deviation", lambda sigma, large: eta**0.5 * sigma))
     same = {1.0: (2,), 0.0: (3, 4)}.get(eta, ())
     if eta == 0:
-        found[1:] = [Option(f"{name}, though the step has eta = 0", use) for name, use in found[1:]]
+        found[1:] = [Option(f"{name}, though the step was found to have eta = 0", use) for name, use in found[1:]]
     return [option for place, option in enumerate(found) if place not in same]
