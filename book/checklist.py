@@ -278,8 +278,13 @@ QUESTIONS = [  # a check, what it needs, and what it may get besides
 ]
 
 
-OPTIONS = {"SHAPE": (1, 8, 8), "PREDICTS": "z", "CLIP": True}
-OPTIONS |= {"P": 0.1, "STEPS": 1000}
+OPTIONS = {  # what a part is if you do not pass it
+    "SHAPE": (1, 8, 8),
+    "PREDICTS": "z",
+    "CLIP": True,
+    "P": 0.1,
+    "STEPS": 1000,
+}
 
 
 def check_all(**names):

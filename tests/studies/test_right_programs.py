@@ -1,7 +1,5 @@
 """Right programs of others through both tools of chapter 15: what its appendix's table says of each."""
 
-import types
-
 import mistakes
 import pytest
 import study_mutations
@@ -25,7 +23,9 @@ def load_diffusers(kind="DDPMScheduler", **settings):
     class Network(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.unet = diffusers.UNet2DModel(8, 1, 1, block_out_channels=(32, 64), down_block_types=downs, up_block_types=ups)
+            self.unet = diffusers.UNet2DModel(
+                8, 1, 1, block_out_channels=(32, 64), down_block_types=downs, up_block_types=ups
+            )
 
         def forward(self, x_t, t, *_):
             return self.unet(x_t, t - 1).sample
@@ -81,8 +81,10 @@ def load_package():
         return q_sample(schedule, x_0, t, z), t, z
 
     def update_average(average, model, step):
+        ema = torch.optim.swa_utils.AveragedModel(average)
+        ema.module = average
         with torch.no_grad():
-            update_ema(types.SimpleNamespace(module=average), model, ema_decay(step, 0.9999))
+            update_ema(ema, model, ema_decay(step, 0.9999))
 
     def train_step(model, average, optimiser, x_0, labels, step):
         t, z = torch.randint(1, 1001, (len(x_0),)), torch.randn_like(x_0)
