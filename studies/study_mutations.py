@@ -1,18 +1,17 @@
-"""Change one token of the tutorial at a time, and count how many changes fail a line of chapter 15's checklist.
+"""Change one token of the tutorial at a time, and count how many changes chapter 15's two tools report.
 
-    python studies/study_mutations.py     two minutes; adds the counts to book/results/mistakes.json
+    python studies/study_mutations.py     four minutes; adds the counts to book/results/mistakes.json
 
 The changes are made by rules and not chosen: a whole number is raised by 1 and another doubled, a sign or an operation
 becomes its opposite, and a few names become others that are easily mistaken for them. Settings, the cosine schedule,
-which the program does not use, and changes that are no Python or no change are left out. A change is "stopped" if the
-program or the preparation of the checklist stops with an error. The changes that are not are passed to the short
-checklist and to `examine` as well, of which the counts of reports are recorded.
+which the program does not use, and changes that are no Python or no change are left out. With the checklist a change
+ends in the message of an assertion, in another error of Python, or passes, and with `examine` likewise.
 """
 
-import inspect
 import io
 import json
-import linecache
+import re
+import sys
 import tokenize
 import types
 from collections import Counter
@@ -21,14 +20,19 @@ from contextlib import redirect_stdout
 import mistakes
 import study_mistakes
 import torch
+from study_flow import name_commit
 
 from ddpm_lite import examine, linear_schedule
+from ddpm_lite.files.weights import write_whole
+
+BOOK = study_mistakes.RESULTS.parent
+sys.path.insert(0, str(BOOK))
+
+import checklist  # noqa: E402
 
 PAGES = ("15_bug_detective.ipynb", "mistakes_measured.ipynb", "failing_training.ipynb")
-SHORT = tuple(
-    f"short-{name}" for name in ("schedule", "batch", "network", "training", "step", "sampler", "mode", "all")
-)
-CELLS = ("12", "14", "left", "fake", "solve", *SHORT, "checklist")
+CELLS = ("12", "14", "left")
+ENDS = "assertion", "error", "passed"
 OPPOSITES = ("+-", "*/", "<>", ("now", "before"), ("sin", "cos"), ("z_with", "z_without"))
 SWAPS = {a: b for pair in OPPOSITES for a, b in (tuple(pair), tuple(pair)[::-1])}
 SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cumsum"}
@@ -36,20 +40,18 @@ SWAPS |= {"**": "*", "randn": "rand", "randn_like": "rand_like", "cumprod": "cum
 
 def find_cell(name):
     """A cell of chapter 15 or of its appendices, its source as one text."""
-    books = [json.loads((study_mistakes.RESULTS.parent / page).read_text(encoding="utf8")) for page in PAGES]
+    books = [json.loads((BOOK / page).read_text(encoding="utf8")) for page in PAGES]
     (cell,) = (cell for book in books for cell in book["cells"] if cell["id"] == name)
     return {**cell, "source": "".join(cell["source"])}
 
 
 def run_chapter():
-    """The names that the functions of the chapter and the complete checklist define, without figures and records."""
-    names = {"inspect": inspect, "torch": torch, "linear_schedule": linear_schedule}
+    """The checklist's names, and those of some functions of the chapter, without figures and records."""
+    names = vars(checklist) | {"torch": torch, "linear_schedule": linear_schedule}
     for key in CELLS:
         source = find_cell(f"detective-{key}")["source"]
-        file = f"<{key} of chapter 15>"  # inspect.getsource finds it by this name
-        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         with redirect_stdout(io.StringIO()):
-            exec(compile(source, file, "exec"), names)
+            exec(source, names)
     return names
 
 
@@ -88,27 +90,17 @@ def list_mutants(source=mistakes.SOURCE):
         yield old.strip(), wrong.strip(), changed
 
 
-def try_mutant(changed, find_failing):
-    """The question that fails, "stopped", or None if all lines pass."""
+def ask_checklist(changed):
+    """How a changed program ends: with the message of an assertion, the name of another error, or None."""
     names = {"__name__": "tutorial"}
     try:
         exec(compile(changed, "<mutant>", "exec"), names)
-        return find_failing(names)
-    except Exception:
-        return "stopped"
-
-
-def ask_short(changed, check_all):
-    """Whether an assertion of the short checklist fails."""
-    names = {"__name__": "tutorial"}
-    exec(compile(changed, "<mutant>", "exec"), names)
-    try:
-        check_all(**names)
-    except AssertionError:
-        return True
-    except Exception:
-        return False
-    return False
+        checklist.check_all(**names)
+    except AssertionError as found:
+        return "assertion", re.split(r"(?:, t =)? \d", str(found))[0]  # without its numbers
+    except Exception as found:
+        return "error", type(found).__name__
+    return "passed", None
 
 
 def ask_examine(changed):
@@ -127,25 +119,21 @@ def ask_examine(changed):
 
 
 def count():
-    """How many changes stop, fail and pass, and which pass, and fail, with the first question that fails."""
-    names = run_chapter()
+    """How the changed programs end in both tools, and each by name, with the message or the error."""
     mutants = list(list_mutants())
-    found = [(old, wrong, try_mutant(changed, names["find_failing"])) for old, wrong, changed in mutants]
-    runs = [mutant[2] for mutant, each in zip(mutants, found, strict=True) if each[2] != "stopped"]
-    passed = [[old, wrong] for old, wrong, said in found if said is None]
-    failing = [list(each) for each in found if each[2] not in (None, "stopped")]
-    stopped = len(found) - len(passed) - len(failing)
-    counts = {"changes": len(found), "stopped": stopped, "failed": len(failing)}
-    counts["short"] = sum(ask_short(changed, names["check_all"]) for changed in runs)
-    counts["examine"] = dict(sorted(Counter(map(ask_examine, runs)).items()))
-    return counts | {"passed": passed, "failing": failing}  # both are judged by hand in the chapter
+    found = [(old, wrong, *ask_checklist(changed)) for old, wrong, changed in mutants]
+    lists = {end: [[old, wrong, what] for old, wrong, how, what in found if how == end] for end in ENDS}
+    counts = {"changes": len(mutants), "checklist": {end: len(rows) for end, rows in lists.items()}}
+    counts["examine"] = dict(sorted(Counter(ask_examine(changed) for *_, changed in mutants).items()))
+    return counts | lists  # those that pass are judged by hand in the appendix
 
 
 def main():
     target = study_mistakes.RESULTS / "mistakes.json"
     table = json.loads(target.read_text(encoding="utf8"))
-    table["mutations"] = {"command": "python studies/study_mutations.py"} | count()
-    target.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+    made = {"command": "python studies/study_mutations.py", "commit": name_commit()}
+    table["mutations"] = made | count()
+    write_whole(target, (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ WRONG = {
     "ex-detective-1": {
         "without the first root": (lambda A, t, s, a, b: a * A[t] + b - A[s] ** 0.5, "in x_t is the root"),
         "without the second root": (lambda A, t, s, a, b: a * A[t] ** 0.5 + b - A[s], "is a root, too"),
-        "without roots": (lambda A, t, s, a, b: a * A[t] + b - A[s], "both weights of the image are roots"),
+        "without roots": (lambda A, t, s, a, b: a * A[t] + b - A[s], "the weight of the image is a root at both times"),
         "b of x_t": (lambda A, t, s, a, b: (a + b) * A[t] ** 0.5 - A[s] ** 0.5, "the image itself"),
         "without b": (lambda A, t, s, a, b: a * A[t] ** 0.5 - A[s] ** 0.5, "b is missing"),
         "t for s": (lambda A, t, s, a, b: a * A[s] ** 0.5 + b - A[t] ** 0.5, "changed places"),

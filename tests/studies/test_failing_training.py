@@ -147,7 +147,7 @@ def test_after_longer_training_the_line_does_not_tell_subtle_mistakes_from_right
     assert all(outside[2 if "above" in name else 0] for name, (_, outside) in found.items())
 
 
-def test_which_changes_the_short_checklist_reports():
+def test_which_changes_the_checklist_reports():
     """As the last column of the table says; a rate, a batch or another optimiser is not what it gets."""
     source = study_mutations.find_cell("detective-failing")["source"]
     (reported,) = (

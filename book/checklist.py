@@ -1,0 +1,301 @@
+"""A checklist for your diffusion program: known answers for its parts, without any training.
+
+    from checklist import check_all
+
+    print(check_all(BETA=beta, ALPHA_BAR=alpha_bar, make_batch=make_batch, sample=sample))
+
+It needs PyTorch only, and stops at the first `assert` that fails. Mend this one, and run again. It asks only about the
+parts that you pass, and says at the end which are missing. Run it and your program on the CPU.
+
+    BETA, ALPHA_BAR      tables from 0 to T, starting with 0 and 1
+    scale_images(x)      -> x_0, from pixels of 0 to 255
+    make_batch(x_0)      -> x_t, t, z
+    embed(t)             -> a row for each time
+    Network()            -> model, and model(x_t, t) -> its output
+    train_step(model, average, optimiser, x_0, labels, step)
+                         -> the loss; it may ignore what you do not have
+    sample(model, shape) -> x_0, its last state
+    drop_labels(labels)  -> labels, of which the share P is "no label"
+    guide(z_with, z_without, w)           -> z_hat; w = 0: no guidance
+    update_average(average, model, step)  changes the average
+
+Options, with what they are if you do not pass them:
+
+    SHAPE = 1, 8, 8      shape of an image
+    PREDICTS = "z"       what the network predicts: "z", "v" or "x_0"
+    CLIP = True          False if the sampler does not clip x_0_hat
+    P = 0.1              share of the labels that are dropped
+    STEPS = 1000         steps of the training, for the average
+
+Chapter 15 of the book explains each question: what it asks, which right programs it refuses, and what it misses.
+"""
+
+import torch
+
+
+def check_schedule(beta, alpha_bar):
+    noise = 1 - (1 - beta.double()).cumprod(0)  # its share of x_t
+    off = (1 - alpha_bar[1:]) / noise[1:] - 1
+    assert alpha_bar[-1] < 0.01, "x_T is no pure noise"
+    assert beta.max() <= 0.999, "a beta near 1, so x_0_hat explodes"
+    assert off.abs().max() < 0.001, "the table is wrong, or rounded"
+
+
+def check_batch(scale_images, make_batch, alpha_bar, shape):
+    T = len(alpha_bar) - 1
+    count = 10_000 + 20 * T  # enough to draw every time
+    pixels = torch.randint(0, 256, (count, shape[0], 8, 8)).float()
+    x_0 = scale_images(pixels)
+    x_t, t, z = make_batch(x_0)
+    now = alpha_bar[t].reshape(-1, 1, 1, 1)
+    off = x_t - now.sqrt() * x_0 - (1 - now).sqrt() * z
+    fills = x_0.min() == -1 and x_0.max() == 1
+    normal = abs(z.mean()) < 0.02 and abs(z.var() - 1) < 0.02
+    normal = normal and abs(z.pow(4).mean() - 3) < 0.06
+    axes = [k for k in range(4) if z.shape[k] > 1]
+    pairs = [z.unfold(k, 2, 1).prod(-1) for k in axes]  # neighbours
+    apart = all(abs(y.mean()) < 6 / y.numel() ** 0.5 for y in pairs)
+    assert fills, "range of the images"
+    assert t.unique().tolist() == list(range(1, T + 1)), "times drawn"
+    assert normal, "mean, variance or kurtosis of the noise"
+    assert apart, "neighbouring pixels or images share noise"
+    assert off.abs().max() < 1e-5, "weights of image and noise in x_t"
+
+
+def check_labels(drop_labels, P):
+    labels = torch.arange(20_000) % 2  # a label 0 or 1 is not dropped
+    share = (drop_labels(labels) != labels).double().mean()
+    said = f"{share:.0%} of the labels are dropped, not {P:.0%}"
+    assert abs(share - P) < 0.02, said
+
+
+def check_network(model, alpha_bar, shape, embed=None):
+    for p in model.parameters():
+        if p.abs().max() < 0.001:  # such a layer hides what it gets
+            torch.nn.init.normal_(p, std=0.05)
+    T = len(alpha_bar) - 1
+    x_t, t = torch.randn(4, *shape), torch.arange(1, 5) * T // 4
+    z_hat = model.eval()(x_t, t)
+    z_hat.sum().backward()
+    seen = (model(x_t.roll(1, 0), t) - z_hat).abs().max()
+    moved = (model(x_t, t.roll(1)) - z_hat).abs().max()
+    alone = (model(x_t[-1:], t[-1:]) - z_hat[-1:]).abs().max()
+    idle = [p for p in model.parameters() if p.grad is None]
+    idle = [p for p in idle if p.requires_grad]  # others are frozen
+    assert z_hat.shape == x_t.shape, "the output has another shape"
+    assert seen > 0.001, "the network ignores x_t"
+    assert z_hat.min() < 0 < z_hat.max(), "the output has one sign"
+    assert moved > 0.001, "the network ignores the time"
+    assert alone < 1e-5, "the images of a batch are mixed"
+    if embed:
+        apart = embed(torch.arange(1, T + 1)).diff(dim=0).norm(dim=1)
+        assert apart.min() > 0.1, "neighbouring times look alike"
+    assert not idle, "a layer is made but never called"
+
+
+def choose_target(predicts, x_0, z, now):
+    """What a right network answers."""
+    v = now.sqrt() * z - (1 - now).sqrt() * x_0
+    return {"z": z, "v": v, "x_0": x_0}[predicts]
+
+
+def check_training(
+    train_step,
+    make_batch,
+    alpha_bar,
+    shape,
+    predicts,
+    drop_labels=None,
+    update_average=None,
+):
+    def answer(x, t, *label, **more):
+        asked[:] = x, t, [*label, *more.values(), None][0]
+        return x * fake.weight
+
+    asked, (fake, average) = [], [torch.nn.Linear(1, 1) for _ in "ab"]
+    fake.forward, sgd = answer, torch.optim.SGD(fake.parameters(), 0.1)
+    x_0, labels = 2 * torch.rand(64, *shape) - 1, torch.arange(64) % 2
+    torch.manual_seed(0)
+    x_t, t, z = make_batch(x_0)
+    told = drop_labels(labels) if drop_labels else None
+    now = alpha_bar[t].reshape(-1, 1, 1, 1)
+    first = average.weight.item()
+    target = choose_target(predicts, x_0, z, now)
+    for step in (1, 2):
+        right = (x_t * fake.weight - target).square().mean()
+        slope = torch.autograd.grad(right, fake.weight)[0]
+        old = fake.weight.item()
+        if fake.weight.grad is not None:  # left by the step before
+            fake.weight.grad = (fake.weight.grad != 0) * slope * -100
+        torch.manual_seed(0)  # the same x_t, t and z again
+        loss = train_step(fake, average, sgd, x_0, labels, step)
+        assert loss is not None, "train_step returns no loss"
+        off = (asked[0] - x_t).abs().max() + (asked[1] - t).abs().max()
+        assert off < 1e-5, "the training asks about another x_t or t"
+        slip = abs(loss - right)
+        name = f"{predicts}_hat - {predicts}"
+        assert slip < 1e-5, f"the loss is not the mean square of {name}"
+        down = (old - fake.weight.item()) * slope
+        assert down != 0, "a step changes no weight"
+        assert down > 0, "a step raises the loss"
+    same = told is None or asked[2] is not None and asked[2].equal(told)
+    assert same, "the training passes on other labels"
+    moves = not update_average or average.weight.item() != first
+    assert moves, "the training does not move the average"
+
+
+def check_average(update_average, steps, model=None):
+    def build(value):
+        made = torch.nn.Linear(1, 1)
+        made.register_buffer("number", torch.zeros(1))
+        for y in made.state_dict().values():
+            y.fill_(value)
+        return made
+
+    average, once, model_now = build(1.0), build(1.0), build(0.0)
+    update_average(average, model_now, 1)
+    copied = average.number == 0
+    for step in range(2, steps + 1):
+        update_average(average, model_now, step)
+    update_average(once, model_now, max(steps, 1000))
+    left = average.weight.item()  # of the 1 that it began with
+    assert left < 0.05, f"the average keeps {left:.0%} of its start"
+    assert once.weight > 0.9, "the average is over less than ten steps"
+    has = model is not None and any(True for _ in model.buffers())
+    assert copied or not has, "the average does not copy the buffers"
+
+
+def check_guidance(guide):
+    one = torch.ones(1)
+    cases = (one, 0 * one, 0), (one, 0 * one, 1), (one, 3 * one, 2)
+    found = [guide(*case).item() for case in cases]
+    right = found == [1, 2, -3]
+    assert right, "guidance is not z_with + w * (z_with - z_without)"
+
+
+def run_fake(sampler, image, table, predicts="z"):
+    """The states, noises and times of a run with a fake network."""
+    states, told = [], []
+
+    class Fake(torch.nn.Module):
+        def forward(self, x, t, *label, **more):
+            # the first call is at T, and the time falls to 1
+            now = table[max(len(table) - 1 - len(states), 1)]
+            states.append(x.clone())  # it may change in place
+            told.extend(torch.as_tensor(t).unique().tolist())
+            z = (x - now.sqrt() * image.to(x)) / (1 - now).sqrt()
+            return choose_target(predicts, image.to(x), z, now)
+
+    fake = Fake()
+    fake.weight = torch.nn.Parameter(torch.zeros(1))  # has a device
+    torch.manual_seed(0)
+    states.append(sampler(fake, image.shape))
+    torch.manual_seed(0)  # the same noise again; the first is x_T
+    drawn = [torch.randn_like(x) for x in states]
+    return states, drawn[1:], told
+
+
+def read_weights(sampler, table, shape=(1, 8, 8), predicts="z"):
+    """a, b and sigma of each step, and the times that were told."""
+    torch.manual_seed(1)
+    image = 0.4 * torch.rand(4, *shape).double() - 0.2
+    states, drawn, told = run_fake(sampler, image, table, predicts)
+    weights = []
+    for x_t, noise, x_s in zip(states, drawn, states[1:], strict=False):
+        parts = x_t, image, noise, x_s
+        parts = [y.double().flatten() for y in parts]
+        columns = torch.stack(parts, dim=1).nan_to_num()  # if 0 / 0
+        found = torch.linalg.lstsq(columns[:, :3], columns[:, 3])
+        weights.append(found.solution.tolist())
+    return weights, told
+
+
+def compute_weights(alpha_bar):
+    """The right a, b and sigma from T down, for three samplers."""
+    table = alpha_bar.double().flip(0)
+    now, before = table[:-1], table[1:]
+    beta = 1 - now / before
+    tilde = beta * (1 - before) / (1 - now)
+    a = (1 - beta).sqrt() * (1 - before) / (1 - now)
+    b = before.sqrt() * beta / (1 - now)
+    root = ((1 - before) / (1 - now)).sqrt()
+    ddim = root, before.sqrt() - root * now.sqrt(), 0 * b
+    large = beta.sqrt() * (before < 1)  # no noise at t = 1
+    kinds = (a, b, tilde.sqrt()), (a, b, large), ddim
+    return torch.stack([torch.stack(kind, dim=1) for kind in kinds])
+
+
+def check_sampler(sample, alpha_bar, shape, predicts, clip):
+    torch.manual_seed(0)
+    start, T = torch.randn(4, *shape), len(alpha_bar) - 1
+    image = 3 * start.sign()
+    states, _, told = run_fake(sample, image, alpha_bar, predicts)
+    calls, moved = len(states) - 1, (states[0] - start).abs().max()
+    assert calls == T, f"{calls} calls of the network, not {T}"
+    assert told == list(range(T, 0, -1)), f"times {told[0]}..{told[-1]}"
+    assert moved < 1e-5, "x_T is not the first noise that is drawn"
+    weights, _ = read_weights(sample, alpha_bar, shape, predicts)
+    off = (compute_weights(alpha_bar) - torch.tensor(weights)).abs()
+    off = off * (1 - alpha_bar[1:].flip(0)[:, None])  # rounding grows
+    off = max(off, key=lambda kind: (kind < 4e-6).sum())  # fits best
+    for t, found in zip(told, off, strict=True):
+        name = ("x_t", "x_0_hat", "the noise")[found.argmax()]
+        assert found.max() < 4e-6, f"weight of {name}, t = {t}"
+    x_1, x_0 = (x * start.sign() for x in states[-2:])  # both near 1
+    clipped = x_1.mean() < 1.1 and (x_0 - 1).abs().max() < 0.001
+    clipped = clipped or not clip  # then it is not asked
+    assert clipped, "the last states are not the clipped estimate"
+
+
+def check_mode(sample, model, shape):
+    x, t, modes = torch.randn(4, *shape), torch.arange(1, 5), []
+    off = (model.eval()(x, t) - model.train()(x, t)).abs().max()
+
+    def note_mode(x, *t, **more):
+        modes.append(model.training)
+        return x
+
+    model.forward = note_mode
+    sample(model, x.shape)
+    on = any(modes) and off > 1e-5
+    assert not on, "dropout or batch norm is on, call model.eval()"
+
+
+QUESTIONS = [  # a check, what it needs, and what it may get besides
+    (check_schedule, "BETA ALPHA_BAR", ""),
+    (check_batch, "scale_images make_batch ALPHA_BAR SHAPE", ""),
+    (check_labels, "drop_labels P", ""),
+    (check_network, "Network ALPHA_BAR SHAPE", "embed"),
+    (
+        check_training,
+        "train_step make_batch ALPHA_BAR SHAPE PREDICTS",
+        "drop_labels update_average",
+    ),
+    (check_average, "update_average STEPS", "Network"),
+    (check_guidance, "guide", ""),
+    (check_sampler, "sample ALPHA_BAR SHAPE PREDICTS CLIP", ""),
+    (check_mode, "sample Network SHAPE", ""),
+]
+
+
+OPTIONS = {  # what a part is if you do not pass it
+    "SHAPE": (1, 8, 8),
+    "PREDICTS": "z",
+    "CLIP": True,
+    "P": 0.1,
+    "STEPS": 1000,
+}
+
+
+def check_all(**names):
+    torch.manual_seed(0)
+    names, missing = OPTIONS | names, {}
+    if names.get("Network"):
+        names["Network"] = names["Network"]()  # one for all questions
+    for check, needed, more in QUESTIONS:
+        given = {k: names.get(k) for k in f"{needed} {more}".split()}
+        missing |= {k: None for k in given if given[k] is None}
+        if not missing.keys() & set(needed.split()):
+            check(*given.values())
+    end = f"; not asked, as not given: {', '.join(missing)}"
+    return "no mistake found" + end * bool(missing)

@@ -1,0 +1,330 @@
+"""The checklist finds each mistake and small slips, and passes right programs."""
+
+import re
+
+import mistakes
+import pytest
+import study_mutations
+from detective_programs import (
+    ANOTHER,
+    BLOCK,
+    CALL,
+    DROPOUT,
+    IMAGES,
+    IN_A,
+    IN_B,
+    IN_EVAL,
+    LAST,
+    LEAP,
+    LOST,
+    MEAN,
+    NO_CLIP,
+    OF_V,
+    OF_X_0,
+    SAID,
+    SIGMA,
+    SIZES,
+    START,
+    STEP,
+    STILL,
+    UNSEEN,
+    VARIANTS,
+    ZERO,
+    ask,
+    new_unet,
+    wrong_of,
+)
+
+from ddpm_lite import examine
+
+NO_LABELS = [  # the plain case: a program whose network has no labels
+    ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
+    ("told = self.label(label)", "told = 0"),
+    ("self.label = nn.Embedding(LABELS + 1, WIDTH)", "pass"),
+]
+
+
+@pytest.mark.parametrize("key", mistakes.MISTAKES)
+def test_the_checklist_finds_each_mistake(key):
+    assert ask(mistakes.load_wrong(key)) == SAID[key]
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("change", VARIANTS)
+def test_a_right_program_passes_the_checklist(change, T):
+    program = mistakes.load_program(*SIZES[T], *VARIANTS[change])
+    assert ask(program) is None
+    program.Network = new_unet(0.0)
+    assert ask(program) is None
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("predicts", ["v", "x_0"])
+def test_a_right_program_of_another_network_passes_with_an_option(predicts, T):
+    changes = [*SIZES[T], *{"v": OF_V, "x_0": OF_X_0}[predicts]]
+    assert ask(mistakes.load_program(*changes), PREDICTS=predicts) is None
+    assert ask(mistakes.load_program(*changes)) == LOST
+    slips = {"weight of x_t": IN_A, "last states": NO_CLIP}
+    for said, slip in slips.items():
+        assert said in ask(mistakes.load_program(*changes, slip), PREDICTS=predicts)
+
+
+@pytest.mark.parametrize("T", SIZES)
+def test_a_right_program_without_a_clip_passes_with_an_option(T):
+    program = mistakes.load_program(*SIZES[T], NO_CLIP)
+    assert ask(program, CLIP=False) is None
+    assert ask(mistakes.load_program(*SIZES[T], NO_CLIP, IN_B), CLIP=False).startswith("weight of x_0_hat")
+
+
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize("kind", ["linear", "variance beta_t", "DDIM"])
+def test_a_step_of_two_kinds_is_refused(kind, T):
+    """The right weights of another kind in one of the steps."""
+    step = "t == T // 2"
+    other = {
+        "linear": [(SIGMA, f"{SIGMA} if {step} else beta[t].sqrt()")],
+        "variance beta_t": [(SIGMA, f"sigma = beta[t].sqrt() if {step} else {SIGMA.removeprefix('sigma = ')}")],
+        "DDIM": [(MEAN, LEAP), (SIGMA, f"sigma = beta[t].sqrt() if {step} else 0")],
+    }[kind]
+    assert ask(mistakes.load_program(*SIZES[T], *other)) == f"weight of the noise, t = {T // 2}"
+
+
+WIDE = ("0.02, steps) * 1000 / steps", "0.04, steps) * 1000 / steps")  # betas up to twice as large
+ORDERED = ("torch.randint(1, T + 1, (len(x_0),))", "torch.arange(len(x_0)) * T // len(x_0) + 1")
+OF_Z = "mean = (x - beta[t] / (1 - now) * (x - now.sqrt() * x_0)) / (1 - beta[t]).sqrt()"
+
+
+@pytest.mark.parametrize("T", [200, 1000])
+@pytest.mark.parametrize("change", [WIDE, ORDERED, (MEAN, OF_Z)], ids=["larger betas", "ordered times", "by the noise"])
+def test_other_right_programs_pass_both_tools(change, T):
+    program = mistakes.load_program(("LABELS = 200,", f"LABELS = {T},"), change)
+    assert ask(program) is None
+
+
+@pytest.mark.parametrize("T", [200, 1000])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (IN_B, "weight of x_0_hat"),
+        (("* z_hat) / now.sqrt()", "* z_hat) / before.sqrt()"), "weight of x_0_hat"),
+        (IN_A, "weight of x_t, t = "),
+        ((SIGMA, SIGMA.replace("beta[t]", "beta[t - 1]")), "weight of the noise, t = "),
+        ((START, "    x = 2 * torch.randn(shape)"), "x_T is not"),
+        ((START, "    x = 0.5 * torch.randn(shape)"), "x_T is not"),
+        ((START, "    x = torch.randn(shape) + 1"), "x_T is not"),
+        ((START, "    x = torch.rand(shape)"), "x_T is not"),
+        (("self.first(x_t)", "self.first(0 * x_t)"), "ignores x_t"),
+        (("torch.randn_like(x_0)", "(torch.rand_like(x_0) - 0.5) * 12**0.5"), "kurtosis"),
+        (UNSEEN["relu"], "one sign"),
+    ],
+)
+def test_the_checklist_sees_small_slips(change, said, T):
+    assert said in ask(mistakes.load_program(("LABELS = 200,", f"LABELS = {T},"), change))
+
+
+FINAL_CLAMP = ("    return x\n", "    return x.clamp(-1, 1)\n")
+
+
+@pytest.mark.parametrize("T", [50, 200, 1000])
+def test_a_final_clamp_is_no_clip_of_the_estimates(T):
+    size = ("LABELS = 200,", f"LABELS = {T},")
+    for changes, said in ((), None), ((FINAL_CLAMP,), None), ((NO_CLIP,), "no"), ((NO_CLIP, FINAL_CLAMP), "no"):
+        program = mistakes.load_program(size, *changes)
+        assert ask(program) == (said and "the last states are not the clipped estimate")
+
+
+@pytest.mark.parametrize("T", SIZES)
+def test_ddim_that_keeps_the_noise_of_an_unclipped_estimate_passes_the_checklist(T):
+    leap = (MEAN, "mean = before.sqrt() * x_0 + (1 - before).sqrt() * z_hat")
+    assert ask(mistakes.load_program(*SIZES[T], leap, (SIGMA, "sigma = 0"))) is None
+
+
+def test_noise_in_the_last_of_a_thousand_steps_shows_in_the_last_state():
+    """Its deviation of 0.01 is within the bound of the weights at t = 1."""
+    mistake = mistakes.MISTAKES["noise-at-the-end"]
+    program = mistakes.load_program(("LABELS = 200,", "LABELS = 1000,"), (mistake.right, mistake.wrong))
+    assert ask(program) == "the last states are not the clipped estimate"
+
+
+def test_a_sampler_may_ask_the_network_for_its_device():
+    device = "next(model.parameters()).device"
+    program = mistakes.load_program((START, f"    x = torch.randn(shape, device={device})"))
+    assert ask(program) is None
+
+
+def test_four_thousand_times_in_float32_fail_the_checklist():
+    for changes in ([], [mistakes.COSINE]):
+        program = mistakes.load_program(("LABELS = 200,", "LABELS = 4000,"), *changes)
+        assert ask(program) == "the table is wrong, or rounded"
+
+
+def test_a_program_without_labels_passes_the_checklist():
+    assert ask(mistakes.load_program(*NO_LABELS)) is None
+
+
+def test_a_sampler_may_change_its_state_in_place():
+    last = "x = mean + sigma * torch.randn(shape) if t > 1 else mean"
+    program = mistakes.load_program((last, last.replace("x = ", "x.copy_(") + ")"))
+    assert ask(program) is None
+    assert all(each.fine for each in examine(**mistakes.list_parts(program, IMAGES)))
+
+
+def test_what_the_list_says_of_times_and_the_clip(page):
+    """Examine reports neither, and the checklist only the other bound."""
+    often = ("torch.randint(1, T + 1, (len(x_0),))", "(T * torch.rand(len(x_0)) ** 2).long() + 1")
+    page = page | {"examine": examine}
+    exec(study_mutations.find_cell("detective-look")["source"], page)
+    said = {often: None, ("x_0.clamp(-1, 1)", "x_0.clamp(-1.5, 1.5)"): "the last states are not the clipped estimate"}
+    for change, message in said.items():
+        program = mistakes.load_program(change)
+        assert ask(program) == message
+        assert all(each.fine for each in page["look"](vars(program)))
+
+
+def test_three_hundred_times_with_betas_that_are_not_scaled_leave_an_image():
+    program = mistakes.load_program(("LABELS = 200,", "LABELS = 300,"), (" * 1000 / steps", ""))
+    assert ask(program) == "x_T is no pure noise"
+
+
+ZEROS = [(line, f"{line}; [nn.init.zeros_(p) for p in {line.split(' =')[0]}.parameters()]") for line in (BLOCK, LAST)]
+TINY = {  # how many programs begin their last layers
+    "times 1e-10": "nn.init.zeros_({0}.bias); {0}.weight.data.mul_(1e-10)",
+    "gain of 1e-5": "nn.init.zeros_({0}.bias); nn.init.xavier_uniform_({0}.weight, gain=1e-5)",
+}
+
+
+@pytest.mark.parametrize("lines", [(BLOCK, LAST), (LAST,)], ids=["blocks too", "last"])
+@pytest.mark.parametrize("begin", TINY.values(), ids=TINY)
+def test_layers_that_begin_near_zero_fail_no_line(begin, lines):
+    tiny = [(line, f"{line}; {begin.format(line.split(' =')[0])}") for line in lines]
+    program = mistakes.load_program(*tiny)
+    assert ask(program) is None
+    assert wrong_of(program) == []
+    untold = mistakes.MISTAKES["no-time"]
+    program = mistakes.load_program((untold.right, untold.wrong), *tiny)
+    if "gain" in begin:  # at 1e-10 the output is 0, of which `examine` says only that
+        assert [each.check for each in wrong_of(program)] == ["time in the network"]
+    assert ask(program) == "the network ignores the time"
+
+
+def test_a_frozen_tensor_needs_no_gradient():
+    norm = "self.norm = nn.GroupNorm(8, WIDTH)"
+    uncalled = mistakes.MISTAKES["norm-uncalled"]
+    for layer, called in (("self.norm", True), ("self.never", False)):
+        frozen = f"self.norm = nn.GroupNorm(8, WIDTH); {layer} = nn.GroupNorm(8, WIDTH).requires_grad_(False)"
+        program = mistakes.load_program((norm, frozen))
+        assert ask(program) is None, called
+        program = mistakes.load_program((uncalled.right, uncalled.wrong))
+    assert ask(program) == "a layer is made but never called"
+
+
+FULL = "told = torch.full((shape[0],), t)"
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["told = torch.ones(shape[0]).long(); told[0] = t", "told = torch.full((shape[0],), t + 0.4)"],
+    ids=["the first image only", "t + 0.4"],
+)
+def test_the_times_of_all_images_are_asked_and_not_rounded(told):
+    program = mistakes.load_program((FULL, told))
+    assert ask(program).startswith("times ")
+
+
+def test_which_other_choices_fail_the_checklist():
+    """As the chapter says."""
+    cases = {
+        STILL: [
+            (ZERO, "    if step % 4 == 1: optimiser.zero_grad()\n"),
+            (STEP, "    if step % 4 == 0: " + STEP.strip() + "\n"),
+        ],
+        "neighbouring times look alike": [("angle = t[:, None] *", "angle = t[:, None] / T *")],
+    }
+    for said, changes in cases.items():
+        assert ask(mistakes.load_program(*changes)) == said
+    squares = "(z_hat - z).square().mean()"
+    for other in ("(z_hat - z).abs().mean()", "F.smooth_l1_loss(z_hat, z)", "(z_hat - z).square().sum()"):
+        assert "not the mean square" in ask(mistakes.load_program((squares, other)))
+    for other in ("x / 128 - 1", "(x + torch.rand_like(x)) / 128 - 1", "(x / 255 - 0.5) / 0.3"):
+        assert ask(mistakes.load_program(("x / 127.5 - 1", other))) == "range of the images"
+    labelled = "told = 0 if label is None else self.label(label)"
+    program = mistakes.load_program(NO_LABELS[0], ("told = self.label(label)", labelled))
+    assert ask(program) == "a layer is made but never called"
+    assert "weight of" in ask(mistakes.load_program((START, START + ".double()")))
+    program = mistakes.load_program()
+    draw = program.sample
+    program.sample = lambda *given: (draw(*given) + 1) / 2
+    assert "weight of" in ask(program)
+    before = "    x_t, t, z = make_batch(x_0)\n    z_hat"
+    flipped = "    x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1) < 0.5, x_0, x_0.flip(3))\n"
+    dropped = "    labels = drop_labels(labels)\n"
+    for line in (flipped, dropped):
+        assert ask(mistakes.load_program((before, line + before))) == ANOTHER
+
+
+def test_the_checklist_asks_for_the_shape_of_the_output():
+    program = mistakes.load_program(("Conv2d(WIDTH, 1, 3", "Conv2d(WIDTH, 2, 3"))
+    assert ask(program) == "the output has another shape"
+
+
+def test_dropout_and_layers_of_zeros_fail_no_line():
+    for changes in ([DROPOUT, IN_EVAL], ZEROS, ZEROS[1:], [DROPOUT, IN_EVAL, *ZEROS]):
+        assert ask(mistakes.load_program(*changes)) is None
+    untold = mistakes.MISTAKES["no-time"]
+    program = mistakes.load_program((untold.right, untold.wrong), *ZEROS)
+    assert ask(program) == "the network ignores the time"
+
+
+OTHER_CALLS = {
+    "DDIM with 50 of 200 times": [
+        *VARIANTS["DDIM"],
+        ("range(len(beta) - 1, 0, -1)", "range(T, 0, -4)"),
+        ("alpha_bar[t - 1]", "alpha_bar[t - 4]"),
+    ],
+    "fewer": [("make_tables(T)\n    x", "make_tables(T // 4)\n    x")],
+    "more": [("make_tables(T)\n    x", "make_tables(5 * T)\n    x")],
+    "two in each step": [(CALL, f"{CALL}; {CALL}")],
+    "none": [(CALL, "z_hat = x")],
+}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        (
+            "    x = torch.randn(shape)",
+            "    x = torch.randn(1, *shape[1:]).expand(shape)",
+            "x_T is not the first noise that is drawn",
+        ),
+        ("z_with + w * (z_with", "z_with - w * (z_with", SAID["guidance-plus-one"]),
+        ("(z_with - z_without)", "(z_with + z_without)", SAID["guidance-plus-one"]),
+        ("z_with + w * (z_with - z_without)", "z_with * (1 + w)", SAID["guidance-plus-one"]),
+        ("w * (z_with - z_without)", "w / (z_with - z_without)", SAID["guidance-plus-one"]),
+        ("Conv2d(WIDTH, 1, 3", "Conv2d(WIDTH, 2, 3", "the output has another shape"),
+        ("return self.last(F.silu(h))", "return self.last(F.silu(h)).relu()", "the output has one sign"),
+        ("x_0.clamp(-1, 1)", "x_0.clamp(-2, 1)", "the last states are not the clipped estimate"),
+        ("x_0.clamp(-1, 1)", "x_0.clamp(-1, 2)", "the last states are not the clipped estimate"),
+        ("self.first(x_t)", "self.first(0 * x_t)", "the network ignores x_t"),
+        ("< P, NONE, labels", "< P, 0, labels", "5% of the labels are dropped, not 10%"),
+    ],
+    ids=[
+        "one x_T",
+        "guidance reversed",
+        "a sum",
+        "z_without left out",
+        "a quotient",
+        "two channels",
+        "relu",
+        "low",
+        "high",
+        "x_t ignored",
+        "0 for no label",
+    ],
+)
+def test_a_line_of_the_checklist_sees(right, wrong, said):
+    assert ask(mistakes.load_program((right, wrong))) == said
+
+
+@pytest.mark.parametrize("changes", OTHER_CALLS.values(), ids=OTHER_CALLS)
+def test_another_number_of_calls_is_said(changes):
+    assert re.fullmatch(r"\d+ calls of the network, not 200", ask(mistakes.load_program(*changes)))

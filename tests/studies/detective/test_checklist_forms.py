@@ -1,0 +1,152 @@
+"""The checklist and programs of other forms: the lines of the appendix adapt them, and the file takes their parts."""
+
+import ast
+import re
+
+import mistakes
+import pytest
+import study_mutations
+import torch
+from detective_programs import BOOK, CALL, IN_EVAL, LAST, NO_CLIP, NOW, OF_V, OF_X_0, RETURN, SIGMA, ask, new_unet
+from study_mutations import checklist
+
+
+def read_box():
+    """The code of the box for programs of another form, block by block."""
+    (box,) = re.findall(
+        r"\n:::\{admonition\} If your program.*?\n:::$",
+        study_mutations.find_cell("detective-prepare-text")["source"],
+        re.S,
+    )
+    return re.findall(r"```python\n(.*?)```", box, re.S)
+
+
+SIGNATURE = "def sample(model, shape, label=None, w=0.0):"
+LATE = [  # times from 0, in tables without a first entry
+    ("torch.cat([torch.zeros(1), make_betas(steps)])", "make_betas(steps)"),
+    ("torch.randint(1, T + 1,", "torch.randint(0, T,"),
+    ("range(len(beta) - 1, 0, -1)", "range(len(beta) - 1, -1, -1)"),
+    ("alpha_bar[t], alpha_bar[t - 1]", "alpha_bar[t], alpha_bar[t - 1] if t else torch.ones(())"),
+    ("if t > 1 else mean", "if t > 0 else mean"),
+]
+EVAL = "\n    model.eval()\n    device = next(model.parameters()).device"
+MODULE = [(SIGNATURE, SIGNATURE + EVAL), (CALL, "z_hat = model(x.to(device), told, label=label)")]
+GIVEN = [
+    (SIGNATURE, "def sample(model, shape, label, w=0.0):\n    assert label.shape == shape[:1]"),
+    ("def forward(self, x_t, t, label=None):", "def forward(self, x_t, t, label):"),
+]
+IF_GIVEN = [
+    ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
+    ("told = self.label(label)", "told = 0 if label is None else self.label(label)"),
+]
+FORMS = {  # the program's changes; whether its times begin at 0, what it predicts, whether it needs labels
+    "module": (MODULE, False, "z", False),
+    "times from 0": (LATE, True, "z", False),
+    "v": (OF_V, False, "v", False),
+    "x_0": (OF_X_0, False, "x_0", False),
+    "labels": (GIVEN, False, "z", True),
+    "times from 0, v": ([*LATE, *OF_V], True, "v", False),
+    "a layer for given labels": (IF_GIVEN, False, "z", True),
+    "in [0, 1]": ([(RETURN, "    return (x + 1) / 2\n")], False, "z", False),
+    "clamped": ([(RETURN, "    return ((x + 1) / 2).clamp(0, 1)\n")], False, "z", False),
+}
+
+
+def adapt(changes, late, predicts, labels):
+    """A program of another form, adapted by the lines of the box in a file of its own."""
+    program = {name: value for name, value in vars(mistakes.load_program(*changes)).items() if name[0] != "_"}
+    for name in ("sample", "make_batch", "embed", "train_step"):
+        program[f"my_{name}"] = program[name]
+    program |= {"MyNetwork": program["Network"], "my_betas": program["BETA"], "my_alpha_bar": program["ALPHA_BAR"]}
+    moved, _, given, back = read_box()
+    outside = any("(x + 1) / 2" in new for _, new in changes)
+    exec(back if outside else moved * late + given * labels, program)
+    return program | {"PREDICTS": predicts}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
+    program = adapt(*form)
+    assert checklist.check_all(**program) == "no mistake found"
+    sample, shift = program["sample"], torch.randn(4, 1, 8, 8)
+    program["sample"] = lambda model, shape: sample(model, shape) + 0.01 * shift
+    with pytest.raises(AssertionError, match="t = 1$"):
+        checklist.check_all(**program)
+
+
+@pytest.mark.parametrize("form", ["module", "times from 0, v"])
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        (("(1 - before) * x +", "(1 - now) * x +"), "weight of x_t"),
+        ((SIGMA, f"sigma = 0.5 * {SIGMA.removeprefix('sigma = ')}"), "weight of the noise"),
+        ((RETURN, "    return x + 0.1 * torch.randn(shape)\n"), "weight of the noise, t = 1"),
+        (NO_CLIP, "the last states are not the clipped estimate"),
+    ],
+    ids=["image", "noise", "last step", "clip"],
+)
+def test_the_lines_of_the_box_hide_no_slip(form, slip, said):
+    changes, *rest = FORMS[form]
+    with pytest.raises(AssertionError, match=said):
+        checklist.check_all(**adapt([*changes, slip], *rest))
+
+
+LEARNT = [  # a network of 2 C channels, whose second half chooses a variance between the two
+    ("self.last = nn.Conv2d(WIDTH, 1,", "self.last = nn.Conv2d(WIDTH, 2,"),
+    ("z_hat = model(x, told, label)", "z_hat, v = model(x, told, label).chunk(2, dim=1)"),
+    (
+        SIGMA,
+        "tilde = (beta[t] * (1 - before) / (1 - now)).clamp(min=1e-20); "
+        "sigma = (beta[t].log() * (1 + v) / 4 + tilde.log() * (1 - v) / 4).exp()",
+    ),
+]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_learnt_variance_passes_with_the_lines_of_the_box(wrong):
+    slip = [(NOW, NOW.replace("t - 1", "t"))] * wrong
+    own = vars(mistakes.load_program(*LEARNT, *slip)) | {"torch": torch}
+    own |= {"MyNetwork": own["Network"], "my_sample": own["sample"]}
+    exec(read_box()[1], own)
+    if wrong:
+        with pytest.raises(AssertionError, match="weight of x_0_hat"):
+            checklist.check_all(**own)
+    else:
+        assert checklist.check_all(**own) == "no mistake found; not asked, as not given: train_step"
+
+
+def test_the_file_is_for_any_shape_and_says_its_names():
+    """It imports PyTorch only, and its docstring lists each name that a question may get."""
+    text = (BOOK / "checklist.py").read_text(encoding="utf8")
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in imports] == ["import torch"]
+    names = {name for _, needed, more in checklist.QUESTIONS for name in f"{needed} {more}".split()}
+    assert {name for name in names if name not in checklist.__doc__} == set()
+    assert set(checklist.OPTIONS) <= names
+    assert max(map(len, text.split('"""')[2].splitlines())) <= 72
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 16, 16)])
+def test_the_checklist_takes_other_shapes(shape):
+    program = mistakes.load_program(
+        ("nn.Conv2d(1, WIDTH", f"nn.Conv2d({shape[0]}, WIDTH"), (LAST, LAST.replace("WIDTH, 1", f"WIDTH, {shape[0]}"))
+    )
+    assert ask(program, SHAPE=shape) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 32, 32)], ids=["small", "large"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_new_u_net_and_large_images_raise_no_alarm(dropout, shape):
+    program = mistakes.load_program(IN_EVAL)
+    program.Network = new_unet(dropout)
+    assert ask(program, SHAPE=shape) is None
+
+
+def test_only_what_is_given_is_asked():
+    """A part that is None or missing is named at the end, and options are not."""
+    program = vars(mistakes.load_wrong("guidance-plus-one"))
+    assert checklist.check_all(**program | {"guide": None}) == "no mistake found; not asked, as not given: guide"
+    few = {name: program[name] for name in ("BETA", "ALPHA_BAR", "sample")}
+    said = checklist.check_all(**few).removeprefix("no mistake found; not asked, as not given: ")
+    names = {name for _, needed, more in checklist.QUESTIONS for name in f"{needed} {more}".split()}
+    assert set(said.split(", ")) == names - {*few, *checklist.OPTIONS}
