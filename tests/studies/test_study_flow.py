@@ -461,6 +461,7 @@ def test_what_the_page_says_of_the_errors():
             assert error_of(TIMES, level, seed=seed) < error_of(DDPM, level, seed=seed)
         for level in (4.07, 10.38, 40.4, 157.4):
             assert error_of(TIMES, level, seed=seed) > error_of(DDPM, level, seed=seed)
+        assert error_of(TIMES, 2.001, seed=seed) > error_of(DDPM, 2.001, seed=seed)  # drawn more often, and yet
         for level in (0.0191, 0.102, 0.228):
             assert error_of(TIMES, level, seed=seed) < error_of(FLOW, level, seed=seed)
     assert f"{error_of(DDPM, 157.4, 'z'):.3f}" == "0.001"
@@ -498,7 +499,7 @@ def test_what_the_record_says_of_divided_steps():
 
 
 def test_what_the_page_and_the_record_say_of_mixed_walks():
-    """The page shows those of DDPM and the flow, with the border 10."""
+    """The page shows those with the border 10; the errors below it cost more."""
     found = {(row["steps"], row["above"], row["below"], row["border"], row["seed"]): (row["energy"], row["frechet"])
              for row in errors()["mixed"]}  # fmt: skip
 
@@ -514,6 +515,14 @@ def test_what_the_page_and_the_record_say_of_mixed_walks():
     few = {recipe: (5, recipe, recipe, 0) for recipe in (DDPM, TIMES, FLOW)}
     assert better(few[TIMES], (5, FLOW, TIMES, 100), [ENERGY])
     assert better((5, TIMES, FLOW, 100), few[FLOW])
+    assert better((50, FLOW, DDPM, 10), alone[DDPM], [ENERGY])
+    for other in (DDPM, TIMES):
+        for i in (ENERGY, FRECHET):
+            above, below = (
+                sum(found[50, *pair, 10, seed][i] for seed in study_flow.SEEDS)
+                for pair in ((FLOW, other), (other, FLOW))
+            )
+            assert below < above
 
 
 def test_what_the_page_advises_for_heuns_clock():
