@@ -192,7 +192,7 @@ def cosine_schedule(T: Whole = 1000, s: Number = 0.008, beta_max: Number = 0.999
 
 
 def schedule_from_levels(levels: Table, times: Times = None) -> Schedule:  # type: ignore[assignment]
-    """The schedule with these noise levels, by beta_t = (nu_t^2 - nu_{t-1}^2) / (1 + nu_t^2) (eq-beta-from-levels).
+    """The schedule with these noise levels: beta_t = (nu_t^2 - nu_{t-1}^2) / (1 + nu_t^2), by eq-alpha-bar-from-level.
 
     Args:
         levels: nu_0 .. nu_T, increasing from 0: EDM's sigma, or tau / (1 - tau) for flow matching's time tau.

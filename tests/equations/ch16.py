@@ -8,7 +8,6 @@ from ddpm_lite import (
     heun_step,
     predict_x_0,
     predict_z,
-    schedule_from_levels,
     score_from_z,
     velocity,
     z_from_flow,
@@ -45,6 +44,37 @@ def check_flow_ode():
     for tau, after in zip(times, times[1:], strict=False):
         m = m + (after - tau) * straight(m, tau)[1]
     assert abs(m - places(0.0)).max() < 2e-3
+
+
+def check_any_path():
+    """Particles at the quantiles of one clock, moved by the mean of a' x_0 + k' z, are at those of another."""
+    ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-12, 12, 400_001)
+
+    def parts(x, a, k):
+        variance = a**2 * STDS**2 + k**2
+        away = x[:, None] - a * MEANS
+        return SHARES * np.exp(-(away**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), away / variance
+
+    def mean_change(x, a, k, rate_a, rate_k):
+        each, pull = parts(x, a, k)
+        return (each * (rate_a * (MEANS + a * STDS**2 * pull) + rate_k * k * pull)).sum(1) / each.sum(1)
+
+    paths = {  # the weights of image and noise and their slopes, and the ends of the clock
+        "noise level": (lambda c: (1.0, c, 0.0, 1.0), (2.0, 0.2)),
+        "angle": (lambda c: (np.cos(c), np.sin(c), -np.sin(c), np.cos(c)), (1.4, 0.2)),
+        "flow time": (lambda c: (1 - c, c, -1.0, 1.0), (1.0, 0.1)),
+        "none of these": (lambda c: (2 - c**2, np.exp(c), -2 * c, np.exp(c)), (0.7, 0.1)),
+    }
+    for name, (weights, (start, end)) in paths.items():
+
+        def places(c, weights=weights):
+            below = np.cumsum(parts(grid, *weights(c)[:2])[0].sum(1)) * (grid[1] - grid[0])
+            return np.interp(ranks, below, grid)
+
+        clock, x = np.linspace(start, end, 4001), places(start)
+        for c, after in zip(clock, clock[1:], strict=False):
+            x = x + (after - c) * mean_change(x, *weights(c))
+        assert abs(x - places(end)).max() < 2e-3, name
 
 
 def check_reflow_length():
@@ -98,10 +128,6 @@ def flow_times(s, v):
 
 def angles(s, v):
     return torch.atan2(s.one_minus_alpha_bar.sqrt(), s.alpha_bar.sqrt())
-
-
-def betas_of_levels(s, v):
-    return schedule_from_levels(s.noise_level).beta[v.t]
 
 
 def mean_slope(s, v):
@@ -205,7 +231,6 @@ CHECKS = [
     identity("eq-step-flow", where=PLACES_OF_STEP, tables=CLOCKS),
     identity("eq-alpha-bar-from-level", tables=CLOCKS),
     identity("eq-clocks", tables=CLOCKS),
-    matches("eq-beta-from-levels", r"\beta_t", betas_of_levels, tables=CLOCKS),
     identity(
         "eq-v-slope",
         given=[r"x = \cos\left(\lambda\right) x_0 + \sin\left(\lambda\right) z"],
@@ -245,6 +270,16 @@ CHECKS = [
         check_flow_ode,
         "a differential equation, solved for an exact mixture",
     ),
+    by_hand(
+        "eq-any-path",
+        "\\begin{aligned}\n"
+        r"\frac{d x}{d c} &= \mathbb{E}[a' x_0 + k' z \mid x] \\"
+        "\n"
+        r"&= a' \mathbb{E}[x_0 \mid x] + k' \mathbb{E}[z \mid x]"
+        "\n\\end{aligned}",
+        check_any_path,
+        "a differential equation, solved for an exact mixture along four paths",
+    ),
     # Given the place, u is its mean U plus a number a z whose mean is 0, for any a.
     identity("eq-flow-loss", given=["u = U + a z"], vector=["U", r"\hat{u}"], scalar=["a"]),
     by_hand(
@@ -266,17 +301,6 @@ CHECKS = [
         mean_slope,
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
-    ),
-    # A particle of Gaussian data of variance S, and both means at its place.
-    identity(
-        "eq-mix-rate",
-        given=[
-            r"\mathbb{E}[z \mid y] = \frac{\nu y}{S + \nu^2}",
-            r"\mathbb{E}[x_0 \mid y] = \frac{S y}{S + \nu^2}",
-            r"m = \frac{C \sqrt{S + \nu^2}}{1 + \nu}",
-            r"y = C \sqrt{S + \nu^2}",
-        ],
-        positive=["C", "S", r"\nu"],
     ),
     identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),

@@ -4,11 +4,27 @@ import numpy as np
 import torch
 
 
-def image(m, tau, p, width=None, shift=None):
+def image(m, tau, p, width=None, shift=None, more=0.0):
     """The mean of x_0 given m."""
     width, shift = tau if width is None else width, 1 - tau if shift is None else shift
     high, low = (torch.exp(-((m - shift * x) ** 2) / (2 * width**2)) for x in (1, -1))
-    return (p * high - (1 - p) * low) / (p * high + (1 - p) * low)
+    return (p * high - (1 - p) * low) / (p * high + (1 - p) * low + more)
+
+
+def density(tau):
+    return 1 / (tau * (2 * np.pi) ** 0.5)
+
+
+def weighted(m, tau, p, factor=1.0):
+    """The sum of the images times weights that do not add up to 1."""
+    high, low = (torch.exp(-((m - (1 - tau) * x) ** 2) / (2 * tau**2)) for x in (1, -1))
+    return factor * (p * high - (1 - p) * low)
+
+
+def slopes(m, tau, p):
+    """The sum of the slopes times weights that do not add up to 1."""
+    logs = [np.log(q) - (m - (1 - tau) * x) ** 2 / (2 * tau**2) for q, x in ((p, 1), (1 - p, -1))]
+    return sum(log.exp() * (m - x) / tau for log, x in zip(logs, (1, -1), strict=True))
 
 
 def by_tanh(m, tau, p):
@@ -37,7 +53,111 @@ def one_by_one(m, tau, p):
     return found
 
 
+def foreign(x_t, alpha_bar, D, w, y=None, level=None, edm=None, m=None, r=None, flow=None):
+    """The noise by EDM's denoiser and by a flow; or wrong ones, by other places, times or ends."""
+    nu = (1 / alpha_bar - 1) ** 0.5
+    tau = nu / (1 + nu)
+    places = x_t / alpha_bar**0.5, x_t / alpha_bar**0.5 / (1 + nu)
+    y, m = (place if choose is None else choose(x_t, *places) for choose, place in zip((y, m), places, strict=True))
+    level, r = nu if level is None else level(nu, tau), 1 - tau if r is None else r(nu, tau)
+    image, u = D(y, level), -w(m, r)
+    first = (y - image) / nu if edm is None else edm(y, image, nu, tau)
+    return first, (m + (1 - tau) * u if flow is None else flow(m, u, nu, tau))
+
+
+def through_the_images(x_t, alpha_bar, D, w):
+    """Both estimate the image, and the noise is what is left of x_t."""
+    signal, noise = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+    m = x_t / (signal + noise)
+    images = D(x_t / signal, noise / signal), m + noise / (signal + noise) * w(m, signal / (signal + noise))
+    return [(x_t - signal * image) / noise for image in images]
+
+
+def by_the_dictionary(x_t, alpha_bar, D, w):
+    """The noise from u and x_t, as in eq-z-from-flow."""
+    signal, noise = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
+    u = -w(x_t / (signal + noise), signal / (signal + noise))
+    return (x_t - signal * D(x_t / signal, noise / signal)) / noise, (x_t + signal * u) / (signal + noise)
+
+
+def one_place_at_a_time(x_t, alpha_bar, D, w):
+    pairs = [foreign(place, alpha_bar, D, w) for place in x_t.tolist()]
+    return tuple(torch.tensor(pairs, dtype=torch.float64).T)
+
+
 WRONG = {
+    "ex-flows-foreign": {
+        "x_t for y": (lambda *g: foreign(*g, y=lambda x, y, m: x), "x_t is not divided; D"),
+        "x_t for y in D": (
+            lambda x, a, D, w: (foreign(x, a, lambda y, nu: D(x, nu), w)[0], foreign(x, a, D, w)[1]),
+            "D, too, is given y",
+        ),
+        "no root": (lambda x, a, D, w: foreign(x, a, D, w, y=lambda x, y, m: x / a), "root of alpha_bar"),
+        "m for y": (lambda *g: foreign(*g, y=lambda x, y, m: m), "m is the flow's place"),
+        "tau for nu": (
+            lambda *g: foreign(*g, level=lambda nu, tau: tau, edm=lambda y, D, nu, tau: (y - D) / tau),
+            "tau is the flow's time",
+        ),
+        "tau for nu in D": (lambda *g: foreign(*g, level=lambda nu, tau: tau), "given nu, not tau"),
+        "the weight of the noise": (
+            lambda x, a, D, w: foreign(
+                x, a, D, w, level=lambda *_: (1 - a) ** 0.5, edm=lambda y, D, *_: (y - D) / (1 - a) ** 0.5
+            ),
+            "over that of the image",
+        ),
+        "nu squared": (
+            lambda *g: foreign(*g, level=lambda nu, tau: nu**2, edm=lambda y, D, nu, tau: (y - D) / nu**2),
+            "EDM's time is nu, not its square",
+        ),
+        "nu squared in D": (lambda *g: foreign(*g, level=lambda nu, tau: nu**2), "given nu, not its square"),
+        "the image of EDM": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: D), "EDM: this is the estimated image"),
+        "not divided": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: y - D), "nu times the noise"),
+        "minus the noise": (lambda *g: foreign(*g, edm=lambda y, D, nu, tau: (D - y) / nu), "sign plus"),
+        "time not reversed": (lambda *g: foreign(*g, r=lambda nu, tau: tau), "the time is not reversed"),
+        "sign not reversed": (
+            lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m - (1 - tau) * u),
+            "the sign is not reversed",
+        ),
+        "neither reversed": (
+            lambda *g: foreign(*g, r=lambda nu, tau: tau, flow=lambda m, u, nu, tau: m - (1 - tau) * u),
+            "the time and the sign",
+        ),
+        "x_t for m": (lambda *g: foreign(*g, m=lambda x, y, m: x), "x_t is not divided; w"),
+        "x_t for m in w": (
+            lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, lambda m, r: w(x, r))[1]),
+            "w, too, is given m",
+        ),
+        "on from x_t": (
+            lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m * (1 + nu) / (1 + nu**2) ** 0.5 + (1 - tau) * u),
+            "x_t is not divided; go on",
+        ),
+        "y for m": (lambda *g: foreign(*g, m=lambda x, y, m: y), "the flow's is m"),
+        "on from y": (
+            lambda *g: foreign(*g, flow=lambda m, u, nu, tau: (1 + nu) * m + (1 - tau) * u),
+            "go on from m",
+        ),
+        "nu for tau": (lambda *g: foreign(*g, r=lambda nu, tau: 1 - nu), "nu is EDM's time; r"),
+        "nu for tau twice": (
+            lambda *g: foreign(*g, r=lambda nu, tau: 1 - nu, flow=lambda m, u, nu, tau: m + (1 - nu) * u),
+            "the flow's is tau",
+        ),
+        "the slope": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: u), "this is the slope u"),
+        "the place": (lambda x, a, D, w: (foreign(x, a, D, w)[0], x), "this is x_t"),
+        "the image of the flow": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m - tau * u), "the other way"),
+        "the time to the image": (lambda *g: foreign(*g, flow=lambda m, u, nu, tau: m + tau * u), "the time 1 - tau"),
+        "the other order": (lambda *g: foreign(*g)[::-1], "first comes EDM's"),
+        "m + u": (lambda *g: foreign(*g, flow=lambda m, u, *_: m + u), "only the time 1 - tau is left"),
+        "a root too many": (
+            lambda x, a, D, w: (foreign(x, a, D, w)[0], a**0.5 * foreign(x, a, D, w)[1]),
+            "leave the root out",
+        ),
+        "no denominator": (
+            lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
+            "the sum of the two weights",
+        ),
+        "a tensor's root": (lambda x, a, D, w: foreign(x / a.sqrt(), a, D, w), "use ** 0.5 for a root"),
+        "one time only": (lambda x, a, D, w: foreign(x, 0.64, D, w), "alpha_bar=0.2"),
+    },
     "ex-flows-2": {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
@@ -65,10 +185,28 @@ WRONG = {
         "not divided": (lambda m, tau, p: m - image(m, tau, p), "divide by it"),
         "the other time": (lambda m, tau, p: (m - image(m, tau, p)) / (1 - tau), "takes the time tau"),
         "the nearest": (lambda m, tau, p: (m - m.sign()) / tau, "nearest image"),
+        "weights not normalised": (
+            lambda m, tau, p: (m - weighted(m, tau, p)) / tau,
+            "of the images do not add up to 1",
+        ),
+        "densities not normalised": (
+            lambda m, tau, p: (m - weighted(m, tau, p, density(tau))) / tau,
+            "prior times density does not",
+        ),
+        "slopes not normalised": (slopes, "of the slopes do not add up to 1"),
+        "slopes by densities": (lambda m, tau, p: density(tau) * slopes(m, tau, p), "the weight of a slope"),
+        "a small number below": (lambda m, tau, p: (m - image(m, tau, p, more=1e-12)) / tau, "their ratio is infinite"),
         "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "their ratio is infinite"),
     },
 }
 RIGHT = {
+    "ex-flows-foreign": {
+        "directly": foreign,
+        "through the images": through_the_images,
+        "by the dictionary": by_the_dictionary,
+        "one place at a time": one_place_at_a_time,
+        "numpy": lambda x, *g: foreign(x.numpy(), *g),
+    },
     "ex-flows-2": {
         "tanh": by_tanh,
         "sigmoid": by_sigmoid,
