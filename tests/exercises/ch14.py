@@ -64,6 +64,7 @@ WRONG = {
         "a sum of roots": (lambda x, sigma: x / (1 + sigma), "not the sum of the roots"),
         "a deviation for a variance": (lambda x, sigma: x / (1 + sigma) ** 0.5, "square it"),
         "the weight of the noise": (lambda x, sigma: x * sigma / (1 + sigma**2) ** 0.5, "the weight of the noise"),
+        "the sign": (lambda x, sigma: -x / (1 + sigma**2) ** 0.5, "the other sign"),
         "the level alone": (lambda x, sigma: x / sigma, "the noise level alone"),
         "one minus": (lambda x, sigma: x * abs(1 - sigma**2) ** 0.5, "below 1"),
         "its own deviation": (lambda x, sigma: x / x.std(), "off by"),
@@ -100,6 +101,16 @@ WRONG = {
         "v a time too early": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t - 1, z)), "not to t - 1"),
         "v a time too late": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t + 1, z)), "not to t + 1"),
         "v where the step ends": (lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, s, z)), "not to s"),
+        "x_0_hat at t, v a time too early": (
+            lambda x, t, s, z: other.step(
+                x, t - 1, s - 1, velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z), t - 1, z)
+            ),
+            "but for t - 1",
+        ),
+        "x_0_hat at t, v where the step ends": (
+            lambda x, t, s, z: other.step(x, t - 1, s - 1, velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z), s, z)),
+            "but for s;",
+        ),
         "z twice": (lambda x, t, s, z: other.step(x, t - 1, s - 1, 2 * find_v(x, t, z)), "off by"),
         "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "was not called"),
         "ours, and theirs thrown away": (given(call_in_vain), "is not used"),
