@@ -3,9 +3,11 @@
     from checklist import check_all
 
     print(check_all(BETA=beta, ALPHA_BAR=alpha_bar, make_batch=make_batch, sample=sample))
+    print(check_all(globals(), PREDICTS="v"))  # all parts that have these names
 
 It needs PyTorch only, and stops at the first `assert` that fails. Mend this one, and run again. It asks only about the
-parts that you pass, and says at the end which are missing. Run it and your program on the CPU.
+parts that it gets, and its result names the checks that were made and the parts that were missing. A name that it does
+not know is an error, except in `globals()`. Run it and your program on the CPU.
 
     BETA, ALPHA_BAR      tables from 0 to T, starting with 0 and 1
     scale_images(x)      -> x_0, from pixels of 0 to 255
@@ -25,6 +27,7 @@ Options, with what they are if you do not pass them:
     PREDICTS = "z"       what the network predicts: "z", "v" or "x_0"
     CLIP = True          False if the sampler does not clip x_0_hat
     P = 0.1              share of the labels that are dropped
+    LABELS = 10          number of labels, which are 0, 1, 2, ...
     STEPS = 1000         steps of the training, for the average
 
 Chapter 15 of the book explains each question: what it asks, which right programs it refuses, and what it misses.
@@ -53,6 +56,7 @@ def check_batch(scale_images, make_batch, alpha_bar, shape):
     normal = abs(z.mean()) < 0.02 and abs(z.var() - 1) < 0.02
     normal = normal and abs(z.pow(4).mean() - 3) < 0.06
     axes = [k for k in range(4) if z.shape[k] > 1]
+    # a product of two independent noises has mean 0 and variance 1
     pairs = [z.unfold(k, 2, 1).prod(-1) for k in axes]  # neighbours
     apart = all(abs(y.mean()) < 6 / y.numel() ** 0.5 for y in pairs)
     assert fills, "range of the images"
@@ -62,11 +66,15 @@ def check_batch(scale_images, make_batch, alpha_bar, shape):
     assert off.abs().max() < 1e-5, "weights of image and noise in x_t"
 
 
-def check_labels(drop_labels, P):
-    labels = torch.arange(20_000) % 2  # a label 0 or 1 is not dropped
-    share = (drop_labels(labels) != labels).double().mean()
+def check_labels(drop_labels, P, count):
+    labels = torch.arange(20_000) % count  # 0 to count - 1
+    told = drop_labels(labels)
+    dropped = told[told != labels]
+    share = len(dropped) / len(labels)
     said = f"{share:.0%} of the labels are dropped, not {P:.0%}"
     assert abs(share - P) < 0.02, said
+    for k in dropped.unique().tolist():
+        assert k not in range(count), f"dropped labels become label {k}"
 
 
 def check_network(model, alpha_bar, shape, embed=None):
@@ -110,7 +118,7 @@ def check_training(
 ):
     def answer(x, t, *label, **more):
         asked[:] = x, t, [*label, *more.values(), None][0]
-        return x * fake.weight
+        return x * fake.weight  # 0 has one loss for both z and -z
 
     asked, (fake, average) = [], [torch.nn.Linear(1, 1) for _ in "ab"]
     fake.forward, sgd = answer, torch.optim.SGD(fake.parameters(), 0.1)
@@ -126,6 +134,7 @@ def check_training(
         slope = torch.autograd.grad(right, fake.weight)[0]
         old = fake.weight.item()
         if fake.weight.grad is not None:  # left by the step before
+            # without zero_grad the next step now goes the wrong way
             fake.weight.grad = (fake.weight.grad != 0) * slope * -100
         torch.manual_seed(0)  # the same x_t, t and z again
         loss = train_step(fake, average, sgd, x_0, labels, step)
@@ -264,7 +273,7 @@ def check_mode(sample, model, shape):
 QUESTIONS = [  # a check, what it needs, and what it may get besides
     (check_schedule, "BETA ALPHA_BAR", ""),
     (check_batch, "scale_images make_batch ALPHA_BAR SHAPE", ""),
-    (check_labels, "drop_labels P", ""),
+    (check_labels, "drop_labels P LABELS", ""),
     (check_network, "Network ALPHA_BAR SHAPE", "embed"),
     (
         check_training,
@@ -283,13 +292,20 @@ OPTIONS = {  # what a part is if you do not pass it
     "PREDICTS": "z",
     "CLIP": True,
     "P": 0.1,
+    "LABELS": 10,
     "STEPS": 1000,
 }
 
 
-def check_all(**names):
+def check_all(program=(), **names):
+    known = " ".join(f"{needed} {more}" for _, needed, more in QUESTIONS)
+    known = list(dict.fromkeys(known.split()))
+    unknown = ", ".join(name for name in names if name not in known)
+    if unknown:
+        raise TypeError(f"unknown: {unknown}; known: {', '.join(known)}")
+    taken = {k: v for k, v in dict(program).items() if k in known}
     torch.manual_seed(0)
-    names, missing = OPTIONS | names, {}
+    names, asked, missing = OPTIONS | taken | names, [], {}
     if names.get("Network"):
         names["Network"] = names["Network"]()  # one for all questions
     for check, needed, more in QUESTIONS:
@@ -297,5 +313,6 @@ def check_all(**names):
         missing |= {k: None for k in given if given[k] is None}
         if not missing.keys() & set(needed.split()):
             check(*given.values())
-    end = f"; not asked, as not given: {', '.join(missing)}"
-    return "no mistake found" + end * bool(missing)
+            asked.append(check.__name__.removeprefix("check_"))
+    where = f" in: {', '.join(asked)} (not given: {', '.join(missing)})"
+    return "no mistake found" + where * bool(missing)

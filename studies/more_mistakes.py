@@ -21,9 +21,14 @@ OTHER = (1, 2, 3)  # seeds of the first weights of three more right runs, whose 
 DRAWS = (2, 3, 4)  # more seeds of sampling; the samples of all rows have seed 1
 FACTORS = (1.0, 1.03, 1.06, 1.09)  # by which the right samples are multiplied
 STRONG = ", w = 3"  # ends the name of a row that is sampled with this guidance
+ALPHA = mistakes.MISTAKES["alpha-for-alpha-bar"]
+HUNTED = {  # the two mistakes of the hunt, both in the sampler: the right line and the wrong one
+    "alpha-for-alpha-bar": (ALPHA.right, ALPHA.wrong),
+    "label-not-passed": ("z_hat = model(x, told, label)", "z_hat = model(x, told)"),
+}
 HUNT = {  # the program of the hunt as it was found, and after each mended line: its mistakes
-    "as found": ("labels-kept", "alpha-for-alpha-bar"),
-    "one mended": ("labels-kept",),
+    "as found": ("alpha-for-alpha-bar", "label-not-passed"),
+    "one mended": ("label-not-passed",),
     "both mended": (),
 }
 
@@ -121,18 +126,13 @@ def record_contrast(folder, images, labels):
 
 
 def record_hunt(images, labels):
-    """Train and sample the program of the hunt, mend one line after the other, and record what is seen each time."""
+    """Train the program of the hunt once, since its mistakes are in its sampler, and sample after each mended line."""
     torch.set_num_threads(1)
-    start, rows, shown, trained = time.process_time(), {}, {}, {}
+    start, rows, shown = time.process_time(), {}, {}
+    network, losses = study_mistakes.train(mistakes.load_program(*HUNTED.values()), images, labels)
     for name, keys in HUNT.items():
-        changes = [(mistakes.MISTAKES[key].right, mistakes.MISTAKES[key].wrong) for key in keys]
-        program = mistakes.load_program(*changes)
-        training = tuple(filter(study_mistakes.needs_training, keys))  # the sampler's leave the weights as they are
-        if training not in trained:
-            trained[training] = study_mistakes.train(program, images, labels)
-        network, losses = trained[training]
-        samples = study_mistakes.draw(program, network)
-        rows[name] = {"mistakes": list(keys), "losses": study_mistakes.take_means(losses)}
+        samples = study_mistakes.draw(mistakes.load_program(*map(HUNTED.get, keys)), network)
+        rows[name] = {"changes": [list(HUNTED[key]) for key in keys], "losses": study_mistakes.take_means(losses)}
         rows[name] |= study_mistakes.judge(samples)
         shown[name] = to_bytes(samples[: study_mistakes.KEPT])
         print(name, {key: rows[name][key] for key in ("distance", "as_asked")}, flush=True)

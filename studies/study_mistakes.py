@@ -19,9 +19,9 @@ that of 500 samples, each label 50 times, from the 500 held-out digits; the row 
 which say how much of a difference is chance, and once with the capped cosine schedule. The exact part propagates mean
 and variance of data N(0.3, 0.2^2) through the steps that `read_steps` finds, with the best network for what the
 program's own training sees. A row whose samples are not in the folder keeps what the record has; one that was trained
-again says where and for how long. The hunt has one program with two of the mistakes at once: it is sampled as it was
-found, with the line of its sampler mended, and with both mended, after training again. The last four options are in
-more_mistakes.py.
+again says where and for how long. The hunt has one program with two mistakes of its sampler at once, of which
+the second is none of these rows: it is trained once, and sampled as it was found, with one line mended, and with both.
+The last four options are in more_mistakes.py.
 """
 
 import argparse

@@ -95,7 +95,7 @@ def ask_checklist(changed):
     names = {"__name__": "tutorial"}
     try:
         exec(compile(changed, "<mutant>", "exec"), names)
-        checklist.check_all(**names)
+        checklist.check_all(names)
     except AssertionError as found:
         return "assertion", re.split(r"(?:, t =)? \d", str(found))[0]  # without its numbers
     except Exception as found:

@@ -11,7 +11,73 @@ def decays(decay, n, start=1):
     return [min(decay, (1 + k) / (10 + k)) for k in range(start, start + n)]
 
 
+def draw(sample, *seeds):
+    """The images after each seed, and what is drawn next."""
+    images, later = [], []
+    for seed in seeds:
+        if seed is not None:
+            torch.manual_seed(seed)
+        images.append(sample(lambda x, t: 0 * x, (2, 1, 8, 8)))
+        later.append(torch.rand(1).item())
+    return images, later
+
+
+def differ(pair):
+    return not np.array_equal(*pair)
+
+
+def see_starts(sample):
+    """Whether the first states of two calls differ."""
+    seen = []
+
+    def fake(x, t):
+        seen.append(x.clone())
+        return 0 * x
+
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        sample(fake, (1, 1, 8, 8))
+    return differ((seen[0], seen[20]))
+
+
+def count_draws(sample):
+    """Whether the sampler draws more than its x_T."""
+    torch.manual_seed(1)
+    torch.randn(2, 1, 8, 8)
+    after = torch.rand(1).item()
+    return draw(sample, 1)[1][0] != after and all(map(differ, draw(sample, 1, 2)))
+
+
+def keep_state(sample):
+    """By the state of the generator, and by the images."""
+    images, states = [], []
+    for seed in (11, 12):
+        torch.manual_seed(seed)
+        images.append(sample(lambda x, t: 0 * x, (1, 1, 8, 8)))
+        states.append(torch.get_rng_state())
+    return differ(images) and differ(states)
+
+
+def name_seed(sample):
+    """By the seed that was set last, and by the images."""
+    return differ(draw(sample, 21, 22)[0]) and torch.initial_seed() == 22
+
+
 WRONG = {
+    "ex-detective-3": {
+        "always right": (lambda sample: True, "in its first line passes"),
+        "always wrong": (lambda sample: False, "Algorithm 2 is right"),
+        "images only": (lambda sample: differ(draw(sample, None, None)[0]), "after x_T passes"),
+        "starts only": (see_starts, "after x_T passes"),
+        "the same seed twice": (lambda sample: differ(draw(sample, 1, 1)[0]), "set one seed twice"),
+        "the next number only": (lambda sample: differ(draw(sample, 1, 2)[1]), "a generator of its own"),
+        "the last seed only": (lambda sample: draw(sample, 1) and torch.initial_seed() == 1, "a generator of its own"),
+        "seed 0 only": (lambda sample: draw(sample, 1) and torch.initial_seed() != 0, "sets the seed 5"),
+        "two images of a call": (lambda sample: differ(draw(sample, 1)[0][0]), "in its first line passes"),
+        "the other way round": (lambda sample: not all(map(differ, draw(sample, 1, 2))), "Algorithm 2 is right"),
+        "more than x_T is drawn": (count_draws, "DDIM's sampler is right"),
+        "a number": (lambda sample: 0.5, "expected True or False"),
+    },
     "ex-detective-1": {
         "without the first root": (lambda A, t, s, a, b: a * A[t] + b - A[s] ** 0.5, "in x_t is the root"),
         "without the second root": (lambda A, t, s, a, b: a * A[t] ** 0.5 + b - A[s], "is a root, too"),
@@ -60,6 +126,13 @@ WRONG = {
     },
 }
 RIGHT = {
+    "ex-detective-3": {
+        "images and next number": lambda sample: all(map(differ, draw(sample, 1, 2))),
+        "the generator's state": keep_state,
+        "the last seed": name_seed,
+        "a tensor": lambda sample: torch.tensor([differ(pair) for pair in draw(sample, 5, 7)]).all(),
+        "one call without a seed": lambda sample: all(map(differ, draw(sample, None, None))) and keep_state(sample),
+    },
     "ex-detective-1": {
         "by math": lambda A, t, s, a, b: a * math.sqrt(A[t]) + b - math.sqrt(A[s]),
         "as a ratio": lambda A, t, s, a, b: A[s].sqrt() * ((a * A[t].sqrt() + b) / A[s].sqrt() - 1),

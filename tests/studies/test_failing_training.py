@@ -160,7 +160,7 @@ def test_which_changes_the_checklist_reports():
         if case.weights is not None:
             continue
         try:
-            check_all(**vars(mistakes.load_program(*case.changes)))
+            check_all(vars(mistakes.load_program(*case.changes)))
         except AssertionError as message:
             found[name] = str(message)
     assert list(found) == list(reported)

@@ -50,7 +50,7 @@ def test_both_tools_say_what_the_table_says(schedule, padded):
     names = run_adapter(schedule, padded)
     with contextlib.redirect_stderr(io.StringIO()):  # their progress bar
         try:
-            said = names["check_all"](**names)
+            said = names["check_all"](names)
         except AssertionError as found:
             said = str(found)
         parts = {
@@ -60,6 +60,7 @@ def test_both_tools_say_what_the_table_says(schedule, padded):
         tables = {"beta": names["BETA"], "alpha_bar": names["ALPHA_BAR"]}
         found = list(examine(tables, images=pixels, model=names["Network"](), **parts))
     wrong = [each.check for each in found if not each.fine]
-    end = "no mistake found; not asked, as not given: drop_labels, update_average, guide"
+    where = "schedule, batch, network, training, sampler, mode"
+    end = f"no mistake found in: {where} (not given: drop_labels, update_average, guide)"
     assert said.replace(end, "passes") == row[1]
     assert row[2] == (f"WRONG: {wrong[0]}" if wrong else f"{len(found)} lines, 0 WRONG")

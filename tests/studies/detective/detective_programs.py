@@ -44,7 +44,7 @@ def wrong_of(program):
 def ask(program, **options):
     """What the checklist says of a program: None, or the message of the first assertion that fails."""
     try:
-        said = checklist.check_all(**vars(program) | options)
+        said = checklist.check_all(vars(program), **options)
     except AssertionError as found:
         return str(found)
     assert said == "no mistake found"

@@ -305,7 +305,7 @@ OTHER_CALLS = {
         ("x_0.clamp(-1, 1)", "x_0.clamp(-2, 1)", "the last states are not the clipped estimate"),
         ("x_0.clamp(-1, 1)", "x_0.clamp(-1, 2)", "the last states are not the clipped estimate"),
         ("self.first(x_t)", "self.first(0 * x_t)", "the network ignores x_t"),
-        ("< P, NONE, labels", "< P, 0, labels", "5% of the labels are dropped, not 10%"),
+        ("< P, NONE, labels", "< P, 0, labels", "dropped labels become label 0"),
     ],
     ids=[
         "one x_T",

@@ -10,6 +10,8 @@ import torch
 from detective_programs import BOOK, CALL, IN_EVAL, LAST, NO_CLIP, NOW, OF_V, OF_X_0, RETURN, SIGMA, ask, new_unet
 from study_mutations import checklist
 
+IN_ALL = "schedule, batch, labels, network, training, average, guidance, sampler, mode"
+
 
 def read_box():
     """The code of the box for programs of another form, block by block."""
@@ -39,6 +41,9 @@ IF_GIVEN = [
     ("label = torch.full((len(x_t),), NONE) if label is None else label", "pass"),
     ("told = self.label(label)", "told = 0 if label is None else self.label(label)"),
 ]
+DROPPED = ("z_hat = model(x_t, t, drop_labels(labels))", "z_hat = model(x_t, t, labels)")
+IF_NONE = "label = torch.full((len(x_t),), NONE) if label is None else label"
+INSIDE = [DROPPED, (IF_NONE, f"{IF_NONE}; label = drop_labels(label) if self.training else label")]
 FORMS = {  # the program's changes; whether its times begin at 0, what it predicts, whether it needs labels
     "module": (MODULE, False, "z", False),
     "times from 0": (LATE, True, "z", False),
@@ -47,6 +52,7 @@ FORMS = {  # the program's changes; whether its times begin at 0, what it predic
     "labels": (GIVEN, False, "z", True),
     "times from 0, v": ([*LATE, *OF_V], True, "v", False),
     "a layer for given labels": (IF_GIVEN, False, "z", True),
+    "labels dropped inside": (INSIDE, False, "z", False),
     "in [0, 1]": ([(RETURN, "    return (x + 1) / 2\n")], False, "z", False),
     "clamped": ([(RETURN, "    return ((x + 1) / 2).clamp(0, 1)\n")], False, "z", False),
 }
@@ -58,20 +64,22 @@ def adapt(changes, late, predicts, labels):
     for name in ("sample", "make_batch", "embed", "train_step"):
         program[f"my_{name}"] = program[name]
     program |= {"MyNetwork": program["Network"], "my_betas": program["BETA"], "my_alpha_bar": program["ALPHA_BAR"]}
-    moved, _, given, back = read_box()
+    moved, _, given, dropped, back = read_box()
     outside = any("(x + 1) / 2" in new for _, new in changes)
-    exec(back if outside else moved * late + given * labels, program)
+    inside = DROPPED in changes
+    program["my_drop"] = program["drop_labels"]
+    exec(back if outside else dropped if inside else moved * late + given * labels, program)
     return program | {"PREDICTS": predicts}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
     program = adapt(*form)
-    assert checklist.check_all(**program) == "no mistake found"
+    assert checklist.check_all(program) == "no mistake found"
     sample, shift = program["sample"], torch.randn(4, 1, 8, 8)
     program["sample"] = lambda model, shape: sample(model, shape) + 0.01 * shift
     with pytest.raises(AssertionError, match="t = 1$"):
-        checklist.check_all(**program)
+        checklist.check_all(program)
 
 
 @pytest.mark.parametrize("form", ["module", "times from 0, v"])
@@ -88,7 +96,7 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
 def test_the_lines_of_the_box_hide_no_slip(form, slip, said):
     changes, *rest = FORMS[form]
     with pytest.raises(AssertionError, match=said):
-        checklist.check_all(**adapt([*changes, slip], *rest))
+        checklist.check_all(adapt([*changes, slip], *rest))
 
 
 LEARNT = [  # a network of 2 C channels, whose second half chooses a variance between the two
@@ -110,9 +118,12 @@ def test_a_learnt_variance_passes_with_the_lines_of_the_box(wrong):
     exec(read_box()[1], own)
     if wrong:
         with pytest.raises(AssertionError, match="weight of x_0_hat"):
-            checklist.check_all(**own)
+            checklist.check_all(own)
     else:
-        assert checklist.check_all(**own) == "no mistake found; not asked, as not given: train_step"
+        assert (
+            checklist.check_all(own)
+            == f"no mistake found in: {IN_ALL.replace(', training', '')} (not given: train_step)"
+        )
 
 
 def test_the_file_is_for_any_shape_and_says_its_names():
@@ -145,8 +156,40 @@ def test_a_new_u_net_and_large_images_raise_no_alarm(dropout, shape):
 def test_only_what_is_given_is_asked():
     """A part that is None or missing is named at the end, and options are not."""
     program = vars(mistakes.load_wrong("guidance-plus-one"))
-    assert checklist.check_all(**program | {"guide": None}) == "no mistake found; not asked, as not given: guide"
+    without = IN_ALL.replace(", guidance", "")
+    assert checklist.check_all(program | {"guide": None}) == f"no mistake found in: {without} (not given: guide)"
     few = {name: program[name] for name in ("BETA", "ALPHA_BAR", "sample")}
-    said = checklist.check_all(**few).removeprefix("no mistake found; not asked, as not given: ")
+    start, end = checklist.check_all(**few).split(" (not given: ")
+    assert start == "no mistake found in: schedule, sampler"
     names = {name for _, needed, more in checklist.QUESTIONS for name in f"{needed} {more}".split()}
-    assert set(said.split(", ")) == names - {*few, *checklist.OPTIONS}
+    assert set(end.removesuffix(")").split(", ")) == names - {*few, *checklist.OPTIONS}
+
+
+@pytest.mark.parametrize(("name", "value"), [("PREDICT", "v"), ("CLIPS", False), ("sampler", None)])
+def test_an_unknown_name_is_refused(name, value):
+    program = vars(mistakes.load_program())  # of its other names none is refused
+    with pytest.raises(TypeError, match=f"unknown: {name}; known: BETA, ALPHA_BAR, ") as found:
+        checklist.check_all(program, **{name: value})
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("k", [0, 1, 7])
+def test_dropped_labels_that_become_a_label_are_reported(k):
+    assert ask(mistakes.load_program(("< P, NONE, labels", f"< P, {k}, labels"))) == f"dropped labels become label {k}"
+
+
+def test_the_number_of_labels_is_an_option():
+    two = mistakes.load_program(("LABELS = 200, 0.1, 32, 10", "LABELS = 200, 0.1, 32, 2"))
+    parts = {name: getattr(two, name) for name in ("drop_labels",)}
+    assert checklist.check_all(**parts, LABELS=2).startswith("no mistake found in: labels (")
+    with pytest.raises(AssertionError, match="dropped labels become label 2"):
+        checklist.check_all(**parts)
+
+
+def test_labels_of_another_batch_are_seen_where_the_network_drops_them():
+    wrong = (DROPPED[0], DROPPED[1].replace("labels)", "labels.roll(1))"))
+    program = vars(mistakes.load_program(wrong, INSIDE[1]))
+    program |= {"my_drop": program["drop_labels"], "my_train_step": program["train_step"]}
+    exec(read_box()[3], program)
+    with pytest.raises(AssertionError, match="passes on other labels"):
+        checklist.check_all(program)
