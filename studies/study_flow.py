@@ -112,6 +112,11 @@ RECIPES = {
     "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
     "EDM": (EDM, "F", edm_weight),
 }
+CONTROLS = {  # each changes one thing of a recipe; see study_output.py
+    "DDPM, output u": (PAPER, "flow", None),
+    "uniform tau, weight of the flow": (STRAIGHT, "z", lambda schedule: (1 - schedule.flow_time) ** -2),
+}
+ALL = RECIPES | CONTROLS
 
 
 def heun_over_tau(schedule, x_t, t, s, z_hat, noise, *, ask):
@@ -153,7 +158,7 @@ def name_commit():
 
 def make_network(recipe, seed=0):
     """Make the network of a recipe, an estimate of z, before any training."""
-    schedule, predicts, _ = RECIPES[recipe]
+    schedule, predicts, _ = ALL[recipe]
     torch.manual_seed(seed)
     unet = UNet(UNET)
     return FromF(unet, schedule) if predicts == "F" else z_model(unet, schedule, predicts)
@@ -161,7 +166,7 @@ def make_network(recipe, seed=0):
 
 def fit(recipe, seed, config=CONFIG):
     """Train one network. Returns the averaged one, the losses and the norms of the gradients after clipping."""
-    schedule, _, weight = RECIPES[recipe]
+    schedule, _, weight = ALL[recipe]
     network, losses, norms = make_network(recipe, seed), [], []
     for state in train(network, schedule, training_digits(), TrainConfig(seed=seed, **config), weight=weight):
         losses.append(state.loss)

@@ -78,12 +78,18 @@ ANSWER = [
 
 CHECKS = [
     # An answer of the network with two free weights, and an estimate of it, with the images that both imply.
+    identity(
+        "eq-answer-skip",
+        given=[ANSWER[0], "z = \\frac{y - x_0}{\\nu}"],
+        vector=["y", "x_0"],
+        scalar=["a", "b"],
+        positive=[r"\nu"],
+    ),
     identity("eq-answer-noise", given=ANSWER, vector=["y", r"\hat{z}"], scalar=["a", "b"], positive=[r"\nu"]),
     identity("eq-answer-image", given=ANSWER, vector=["y", r"\hat{z}"], scalar=["a", "b"], positive=[r"\nu"]),
     identity("eq-edm-denoiser", where=EDM),
     identity("eq-edm-in", where=EDM),
     identity("eq-edm-target", where=EDM),
-    identity("eq-edm-error", where=EDM),
     identity("eq-edm-variance", where=EDM),
     identity("eq-edm-skip", where=EDM),
     identity("eq-edm-out", where=EDM),
@@ -99,7 +105,6 @@ CHECKS = [
         },
         tables=CLOCKS,
     ),
-    identity("eq-logit-slope", given=[r"\nu = \frac{\tau}{1 - \tau}"], positive=[r"\tau"]),
     identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
     identity(
         "eq-level-shift",

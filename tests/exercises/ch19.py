@@ -58,6 +58,12 @@ WRONG = {
         "no std in the constant": (lambda nu, mean, std: by_hand(nu, mean, std) * std, "lacks the standard deviation"),
         "log_prob": (lambda nu, *g: nu**2 * Normal(*g).log_prob(nu.log()), "take exp"),
         "the logarithm": (lambda *g: by_hand(*g).log(), "the logarithm of the product"),
+        "the weight of v, inverted": (lambda nu, *g: product(nu**2 / (1 + nu**2), nu, *g), "an error of v, not of z"),
+        "squared twice": (lambda nu, *g: product(nu**4, nu, *g), "square the factor nu once"),
+        "the root": (lambda *g: by_hand(*g).sqrt(), "the square root of the product"),
+        "no std": (lambda nu, mean, std: nu**2 * bell(nu, mean, 1.0), "std is not used"),
+        "no mean": (lambda nu, mean, std: nu**2 * bell(nu, 0.0, std), "the mean is not used"),
+        "neither": (lambda nu, mean, std: nu**2 * bell(nu, 0.0, 1.0), "neither mean nor std"),
         "the other sign": (lambda nu, mean, std: nu**2 * bell(nu, -mean, std), "the other sign"),
     },
 }
