@@ -65,6 +65,11 @@ def foreign(x_t, alpha_bar, D, w, y=None, level=None, edm=None, m=None, r=None, 
     return first, (m + (1 - tau) * u if flow is None else flow(m, u, nu, tau))
 
 
+def as_tau(choose):
+    """A flow with this function of nu for tau, both in its time and in the rest of the way."""
+    return {"r": lambda nu, tau: 1 - choose(nu), "flow": lambda m, u, nu, tau: m + (1 - choose(nu)) * u}
+
+
 def through_the_images(x_t, alpha_bar, D, w):
     """Both estimate the image, and the noise is what is left of x_t."""
     signal, noise = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
@@ -155,6 +160,22 @@ WRONG = {
             lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
             "the sum of the two weights",
         ),
+        "D without its root": (
+            lambda x, a, D, w: foreign(x, a, D, w, edm=lambda y, D, *_: (x - D) / (1 - a) ** 0.5),
+            "multiply D by it",
+        ),
+        "a variance for tau": (lambda *g: foreign(*g, **as_tau(lambda nu: nu**2 / (1 + nu**2))), "not 1 - alpha_bar"),
+        "a deviation for tau": (
+            lambda *g: foreign(*g, **as_tau(lambda nu: nu / (1 + nu**2) ** 0.5)),
+            "not the root of 1 - alpha_bar",
+        ),
+        "a variance for tau in m too": (
+            lambda x, a, D, w: foreign(x, a, D, w, m=lambda x, y, m: a * y, **as_tau(lambda nu: 1 - a)),
+            "in m too",
+        ),
+        "a deviation in r": (lambda *g: foreign(*g, r=lambda nu, tau: 1 - nu / (1 + nu**2) ** 0.5), "; r is 1 - tau"),
+        "m + w": (lambda *g: foreign(*g, flow=lambda m, u, *_: m - u), "go against it"),
+        "three values": (lambda x, a, D, w: (*foreign(x, a, D, w), a), "2 values"),
         "a tensor's root": (lambda x, a, D, w: foreign(x / a.sqrt(), a, D, w), "use ** 0.5 for a root"),
         "one time only": (lambda x, a, D, w: foreign(x, 0.64, D, w), "alpha_bar=0.2"),
     },
@@ -163,6 +184,7 @@ WRONG = {
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
         "the probability of 1": (lambda m, tau, p: (m - (1 + image(m, tau, p)) / 2) / tau, "which is 2 p - 1"),
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
+        "time reversed": (lambda m, tau, p: (m - image(m, tau, p, width=1 - tau, shift=tau)) / tau, "not the reverse"),
         "no share": (lambda m, tau, p: (m - image(m, tau, 0.5)) / tau, "share is not used"),
         "turned around": (lambda m, tau, p: (m - image(m, tau, 1 - p)) / tau, "changed places"),
         "no half": (
