@@ -247,8 +247,10 @@ def check_sampler(sample, alpha_bar, shape, predicts, clip):
     assert calls == T, f"{calls} calls of the network, not {T}"
     assert told == list(range(T, 0, -1)), f"times {told[0]}..{told[-1]}"
     assert moved < 1e-5, "x_T is not the first noise that is drawn"
-    finite = all(x.isfinite().all() for x in states)
-    assert finite, "the sampler returns numbers that are not finite"
+    ends = zip(told, states[1:], strict=True)
+    wild = [t for t, x in ends if not x.isfinite().all()]
+    said = "the sampler returns numbers that are not finite, t = "
+    assert not wild, f"{said}{wild[0]}"
     weights, _ = read_weights(sample, alpha_bar, shape, predicts)
     off = (compute_weights(alpha_bar) - torch.tensor(weights)).abs()
     off = off * (1 - alpha_bar[1:].flip(0)[:, None])  # rounding grows

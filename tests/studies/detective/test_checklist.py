@@ -19,9 +19,9 @@ from detective_programs import (
     LOST,
     MEAN,
     NO_CLIP,
-    RETURN,
     OF_V,
     OF_X_0,
+    RETURN,
     SAID,
     SIGMA,
     SIZES,
@@ -149,12 +149,17 @@ def test_noise_in_the_last_of_a_thousand_steps_is_asked_exactly(changes):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [("x_0.clamp(-1, 1)", "x_0.clamp(-1, 1) * float('nan')"), (RETURN, "    return x / 0\n")],
-    ids=["in a step", "at the end"],
+    ("change", "t"),
+    [
+        (("x_0.clamp(-1, 1)", "x_0.clamp(-1, 1) * float('nan')"), 200),
+        (("/ (1 - now)).sqrt()", "/ (1 - now) - 1e-3).sqrt()"), 15),
+        ((RETURN, "    return x / 0\n"), 1),
+    ],
+    ids=["in each step", "a root", "at the end"],
 )
-def test_numbers_that_are_not_finite_are_said(change, capfd):
-    assert ask(mistakes.load_program(change)) == "the sampler returns numbers that are not finite"
+def test_numbers_that_are_not_finite_are_said(change, t, capfd):
+    said = ask(mistakes.load_program(change))
+    assert said == f"the sampler returns numbers that are not finite, t = {t}"
     assert "ERROR" not in "".join(capfd.readouterr())
 
 
@@ -162,7 +167,7 @@ def test_tables_that_begin_at_time_1_are_to_be_padded():
     program = vars(mistakes.load_program())
     tables = {name: program[name][1:] for name in ("BETA", "ALPHA_BAR")}
     with pytest.raises(AssertionError, match="pad your tables with 0 and 1: they begin at time 0"):
-        checklist.check_all(program | tables)
+        study_mutations.checklist.check_all(program | tables)
 
 
 @pytest.mark.parametrize(
@@ -183,10 +188,10 @@ def test_the_use_of_labels_is_a_question(change, said):
         assert ask(program) is None
         model = program.Network()
         if said is None:
-            checklist.check_label_use(model, program.sample)
+            study_mutations.checklist.check_label_use(model, program.sample)
         else:
             with pytest.raises(AssertionError, match=said):
-                checklist.check_label_use(model, program.sample)
+                study_mutations.checklist.check_label_use(model, program.sample)
         assert "forward" not in vars(model)
 
 
