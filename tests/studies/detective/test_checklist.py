@@ -198,7 +198,7 @@ def test_the_use_of_labels_is_a_question(change, said):
         assert "forward" not in vars(model)
 
 
-def test_euler_maruyama_is_refused_by_both_tools():
+def test_the_predictor_of_score_models_is_refused_by_both_tools():
     """A right step that keeps the image only up to about beta^2 / 4 sqrt(alpha_bar)."""
     score = "mean = (2 - (1 - beta[t]).sqrt()) * x - beta[t] * (x - now.sqrt() * x_0) / (1 - now)"
     program = mistakes.load_program((MEAN, score), (SIGMA, "sigma = beta[t].sqrt()"))
