@@ -1,9 +1,10 @@
 """A checklist for your diffusion program: known answers for its parts, without any training.
 
-    from checklist import check_all
+    from checklist import check_all, check_label_use
 
     print(check_all(BETA=beta, ALPHA_BAR=alpha_bar, make_batch=make_batch, sample=sample))
     print(check_all(globals(), PREDICTS="v"))  # all parts that have these names
+    check_label_use(Network(), sample)  # if the program has labels: silent, or an error
 
 It needs PyTorch only, and stops at the first `assert` that fails. Mend this one, and run again. It asks only about the
 parts that it gets, and its result names the checks that were made and the parts that were missing. A name that it does
@@ -17,6 +18,7 @@ not know is an error, except in `globals()`. Run it and your program on the CPU.
     train_step(model, average, optimiser, x_0, labels, step)
                          -> the loss; it may ignore what you do not have
     sample(model, shape) -> x_0, its last state
+    sample(model, shape, labels), for `check_label_use`, which also passes labels to the network
     drop_labels(labels)  -> labels, of which the share P is "no label"
     guide(z_with, z_without, w)           -> z_hat; w = 0: no guidance
     update_average(average, model, step)  changes the average
@@ -42,6 +44,8 @@ def check_schedule(beta, alpha_bar):
     assert alpha_bar[-1] < 0.01, "x_T is no pure noise"
     assert beta.max() <= 0.999, "a beta near 1, so x_0_hat explodes"
     assert off.abs().max() < 0.001, "the table is wrong, or rounded"
+    padded = "pad your tables with 0 and 1: they begin at time 0"
+    assert alpha_bar[0] == 1, padded
 
 
 def check_batch(scale_images, make_batch, alpha_bar, shape):
@@ -243,6 +247,10 @@ def check_sampler(sample, alpha_bar, shape, predicts, clip):
     assert calls == T, f"{calls} calls of the network, not {T}"
     assert told == list(range(T, 0, -1)), f"times {told[0]}..{told[-1]}"
     assert moved < 1e-5, "x_T is not the first noise that is drawn"
+    ends = zip(told, states[1:], strict=True)
+    wild = [t for t, x in ends if not x.isfinite().all()]
+    said = "the sampler returns numbers that are not finite, t = "
+    assert not wild, f"{said}{wild[0]}"
     weights, _ = read_weights(sample, alpha_bar, shape, predicts)
     off = (compute_weights(alpha_bar) - torch.tensor(weights)).abs()
     off = off * (1 - alpha_bar[1:].flip(0)[:, None])  # rounding grows
@@ -250,6 +258,8 @@ def check_sampler(sample, alpha_bar, shape, predicts, clip):
     for t, found in zip(told, off, strict=True):
         name = ("x_t", "x_0_hat", "the noise")[found.argmax()]
         assert found.max() < 4e-6, f"weight of {name}, t = {t}"
+    # the noise depends on no other part, so its weight is read exactly
+    assert abs(weights[-1][2]) < 0.001, "weight of the noise, t = 1"
     x_1, x_0 = (x * start.sign() for x in states[-2:])  # both near 1
     clipped = x_1.mean() < 1.1 and (x_0 - 1).abs().max() < 0.001
     clipped = clipped or not clip  # then it is not asked
@@ -316,3 +326,24 @@ def check_all(program=(), **names):
             asked.append(check.__name__.removeprefix("check_"))
     where = f" in: {', '.join(asked)} (not given: {', '.join(missing)})"
     return "no mistake found" + where * bool(missing)
+
+
+def check_label_use(model, sample, shape=(1, 8, 8)):
+    """Are the labels used? Ask a new network, after `check_all`."""
+    for p in model.parameters():
+        if p.abs().max() < 0.001:  # as in `check_network`
+            torch.nn.init.normal_(p, std=0.05)
+    x, t, passed = torch.randn(4, *shape), torch.arange(1, 5), []
+    ones = torch.ones(4).long()
+    other = model.eval()(x, t, ones) - model(x, t, 0 * ones)
+
+    def note_label(x, t, *label, **more):
+        passed.extend([*label, *more.values()])
+        return x
+
+    model.forward = note_label
+    sample(model, x.shape, ones)
+    del model.forward  # so the class's own is called again
+    kept = any(y is not None and ones.equal(y) for y in passed)
+    assert other.abs().max() > 0.001, "the network ignores the label"
+    assert kept, "the sampler does not pass on the label"

@@ -21,6 +21,7 @@ from detective_programs import (
     NO_CLIP,
     OF_V,
     OF_X_0,
+    RETURN,
     SAID,
     SIGMA,
     SIZES,
@@ -139,11 +140,82 @@ def test_ddim_that_keeps_the_noise_of_an_unclipped_estimate_passes_the_checklist
     assert ask(mistakes.load_program(*SIZES[T], leap, (SIGMA, "sigma = 0"))) is None
 
 
-def test_noise_in_the_last_of_a_thousand_steps_shows_in_the_last_state():
-    """Its deviation of 0.01 is within the bound of the weights at t = 1."""
+@pytest.mark.parametrize("changes", [[], [NO_CLIP]], ids=["clip", "no clip"])
+def test_noise_in_the_last_of_a_thousand_steps_is_asked_exactly(changes):
+    """Its deviation of 0.01 is within the bound of the other weights at t = 1."""
     mistake = mistakes.MISTAKES["noise-at-the-end"]
-    program = mistakes.load_program(("LABELS = 200,", "LABELS = 1000,"), (mistake.right, mistake.wrong))
-    assert ask(program) == "the last states are not the clipped estimate"
+    program = mistakes.load_program(("LABELS = 200,", "LABELS = 1000,"), (mistake.right, mistake.wrong), *changes)
+    assert ask(program, CLIP=not changes) == "weight of the noise, t = 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "t"),
+    [
+        (("x_0.clamp(-1, 1)", "x_0.clamp(-1, 1) * float('nan')"), 200),
+        (("/ (1 - now)).sqrt()", "/ (1 - now) - 1e-3).sqrt()"), 3),
+        ((RETURN, "    return x / 0\n"), 1),
+    ],
+    ids=["in each step", "a root", "at the end"],
+)
+def test_numbers_that_are_not_finite_are_said(change, t, capfd):
+    said = ask(mistakes.load_program(change))
+    assert said == f"the sampler returns numbers that are not finite, t = {t}"
+    assert "ERROR" not in "".join(capfd.readouterr())
+
+
+def test_tables_that_begin_at_time_1_are_to_be_padded():
+    program = vars(mistakes.load_program())
+    tables = {name: program[name][1:] for name in ("BETA", "ALPHA_BAR")}
+    with pytest.raises(AssertionError, match="pad your tables with 0 and 1: they begin at time 0"):
+        study_mutations.checklist.check_all(program | tables)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((), None),
+        ((CALL, "z_hat = model(x, told, label=label)"), None),
+        ((CALL, "z_hat = model(x, told)"), "the sampler does not pass on the label"),
+        (
+            (CALL, "z_hat = model(x, told, label if label is None else 0 * label)"),
+            "the sampler does not pass on the label",
+        ),
+        (UNSEEN["label ignored"], "the network ignores the label"),
+    ],
+    ids=["right", "by name", "not passed", "another", "ignored"],
+)
+def test_the_use_of_labels_is_a_question(change, said):
+    """`check_all` passes all of them. Afterwards the network answers as before."""
+    for changes in ([], ZEROS):
+        program = mistakes.load_program(*[change] * bool(change), *changes)
+        assert ask(program) is None
+        model = program.Network()
+        if said is None:
+            study_mutations.checklist.check_label_use(model, program.sample)
+        else:
+            with pytest.raises(AssertionError, match=said):
+                study_mutations.checklist.check_label_use(model, program.sample)
+        assert "forward" not in vars(model)
+
+
+def test_the_predictor_of_score_models_is_refused_by_both_tools():
+    """A right step that keeps the image only up to about beta^2 / 4 sqrt(alpha_bar)."""
+    score = "mean = (2 - (1 - beta[t]).sqrt()) * x - beta[t] * (x - now.sqrt() * x_0) / (1 - now)"
+    program = mistakes.load_program((MEAN, score), (SIGMA, "sigma = beta[t].sqrt()"))
+    assert ask(program) == "weight of x_t, t = 200"
+    wrong = [each for each in wrong_of(program) if not each.fine]
+    assert {each.check for each in wrong} == {"weights of a step", "noise of a step"}
+    assert "alpha_bar_t is used where alpha_bar_{t-1} belongs" in str(wrong[0])
+    now, before = (program.ALPHA_BAR[k:].double()[:200] for k in (1, 0))
+    beta = 1 - now / before
+    a, b = 2 - (1 - beta).sqrt() - beta / (1 - now), beta * now.sqrt() / (1 - now)
+    off = a * now.sqrt() + b - before.sqrt()
+    assert off.abs().max() == pytest.approx(1.9e-4, abs=1e-5)
+    assert (off.abs() / (beta**2 / 4 * now.sqrt()) - 1).abs().max() < 0.15
+
+
+def test_a_bounded_output_passes_the_checklist():
+    assert ask(mistakes.load_program(UNSEEN["tanh"])) is None
 
 
 def test_a_sampler_may_ask_the_network_for_its_device():
