@@ -63,10 +63,27 @@ def see_ends(sample, answer=1e6, ends=(0, -1)):
     return [(runs[0][k] - runs[1][k]).abs().max().item() for k in ends]
 
 
-def read_noise(sample):
-    """By the last states of a call, which are the same after two seeds if all that is drawn is the same."""
-    starts, ends = see_ends(sample)
-    return starts > 0 and not ends < 1e-4
+def see_steps(sample, answer=-1e3, steps=slice(None), seeds=(11, 12)):
+    """Whether two calls differ in x_T and, in each step that adds noise, in the noise: by a straight line in x_t."""
+    runs = []
+
+    def fake(x, t):
+        runs[-1].append(x.flatten().double().numpy().copy())
+        return torch.full_like(x, answer)
+
+    for seed in seeds:
+        torch.manual_seed(seed)
+        runs.append([])
+        sample(fake, (1, 1, 16, 16))
+
+    def left(states):
+        pairs = list(zip(states, states[1:], strict=False))[steps]
+        lines = [np.stack([x, np.ones_like(x)], 1) for x, _ in pairs]
+        fits = [np.linalg.lstsq(line, after)[0] for line, (_, after) in zip(lines, pairs, strict=True)]
+        return [np.abs(after - line @ fit).max() for line, fit, (_, after) in zip(lines, fits, pairs, strict=True)]
+
+    both = zip(left(runs[0]), left(list(np.subtract(*runs))), strict=True)
+    return differ((runs[0][0], runs[1][0])) and not any(one > 0.001 > two for one, two in both)
 
 
 WRONG = {
@@ -88,6 +105,10 @@ WRONG = {
             "only x_T differs",
         ),
         "the last states only": (lambda sample: see_ends(sample)[1] > 0.001, "only the fresh noise differs"),
+        "both ends": (lambda sample: min(see_ends(sample)) > 0.001, "a DDIM that keeps z_hat"),
+        "the first step only": (lambda sample: see_steps(sample, steps=slice(0, 1)), "at t = 10 passes"),
+        "ten steps": (lambda sample: see_steps(sample, steps=slice(0, 11)), "at t = 5 passes"),
+        "all steps but the last": (lambda sample: see_steps(sample, steps=slice(0, -1)), "at t = 2 passes"),
         "a number": (lambda sample: 0.5, "expected True or False"),
     },
     "ex-detective-1": {
@@ -139,11 +160,10 @@ WRONG = {
 }
 RIGHT = {
     "ex-detective-3": {
-        "both ends": lambda sample: min(see_ends(sample)) > 0.001,
-        "the other x_0_hat": lambda sample: min(see_ends(sample, -1e5)) > 0.001,
-        "one after the other": read_noise,
-        "a tensor": lambda sample: (torch.tensor(see_ends(sample)) > 0.001).all(),
-        "starts, and the last state": lambda sample: see_starts(sample) and see_ends(sample)[1] > 0.001,
+        "by least squares": lambda sample: bool(see_steps(sample)),
+        "the other x_0_hat": lambda sample: bool(see_steps(sample, 1e3)),
+        "other seeds": lambda sample: bool(see_steps(sample, seeds=(5, 0))),
+        "a tensor": lambda sample: torch.tensor(see_steps(sample)),
     },
     "ex-detective-1": {
         "by math": lambda A, t, s, a, b: a * math.sqrt(A[t]) + b - math.sqrt(A[s]),

@@ -214,8 +214,25 @@ def test_the_predictor_of_score_models_is_refused_by_both_tools():
     assert (off.abs() / (beta**2 / 4 * now.sqrt()) - 1).abs().max() < 0.15
 
 
-def test_a_bounded_output_passes_the_checklist():
-    assert ask(mistakes.load_program(UNSEEN["tanh"])) is None
+FIRST = "h = self.first(x_t)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        UNSEEN["tanh"],
+        (FIRST, "h = self.first(x_t.clamp(-1, 1))"),
+        (FIRST, "h = self.first(x_t.abs())"),
+        (FIRST, "h = self.first(x_t.flip(-1))"),
+        ("h = block(h, F.silu(told))", "h = block(h, F.silu(told if block is self.blocks[0] else self.label(label)))"),
+        ("* 10_000 **", "* 100 **"),
+    ],
+    ids=["tanh", "clamped", "positive", "mirrored", "time in one block", "base"],
+)
+def test_the_network_inside_is_hardly_tested(change):
+    program = mistakes.load_program(change)
+    assert ask(program) is None
+    assert not [each for each in wrong_of(program) if not each.fine]
 
 
 def test_a_sampler_may_ask_the_network_for_its_device():
