@@ -185,7 +185,7 @@ def test_tables_that_begin_at_time_1_are_to_be_padded():
 
 
 GIVEN = "label if label is None else"
-NOT_PASSED = "the sampler does not pass on the labels in each step"
+NOT_PASSED = "a step without the labels"
 
 
 @pytest.mark.parametrize(
