@@ -229,20 +229,11 @@ def test_the_chapter_says_what_the_assertions_print(page):
         )
 
 
-@pytest.mark.parametrize(
-    ("change", "length"),
-    [
-        (("x_0 = x_0.clamp(-1, 1)", "x_0 = x_0.clamp(-1, 1) if t < 100 else x_0"), 200),
-        (("if t > 1 else mean", "if t > 3 else mean"), 1000),
-        (("mean + sigma *", "mean + (sigma if t > 3 else sigma / 2) *"), 1000),
-    ],
-)
-def test_the_checklist_does_not_see(change, length, page):
-    """As the chapter says, below the checklist and in its list of what no check sees."""
-    program = page["load"](("LABELS = 200,", f"LABELS = {length},"), change)
+def test_the_checklist_does_not_see(page):
+    """As the chapter says in its list of what no check sees."""
+    program = page["load"](("x_0 = x_0.clamp(-1, 1)", "x_0 = x_0.clamp(-1, 1) if t < 100 else x_0"))
     assert page["check_all"](program) == "no mistake found"
-    if length == 200:
-        assert all(found.fine for found in page["look"](program))
+    assert all(found.fine for found in page["look"](program))
 
 
 SHARED = {

@@ -148,6 +148,20 @@ def test_noise_in_the_last_of_a_thousand_steps_is_asked_exactly(changes):
     assert ask(program, CLIP=not changes) == "weight of the noise, t = 1"
 
 
+@pytest.mark.parametrize("T", SIZES)
+@pytest.mark.parametrize(
+    ("change", "t"),
+    [
+        (("if t > 1 else mean", "if t > 2 else mean"), 2),
+        (("if t > 1 else mean", "if t > 3 else mean"), 3),
+        (("mean + sigma *", "mean + (sigma if t > 3 else sigma / 2) *"), 3),
+    ],
+)
+def test_the_noise_of_small_times_is_asked_exactly(change, t, T):
+    """With 1,000 times it is within the bound of the other weights."""
+    assert ask(mistakes.load_program(*SIZES[T], change)) == f"weight of the noise, t = {t}"
+
+
 @pytest.mark.parametrize(
     ("change", "t"),
     [
@@ -170,19 +184,24 @@ def test_tables_that_begin_at_time_1_are_to_be_padded():
         study_mutations.checklist.check_all(program | tables)
 
 
+GIVEN = "label if label is None else"
+NOT_PASSED = "a step without the labels"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ((), None),
         ((CALL, "z_hat = model(x, told, label=label)"), None),
-        ((CALL, "z_hat = model(x, told)"), "the sampler does not pass on the label"),
-        (
-            (CALL, "z_hat = model(x, told, label if label is None else 0 * label)"),
-            "the sampler does not pass on the label",
-        ),
+        ((CALL, "z_hat = model(x, told)"), NOT_PASSED),
+        ((CALL, f"z_hat = model(x, told, {GIVEN} 0 * label)"), NOT_PASSED),
+        ((CALL, f"z_hat = model(x, told, {GIVEN} label if t == T else 0 * label)"), NOT_PASSED),
+        ((CALL, f"z_hat = model(x, told, {GIVEN} label.flip(0))"), NOT_PASSED),
+        ((CALL, f"z_hat = model(x, told, {GIVEN} label.roll(1))"), NOT_PASSED),
+        ((CALL, f"z_hat = model(x, told, {GIVEN} label[:1].expand(len(label)))"), NOT_PASSED),
         (UNSEEN["label ignored"], "the network ignores the label"),
     ],
-    ids=["right", "by name", "not passed", "another", "ignored"],
+    ids=["right", "by name", "not passed", "another", "in one call", "turned round", "shifted", "the first", "ignored"],
 )
 def test_the_use_of_labels_is_a_question(change, said):
     """`check_all` passes all of them. Afterwards the network answers as before."""
@@ -196,6 +215,29 @@ def test_the_use_of_labels_is_a_question(change, said):
             with pytest.raises(AssertionError, match=said):
                 study_mutations.checklist.check_label_use(model, program.sample)
         assert "forward" not in vars(model)
+
+
+@pytest.mark.parametrize(
+    ("call", "fine"), [("model(x, told, label)", True), ("model(x, told)", False)], ids=["right", "not passed"]
+)
+def test_a_guided_sampler_passes_on_its_labels(call, fine):
+    """It also asks without a label, so each time needs one call with the right ones, in either order."""
+    program = mistakes.load_program((CALL, f"z_hat = {call}"))
+    ask_labels = study_mutations.checklist.check_label_use
+
+    def ask_first_without(model, shape, label):
+        def answer(x, t, label=None):
+            model(x, t)
+            return model(x, t, label)
+
+        return program.sample(answer, shape, label)
+
+    for sample in (lambda *parts: program.sample(*parts, w=1.0)), ask_first_without:
+        if fine:
+            ask_labels(program.Network(), sample)
+        else:
+            with pytest.raises(AssertionError, match=NOT_PASSED):
+                ask_labels(program.Network(), sample)
 
 
 def test_the_predictor_of_score_models_is_refused_by_both_tools():
