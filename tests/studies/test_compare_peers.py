@@ -1021,6 +1021,44 @@ def test_hook_reads_the_labels_of_a_doubled_batch(hooked):
     assert out.getvalue().endswith("\nlabels [3, 1000]\n")
 
 
+def test_wrapped_forward_is_seen_where_a_hook_is_not(hooked):
+    """As in the guided network of denoising-diffusion-pytorch, which calls its own `forward`."""
+    import_peer("denoising_diffusion_pytorch")
+    from denoising_diffusion_pytorch.classifier_free_guidance import Unet
+
+    names = dict(hooked[0])
+    names["network"] = net = Unet(dim=8, num_classes=3, dim_mults=(1, 2), channels=1).eval()
+    x, calls = torch.ones(2, 1, 8, 8), names["calls"]
+    given = (x, torch.tensor([9, 9]), torch.tensor([0, 1]))
+    calls.clear()
+    with torch.no_grad():
+        handle = net.register_forward_pre_hook(**names["watch"])
+        due, _ = net.forward_with_cond_scale(*given, cond_scale=2.0)
+        handle.remove()
+        assert calls == []
+        (code,) = re.findall(r"^```python\n(.*?)^```", read_cell("call-else"), re.M | re.S)
+        exec(code, names)
+        got, _ = net.forward_with_cond_scale(*given, cond_scale=2.0)
+    assert torch.equal(got, due)
+    assert [(tuple(x.shape), t, mode) for x, t, mode, _ in calls] == [((2, 1, 8, 8), 9, "eval")] * 2
+
+
+def test_hook_reads_or_names_other_keywords(hooked):
+    class Other(torch.nn.Module):
+        def forward(self, **given):
+            return given
+
+    x = torch.ones(2, 1, 8, 8)
+    seen, t, mode, _ = watch(hooked[0], Other(), img=x, timesteps=torch.tensor([0.5, 0.5]))
+    assert torch.equal(seen, x)
+    assert (t, mode) == (0.5, "training")
+    hooked[0]["calls"].clear()
+    with redirect_stdout(StringIO()) as out:
+        hooked[0]["report"](Other(), (), {"latent": x, "sigma": 3})
+    assert out.getvalue() == "no image or no time among: latent sigma\n"
+    assert hooked[0]["calls"] == []
+
+
 def test_number_of_no_label():
     assert LabelEncoder(10, 4).none == 10
     source = (Path(diffusers.__file__).parent / "pipelines/dit/pipeline_dit.py").read_text(encoding="utf8")
