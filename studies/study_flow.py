@@ -106,15 +106,20 @@ class FromF(torch.nn.Module):
         return ((y - D) / nu).float()
 
 
+def flow_weight(schedule):
+    """From the squared error of z to that of u (eq-flow-error)."""
+    return (1 - schedule.flow_time) ** -2
+
+
 RECIPES = {
     "DDPM": (PAPER, "z", None),
     "DDPM, uniform tau": (STRAIGHT, "z", None),
-    "flow matching": (STRAIGHT, "flow", lambda schedule: (1 - schedule.flow_time) ** -2),
+    "flow matching": (STRAIGHT, "flow", flow_weight),
     "EDM": (EDM, "F", edm_weight),
 }
 CONTROLS = {  # each changes one thing of a recipe; see study_output.py
     "DDPM, output u": (PAPER, "flow", None),
-    "uniform tau, weight of the flow": (STRAIGHT, "z", lambda schedule: (1 - schedule.flow_time) ** -2),
+    "uniform tau, weight of the flow": (STRAIGHT, "z", flow_weight),
 }
 ALL = RECIPES | CONTROLS
 
