@@ -1,16 +1,17 @@
 """A checklist for your diffusion program: known answers for its parts, without any training.
 
-    from checklist import check_all, check_label_use
+    from checklist import check_all, check_guided_sample, check_label_use
 
     print(check_all(BETA=beta, ALPHA_BAR=alpha_bar, make_batch=make_batch, sample=sample))
     print(check_all(globals(), PREDICTS="v"))  # all parts that have these names
     check_label_use(Network(), sample)  # if the program has labels: silent, or an error
+    check_guided_sample(Network(), sample)  # if it has guidance, too: likewise
 
 It needs PyTorch only, and stops at the first `assert` that fails. Mend this one, and run again. It asks only about the
 parts that it gets, and its result names the checks that were made and the parts that were missing. A name that it does
 not know is an error, except in `globals()`. Run it and your program on the CPU.
 
-    BETA, ALPHA_BAR      tables from 0 to T, starting with 0 and 1
+    BETA, ALPHA_BAR      tables from 0 to T, starting with 0 and 1 (see FIRST_TIME)
     scale_images(x)      -> x_0, from pixels of 0 to 255
     make_batch(x_0)      -> x_t, t, z
     embed(t)             -> a row for each time
@@ -19,6 +20,7 @@ not know is an error, except in `globals()`. Run it and your program on the CPU.
                          -> the loss; it may ignore what you do not have
     sample(model, shape) -> x_0, its last state
     sample(model, shape, labels), for `check_label_use`, which also passes labels to the network
+    sample(model, shape, labels, w), for `check_guided_sample`; w = 0: no guidance
     drop_labels(labels)  -> labels, of which the share P is "no label"
     guide(z_with, z_without, w)           -> z_hat; w = 0: no guidance
     update_average(average, model, step)  changes the average
@@ -28,6 +30,8 @@ Options, with what they are if you do not pass them:
     SHAPE = 1, 8, 8      shape of an image
     PREDICTS = "z"       what the network predicts: "z", "v" or "x_0"
     CLIP = True          False if the sampler does not clip x_0_hat
+    FIRST_TIME = 1       0 if your times are 0 to T - 1; then the tables may have T entries
+    SAMPLE_TIMES = ()    fewer steps: the times that `sample` tells, from the first call on
     P = 0.1              share of the labels that are dropped
     LABELS = 10          number of labels, which are 0, 1, 2, ...
     STEPS = 1000         steps of the training, for the average
@@ -48,13 +52,13 @@ def check_schedule(beta, alpha_bar):
     assert alpha_bar[0] == 1, padded
 
 
-def check_batch(scale_images, make_batch, alpha_bar, shape):
+def check_batch(scale_images, make_batch, alpha_bar, shape, first=1):
     T = len(alpha_bar) - 1
     count = 10_000 + 20 * T  # enough to draw every time
     pixels = torch.randint(0, 256, (count, shape[0], 8, 8)).float()
     x_0 = scale_images(pixels)
     x_t, t, z = make_batch(x_0)
-    now = alpha_bar[t].reshape(-1, 1, 1, 1)
+    now = alpha_bar[t + 1 - first].reshape(-1, 1, 1, 1)
     off = x_t - now.sqrt() * x_0 - (1 - now).sqrt() * z
     fills = x_0.min() == -1 and x_0.max() == 1
     normal = abs(z.mean()) < 0.02 and abs(z.var() - 1) < 0.02
@@ -64,7 +68,8 @@ def check_batch(scale_images, make_batch, alpha_bar, shape):
     pairs = [z.unfold(k, 2, 1).prod(-1) for k in axes]  # neighbours
     apart = all(abs(y.mean()) < 6 / y.numel() ** 0.5 for y in pairs)
     assert fills, "range of the images"
-    assert t.unique().tolist() == list(range(1, T + 1)), "times drawn"
+    times = list(range(first, first + T))
+    assert t.unique().tolist() == times, "times drawn"
     assert normal, "mean, variance or kurtosis of the noise"
     assert apart, "neighbouring pixels or images share noise"
     assert off.abs().max() < 1e-5, "weights of image and noise in x_t"
@@ -81,12 +86,13 @@ def check_labels(drop_labels, P, count):
         assert k not in range(count), f"dropped labels become label {k}"
 
 
-def check_network(model, alpha_bar, shape, embed=None):
+def check_network(model, alpha_bar, shape, first=1, embed=None):
     for p in model.parameters():
         if p.abs().max() < 0.001:  # such a layer hides what it gets
             torch.nn.init.normal_(p, std=0.05)
     T = len(alpha_bar) - 1
-    x_t, t = torch.randn(4, *shape), torch.arange(1, 5) * T // 4
+    x_t = torch.randn(4, *shape)
+    t = torch.arange(1, 5) * T // 4 - 1 + first
     z_hat = model.eval()(x_t, t)
     z_hat.sum().backward()
     seen = (model(x_t.roll(1, 0), t) - z_hat).abs().max()
@@ -100,7 +106,8 @@ def check_network(model, alpha_bar, shape, embed=None):
     assert moved > 0.001, "the network ignores the time"
     assert alone < 1e-5, "the images of a batch are mixed"
     if embed:
-        apart = embed(torch.arange(1, T + 1)).diff(dim=0).norm(dim=1)
+        times = torch.arange(first, first + T)
+        apart = embed(times).diff(dim=0).norm(dim=1)
         assert apart.min() > 0.1, "neighbouring times look alike"
     assert not idle, "a layer is made but never called"
 
@@ -117,6 +124,7 @@ def check_training(
     alpha_bar,
     shape,
     predicts,
+    first=1,
     drop_labels=None,
     update_average=None,
 ):
@@ -130,8 +138,8 @@ def check_training(
     torch.manual_seed(0)
     x_t, t, z = make_batch(x_0)
     told = drop_labels(labels) if drop_labels else None
-    now = alpha_bar[t].reshape(-1, 1, 1, 1)
-    first = average.weight.item()
+    now = alpha_bar[t + 1 - first].reshape(-1, 1, 1, 1)
+    start = average.weight.item()
     target = choose_target(predicts, x_0, z, now)
     for step in (1, 2):
         right = (x_t * fake.weight - target).square().mean()
@@ -154,7 +162,7 @@ def check_training(
         assert down > 0, "a step raises the loss"
     same = told is None or asked[2] is not None and asked[2].equal(told)
     assert same, "the training passes on other labels"
-    moves = not update_average or average.weight.item() != first
+    moves = not update_average or average.weight.item() != start
     assert moves, "the training does not move the average"
 
 
@@ -239,14 +247,26 @@ def compute_weights(alpha_bar):
     return torch.stack([torch.stack(kind, dim=1) for kind in kinds])
 
 
-def check_sampler(sample, alpha_bar, shape, predicts, clip):
+def check_sampler(
+    sample,
+    alpha_bar,
+    shape,
+    predicts,
+    clip,
+    first=1,
+    times=(),
+):
+    last = first + len(alpha_bar) - 2
+    times = [int(t) for t in times] or list(range(last, first - 1, -1))
+    # only the times of the steps, and time 0, where the sampler ends
+    alpha_bar = alpha_bar[[0] + [t + 1 - first for t in times[::-1]]]
     torch.manual_seed(0)
-    start, T = torch.randn(4, *shape), len(alpha_bar) - 1
+    start, steps = torch.randn(4, *shape), len(times)
     image = 3 * start.sign()
     states, _, told = run_fake(sample, image, alpha_bar, predicts)
     calls, moved = len(states) - 1, (states[0] - start).abs().max()
-    assert calls == T, f"{calls} calls of the network, not {T}"
-    assert told == list(range(T, 0, -1)), f"times {told[0]}..{told[-1]}"
+    assert calls == steps, f"{calls} calls of the network, not {steps}"
+    assert told == times, f"times {told[0]}..{told[-1]}"
     assert moved < 1e-5, "x_T is not the first noise that is drawn"
     ends = zip(told, states[1:], strict=True)
     wild = [t for t, x in ends if not x.isfinite().all()]
@@ -254,7 +274,10 @@ def check_sampler(sample, alpha_bar, shape, predicts, clip):
     assert not wild, f"{said}{wild[0]}"
     weights, _ = read_weights(sample, alpha_bar, shape, predicts)
     off = (compute_weights(alpha_bar) - torch.tensor(weights)).abs()
-    bound = 4e-6 / (1 - alpha_bar[1:].flip(0))  # rounding grows
+    now, before = alpha_bar[1:].flip(0), alpha_bar[:-1].flip(0)
+    long = (before / now).sqrt().clamp(max=10_000)
+    # rounding grows at small times, and in long steps from T
+    bound = torch.maximum(4e-6 / (1 - now), 1e-7 * long)
     # the noise depends on no other part, so its weight is read exactly
     exact = bound.clamp(max=0.001)
     off = off / torch.stack((bound, bound, exact), dim=1)
@@ -263,7 +286,9 @@ def check_sampler(sample, alpha_bar, shape, predicts, clip):
         name = ("x_t", "x_0_hat", "the noise")[found.argmax()]
         assert found.max() < 1, f"weight of {name}, t = {t}"
     x_1, x_0 = (x * start.sign() for x in states[-2:])  # both near 1
-    clipped = x_1.mean() < 1.1 and (x_0 - 1).abs().max() < 0.001
+    # before a long last step x_1 still has much noise
+    most = max(1.1, now[-1].sqrt() + (1 - now[-1]).sqrt())
+    clipped = x_1.mean() < most and (x_0 - 1).abs().max() < 0.001
     clipped = clipped or not clip  # then it is not asked
     assert clipped, "the last states are not the clipped estimate"
 
@@ -284,17 +309,25 @@ def check_mode(sample, model, shape):
 
 QUESTIONS = [  # a check, what it needs, and what it may get besides
     (check_schedule, "BETA ALPHA_BAR", ""),
-    (check_batch, "scale_images make_batch ALPHA_BAR SHAPE", ""),
+    (
+        check_batch,
+        "scale_images make_batch ALPHA_BAR SHAPE FIRST_TIME",
+        "",
+    ),
     (check_labels, "drop_labels P LABELS", ""),
-    (check_network, "Network ALPHA_BAR SHAPE", "embed"),
+    (check_network, "Network ALPHA_BAR SHAPE FIRST_TIME", "embed"),
     (
         check_training,
-        "train_step make_batch ALPHA_BAR SHAPE PREDICTS",
+        "train_step make_batch ALPHA_BAR SHAPE PREDICTS FIRST_TIME",
         "drop_labels update_average",
     ),
     (check_average, "update_average STEPS", "Network"),
     (check_guidance, "guide", ""),
-    (check_sampler, "sample ALPHA_BAR SHAPE PREDICTS CLIP", ""),
+    (
+        check_sampler,
+        "sample ALPHA_BAR SHAPE PREDICTS CLIP FIRST_TIME SAMPLE_TIMES",
+        "",
+    ),
     (check_mode, "sample Network SHAPE", ""),
 ]
 
@@ -303,6 +336,8 @@ OPTIONS = {  # what a part is if you do not pass it
     "SHAPE": (1, 8, 8),
     "PREDICTS": "z",
     "CLIP": True,
+    "FIRST_TIME": 1,
+    "SAMPLE_TIMES": (),
     "P": 0.1,
     "LABELS": 10,
     "STEPS": 1000,
@@ -318,6 +353,12 @@ def check_all(program=(), **names):
     taken = {k: v for k, v in dict(program).items() if k in known}
     torch.manual_seed(0)
     names, asked, missing = OPTIONS | taken | names, [], {}
+    if names["FIRST_TIME"] == 0:  # our tables also have the time before
+        for name, start in (("BETA", 0), ("ALPHA_BAR", 1)):
+            table = names.get(name)
+            if table is not None and table[0] != start:
+                begin = torch.full_like(table[:1], start)
+                names[name] = torch.cat([begin, table])
     if names.get("Network"):
         names["Network"] = names["Network"]()  # one for all questions
     for check, needed, more in QUESTIONS:
@@ -350,3 +391,33 @@ def check_label_use(model, sample, shape=(1, 8, 8)):
     del model.forward  # so the class's own is called again
     assert other.abs().max() > 0.001, "the network ignores the label"
     assert all(passed.values()), "a step without the labels"
+
+
+def check_guided_sample(model, sample, shape=(1, 8, 8), count=10):
+    """Is the guidance inside `sample` right? Ask after `check_all`."""
+    labels, instead = torch.arange(4) % count, set()
+
+    def run(w, apart):
+        def answer(x, t, *label, **more):
+            told = [*filter(torch.is_tensor, (*label, *more.values()))]
+            told = told[0] if told else torch.full((len(x),), -1)
+            # a batch may hold the images twice, with and without label
+            same = told == labels.repeat(len(x) // len(labels))
+            instead.update(told[~same].tolist())  # of a label
+            # both answers are z, moved so that right guidance gives z
+            moved = apart * (w + (~same).float())
+            odd = torch.as_tensor(t) % 2  # z depends on the time, too
+            return x + (odd + moved).reshape(-1, 1, 1, 1)
+
+        model.forward = answer
+        torch.manual_seed(0)
+        x_0 = sample(model, (len(labels), *shape), labels, w)
+        del model.forward  # so the class's own is called again
+        return x_0
+
+    off = (run(2.0, 1.0) - run(0.0, 0.0)).abs().max()
+    for k in instead:
+        said = f"the call without a label gets label {k}"
+        assert k not in range(count), said
+    rule = "z_with + w * (z_with - z_without)"
+    assert off < 0.001, f"the guidance in sample is not {rule}"

@@ -64,12 +64,12 @@ def adapt(changes, late, predicts, labels):
     for name in ("sample", "make_batch", "embed", "train_step"):
         program[f"my_{name}"] = program[name]
     program |= {"MyNetwork": program["Network"], "my_betas": program["BETA"], "my_alpha_bar": program["ALPHA_BAR"]}
-    moved, _, given, dropped, back = read_box()
+    _, given, dropped, back = read_box()
     outside = any("(x + 1) / 2" in new for _, new in changes)
     inside = DROPPED in changes
     program["my_drop"] = program["drop_labels"]
-    exec(back if outside else dropped if inside else moved * late + given * labels, program)
-    return program | {"PREDICTS": predicts}
+    exec(back if outside else dropped if inside else given * labels, program)
+    return program | {"PREDICTS": predicts, "FIRST_TIME": 0 if late else 1}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -115,7 +115,7 @@ def test_a_learnt_variance_passes_with_the_lines_of_the_box(wrong):
     slip = [(NOW, NOW.replace("t - 1", "t"))] * wrong
     own = vars(mistakes.load_program(*LEARNT, *slip)) | {"torch": torch}
     own |= {"MyNetwork": own["Network"], "my_sample": own["sample"]}
-    exec(read_box()[1], own)
+    exec(read_box()[0], own)
     if wrong:
         with pytest.raises(AssertionError, match="weight of x_0_hat"):
             checklist.check_all(own)
@@ -190,6 +190,6 @@ def test_labels_of_another_batch_are_seen_where_the_network_drops_them():
     wrong = (DROPPED[0], DROPPED[1].replace("labels)", "labels.roll(1))"))
     program = vars(mistakes.load_program(wrong, INSIDE[1]))
     program |= {"my_drop": program["drop_labels"], "my_train_step": program["train_step"]}
-    exec(read_box()[3], program)
+    exec(read_box()[2], program)
     with pytest.raises(AssertionError, match="passes on other labels"):
         checklist.check_all(program)
