@@ -48,7 +48,7 @@ def check_schedule(beta, alpha_bar):
     assert alpha_bar[-1] < 0.01, "x_T is no pure noise"
     assert beta.max() <= 0.999, "a beta near 1, so x_0_hat explodes"
     assert off.abs().max() < 0.001, "the table is wrong, or rounded"
-    padded = "pad your tables with 0 and 1: they begin at time 0"
+    padded = "pad your tables with 0 and 1, or pass FIRST_TIME=0"
     assert alpha_bar[0] == 1, padded
 
 

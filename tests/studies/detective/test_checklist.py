@@ -180,7 +180,7 @@ def test_numbers_that_are_not_finite_are_said(change, t, capfd):
 def test_tables_that_begin_at_time_1_are_to_be_padded():
     program = vars(mistakes.load_program())
     tables = {name: program[name][1:] for name in ("BETA", "ALPHA_BAR")}
-    with pytest.raises(AssertionError, match="pad your tables with 0 and 1: they begin at time 0"):
+    with pytest.raises(AssertionError, match="pad your tables with 0 and 1, or pass FIRST_TIME=0"):
         study_mutations.checklist.check_all(program | tables)
 
 
