@@ -86,7 +86,7 @@ def check_labels(drop_labels, P, count):
         assert k not in range(count), f"dropped labels become label {k}"
 
 
-def check_network(model, alpha_bar, shape, first=1, embed=None):
+def check_network(model, alpha_bar, shape, embed=None, first=1):
     for p in model.parameters():
         if p.abs().max() < 0.001:  # such a layer hides what it gets
             torch.nn.init.normal_(p, std=0.05)
@@ -124,9 +124,9 @@ def check_training(
     alpha_bar,
     shape,
     predicts,
-    first=1,
     drop_labels=None,
     update_average=None,
+    first=1,
 ):
     def answer(x, t, *label, **more):
         asked[:] = x, t, [*label, *more.values(), None][0]
@@ -315,11 +315,11 @@ QUESTIONS = [  # a check, what it needs, and what it may get besides
         "",
     ),
     (check_labels, "drop_labels P LABELS", ""),
-    (check_network, "Network ALPHA_BAR SHAPE FIRST_TIME", "embed"),
+    (check_network, "Network ALPHA_BAR SHAPE", "embed FIRST_TIME"),
     (
         check_training,
-        "train_step make_batch ALPHA_BAR SHAPE PREDICTS FIRST_TIME",
-        "drop_labels update_average",
+        "train_step make_batch ALPHA_BAR SHAPE PREDICTS",
+        "drop_labels update_average FIRST_TIME",
     ),
     (check_average, "update_average STEPS", "Network"),
     (check_guidance, "guide", ""),
