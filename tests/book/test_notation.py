@@ -12,7 +12,7 @@ from equations.source import in_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path for path in notebooks.chapters() if path.stem[:2].isdigit()]
-APPENDED = {"14_other_peoples_code": ("solvers",)}  # pages whose letters are in the row of a chapter
+APPENDED = {"14_other_peoples_code": ("solvers", "cases")}  # pages whose letters are in the row of a chapter
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 PAGE = (ROOT / "book" / "notation.md").read_text(encoding="utf8")
 MATH = re.compile(r"\$([^$]+)\$")

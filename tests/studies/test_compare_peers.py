@@ -244,8 +244,8 @@ def test_denoising_diffusion_pytorch(objective, target):
 
 
 def read_cell(name, *pages):
-    """The source of a cell, of chapter 14 or its page of solvers if no page is given."""
-    files = [ROOT / "book" / f"{page}.ipynb" for page in pages or ("14_other_peoples_code", "solvers")]
+    """The source of a cell, of chapter 14 or its pages of solvers and programs if no page is given."""
+    files = [ROOT / "book" / f"{page}.ipynb" for page in pages or ("14_other_peoples_code", "solvers", "cases")]
     cells = [cell for file in files for cell in json.loads(file.read_text(encoding="utf8"))["cells"]]
     (cell,) = (cell for cell in cells if cell["id"] == name)
     return "".join(cell["source"])
@@ -372,6 +372,47 @@ def test_options_of_the_weights_are_those_of_the_table():
     assert theirs["flip_sin_to_cos"] is True
     names, old = re.search(r"^\| (`to_q`.*?) \| in files of 2022 (.*?) \|", text, re.M).groups()
     assert dict(zip(re.findall("`(.*?)`", old), re.findall("`(.*?)`", names), strict=True)) == OLD_KEYS
+
+
+def test_names_of_another_file_are_those_of_the_table():
+    """As diffusers translates them; and its own U-Net lists the middle block after the up blocks."""
+    names = import_module("diffusers.loaders.single_file_utils")
+    source = inspect.getsource(names.convert_ldm_unet_checkpoint)
+    layers = names.DIFFUSERS_TO_LDM_MAPPING["unet"]["layers"]
+    known = {old.removesuffix(".weight"): new.removesuffix(".weight") for new, old in layers.items() if "weight" in old}
+    found = {}
+    parts = ["in_layers.0", "in_layers.2", "emb_layers.1", "skip_connection", "out_layers.0", "out_layers.3"]
+    names.update_unet_resnet_ldm_to_diffusers(parts, found, {part: part for part in parts})
+    known |= {old: new for new, old in found.items()}
+    for theirs, ours in (("input_blocks", "down_blocks"), ("output_blocks", "up_blocks")):
+        assert f'"old": f"{theirs}.{{i}}.0", "new": f"{ours}.{{block_id}}.resnets.{{layer_in_block_id}}"' in source
+    assert 'block_id = (i - 1) // (config["layers_per_block"] + 1)' in source  # so 4 begins the second of two blocks
+    known |= {"input_blocks.1.0": "down_blocks.0.resnets.0", "output_blocks.0.0": "up_blocks.0.resnets.0"}
+    for key, kind in ((0, "resnets"), (1, "attentions"), (2, "resnets")):
+        assert f'"new": f"mid_block.{kind}.{{diffusers_key}}"' in source
+        known[f"middle_block.{key}"] = f"mid_block.{kind}.{max(key - 1, 0)}"
+    rows = re.findall(r"^\| (`.*?) \| (`.*?) \|$", read_cell("names-text"), re.M)
+    said = {}
+    for row in rows:
+        said |= dict(zip(*(re.findall("`(.*?)`", column) for column in row), strict=True))
+    assert said == known
+    own = list(load_pretrained("digits")[0].state_dict())
+    theirs = diffusers.UNet2DModel(block_out_channels=(8, 8), norm_num_groups=4, sample_size=8,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2).state_dict()  # fmt: skip
+    order = [list(dict.fromkeys(name.partition(".")[0] for name in listed)) for listed in (own, theirs)]
+    assert order[0].index("mid_block") < order[0].index("up_blocks")
+    assert order[1].index("mid_block") > order[1].index("up_blocks")
+
+
+def test_levels_of_the_case_by_hand_are_those_of_the_program():
+    """What the chapter says of the scheduler and of the pipeline is what the programs of the appendix print."""
+    line = re.search(r"^theirs (.*)$", read_cell("case-twice"), re.M)[1].split()
+    assert "{}, {}, {} and {}:".format(*line) in read_cell("case-flow-see")
+    printed = "".join(re.findall(r"^```text\n(.*?)^```", read_cell("case-pipeline"), re.M | re.S))
+    (said,) = re.findall(r"^```text\n(.*?)^```", read_cell("case-pipeline-short"), re.M | re.S)
+    assert set(said.splitlines()) <= set(printed.splitlines())
+    for cell in ("call-hook", "call-watch"):  # the appendix repeats the hook
+        assert read_cell(cell).partition("handle =")[0].strip() in read_cell("cases-hook")
 
 
 def test_table_in_float16_begins_with_1():
@@ -670,12 +711,12 @@ def run_whole(page):
 
 @pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 @pytest.mark.parametrize(
-    ("page", "cells"), [("14_other_peoples_code", ("weights-text", "case-pipeline")), ("solvers", ("solvers-case",))]
+    ("page", "cells"), [("cases", ("case-pipeline", "weights-program")), ("solvers", ("solvers-case",))]
 )
 def test_programs_run_after_the_whole_page(page, cells):
     """No later cell, such as one of an exercise, takes a name that they use."""
     whole = run_whole(page)
-    for cell in ("harness", "case-flow-run") if cells[0] == "weights-text" else ():
+    for cell in ("harness", "case-flow-run") if page == "cases" else ():
         for program in re.findall(r"^```python\n(.*?)^```", read_cell(cell), re.M | re.S):
             with redirect_stdout(StringIO()):
                 exec(program, whole)  # a reader may run these cases first
@@ -881,7 +922,7 @@ def test_lcm_noises_its_estimate_again(solvers, n):
         assert 0 < state < 1e-5
         assert 0 <= 1 - image < 4e-6
     assert solver.get_scalings_for_boundary_condition_discrete(0) == (1, 0)
-    assert "to within 0.00001; at time 0" in read_cell("solvers-case")
+    assert "to within 0.00001; at time 0" in read_cell("solvers-notes")
     times, x = [*(solver.timesteps + 1).tolist(), 0], solvers["z"]
     for i, (t, s) in enumerate(zip(times[:-1], times[1:], strict=True)):
         answer = solvers["ask"](x, t)
@@ -939,7 +980,7 @@ def test_rounding_in_half_precision_is_that_of_the_box():
 
 def test_estimate_of_a_good_answer_has_a_limit_of_its_own():
     """Of the exact z: above 0.00001 at late times, where it is divided by a small root, and below the limit there."""
-    assert r"$0.00001 / \sqrt{\bar{\alpha}_t}$" in read_cell("checks")
+    assert r"$0.00001 / \sqrt{\bar{\alpha}_t}$" in read_cell("checks-detail", "rosetta")
     solver, worst = diffusers.DDIMScheduler(clip_sample=False), {}
     solver.set_timesteps(1000)
     for t in (300, 500, 700, 800, 900, 1000):
