@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ddpm_lite import precondition, predict_x_0
+from ddpm_lite import linear_schedule, precondition, predict_x_0
 from equations.ch16 import CLOCKS, levels, u_hat, u_of_path, z_of_path
 from equations.checks import by_hand, identity
 
@@ -24,6 +24,46 @@ def check_flow_bounds():
         np.testing.assert_allclose([weighted, summed], np.pi * s / 2, rtol=1e-3)
         assert abs(np.trapezoid(np.append(0.0, np.cumsum(parts)), nu) / summed - 1) > 1  # the bound below it is another
         assert abs(np.trapezoid(above, logs) / summed - 1) > 1  # and so is another weight
+
+
+def check_ddpm_product():
+    """The steps of DDPM's schedule per unit of log nu, divided by T; the shorter the steps, the nearer."""
+    gaps = []
+    for length in (1000, 4000):
+        schedule = linear_schedule(T=length, beta_1=0.1 / length, beta_T=20 / length)
+        found = 2 * schedule.one_minus_alpha_bar[1:] / (length * schedule.beta[1:])
+        steps = 1 / (length * torch.diff(schedule.noise_level[1:].log()))
+        late = slice(length // 50, None)
+        gaps.append(float((found[1:] / steps - 1)[late].abs().max()))
+        assert float((found[1:] / 2 / steps - 1)[late].abs().min()) > 0.4  # without the 2 it is another
+    assert gaps[0] < 0.05
+    assert gaps[1] < gaps[0] / 3
+
+
+def check_level_product():
+    """Gaussian pixels, and the same with s^2 equal pixels for each: the losses of the best linear estimates."""
+    logs = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    for s in (2, 3):
+        same = torch.ones(s * s, s * s, dtype=torch.float64)
+
+        def loss(product, covariance, logs=logs):
+            variances = torch.linalg.eigvalsh(covariance).clamp(min=0)
+            nu = logs.exp()
+            error = (variances / (variances + nu[:, None] ** 2)).sum(1)  # of z, all pixels together
+            return float(torch.trapezoid(product(nu) * error, logs))
+
+        def logit_normal(nu):
+            return (1 + nu) ** 2 * torch.distributions.Normal(0.0, 1.0).log_prob(nu.log()).exp()
+
+        def density_alone(nu, s=s):
+            return (1 + nu) ** 2 * torch.distributions.Normal(0.0, 1.0).log_prob((nu / s).log()).exp()
+
+        small, large = 0.5 * same[:1, :1], 0.5 * same
+        right = loss(logit_normal, small)
+        np.testing.assert_allclose(loss(lambda nu, s=s: logit_normal(nu / s), large), right, rtol=1e-5)
+        assert abs(loss(logit_normal, large) / right - 1) > 0.1  # unmoved, moved the other way, or only the density
+        assert abs(loss(lambda nu, s=s: logit_normal(nu * s), large) / right - 1) > 0.1
+        assert abs(loss(density_alone, large) / right - 1) > 0.1
 
 
 # ---- EDM's network between its scales, for data with some standard deviation
@@ -106,6 +146,18 @@ CHECKS = [
         tables=CLOCKS,
     ),
     identity("eq-flow-product", given=[r"\tau = \frac{\nu}{1 + \nu}"], positive=[r"\nu"]),
+    by_hand(
+        "eq-ddpm-product",
+        r"\frac{1}{T} \frac{d t}{d \log \nu} \approx \frac{2 \left(1 - \bar{\alpha}_t\right)}{T \beta_t}",
+        check_ddpm_product,
+        "a derivative by the number of a step, near the ratio of differences",
+    ),
+    by_hand(
+        "eq-level-product",
+        r"P'(\nu') = P\left(\frac{\nu'}{s}\right)",
+        check_level_product,
+        "says which function a product has to be, for repeated pixels",
+    ),
     identity(
         "eq-level-shift",
         given=[r"\tau' = \frac{\nu'}{1 + \nu'}", r"\nu' = s \nu", r"\nu = \frac{\tau}{1 - \tau}"],
