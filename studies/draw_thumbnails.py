@@ -294,6 +294,17 @@ def output_and_loss():
     return curves(nu[at], rows, (np.log10(0.03), np.log10(30)), log=True)
 
 
+def straight_paths():
+    """Lines of random pairs, and of the same noises and images paired by rank."""
+    dice = torch.Generator().manual_seed(4)
+    noise = torch.randn(9, generator=dice)
+    blob = (torch.rand(9, generator=dice) > 0.3).long()
+    data = torch.tensor([-0.6, 0.5])[blob] + torch.tensor([0.15, 0.1])[blob] * torch.randn(9, generator=dice)
+    lines = {"grid": (data, noise), "model": (data.sort()[0], noise.sort()[0])}
+    pairs = [(kind, pair) for kind, both in lines.items() for pair in zip(*both, strict=True)]
+    return "".join(curves([0, 1], {kind: [float(x) for x in pair]}, (-2.2, 2.2)) for kind, pair in pairs)
+
+
 PICTURES = {
     "01_images_and_gaussians": images_and_gaussians,
     "02_forward_process": forward_process,
@@ -314,6 +325,7 @@ PICTURES = {
     "17_fresh_noise": fresh_noise,
     "18_likelihood": likelihood,
     "19_output_and_loss": output_and_loss,
+    "20_straight_paths": straight_paths,
 }
 
 

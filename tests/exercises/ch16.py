@@ -90,6 +90,41 @@ def one_place_at_a_time(x_t, alpha_bar, D, w):
     return tuple(torch.tensor(pairs, dtype=torch.float64).T)
 
 
+def flow_loss(net, x_0, z, tau, weight=None, place=None, at=None, error=None):
+    """The loss of flow matching for a network of the noise; or a wrong one, of other places, times or errors."""
+    m = (1 - tau) * x_0 + tau * z if place is None else place(x_0, z, tau)
+    z_hat = net(m, tau if at is None else at(tau))
+    off = z - z_hat if error is None else error(x_0, z, tau, m, z_hat)
+    return (off**2 * ((1 - tau) ** -2 if weight is None else weight(tau))).mean()
+
+
+def loss_by_slopes(net, x_0, z, tau):
+    m = (1 - tau) * x_0 + tau * z
+    z_hat = net(m, tau)
+    return ((z - x_0 - z_hat + (m - tau * z_hat) / (1 - tau)) ** 2).mean()
+
+
+def loss_by_the_rest_of_the_way(net, x_0, z, tau):
+    """The slope is how far it is to the noise, divided by the time that is left."""
+    m = (1 - tau) * x_0 + tau * z
+    return torch.nn.functional.mse_loss((net(m, tau) - m) / (1 - tau), z - x_0)
+
+
+def loss_by_images(net, x_0, z, tau):
+    m = (1 - tau) * x_0 + tau * z
+    image = (m - tau * net(m, tau)) / (1 - tau)
+    return ((x_0 - image) / tau).pow(2).mean()
+
+
+def loss_one_by_one(net, x_0, z, tau):
+    rows = zip(x_0, z, tau, strict=True)
+    return np.mean([float(flow_loss(net, x, noise, time)) for x, noise, time in rows])
+
+
+def one(tau):
+    return 1.0
+
+
 WRONG = {
     "ex-flows-foreign": {
         "x_t for y": (lambda *g: foreign(*g, y=lambda x, y, m: x), "x_t is not divided; D"),
@@ -220,8 +255,85 @@ WRONG = {
         "a small number below": (lambda m, tau, p: (m - image(m, tau, p, more=1e-12)) / tau, "their ratio is infinite"),
         "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "their ratio is infinite"),
     },
+    "ex-flows-loss": {
+        "DDPM's loss": (lambda *g: flow_loss(*g, weight=one), "this is DDPM's loss"),
+        "no square in the weight": (lambda *g: flow_loss(*g, weight=lambda tau: 1 / (1 - tau)), "by (1 - tau)^2"),
+        "inverted": (lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau) ** 2), "is inverted: divide"),
+        "inverted, no square": (lambda *g: flow_loss(*g, weight=lambda tau: 1 - tau), "has no square"),
+        "tau in the weight": (lambda *g: flow_loss(*g, weight=lambda tau: tau**-2), "dividing by tau"),
+        "of the image": (lambda *g: flow_loss(*g, weight=lambda tau: (tau / (1 - tau)) ** 2), "error of the image"),
+        "z for u": (
+            lambda *g: flow_loss(*g, weight=one, error=lambda x, z, tau, m, z_hat: z - x - z_hat),
+            "estimates z, not u",
+        ),
+        "the place reversed": (
+            lambda *g: flow_loss(*g, place=lambda x, z, tau: tau * x + (1 - tau) * z),
+            "not the reverse",
+        ),
+        "the place reversed, by slopes": (
+            lambda *g: flow_loss(
+                *g,
+                weight=one,
+                place=lambda x, z, tau: tau * x + (1 - tau) * z,
+                error=lambda x, z, tau, m, z_hat: z - x - z_hat + (m - tau * z_hat) / (1 - tau),
+            ),
+            "so is the implied image",
+        ),
+        "the time reversed": (lambda *g: flow_loss(*g, at=lambda tau: 1 - tau), "not at 1 - tau"),
+        "the slope reversed": (
+            lambda *g: flow_loss(
+                *g, weight=one, error=lambda x, z, tau, m, z_hat: x - z - z_hat + (m - tau * z_hat) / (1 - tau)
+            ),
+            "both are noise minus image",
+        ),
+        "the estimate reversed": (
+            lambda *g: flow_loss(
+                *g, weight=one, error=lambda x, z, tau, m, z_hat: z - x + z_hat - (m - tau * z_hat) / (1 - tau)
+            ),
+            "both are noise minus image",
+        ),
+        "the true image": (
+            lambda *g: flow_loss(*g, weight=one, error=lambda x, z, tau, m, z_hat: z - x - (z_hat - x)),
+            "implies another image",
+        ),
+        "an image not divided": (
+            lambda *g: flow_loss(*g, weight=one, error=lambda x, z, tau, m, z_hat: z - x - z_hat + m - tau * z_hat),
+            "is divided by 1 - tau",
+        ),
+        "no square": (
+            lambda net, x, z, tau: ((z - net((1 - tau) * x + tau * z, tau)) / (1 - tau)).mean(),
+            "square the error",
+        ),
+        "the square of the mean": (
+            lambda net, x, z, tau: ((z - net((1 - tau) * x + tau * z, tau)) / (1 - tau)).mean() ** 2,
+            "squares the mean",
+        ),
+        "absolute values": (
+            lambda net, x, z, tau: ((z - net((1 - tau) * x + tau * z, tau)) / (1 - tau)).abs().mean(),
+            "absolute value",
+        ),
+        "a sum over pixels": (lambda net, x, *g: flow_loss(net, x, *g) * x.shape[1], "not their sum"),
+        "a sum": (lambda net, x, *g: flow_loss(net, x, *g) * x.numel(), "the mean, not the sum"),
+        "a root": (lambda *g: flow_loss(*g).sqrt(), "the root"),
+        "half": (lambda *g: flow_loss(*g) / 2, "factor 1/2"),
+        "one weight": (
+            lambda net, x, z, tau: flow_loss(net, x, z, tau, weight=one) / ((1 - tau) ** 2).mean(),
+            "each image has its own",
+        ),
+        "not averaged": (
+            lambda net, x, z, tau: ((z - net((1 - tau) * x + tau * z, tau)) / (1 - tau)) ** 2,
+            "expected one number",
+        ),
+    },
 }
 RIGHT = {
+    "ex-flows-loss": {
+        "weighted": flow_loss,
+        "by slopes": loss_by_slopes,
+        "the rest of the way": loss_by_the_rest_of_the_way,
+        "by images": loss_by_images,
+        "one by one": loss_one_by_one,
+    },
     "ex-flows-foreign": {
         "directly": foreign,
         "through the images": through_the_images,
