@@ -242,6 +242,10 @@ WRONG = {
         "not divided": (lambda m, tau, p: m - image(m, tau, p), "divide by it"),
         "the other time": (lambda m, tau, p: (m - image(m, tau, p)) / (1 - tau), "takes the time tau"),
         "the nearest": (lambda m, tau, p: (m - m.sign()) / tau, "nearest image"),
+        "the nearest at small times": (
+            lambda m, tau, p: (m - m.sign()) / tau if tau < 0.1 else by_tanh(m, tau, p),
+            "tau=0.09, share=0.4: this is the slope of the nearest image",
+        ),
         "weights not normalised": (
             lambda m, tau, p: (m - weighted(m, tau, p)) / tau,
             "of the images do not add up to 1",
