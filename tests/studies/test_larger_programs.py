@@ -247,7 +247,7 @@ SHARED = {
 @pytest.mark.parametrize("noise", SHARED.values(), ids=SHARED)
 def test_shared_noise_is_seen_by_both_tools(noise, page):
     program = page["load"](("z = torch.randn_like(x_0)", f"z = {noise}"))
-    assert page["say"](page["check_all"], program) == "neighbouring pixels or images share noise"
+    assert page["say"](page["check_all"], program) == "pixels or images share noise"
     wrong = [found for found in page["look"](program) if not found.fine]
     assert [found.check for found in wrong] == ["noise of training"]
 
