@@ -100,7 +100,7 @@ def test_distinct_times_pass_behind_a_tiny_layer_that_was_filled(page):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(HALF_TIME, "neighbouring times look alike"), (HALF_CALL, "no mistake found")],
+    [(HALF_TIME, "two times look alike"), (HALF_CALL, "no mistake found")],
     ids=["inside embed", "by its caller"],
 )
 def test_times_in_bfloat16_are_found(page, plain, change, said):
@@ -247,7 +247,7 @@ SHARED = {
 @pytest.mark.parametrize("noise", SHARED.values(), ids=SHARED)
 def test_shared_noise_is_seen_by_both_tools(noise, page):
     program = page["load"](("z = torch.randn_like(x_0)", f"z = {noise}"))
-    assert page["say"](page["check_all"], program) == "neighbouring pixels or images share noise"
+    assert page["say"](page["check_all"], program) == "pixels or images share noise"
     wrong = [found for found in page["look"](program) if not found.fine]
     assert [found.check for found in wrong] == ["noise of training"]
 

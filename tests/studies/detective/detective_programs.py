@@ -108,7 +108,7 @@ SAID = {  # the message of the checklist
     "no-warm-up": "the average keeps 90% of its start",
     "buffers-averaged": "the average does not copy the buffers",
     "no-time": "the network ignores the time",
-    "time-as-share": "neighbouring times look alike",
+    "time-as-share": "two times look alike",
     "mixed-axes": "the images of a batch are mixed",
     "norm-uncalled": "a layer is made but never called",
     "one-time-early": "times 199..0",

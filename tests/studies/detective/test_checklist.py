@@ -369,7 +369,7 @@ def test_which_other_choices_fail_the_checklist():
             (ZERO, "    if step % 4 == 1: optimiser.zero_grad()\n"),
             (STEP, "    if step % 4 == 0: " + STEP.strip() + "\n"),
         ],
-        "neighbouring times look alike": [("angle = t[:, None] *", "angle = t[:, None] / T *")],
+        "two times look alike": [("angle = t[:, None] *", "angle = t[:, None] / T *")],
     }
     for said, changes in cases.items():
         assert ask(mistakes.load_program(*changes)) == said

@@ -10,6 +10,8 @@ import torch
 from detective_programs import BOOK, CALL, IN_EVAL, LAST, NO_CLIP, NOW, OF_V, OF_X_0, RETURN, SIGMA, ask, new_unet
 from study_mutations import checklist
 
+from ddpm_lite import UNet, UNetConfig
+
 IN_ALL = "schedule, batch, labels, network, training, average, guidance, sampler, mode"
 
 
@@ -69,17 +71,17 @@ def adapt(changes, late, predicts, labels):
     inside = DROPPED in changes
     program["my_drop"] = program["drop_labels"]
     exec(back if outside else dropped if inside else given * labels, program)
-    return program | {"PREDICTS": predicts, "FIRST_TIME": 0 if late else 1}
+    return program, {"PREDICTS": predicts, "FIRST_TIME": 0 if late else 1}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
-    program = adapt(*form)
-    assert checklist.check_all(program) == "no mistake found"
+    program, options = adapt(*form)
+    assert checklist.check_all(program, **options) == "no mistake found"
     sample, shift = program["sample"], torch.randn(4, 1, 8, 8)
     program["sample"] = lambda model, shape: sample(model, shape) + 0.01 * shift
-    with pytest.raises(AssertionError, match=f"t = {program['FIRST_TIME']}$"):
-        checklist.check_all(program)
+    with pytest.raises(AssertionError, match=f"t = {options['FIRST_TIME']}$"):
+        checklist.check_all(program, **options)
 
 
 @pytest.mark.parametrize("form", ["module", "times from 0, v"])
@@ -95,9 +97,9 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
 )
 def test_the_lines_of_the_box_hide_no_slip(form, slip, said):
     changes, *rest = FORMS[form]
-    program = adapt([*changes, slip], *rest)
-    with pytest.raises(AssertionError, match=said.format(program["FIRST_TIME"])):
-        checklist.check_all(program)
+    program, options = adapt([*changes, slip], *rest)
+    with pytest.raises(AssertionError, match=said.format(options["FIRST_TIME"])):
+        checklist.check_all(program, **options)
 
 
 LEARNT = [  # a network of 2 C channels, whose second half chooses a variance between the two
@@ -152,6 +154,89 @@ def test_a_new_u_net_and_large_images_raise_no_alarm(dropout, shape):
     program = mistakes.load_program(IN_EVAL)
     program.Network = new_unet(dropout)
     assert ask(program, SHAPE=shape) is None
+
+
+def test_the_rounding_of_a_larger_network_raises_no_alarm():
+    """Its outputs are a few units, so an image alone and in a batch may differ by more than 1e-5."""
+    parts = vars(mistakes.load_program())
+    sizes = {"in_channels": 3, "channels": (128, 256, 256), "attention_levels": (1,), "groups": 32}
+    model = UNet(UNetConfig(16, **sizes)).eval()
+    parts = {"BETA": parts["BETA"], "ALPHA_BAR": parts["ALPHA_BAR"], "Network": lambda: model}
+    assert checklist.check_all(**parts, SHAPE=(3, 16, 16)).startswith("no mistake found in: schedule, network")
+    x_t, t = 5 * torch.randn(4, 3, 16, 16), torch.arange(50, 201, 50)
+    with torch.no_grad():
+        alone = model(x_t[-1:], t[-1:]) - model(x_t, t)[-1:]
+    assert alone.abs().max() < 1e-4 * model(x_t, t).abs().max()
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
+def test_a_batch_has_the_shape_of_the_images(shape):
+    make_batch = mistakes.load_program().make_batch
+
+    def fixed(x_0):
+        assert x_0.shape[1:] == shape
+        return make_batch(x_0)
+
+    parts = vars(mistakes.load_program())
+    parts = {name: parts[name] for name in ("ALPHA_BAR", "scale_images")}
+    assert checklist.check_all(**parts, make_batch=fixed, SHAPE=shape).startswith("no mistake found in: batch")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "form"),
+    [
+        ("SHAPE", (4, 1, 8, 8), "3 numbers"),
+        ("SHAPE", 8, "3 numbers"),
+        ("PREDICTS", "eps", "z, v or x_0"),
+        ("CLIP", 0.0, "True or False"),
+        ("FIRST_TIME", 2, "0 or 1"),
+        ("SAMPLE_TIMES", 50, "a list of times"),
+        ("P", "0.1", "a share"),
+        ("LABELS", ["cat", "dog"], "a whole number"),
+        ("STEPS", 0, "a whole number"),
+    ],
+)
+def test_an_option_of_another_form_is_refused_and_no_global_is_an_option(name, value, form):
+    program = vars(mistakes.load_program())
+    with pytest.raises(TypeError, match=f"{name}: expected {form}") as found:
+        checklist.check_all(program, **{name: value})
+    assert "\n" not in str(found.value)
+    assert repr(value) in str(found.value)
+    assert checklist.check_all(program | {name: value}) == "no mistake found"
+
+
+SEED, TIMES, DROP = "torch.manual_seed(0); ", "torch.randint(1, T + 1, (len(x_0),))", "torch.rand(len(labels)) < P"
+HALF = "(len(x_0) + 1) // 2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (f"t = {TIMES}", f"{SEED}t = {TIMES}", "two batches have the same noise"),
+        (TIMES, f"torch.randint(1, T + 1, ({HALF},)).repeat(2)[: len(x_0)]", "times drawn"),
+        (
+            "z = torch.randn_like(x_0)",
+            f"z = torch.randn_like(x_0[: {HALF}]).repeat(2, 1, 1, 1)[: len(x_0)]",
+            "share noise",
+        ),
+        ("angle = t[:, None]", "angle = (t % 100)[:, None]", "two times look alike"),
+        (DROP, "labels == 0", "two calls drop the same labels"),
+        (DROP, "torch.arange(len(labels)) % 10 == 3", "two calls drop the same labels"),
+        ("z_with + w * (z_with - z_without)", "z_with + w * (1 - z_without)", "guidance is not z_with"),
+    ],
+)
+def test_what_one_draw_or_one_example_hides_is_found(old, new, said):
+    assert said in ask(mistakes.load_program((old, new)))
+
+
+def test_an_average_that_skips_the_convolutions_is_found():
+    def update(average, model, step):
+        for kept, now in zip(average.parameters(), model.parameters(), strict=True):
+            if kept.dim() < 4:
+                kept.data.mul_(0.9).add_(now.data, alpha=0.1)
+
+    with pytest.raises(AssertionError, match="the average keeps 100% of its start"):
+        checklist.check_all(update_average=update)
 
 
 def test_only_what_is_given_is_asked():
