@@ -77,6 +77,10 @@ WRONG = {
         "the index, also in v": (lambda x, t, s, z: other.step(x, t, s, find_v(x, t + 1, z)), "v at t + 1"),
         "where it goes": (lambda x, t, s, z: other.step(x, t - 1, s, find_v(x, t, z)), "where does it go"),
         "where it begins": (lambda x, t, s, z: other.step(x, t, s - 1, find_v(x, t, z)), "where does it begin"),
+        "always 20 times": (
+            given(lambda x, t, s, z: other.step(x, t - 1, t - 21, find_v(x, t, z))),
+            "not always t - 20",
+        ),
         "the direction": (lambda x, t, s, z: other.step(x, t + 1, s + 1, find_v(x, t, z)), "wrong direction"),
         "x_0": (lambda x, t, s, z: other.step(x, t - 1, s - 1, predict_x_0(SCHEDULE, x, t, z)), "not x_0"),
         "the sign": (lambda x, t, s, z: other.step(x, t - 1, s - 1, -find_v(x, t, z)), "other sign"),
