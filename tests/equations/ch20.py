@@ -49,6 +49,8 @@ CHECKS = [
         check_reflow_length,
         "integrals along paths, taken for an exact mixture",
     ),
+]
+ILLUSTRATIONS = [
     illustration(
         "\\begin{aligned}\n"
         r"\mathbb{E}[\lVert m \rVert^2] ={} &\left(1 - \tau\right)^2 \mathbb{E}[\lVert x_0 \rVert^2]"
