@@ -3,7 +3,7 @@
 import numpy as np
 
 from equations.ch16 import MEANS, SHARES, STDS, straight
-from equations.checks import by_hand
+from equations.checks import by_hand, illustration
 
 
 def check_reflow_length():
@@ -48,5 +48,16 @@ CHECKS = [
         "\n\\end{aligned}",
         check_reflow_length,
         "integrals along paths, taken for an exact mixture",
+    ),
+]
+ILLUSTRATIONS = [
+    illustration(
+        "\\begin{aligned}\n"
+        r"\mathbb{E}[\lVert m \rVert^2] ={} &\left(1 - \tau\right)^2 \mathbb{E}[\lVert x_0 \rVert^2]"
+        r" + \tau^2 \mathbb{E}[\lVert z \rVert^2] \\[6pt]"
+        "\n"
+        r"&+ 2 \tau \left(1 - \tau\right) \mathbb{E}[x_0^\top z]"
+        "\n\\end{aligned}",
+        "the square of a sum, term by term",
     ),
 ]
