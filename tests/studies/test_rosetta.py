@@ -1492,7 +1492,7 @@ def test_names_of_a_file_hold_what_the_table_says(again, eta):
 def test_methods_of_the_exercise_are_those_of_its_solution():
     """Where the mean is assigned, where the clip is, and whose logarithm the deviation comes from."""
     package = import_peer("denoising_diffusion_pytorch.denoising_diffusion_pytorch").GaussianDiffusion
-    exercise, solution = "".join(find_cell("file-text")["source"]).split("{solution}")
+    exercise, solution = "".join(find_cell("rosetta-read-exercise")["source"]).split("{solution}")
     assert f"[version {RECORD['versions']['denoising-diffusion-pytorch']}]" in exercise
     if version("denoising-diffusion-pytorch") != RECORD["versions"]["denoising-diffusion-pytorch"]:
         pytest.skip("another version of denoising-diffusion-pytorch than the record's")
