@@ -5,6 +5,7 @@ import re
 import mistakes
 import pytest
 import study_mutations
+import torch
 from detective_programs import (
     ANOTHER,
     BLOCK,
@@ -238,6 +239,26 @@ def test_a_guided_sampler_passes_on_its_labels(call, fine):
         else:
             with pytest.raises(AssertionError, match=NOT_PASSED):
                 ask_labels(program.Network(), sample)
+
+
+@pytest.mark.parametrize(("order", "fine"), [("label, none", True), ("none, label", True), ("none, none", False)])
+def test_labels_of_both_answers_may_be_asked_in_one_call(order, fine):
+    """A batch with each state twice, as guided samplers have it, gets the labels in one of its halves."""
+    program = mistakes.load_program()
+    none = torch.full((4,), program.NONE)
+
+    def sample(model, shape, label):
+        def answer(x, t, label=None):
+            labels = torch.cat([{"label": label, "none": none}[name] for name in order.split(", ")])
+            return model(torch.cat([x, x]), torch.cat([t, t]), labels)[: len(x)]
+
+        return program.sample(answer, shape, label)
+
+    if fine:
+        study_mutations.checklist.check_label_use(program.Network(), sample)
+    else:
+        with pytest.raises(AssertionError, match=NOT_PASSED):
+            study_mutations.checklist.check_label_use(program.Network(), sample)
 
 
 def test_the_predictor_of_score_models_is_refused_by_both_tools():
