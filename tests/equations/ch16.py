@@ -260,7 +260,6 @@ CHECKS = [
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
     ),
-    identity("eq-step-score", where={**DDIM, r"s_\theta(x_t, t)": score_hat}, tables=CLOCKS),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     matches(
         "eq-heun-step",

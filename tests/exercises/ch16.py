@@ -118,7 +118,18 @@ def loss_by_images(net, x_0, z, tau):
 
 def loss_one_by_one(net, x_0, z, tau):
     rows = zip(x_0, z, tau, strict=True)
-    return np.mean([float(flow_loss(net, x, noise, time)) for x, noise, time in rows])
+    return sum(flow_loss(net, x, noise, time) for x, noise, time in rows) / len(tau)
+
+
+def loss_with_detached_image(net, x_0, z, tau):
+    m = (1 - tau) * x_0 + tau * z
+    z_hat = net(m, tau)
+    return ((z - x_0 - z_hat + ((m - tau * z_hat) / (1 - tau)).detach()) ** 2).mean()
+
+
+def loss_without_graph(*given):
+    with torch.no_grad():
+        return flow_loss(*given)
 
 
 def one(tau):
@@ -323,6 +334,13 @@ WRONG = {
         "one weight": (
             lambda net, x, z, tau: flow_loss(net, x, z, tau, weight=one) / ((1 - tau) ** 2).mean(),
             "each image has its own",
+        ),
+        "a number": (lambda *g: flow_loss(*g).item(), "has no gradient"),
+        "without a graph": (loss_without_graph, "has no gradient"),
+        "a detached image": (loss_with_detached_image, "is a part of it detached?"),
+        "a clamped weight": (
+            lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau.clamp(max=0.9)) ** -2),
+            "tau from 0.3 to 0.95: the result is off",
         ),
         "not averaged": (
             lambda net, x, z, tau: ((z - net((1 - tau) * x + tau * z, tau)) / (1 - tau)) ** 2,
