@@ -1,6 +1,6 @@
 """Ask how alike the digits are that networks trained as DDPM and by flow matching draw from the same noises.
 
-    python studies/study_two_recipes.py [--out FOLDER] [--jobs N]                         (six minutes of one core)
+    python studies/study_two_recipes.py [--out FOLDER] [--jobs N]                         (twelve minutes of one core)
 
 Both recipes of study_flow.py are trained with its seeds, as there. Each averaged network then draws 500 digits from
 the same 500 noises, in 50 of Euler's steps that are even in the flow time. For every two networks, the record has the
