@@ -86,12 +86,12 @@ def test_an_average_that_leaves_out_steps_is_asked_in_two_calls():
     exec(lines, names | {"my_update": vars(mistakes.load_program())["update_average"]})
     assert told[0].endswith("(not given: update_average)")
     assert told[1].startswith("no mistake found in: average")
+    slow = mistakes.load_program((decay, "decay = 0.9999")).update_average
     with pytest.raises(AssertionError, match="the average keeps"):
-        slow = mistakes.load_program((decay, "decay = 0.9999"))
-        exec(lines, names | {"my_update": slow.update_average})
+        exec(lines, names | {"my_update": slow})
 
 
-CLASSES = '''
+CLASSES = """
 class Diffusion:
     def __init__(self, model):
         self.model, self.beta, self.alpha_bar = model, BETA, ALPHA_BAR
@@ -109,7 +109,7 @@ class Diffusion:
 
     def sample(self, shape):
         return plain_sample(self.model, shape)
-'''
+"""
 
 
 @pytest.mark.parametrize("first", [1, 2])
