@@ -71,9 +71,25 @@ def test_page_measures_what_the_package_computes(stand):
     wait_for_samples(page)
     for line, text in page.facts().items():
         t, (got, wanted) = int(re.search(r"t = (\d+)", line)[1]), numbers(text)
-        table = SCHEDULE.alpha_bar if "image" in line else SCHEDULE.one_minus_alpha_bar
         assert got == pytest.approx(wanted)
-        assert wanted == pytest.approx(float(table[t - 1].sqrt()), rel=5e-3)
+        assert wanted == pytest.approx(float(exact_square(line, t).sqrt()), rel=5e-3)
+
+
+def exact_square(line, t):
+    """The square of what a line of the weights should say."""
+    if "fresh" in line:
+        return SCHEDULE.beta_tilde[t]
+    return (SCHEDULE.alpha_bar if "image" in line else SCHEDULE.one_minus_alpha_bar)[t - 1]
+
+
+@pytest.mark.html
+def test_the_weights_of_case_1_say_that_the_fresh_noise_is_its_variance(stand):
+    """Beside no fresh noise at all, the noise as a whole differs only in its third digit."""
+    found = solve(stand, case=1, instrument=3).facts()
+    for t in (100, 2):
+        got, wanted = numbers(found[f"t = {t}, deviation of the fresh noise:"])
+        assert got == pytest.approx(wanted**2, rel=0.02)
+        assert wanted == pytest.approx(float(SCHEDULE.beta_tilde[t].sqrt()), rel=5e-3)
 
 
 @pytest.mark.html
@@ -94,6 +110,8 @@ def test_the_log_says_what_was_measured(stand, case, told, start, added):
     assert tuple(call[0] for call in calls) == told
     assert calls[0][1] == pytest.approx(start, abs=0.05)
     assert numbers(found["Added after the last call, beside x and its estimate:"])[0] == pytest.approx(added, abs=2e-3)
+    if case == 3:  # the chapter and the verdict quote it
+        assert found["Added after the last call, beside x and its estimate:"] == "deviation 0.023"
 
 
 @pytest.mark.html

@@ -13,7 +13,7 @@ const SLIPS = [
   {
     name: "noise in the last step",
     step: ([a, b, sigma], way, t) => [a, b, t > 1 ? sigma : Math.sqrt(way.beta[1])],
-    why: "The last step adds noise of deviation 0.022. In the samples it is hidden by the width of the humps, but at the end of the log it must be 0.",
+    why: "The last step adds noise, of deviation 0.023 in these samples. There it is hidden by the width of the humps, but at the end of the log it must be 0.",
   },
   {
     name: "alpha-bar of t for that of t − 1",
@@ -28,9 +28,9 @@ const SLIPS = [
   {
     name: "variance taken for deviation",
     step: ([a, b, sigma]) => [a, b, sigma ** 2],
-    why: "The image keeps its weight, but too little noise is added, so old and fresh noise together fall short.",
+    why: "The image keeps its weight, but too little noise is added: the fresh noise has the variance as its deviation, so old and fresh noise together fall short.",
   },
-  { name: "no fresh noise", step: ([a, b]) => [a, b, 0], why: "The image keeps its weight, but only the old noise is left, so the noise falls far short." },
+  { name: "no fresh noise", step: ([a, b]) => [a, b, 0], why: "The image keeps its weight, but only the old noise is left: the fresh noise is 0." },
   { name: "it starts from half the noise", start: 0.5, why: "Steps and times are right, but the x of call 1 should have the deviation 1." },
   { name: "the network learnt data in [0, 1]", moved: true, why: "Start, times and weights are right, so the sampler is; but the samples lie where the network has learnt that the data are, between 0 and 1." },
 ];
@@ -117,8 +117,10 @@ export default kit.widget(({ model, el: place }) => {
     2: (slip) =>
       [100, 2, 1].flatMap((t) => {
         const [a, b, sigma] = weights(slip, t), { signal, spread } = closed(way.alphaBar[t], way.rest[t]), s = closed(way.alphaBar[t - 1], way.rest[t - 1]);
-        const noise = Math.hypot(a * spread, sigma);
-        return [[`t = ${t}, weight of the image:`, `${kit.number(a * signal + b, 3)}, expected ${kit.number(s.signal, 3)}`], ...(t > 1 ? [[`t = ${t}, deviation of the noise:`, `${kit.number(noise, 3)}, expected ${kit.number(s.spread, 3)}`]] : [])];
+        const noise = Math.hypot(a * spread, sigma), fresh = ddpm(way, t)[2];
+        /** @type {[string, number, number][]} */
+        const rows = [["weight of the image", a * signal + b, s.signal], ["deviation of the noise", noise, s.spread], ["deviation of the fresh noise", sigma, fresh]];
+        return rows.slice(0, t > 1 ? 3 : 1).map(([name, found, right]) => [`t = ${t}, ${name}:`, `${kit.number(found, 3)}, expected ${kit.number(right, 3)}`]);
       }),
     3: (_slip, { log, added }) => [
       ...[0, 1, T - 2, T - 1].map((i) => [`Call ${log[i][0]} of ${T}:`, `told ${log[i][1]}, where x has the deviation ${log[i][2].toFixed(2)}`]),
