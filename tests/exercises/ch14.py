@@ -11,14 +11,15 @@ from ddpm_lite.process import predict_x_0, score_from_z, velocity
 SCHEDULE = linear_schedule()
 
 
-def other_step(x, k, to, v):
+def other_step(x, k, to, answer):
     """The step of the other program, which the chapter's cell calls `other.step`."""
     now, then = SCHEDULE.alpha_bar[k + 1], SCHEDULE.alpha_bar[to + 1]
-    x_0_hat, noise = now.sqrt() * x - (1 - now).sqrt() * v, (1 - now).sqrt() * x + now.sqrt() * v
+    x_0_hat, noise = now.sqrt() * x - (1 - now).sqrt() * answer, (1 - now).sqrt() * x + now.sqrt() * answer
     return then.sqrt() * x_0_hat + (1 - then).sqrt() * noise
 
 
 other = SimpleNamespace(step=other_step)
+stored = other.step  # as a reader may keep it, before the check
 
 
 def given(answer):
@@ -35,6 +36,14 @@ def call_in_vain(x, t, s, z):
     """Our own step, beside a call of theirs whose result is not used."""
     other.step(x, t - 1, s - 1, find_v(x, t, z))
     return ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False)
+
+
+def look_up(sigma):
+    """The roots of alpha_bar at the nearest time, and at that on the other side of the level."""
+    levels = SCHEDULE.noise_level
+    above = int((levels >= sigma).nonzero()[0])
+    nearest, beside = sorted((above - 1, above), key=lambda t: abs(levels[t] - sigma))
+    return SCHEDULE.alpha_bar[nearest].sqrt(), SCHEDULE.alpha_bar[beside].sqrt()
 
 
 def padded(table, first=1.0):
@@ -67,6 +76,8 @@ WRONG = {
         "the sign": (lambda x, sigma: -x / (1 + sigma**2) ** 0.5, "the other sign"),
         "the level alone": (lambda x, sigma: x / sigma, "the noise level alone"),
         "one minus": (lambda x, sigma: x * abs(1 - sigma**2) ** 0.5, "below 1"),
+        "the nearest time": (lambda x, sigma: x * look_up(sigma)[0], "no table can be looked up"),
+        "the time on its other side": (lambda x, sigma: x * look_up(sigma)[1], "no table can be looked up"),
         "its own deviation": (lambda x, sigma: x / x.std(), "off by"),
         "one number": (lambda x, sigma: 1 / (1 + sigma**2) ** 0.5, "shape"),
     },
@@ -116,7 +127,8 @@ WRONG = {
             "but for s;",
         ),
         "z twice": (lambda x, t, s, z: other.step(x, t - 1, s - 1, 2 * find_v(x, t, z)), "off by"),
-        "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "was not called"),
+        "ours": (lambda x, t, s, z: ddim_step(SCHEDULE, x, t, s, z, 0 * x, clip=False), "is not used"),
+        "stored, like ours": (given(lambda x, t, s, z: stored(x, t, s, z)), "begin with check 1"),
         "ours, and theirs thrown away": (given(call_in_vain), "is not used"),
     },
 }
@@ -140,7 +152,8 @@ RIGHT = {
                 x, t - 1, s - 1, (z - SCHEDULE.one_minus_alpha_bar[t].sqrt() * x) / SCHEDULE.alpha_bar[t].sqrt()
             )
         ),
-        "by keywords": given(lambda x, t, s, z: other.step(x=x, k=t - 1, to=s - 1, v=find_v(x, t, z))),
+        "stored": given(lambda x, t, s, z: stored(x, t - 1, s - 1, find_v(x, t, z))),
+        "by keywords": given(lambda x, t, s, z: other.step(x=x, k=t - 1, to=s - 1, answer=find_v(x, t, z))),
         "numpy": given(lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t, z)).numpy()),
     },
 }

@@ -244,8 +244,9 @@ def test_denoising_diffusion_pytorch(objective, target):
 
 
 def read_cell(name, *pages):
-    """The source of a cell, of chapter 14 or its pages of solvers and programs if no page is given."""
-    files = [ROOT / "book" / f"{page}.ipynb" for page in pages or ("14_other_peoples_code", "solvers", "cases")]
+    """The source of a cell, of chapter 14 or its pages of solvers, programs and weights if no page is given."""
+    pages = pages or ("14_other_peoples_code", "solvers", "cases", "weights")
+    files = [ROOT / "book" / f"{page}.ipynb" for page in pages]
     cells = [cell for file in files for cell in json.loads(file.read_text(encoding="utf8"))["cells"]]
     (cell,) = (cell for cell in cells if cell["id"] == name)
     return "".join(cell["source"])
