@@ -46,6 +46,11 @@ def look_up(sigma):
     return SCHEDULE.alpha_bar[nearest].sqrt(), SCHEDULE.alpha_bar[beside].sqrt()
 
 
+def divide_in_place(x, sigma):
+    x /= (1 + sigma**2) ** 0.5
+    return x
+
+
 def padded(table, first=1.0):
     return torch.cat([torch.full_like(table[:1], first), table])
 
@@ -78,6 +83,10 @@ WRONG = {
         "one minus": (lambda x, sigma: x * abs(1 - sigma**2) ** 0.5, "below 1"),
         "the nearest time": (lambda x, sigma: x * look_up(sigma)[0], "no table can be looked up"),
         "the time on its other side": (lambda x, sigma: x * look_up(sigma)[1], "no table can be looked up"),
+        "looked up between the times": (
+            lambda x, sigma: x * np.interp(sigma, SCHEDULE.noise_level, SCHEDULE.alpha_bar) ** 0.5,
+            "no table can be looked up",
+        ),
         "its own deviation": (lambda x, sigma: x / x.std(), "off by"),
         "one number": (lambda x, sigma: 1 / (1 + sigma**2) ** 0.5, "shape"),
     },
@@ -144,6 +153,7 @@ RIGHT = {
         "by the ratio": lambda x, sigma: x / sigma / (1 + 1 / sigma**2) ** 0.5,
         "by an angle": lambda x, sigma: x * np.cos(np.arctan(sigma)),
         "numpy": lambda x, sigma: x.numpy() / np.hypot(1, sigma),
+        "in place": divide_in_place,
     },
     "ex-rosetta-run": {
         "by v": given(lambda x, t, s, z: other.step(x, t - 1, s - 1, find_v(x, t, z))),
