@@ -100,6 +100,24 @@ def test_one_choice_is_right_and_it_is_not_always_at_one_place(label):
     assert len({STORED[one]["says"].index("") for one in CHOICES}) > 1
 
 
+def read_answers(label):
+    """The answers that the text of an exercise offers: what is between its last colon and its end, "a, b, or c?"."""
+    pages = [json.loads(path.read_text(encoding="utf8")) for path in sorted(quick.BOOK.glob("*.ipynb"))]
+    sources = ["".join(cell["source"]) for page in pages for cell in page["cells"]]
+    (text,) = (text for text in sources if f":label: {label}\n" in text)
+    asked = text.split(f":label: {label}\n")[1].split("\n:::")[0].rstrip()
+    last = asked.rpartition(": ")[2]
+    return last[:-1].replace(", or ", ", ").split(", ") if ", or " in last and last[-1] == "?" else None
+
+
+def test_a_prediction_offers_the_answers_of_its_exercise():
+    """Where the text of the exercise names them."""
+    offered = {label: read_answers(label) for label in CHOICES if "ranges" in quick.ENTRIES[label]}
+    named = {label: answers for label, answers in offered.items() if answers}
+    assert {"ex-detective-predict", "ex-micro-predict"} <= set(named)
+    assert named == {label: STORED[label]["choices"] for label in named}
+
+
 def test_wrong_answers_are_refused_and_named():
     """Five and more for each check: the mistakes of the chapter's own check, and what is no answer at all."""
     trials = []

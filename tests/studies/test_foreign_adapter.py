@@ -60,7 +60,8 @@ def test_both_tools_say_what_the_table_says(schedule, padded):
         tables = {"beta": names["BETA"], "alpha_bar": names["ALPHA_BAR"]}
         found = list(examine(tables, images=pixels, model=names["Network"](), **parts))
     wrong = [each.check for each in found if not each.fine]
-    where = "schedule, batch, network, training, sampler, mode"
-    end = f"no mistake found in: {where} (not given: drop_labels, update_average, guide)"
+    where = "schedule, images, batch, network, training, sampler, mode"
+    left = "labels, average, guidance (not given: drop_labels, update_average, guide)"
+    end = f"no mistake found in: {where}; NOT ASKED: {left}"
     assert said.replace(end, "passes") == row[1]
     assert row[2] == (f"WRONG: {wrong[0]}" if wrong else f"{len(found)} lines, 0 WRONG")

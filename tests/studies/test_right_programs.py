@@ -227,8 +227,9 @@ def test_both_tools_say_what_the_table_says(name):
 
 def test_what_is_not_given_is_said():
     said = ask_checklist(load_plain())
-    where = "schedule, batch, network, training, sampler, mode"
-    assert said == f"no mistake found in: {where} (not given: drop_labels, update_average, guide)"
+    where = "schedule, images, batch, network, training, sampler, mode"
+    left = "labels, average, guidance (not given: drop_labels, update_average, guide)"
+    assert said == f"no mistake found in: {where}; NOT ASKED: {left}"
     assert ask_checklist(load_own()) == "no mistake found"
     with pytest.raises(AssertionError, match="not the mean square of x_0_hat - x_0"):
         CHECKLIST.check_all(load_own(), PREDICTS="x_0")

@@ -480,3 +480,42 @@ def test_a_line_of_the_checklist_sees(right, wrong, said):
 @pytest.mark.parametrize("changes", OTHER_CALLS.values(), ids=OTHER_CALLS)
 def test_another_number_of_calls_is_said(changes):
     assert re.fullmatch(r"\d+ calls of the network, not 200", ask(mistakes.load_program(*changes)))
+
+
+ON_V = "return torch.linspace(1e-4, 0.02, steps) * 1000 / steps"
+RATE = "    optimiser.param_groups[0]['lr'] *= (step - 1) / 1000\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "options"),
+    [
+        ([("torch.rand(len(labels)) < P", "torch.rand(1) < P")], "of the labels are dropped", {}),
+        ([(STEP, RATE + STEP)], STILL, {}),
+        ([(FULL, f"{FULL} / T")], "times 1.0..", {}),
+        (
+            [*OF_V, (ON_V, f"{ON_V[:6]} torch.cat([({ON_V[7:]})[:-1], torch.ones(1)])")],
+            "a beta near 1",
+            {"PREDICTS": "v"},
+        ),
+    ],
+    ids=["whole batch", "warm-up of the rate", "t / T", "zero terminal SNR"],
+)
+def test_right_programs_that_the_chapter_calls_refused(changes, said, options):
+    assert said in ask(mistakes.load_program(*changes), **options)
+
+
+@pytest.mark.parametrize("images", ["1 - x / 127.5", "(x > 127).float() * 2 - 1", "2 * (x / 255) ** 2 - 1"])
+def test_wrong_images_of_the_right_range_pass(images):
+    assert ask(mistakes.load_program(("x / 127.5 - 1", images))) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (SIGMA, "sigma = (beta[t] * (1 - before) / (now - 1)).sqrt()"),
+        ("x_0 = (x - (1 - now).sqrt() *", "x_0 = (x - (now - 1).sqrt() *"),
+    ],
+    ids=["sigma", "x_0"],
+)
+def test_a_wrong_sign_under_a_root_makes_numbers_that_are_not_finite(change):
+    assert "not finite" in ask(mistakes.load_program(change))

@@ -12,7 +12,7 @@ from study_mutations import checklist
 
 from ddpm_lite import UNet, UNetConfig
 
-IN_ALL = "schedule, batch, labels, network, training, average, guidance, sampler, mode"
+IN_ALL = "schedule, images, batch, labels, network, training, average, guidance, sampler, mode"
 
 
 def read_box():
@@ -125,7 +125,7 @@ def test_a_learnt_variance_passes_with_the_lines_of_the_box(wrong):
     else:
         assert (
             checklist.check_all(own)
-            == f"no mistake found in: {IN_ALL.replace(', training', '')} (not given: train_step)"
+            == f"no mistake found in: {IN_ALL.replace(', training', '')}; NOT ASKED: training (not given: train_step)"
         )
 
 
@@ -179,7 +179,8 @@ def test_a_batch_has_the_shape_of_the_images(shape):
 
     parts = vars(mistakes.load_program())
     parts = {name: parts[name] for name in ("ALPHA_BAR", "scale_images")}
-    assert checklist.check_all(**parts, make_batch=fixed, SHAPE=shape).startswith("no mistake found in: batch")
+    said = checklist.check_all(**parts, make_batch=fixed, SHAPE=shape)
+    assert said.startswith("no mistake found in: images, batch;")
 
 
 @pytest.mark.parametrize(
@@ -240,13 +241,17 @@ def test_an_average_that_skips_the_convolutions_is_found():
 
 
 def test_only_what_is_given_is_asked():
-    """A part that is None or missing is named at the end, and options are not."""
+    """What was not asked is named, and the parts that are None or missing; options are not."""
     program = vars(mistakes.load_wrong("guidance-plus-one"))
     without = IN_ALL.replace(", guidance", "")
-    assert checklist.check_all(program | {"guide": None}) == f"no mistake found in: {without} (not given: guide)"
+    said = f"no mistake found in: {without}; NOT ASKED: guidance (not given: guide)"
+    assert checklist.check_all(program | {"guide": None}) == said
+    said = f"no mistake found in: {without}; NOT ASKED: guidance, embed (not given: embed, guide)"
+    assert checklist.check_all(program | {"guide": None, "embed": None}) == said
     few = {name: program[name] for name in ("BETA", "ALPHA_BAR", "sample")}
     start, end = checklist.check_all(**few).split(" (not given: ")
-    assert start == "no mistake found in: schedule, sampler"
+    lost = ", ".join(name for name in IN_ALL.split(", ") if name not in ("schedule", "sampler"))
+    assert start == f"no mistake found in: schedule, sampler; NOT ASKED: {lost}, embed"
     names = {name for _, needed, more in checklist.QUESTIONS for name in f"{needed} {more}".split()}
     assert set(end.removesuffix(")").split(", ")) == names - {*few, *checklist.OPTIONS}
 
@@ -267,7 +272,7 @@ def test_dropped_labels_that_become_a_label_are_reported(k):
 def test_the_number_of_labels_is_an_option():
     two = mistakes.load_program(("LABELS = 200, 0.1, 32, 10", "LABELS = 200, 0.1, 32, 2"))
     parts = {name: getattr(two, name) for name in ("drop_labels",)}
-    assert checklist.check_all(**parts, LABELS=2).startswith("no mistake found in: labels (")
+    assert checklist.check_all(**parts, LABELS=2).startswith("no mistake found in: labels; NOT ASKED: ")
     with pytest.raises(AssertionError, match="dropped labels become label 2"):
         checklist.check_all(**parts)
 

@@ -84,7 +84,7 @@ def test_an_average_that_leaves_out_steps_is_asked_in_two_calls():
     told = []
     names = {"check_all": checklist.check_all, "globals": lambda: program, "print": told.append, "my_steps": 10_000}
     exec(lines, names | {"my_update": vars(mistakes.load_program())["update_average"]})
-    assert told[0].endswith("(not given: update_average)")
+    assert told[0].endswith("; NOT ASKED: average (not given: update_average)")
     assert told[1].startswith("no mistake found in: average")
     slow = mistakes.load_program((decay, "decay = 0.9999")).update_average
     with pytest.raises(AssertionError, match="the average keeps"):
@@ -95,6 +95,9 @@ CLASSES = """
 class Diffusion:
     def __init__(self, model):
         self.model, self.beta, self.alpha_bar = model, BETA, ALPHA_BAR
+
+    def scale_images(self, x):
+        return x / 127.5 - 1
 
     def draw_times(self, count):
         return torch.randint(FIRST, T + 1, (count,))
@@ -112,20 +115,38 @@ class Diffusion:
 """
 
 
-@pytest.mark.parametrize("first", [1, 2])
-def test_the_adapter_for_classes_passes_its_parts(first):
+NO_ROOTS = ("now.sqrt() * x_0 + (1 - now).sqrt() * z", "now * x_0 + (1 - now) * z")
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        (("FIRST", "1"), None),
+        (("FIRST", "2"), "times drawn"),
+        (NO_ROOTS, "weights of image and noise in x_t"),
+    ],
+    ids=["right", "times", "roots"],
+)
+@pytest.mark.parametrize("ranged", [True, False], ids=["range", "no range"])
+def test_the_adapter_for_classes_passes_its_parts(slip, said, ranged):
+    """A batch is asked even without `scale_images`, which the result then names."""
     text = study_mutations.find_cell("detective-short-text")["source"]
     (block,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Diffusion" in code)
     assert len([line for line in block.splitlines() if line.strip()]) <= 20
     program = vars(mistakes.load_program())
-    program |= {"plain_sample": program["sample"], "Unet": program["Network"], "FIRST": first, "told": []}
-    del program["drop_labels"], program["update_average"]  # this program has neither
-    exec(CLASSES, program)
+    for name in ("drop_labels", "update_average", "scale_images"):
+        del program[name]  # this program has none of them
+    program |= {"plain_sample": program["sample"], "Unet": program["Network"], "told": [], "FIRST": 1}
+    assert CLASSES.count(slip[0]) == 1
+    exec(CLASSES.replace(*slip), program)
     program |= {"print": program["told"].append, "check_all": checklist.check_all}
-    if first == 1:
-        exec(block, program)
-        asked = "schedule, batch, network, training, guidance, sampler, mode"
-        assert program["told"][0].startswith(f"no mistake found in: {asked} (not given: drop_labels")
-    else:
-        with pytest.raises(AssertionError, match="times drawn"):
+    if not ranged:
+        block = block.replace("scale_images =", "scale =")
+    if said:
+        with pytest.raises(AssertionError, match=said):
             exec(block, program)
+    else:
+        exec(block, program)
+        asked = f"schedule, {'images, ' * ranged}batch, network, training, guidance, sampler, mode"
+        left = f"{'images, ' * (not ranged)}labels, average (not given: "
+        assert program["told"][0].startswith(f"no mistake found in: {asked}; NOT ASKED: {left}")
