@@ -32,7 +32,7 @@ ROOT = re.compile(r"sqrt\(([^()]*)\)")
 WORD = re.compile(rf"(?<![\w\\])(?:{NAME})(?![\w^])")
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε"}
-GREEK |= {"theta": "θ", "lambda": "λ", "mu": "μ", "sigma": "σ", "tau": "τ"}
+GREEK |= {"theta": "θ", "lambda": "λ", "mu": "μ", "nu": "ν", "sigma": "σ", "tau": "τ"}
 SIGNS = {
     "|": "‖",
     "cdot": "·",

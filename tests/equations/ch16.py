@@ -15,7 +15,7 @@ from ddpm_lite import (
 from equations.ch04 import blobs as images
 from equations.ch04 import mean_image, mean_noise
 from equations.ch11 import earlier
-from equations.checks import by_hand, definition, identity, matches
+from equations.checks import by_hand, definition, identity, illustration, matches
 
 MEANS, STDS, SHARES = np.array([-0.6, 0.5]), np.array([0.3, 0.2]), np.array([0.3, 0.7])
 
@@ -275,5 +275,15 @@ CHECKS = [
         straight_heun,
         where={**S, r"\tilde{x}_s": ddim, r"z_\theta(\tilde{x}_s, s)": second_guess},
         tables=CLOCKS,
+    ),
+]
+ILLUSTRATIONS = [
+    illustration(
+        "\\begin{aligned}\n"
+        r"\int \phi \frac{\partial p}{\partial \tau} \, d m &= \int \nabla \phi^\top U p \, d m \\[6pt]"
+        "\n"
+        r"&= -\int \phi \nabla \cdot \left(U p\right) d m"
+        "\n\\end{aligned}",
+        "integration by parts, whose result is the labelled equation after it",
     ),
 ]
