@@ -410,12 +410,16 @@ def test_names_of_another_file_are_those_of_the_table():
 
 
 def test_levels_of_the_case_by_hand_are_those_of_the_program():
-    """What the chapter says of the scheduler is what the program of the appendix prints."""
-    line = re.search(r"^theirs (.*)$", read_cell("case-twice"), re.M)[1].split()
-    once = re.search(r"^once (.*)$", read_cell("case-twice"), re.M)[1].split()
-    text = read_cell("case-flow-see")
-    assert f"end with {line[2]}, {line[3]} and the final 0" in text
-    assert f"gives {once[2]} and {once[3]}." in text
+    """What the appendix says of the scheduler is what its program prints."""
+    text = read_cell("case-twice")
+    line, once, twice = (re.search(rf"^{name} +(.*)$", text, re.M)[1].split() for name in ("theirs", "once", "twice"))
+    assert line == twice
+    assert f"keeps the lowest, {once[-1]}, as `sigma_min`" in text
+    assert f"`mu` $= \\log 3$ the last level is {once[-1]}." in text
+    assert "every level but the first is higher than yours, the last nearly three times as high" in text
+    assert line[0] == once[0]
+    assert all(float(theirs) > float(own) for theirs, own in zip(line[1:], once[1:], strict=True))
+    assert 2.9 < float(line[-1]) / float(once[-1]) < 3
     for cell in ("call-hook", "call-watch"):  # the appendix repeats the hook
         assert read_cell(cell).partition("handle =")[0].strip() in read_cell("cases-hook")
 
