@@ -269,8 +269,13 @@ WRONG = {
         "slopes by densities": (lambda m, tau, p: density(tau) * slopes(m, tau, p), "the weight of a slope"),
         "a small number below": (lambda m, tau, p: (m - image(m, tau, p, more=1e-12)) / tau, "their ratio is infinite"),
         "both densities": (lambda m, tau, p: (m - image(m, tau, p)) / tau, "their ratio is infinite"),
+        "a floor under tau": (lambda m, tau, p: by_tanh(m, max(tau, 0.01), p), "tau=0.001"),
     },
     "ex-flows-loss": {
+        "a floor under 1 - tau": (
+            lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau).clamp(min=0.01) ** -2),
+            "tau from 0.5 to 0.999",
+        ),
         "DDPM's loss": (lambda *g: flow_loss(*g, weight=one), "this is DDPM's loss"),
         "no square in the weight": (lambda *g: flow_loss(*g, weight=lambda tau: 1 / (1 - tau)), "by (1 - tau)^2"),
         "inverted": (lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau) ** 2), "is inverted: divide"),
