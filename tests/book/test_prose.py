@@ -34,6 +34,7 @@ CAUGHT = {
     "No pixel knows of another.": "knows of another",
     "The loss knows each time by itself.": "loss knows",
     "This is the whole secret.": "the whole secret",
+    "The black path ends between the blobs.": "black path",
     "The color changes.": "color",
     "We normalize the image.": "normalize",
     "As {eq}`eq-alpha` told, the mean is exact.": "As X told",
