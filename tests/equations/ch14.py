@@ -83,6 +83,12 @@ def check_rescaled():
 
 
 CHECKS = [
+    identity(
+        "eq-read-answer",
+        given=[r"x = a \hat{x}_0 + b z_\theta", r"F = p \hat{x}_0 + q z_\theta"],
+        vector=[r"\hat{x}_0", r"z_\theta"],
+        scalar=["a", "b", "p", "q"],
+    ),
     by_hand(
         "eq-rescaled-roots",
         r"r_t = \frac{\sqrt{\bar{\alpha}_1}}{\sqrt{\bar{\alpha}_1} - \sqrt{\bar{\alpha}_T}}"
