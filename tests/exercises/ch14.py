@@ -108,6 +108,20 @@ WRONG = {
             lambda x, t, s, z: other.step(x, t - 1, s - 1, velocity(SCHEDULE, z, t, predict_x_0(SCHEDULE, x, t, z))),
             "exchanged",
         ),
+        "t and s exchanged": (
+            lambda x, t, s, z: other.step(x, s - 1, t - 1, find_v(x, t, z)),
+            "or t and s are exchanged",
+        ),
+        "t and s exchanged, also in v": (
+            lambda x, t, s, z: other.step(x, s - 1, t - 1, find_v(x, s, z)),
+            "exchanged, in v too",
+        ),
+        "v by the entry t of their table": (
+            lambda x, t, s, z: other.step(
+                x, t - 1, s - 1, velocity(SCHEDULE, predict_x_0(SCHEDULE, x, t, z), t + 1, z)
+            ),
+            "belongs to our t + 1",
+        ),
         "their variable": (
             lambda x, t, s, z: other.step(x / SCHEDULE.alpha_bar[t].sqrt(), t - 1, s - 1, find_v(x, t, z)),
             "need not be scaled",

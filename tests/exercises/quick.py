@@ -14,6 +14,7 @@ their hints.
 """
 
 import json
+import math
 import tomllib
 from contextlib import contextmanager
 from functools import cache
@@ -29,7 +30,6 @@ from exercises import test_exercises as all_exercises
 
 BOOK = all_exercises.ROOT / "book"
 ENTRIES = tomllib.loads((BOOK / "quick.toml").read_text(encoding="utf8"))
-DIGITS = 5e-4  # a reader writes four digits
 
 
 @cache
@@ -151,6 +151,15 @@ def record_formula(label, entry):
     return {key: entry[key] for key in ("left", "right", "letters")} | {"slips": slips}
 
 
+def round_answer(right, wrong):
+    """How far a rounded answer may be off: by four digits, or by three if no mistake is near, 1.79 for 1.7889."""
+    if right == int(right):
+        return 0
+    fourth, third = 5e-4 * abs(right), 0.5 * 10.0 ** (math.floor(math.log10(abs(right))) - 2)
+    nearest = min(gap for value in wrong if (gap := abs(value - right)) > 4 * fourth)
+    return max(fourth, min(third, nearest / 5))
+
+
 def record(label):
     """What a page needs to judge the quick check of an exercise; numbers rounded to ten digits."""
     entry = ENTRIES[label]
@@ -163,7 +172,7 @@ def record(label):
         right, mistakes, rtol, atol = note_call(label, entry["call"])
     else:
         right, mistakes, rtol, atol = note_case(label, entry["case"], entry.get("element"))
-    limit = float(f"{atol + max(rtol, 0 if right == int(right) else DIGITS) * abs(right):.2g}")
+    limit = float(f"{atol + max(rtol * abs(right), round_answer(right, mistakes.values())):.2g}")
     kept = {words: float(f"{value:.10g}") for words, value in mistakes.items() if abs(value - right) > 4 * limit}
     return said | {"value": float(f"{right:.10g}"), "limit": limit, "mistakes": kept}
 

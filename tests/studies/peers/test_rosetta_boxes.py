@@ -419,3 +419,19 @@ def test_network_of_the_digits_has_about_the_numbers_of_the_box():
     found = [eval(code, {"answer": answer, "x_t": x_t}).item() for answer in answers]
     assert found[5] < -1.2
     assert found[:5] + found[6:] == pytest.approx(said[:5] + said[6:], abs=0.03)
+
+
+def test_a_shift_by_one_is_above_the_limit_where_the_list_is_gone_through():
+    """Steps of DDIM by 20 and more between 250 and 500, with random states and answers; later it can be below it."""
+    schedule = linear_schedule()
+
+    def shift(t, s, seed):
+        x, z_hat = torch.randn(2, 1, 1, 8, 8, generator=torch.Generator().manual_seed(seed)).double()
+        x = schedule.alpha_bar[t].sqrt() * x.clamp(-1, 1) + schedule.one_minus_alpha_bar[t].sqrt() * z_hat
+        ours, later = (ddim_step(schedule, x, t + k, s + k, z_hat, 0 * x, clip=False) for k in (0, 1))
+        return rosetta.off(later, ours)
+
+    least = min(shift(t, t - n, seed) for t in range(270, 501, 10) for n in (20, 50, 100) for seed in range(5))
+    assert least > 3e-5
+    assert "more than three times the limit" in "".join(find_cell("checks")["source"])
+    assert min(shift(t, t - 20, seed) for t in (800, 900, 980) for seed in range(5)) < 1e-5
