@@ -240,22 +240,22 @@ def run_fake(sampler, image, table, predicts="z"):
     return states, drawn[1:], told
 
 
-def read_weights(sampler, table, shape=(1, 8, 8), predicts="z"):
+def read_coefficients(sampler, table, shape=(1, 8, 8), predicts="z"):
     """a, b and sigma of each step, and the times that were told."""
     torch.manual_seed(1)
     image = 0.4 * torch.rand(4, *shape).double() - 0.2
     states, drawn, told = run_fake(sampler, image, table, predicts)
-    weights = []
+    steps = []
     for x_t, noise, x_s in zip(states, drawn, states[1:], strict=False):
         parts = x_t, image, noise, x_s
         parts = [y.double().flatten() for y in parts]
         columns = torch.stack(parts, dim=1).nan_to_num()  # if 0 / 0
         found = torch.linalg.lstsq(columns[:, :3], columns[:, 3])
-        weights.append(found.solution.tolist())
-    return weights, told
+        steps.append(found.solution.tolist())
+    return steps, told
 
 
-def compute_weights(alpha_bar):
+def compute_coefficients(alpha_bar):
     """The right a, b and sigma from T down, for three samplers."""
     table = alpha_bar.double().flip(0)
     now, before = table[:-1], table[1:]
@@ -295,19 +295,19 @@ def check_sampler(
     wild = [t for t, x in ends if not x.isfinite().all()]
     said = "the sampler returns numbers that are not finite, t = "
     assert not wild, f"{said}{wild[0]}"
-    weights, _ = read_weights(sample, alpha_bar, shape, predicts)
-    off = (compute_weights(alpha_bar) - torch.tensor(weights)).abs()
+    found, _ = read_coefficients(sample, alpha_bar, shape, predicts)
+    off = (compute_coefficients(alpha_bar) - torch.tensor(found)).abs()
     now, before = alpha_bar[1:].flip(0), alpha_bar[:-1].flip(0)
     long = (before / now).sqrt().clamp(max=10_000)
     # rounding grows at small times, and in long steps from T
     bound = torch.maximum(4e-6 / (1 - now), 1e-7 * long)
-    # the noise depends on no other part, so its weight is read exactly
+    # the noise depends on nothing else, so it is read exactly
     exact = bound.clamp(max=0.001)
     off = off / torch.stack((bound, bound, exact), dim=1)
     off = max(off, key=lambda kind: (kind < 1).sum())  # fits best
     for t, found in zip(told, off, strict=True):
         name = ("x_t", "x_0_hat", "the noise")[found.argmax()]
-        assert found.max() < 1, f"weight of {name}, t = {t}"
+        assert found.max() < 1, f"coefficient of {name}, t = {t}"
     x_1, x_0 = (x * start.sign() for x in states[-2:])  # both near 1
     # before a long last step x_1 still has much noise
     most = max(1.1, now[-1].sqrt() + (1 - now[-1]).sqrt())

@@ -67,7 +67,7 @@ def test_both_tools_end_before_the_hunt_does(page):
     alpha, label = more_mistakes.HUNTED.values()
     programs = [page["load"](*changes) for changes in ([alpha, label], [label], [])]
     said = [page["say"](page["check_all"], program) for program in programs]
-    assert said == ["weight of x_0_hat, t = 200", "no mistake found", "no mistake found"]
+    assert said == ["coefficient of x_0_hat, t = 200", "no mistake found", "no mistake found"]
     assert [sum(not each.fine for each in page["look"](program)) for program in programs] == [2, 0, 0]
     passed = [page["list_labels"](program["sample"], torch.arange(4)) for program in programs]
     assert all(told is None for told in passed[0] + passed[1])

@@ -66,7 +66,7 @@ def test_a_right_program_of_another_network_passes_with_an_option(predicts, T):
     changes = [*SIZES[T], *{"v": OF_V, "x_0": OF_X_0}[predicts]]
     assert ask(mistakes.load_program(*changes), PREDICTS=predicts) is None
     assert ask(mistakes.load_program(*changes)) == LOST
-    slips = {"weight of x_t": IN_A, "last states": NO_CLIP}
+    slips = {"coefficient of x_t": IN_A, "last states": NO_CLIP}
     for said, slip in slips.items():
         assert said in ask(mistakes.load_program(*changes, slip), PREDICTS=predicts)
 
@@ -75,7 +75,7 @@ def test_a_right_program_of_another_network_passes_with_an_option(predicts, T):
 def test_a_right_program_without_a_clip_passes_with_an_option(T):
     program = mistakes.load_program(*SIZES[T], NO_CLIP)
     assert ask(program, CLIP=False) is None
-    assert ask(mistakes.load_program(*SIZES[T], NO_CLIP, IN_B), CLIP=False).startswith("weight of x_0_hat")
+    assert ask(mistakes.load_program(*SIZES[T], NO_CLIP, IN_B), CLIP=False).startswith("coefficient of x_0_hat")
 
 
 @pytest.mark.parametrize("T", SIZES)
@@ -88,7 +88,7 @@ def test_a_step_of_two_kinds_is_refused(kind, T):
         "variance beta_t": [(SIGMA, f"sigma = beta[t].sqrt() if {step} else {SIGMA.removeprefix('sigma = ')}")],
         "DDIM": [(MEAN, LEAP), (SIGMA, f"sigma = beta[t].sqrt() if {step} else 0")],
     }[kind]
-    assert ask(mistakes.load_program(*SIZES[T], *other)) == f"weight of the noise, t = {T // 2}"
+    assert ask(mistakes.load_program(*SIZES[T], *other)) == f"coefficient of the noise, t = {T // 2}"
 
 
 WIDE = ("0.02, steps) * 1000 / steps", "0.04, steps) * 1000 / steps")  # betas up to twice as large
@@ -107,10 +107,10 @@ def test_other_right_programs_pass_both_tools(change, T):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (IN_B, "weight of x_0_hat"),
-        (("* z_hat) / now.sqrt()", "* z_hat) / before.sqrt()"), "weight of x_0_hat"),
-        (IN_A, "weight of x_t, t = "),
-        ((SIGMA, SIGMA.replace("beta[t]", "beta[t - 1]")), "weight of the noise, t = "),
+        (IN_B, "coefficient of x_0_hat"),
+        (("* z_hat) / now.sqrt()", "* z_hat) / before.sqrt()"), "coefficient of x_0_hat"),
+        (IN_A, "coefficient of x_t, t = "),
+        ((SIGMA, SIGMA.replace("beta[t]", "beta[t - 1]")), "coefficient of the noise, t = "),
         ((START, "    x = 2 * torch.randn(shape)"), "x_T is not"),
         ((START, "    x = 0.5 * torch.randn(shape)"), "x_T is not"),
         ((START, "    x = torch.randn(shape) + 1"), "x_T is not"),
@@ -146,7 +146,7 @@ def test_noise_in_the_last_of_a_thousand_steps_is_asked_exactly(changes):
     """Its deviation of 0.01 is within the bound of the other weights at t = 1."""
     mistake = mistakes.MISTAKES["noise-at-the-end"]
     program = mistakes.load_program(("LABELS = 200,", "LABELS = 1000,"), (mistake.right, mistake.wrong), *changes)
-    assert ask(program, CLIP=not changes) == "weight of the noise, t = 1"
+    assert ask(program, CLIP=not changes) == "coefficient of the noise, t = 1"
 
 
 @pytest.mark.parametrize("T", SIZES)
@@ -160,7 +160,7 @@ def test_noise_in_the_last_of_a_thousand_steps_is_asked_exactly(changes):
 )
 def test_the_noise_of_small_times_is_asked_exactly(change, t, T):
     """With 1,000 times it is within the bound of the other weights."""
-    assert ask(mistakes.load_program(*SIZES[T], change)) == f"weight of the noise, t = {t}"
+    assert ask(mistakes.load_program(*SIZES[T], change)) == f"coefficient of the noise, t = {t}"
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_the_predictor_of_score_models_is_refused_by_both_tools():
     """A right step that keeps the image only up to about beta^2 / 4 sqrt(alpha_bar)."""
     score = "mean = (2 - (1 - beta[t]).sqrt()) * x - beta[t] * (x - now.sqrt() * x_0) / (1 - now)"
     program = mistakes.load_program((MEAN, score), (SIGMA, "sigma = beta[t].sqrt()"))
-    assert ask(program) == "weight of x_t, t = 200"
+    assert ask(program) == "coefficient of x_t, t = 200"
     wrong = [each for each in wrong_of(program) if not each.fine]
     assert {each.check for each in wrong} == {"weights of a step", "noise of a step"}
     assert "alpha_bar_t is used where alpha_bar_{t-1} belongs" in str(wrong[0])
@@ -402,11 +402,11 @@ def test_which_other_choices_fail_the_checklist():
     labelled = "told = 0 if label is None else self.label(label)"
     program = mistakes.load_program(NO_LABELS[0], ("told = self.label(label)", labelled))
     assert ask(program) == "a layer is made but never called"
-    assert "weight of" in ask(mistakes.load_program((START, START + ".double()")))
+    assert "coefficient of" in ask(mistakes.load_program((START, START + ".double()")))
     program = mistakes.load_program()
     draw = program.sample
     program.sample = lambda *given: (draw(*given) + 1) / 2
-    assert "weight of" in ask(program)
+    assert "coefficient of" in ask(program)
     before = "    x_t, t, z = make_batch(x_0)\n    z_hat"
     flipped = "    x_0 = torch.where(torch.rand(len(x_0), 1, 1, 1) < 0.5, x_0, x_0.flip(3))\n"
     dropped = "    labels = drop_labels(labels)\n"

@@ -88,9 +88,9 @@ def test_a_right_program_of_another_form_passes_with_the_lines_of_the_box(form):
 @pytest.mark.parametrize(
     ("slip", "said"),
     [
-        (("(1 - before) * x +", "(1 - now) * x +"), "weight of x_t"),
-        ((SIGMA, f"sigma = 0.5 * {SIGMA.removeprefix('sigma = ')}"), "weight of the noise"),
-        ((RETURN, "    return x + 0.1 * torch.randn(shape)\n"), "weight of the noise, t = {}"),
+        (("(1 - before) * x +", "(1 - now) * x +"), "coefficient of x_t"),
+        ((SIGMA, f"sigma = 0.5 * {SIGMA.removeprefix('sigma = ')}"), "coefficient of the noise"),
+        ((RETURN, "    return x + 0.1 * torch.randn(shape)\n"), "coefficient of the noise, t = {}"),
         (NO_CLIP, "the last states are not the clipped estimate"),
     ],
     ids=["image", "noise", "last step", "clip"],
@@ -120,7 +120,7 @@ def test_a_learnt_variance_passes_with_the_lines_of_the_box(wrong):
     own |= {"MyNetwork": own["Network"], "my_sample": own["sample"]}
     exec(read_box()[0], own)
     if wrong:
-        with pytest.raises(AssertionError, match="weight of x_0_hat"):
+        with pytest.raises(AssertionError, match="coefficient of x_0_hat"):
             checklist.check_all(own)
     else:
         assert (

@@ -72,7 +72,7 @@ def test_a_message_without_a_row_and_a_row_without_a_message_are_found():
     for k, said in enumerate(messages):
         bare, free = compare(SOURCE, messages[:k] + messages[k + 1 :])
         assert free == []
-        assert bare or said.startswith("weight of ")  # one assertion has three rows
+        assert bare or said.startswith("coefficient of ")  # one assertion has three rows
 
 
 def test_an_average_that_leaves_out_steps_is_asked_in_two_calls():

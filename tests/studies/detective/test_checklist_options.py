@@ -33,11 +33,11 @@ def test_times_from_0_pass_with_an_option(T, padded):
     [
         ((TOLD, f"{TOLD} + 1"), "times {0}..1"),
         ((TOLD, f"{TOLD} - 1"), "times {2}..-1"),
-        ((AT_ZERO, AT_ZERO.replace("t - 1", "t")), "weight of x_"),
+        ((AT_ZERO, AT_ZERO.replace("t - 1", "t")), "coefficient of x_"),
         (("torch.randint(0, T,", "torch.randint(1, T,"), "times drawn"),
         (("model(x_t, t, drop", "model(x_t, t + 1, drop"), "the training asks about another x_t or t"),
         (NO_CLIP, "the last states are not the clipped estimate"),
-        (("if t > 0 else mean", "if t > 1 else mean"), "weight of the noise, t = 1"),
+        (("if t > 0 else mean", "if t > 1 else mean"), "coefficient of the noise, t = 1"),
     ],
     ids=["told t + 1", "told t - 1", "index", "times drawn", "training", "clip", "noise at 1"],
 )
@@ -89,11 +89,11 @@ def test_fewer_steps_pass_with_their_times(T, stride, kind, first):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("alpha_bar[s]", "alpha_bar[t - 1]"), "weight of x_0_hat, t = {T}"),  # tables of t - 1, with fewer steps
-        (("alpha_bar[s]", "alpha_bar[max(s, 1)]"), "weight of x_t, t = {last}"),
+        (("alpha_bar[s]", "alpha_bar[t - 1]"), "coefficient of x_0_hat, t = {T}"),  # tables of t - 1, with fewer steps
+        (("alpha_bar[s]", "alpha_bar[max(s, 1)]"), "coefficient of x_t, t = {last}"),
         ((TOLD, f"{TOLD} - 1"), "times {before}..{early}"),
         (NO_CLIP, "the last states are not the clipped estimate"),
-        (("sigma = 0", "sigma = 0.1"), "weight of the noise, t = {T}"),
+        (("sigma = 0", "sigma = 0.1"), "coefficient of the noise, t = {T}"),
     ],
     ids=["previous time", "ends at 1", "told t - 1", "clip", "noise"],
 )

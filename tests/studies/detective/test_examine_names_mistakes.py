@@ -85,14 +85,14 @@ NUMPY = [
 def test_a_small_slip_in_a_weight_is_seen(T, slip, text):
     program = mistakes.load_program(*SIZES[T], slip)
     assert text in {each.check: each.text for each in wrong_of(program)}["weights of a step"]
-    assert ask(program).startswith("weight of x_")
+    assert ask(program).startswith("coefficient of x_")
 
 
 def test_how_small_a_slip_examine_does_not_see():
     """A tenth of a percent of the image's new weight."""
     program = mistakes.load_program(*SIZES[1000], IN_A)
     assert wrong_of(program) == []
-    assert ask(program).startswith("weight of x_t")
+    assert ask(program).startswith("coefficient of x_t")
 
 
 @pytest.mark.parametrize("T", [50, 200, 1000])
@@ -226,7 +226,7 @@ REAL = {  # public cases; the check of `examine` that comes first, and the messa
         [(NOW, "now = alpha_bar[t]; before = now if t < T else torch.ones(())")],
         "WRONG: weights of a step: at t = 1 the weight of the image becomes 2, expected 1; "
         "alpha_bar_t is used where alpha_bar_{t-1} belongs",
-        "weight of x_t, t = 200",
+        "coefficient of x_t, t = 200",
     ),
     "gmongaras 10": (
         [(mistakes.MISTAKES["mixed-axes"].right, BY_ROW)],
@@ -243,12 +243,12 @@ REAL = {  # public cases; the check of `examine` that comes first, and the messa
     "ControlNet 587": (
         [*VARIANTS["DDIM"], (NOW, NOW.replace("t - 1", "max(t - 1, 1)"))],
         "note: last step: adds no noise, but leaves noise of deviation 0.022; ",
-        "weight of x_t, t = 1",
+        "coefficient of x_t, t = 1",
     ),
     "EngiOpt 67": (
         [(f"{ADDED} if t > 1 else mean", "beta[t].sqrt() * z_hat")],
         "WRONG: weights of a step: at t = 7 the weight of the image becomes 1.24, expected 0.995; the predicted",
-        "weight of x_t, t = 200",
+        "coefficient of x_t, t = 200",
     ),
     "diffae 16": (
         [(DECAY, "0.9999")],
@@ -360,7 +360,7 @@ def test_the_slip_of_the_stranger_is_to_be_deduced(page):
     found = {each.check: each for each in examine(page["schedule"], sampler=page["stranger"]) if not each.fine}
     assert set(found) == {"weights of a step", "noise of a step"}
     assert found["weights of a step"].text.endswith("; compare its tables with those of the training")
-    weights, told = page["read_weights"](page["stranger"], page["alpha_bar"])
+    weights, told = page["read_coefficients"](page["stranger"], page["alpha_bar"])
     assert told == list(range(200, 0, -1))
     shares = torch.tensor(weights).flip(0)[1:] / page["right_weights"][1:]  # at t = 1 a and sigma are 0
     root = page["alpha_bar"][1:-1].sqrt()
