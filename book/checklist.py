@@ -240,19 +240,22 @@ def run_fake(sampler, image, table, predicts="z"):
     return states, drawn[1:], told
 
 
+def fit_step(x_t, x_0, noise, x_s):
+    """a, b and sigma of one step, by least squares."""
+    parts = [y.double().flatten() for y in (x_t, x_0, noise, x_s)]
+    columns = torch.stack(parts, dim=1).nan_to_num()  # if 0 / 0
+    found = torch.linalg.lstsq(columns[:, :3], columns[:, 3])
+    return found.solution.tolist()
+
+
 def read_coefficients(sampler, table, shape=(1, 8, 8), predicts="z"):
     """a, b and sigma of each step, and the times that were told."""
     torch.manual_seed(1)
     image = 0.4 * torch.rand(4, *shape).double() - 0.2
     states, drawn, told = run_fake(sampler, image, table, predicts)
-    steps = []
-    for x_t, noise, x_s in zip(states, drawn, states[1:], strict=False):
-        parts = x_t, image, noise, x_s
-        parts = [y.double().flatten() for y in parts]
-        columns = torch.stack(parts, dim=1).nan_to_num()  # if 0 / 0
-        found = torch.linalg.lstsq(columns[:, :3], columns[:, 3])
-        steps.append(found.solution.tolist())
-    return steps, told
+    steps = zip(states, drawn, states[1:], strict=False)
+    found = [fit_step(x_t, image, noise, x_s) for x_t, noise, x_s in steps]
+    return found, told
 
 
 def compute_coefficients(alpha_bar):
