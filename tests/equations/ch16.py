@@ -46,6 +46,34 @@ def check_flow_ode():
     assert abs(m - places(0.0)).max() < 2e-3
 
 
+def check_same_path():
+    """Along chapter 11's path through y, m changes as both members say: a step to either side of the flow time."""
+
+    def noise_given(y, nu):
+        spread = STDS**2 + nu**2
+        away = y[:, None] - MEANS
+        each = SHARES * np.exp(-(away**2) / (2 * spread)) / np.sqrt(spread)
+        return (each * nu / spread * away).sum(1) / each.sum(1)
+
+    y, h = np.linspace(-3, 3, 25), 1e-5
+    for tau in (0.1, 0.4, 0.8, 0.95):
+        nu = tau / (1 - tau)
+        z = noise_given(y, nu)
+        x_0 = y - nu * z
+
+        def move(to, nu=nu):
+            steps = np.linspace(nu, to / (1 - to), 3)
+            there = y
+            for now, then in zip(steps, steps[1:], strict=False):  # midpoint rule
+                middle = (now + then) / 2
+                there = there + (then - now) * noise_given(there + (middle - now) * noise_given(there, now), middle)
+            return (1 - to) * there
+
+        slope = (move(tau + h) - move(tau - h)) / (2 * h)
+        for member in (-y + z / (1 - tau), z - x_0):
+            assert abs(slope - member).max() < 1e-6 * max(1, abs(slope).max())
+
+
 def check_any_path():
     """Particles at the quantiles of one clock, moved by the mean of a' x_0 + k' z, are at those of another."""
     ranks, grid = np.array([0.05, 0.2, 0.31, 0.5, 0.9]), np.linspace(-12, 12, 400_001)
@@ -259,6 +287,19 @@ CHECKS = [
         mean_slope,
         where={r"\mathbb{E}[z \mid x_t]": mean_noise, r"\mathbb{E}[x_0 \mid x_t]": mean_image},
         last=-4,  # at the end x_t holds so little of x_0 that rounding is multiplied by thousands
+    ),
+    by_hand(
+        "eq-flow-same-path",
+        "\\begin{aligned}\n"
+        r"\frac{d m}{d \tau} &= -y + \left(1 - \tau\right) \frac{1}{\left(1 - \tau\right)^2}"
+        r" \mathbb{E}[z \mid y] \\[6pt]"
+        "\n"
+        r"&= -y + \frac{1}{1 - \tau} \mathbb{E}[z \mid y] \\[6pt]"
+        "\n"
+        r"&= \mathbb{E}[z \mid y] - \mathbb{E}[x_0 \mid y]"
+        "\n\\end{aligned}",
+        check_same_path,
+        "a change along the paths of another ODE, measured for an exact mixture",
     ),
     identity("eq-step-v", where={**DDIM, r"v_\theta(x_t, t)": v_hat}, tables=CLOCKS),
     matches(
