@@ -3,6 +3,7 @@
 Every class in this folder that has a `name` is a widget. `tools/bundle.py` writes the imports of all of them below.
 """
 
+from ddpm_lite.viz.widgets.answer_reader import AnswerReader
 from ddpm_lite.viz.widgets.attention import AttentionViewer
 from ddpm_lite.viz.widgets.balls import PrecisionBalls
 from ddpm_lite.viz.widgets.cloud import Cloud
@@ -20,6 +21,7 @@ from ddpm_lite.viz.widgets.guidance_rows import GuidanceRows
 from ddpm_lite.viz.widgets.label_attention import LabelAttention
 from ddpm_lite.viz.widgets.learner import Learner
 from ddpm_lite.viz.widgets.mean import MeanExplorer
+from ddpm_lite.viz.widgets.mean_slope import MeanSlope
 from ddpm_lite.viz.widgets.merge import MergeExplorer
 from ddpm_lite.viz.widgets.noise_sum import NoiseSum
 from ddpm_lite.viz.widgets.path import PathStepper
@@ -32,6 +34,7 @@ from ddpm_lite.viz.widgets.two_humps import TwoHumps
 from ddpm_lite.viz.widgets.watch_learn import WatchLearn
 
 __all__ = [
+    "AnswerReader",
     "AttentionViewer",
     "BugDetective",
     "Cloud",
@@ -48,6 +51,7 @@ __all__ = [
     "LabelAttention",
     "Learner",
     "MeanExplorer",
+    "MeanSlope",
     "MergeExplorer",
     "NoiseSum",
     "PathStepper",
