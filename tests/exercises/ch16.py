@@ -206,6 +206,11 @@ WRONG = {
             lambda x, a, D, w: (foreign(x, a, D, w)[0], foreign(x, a, D, w, flow=lambda m, u, *_: x + a**0.5 * u)[1]),
             "the sum of the two weights",
         ),
+        "D from x_t, divided by nu": (
+            lambda x, a, D, w: foreign(x, a, D, w, edm=lambda y, D, nu, tau: (x - D) / nu),
+            "stands for y",
+        ),
+        "EDM's estimate twice": (lambda x, a, D, w: (foreign(x, a, D, w)[0],) * 2, "EDM's estimate again"),
         "D without its root": (
             lambda x, a, D, w: foreign(x, a, D, w, edm=lambda y, D, *_: (x - D) / (1 - a) ** 0.5),
             "multiply D by it",
@@ -227,6 +232,11 @@ WRONG = {
     },
     "ex-flows-2": {
         "the prior's mean": (lambda m, tau, p: (m - (2 * p - 1)) / tau, "without looking at m"),
+        "the mean of all pairs": (lambda m, tau, p: 0 * m + 1 - 2 * p, "wherever they pass"),
+        "the prior's mean added": (
+            lambda m, tau, p: (m - image(m, tau, 0.5) - (2 * p - 1)) / tau,
+            "enters once, inside the tanh",
+        ),
         "a variance": (lambda m, tau, p: (m - image(m, tau, p, width=tau**0.5)) / tau, "is a standard deviation"),
         "the probability of 1": (lambda m, tau, p: (m - (1 + image(m, tau, p)) / 2) / tau, "which is 2 p - 1"),
         "fixed centres": (lambda m, tau, p: (m - image(m, tau, p, shift=1)) / tau, "no longer at 1 and -1"),
@@ -274,7 +284,15 @@ WRONG = {
     "ex-flows-loss": {
         "a floor under 1 - tau": (
             lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau).clamp(min=0.01) ** -2),
-            "tau from 0.5 to 0.999",
+            "is 1 - tau clamped",
+        ),
+        "z - m": (
+            lambda *g: flow_loss(*g, weight=one, error=lambda x, z, tau, m, z_hat: z - x - (z_hat - m)),
+            "is not yet u_hat",
+        ),
+        "divided by tau": (
+            lambda *g: flow_loss(*g, weight=one, error=lambda x, z, tau, m, z_hat: z - x - (z_hat - m) / tau),
+            "it is 1 - tau, not tau",
         ),
         "DDPM's loss": (lambda *g: flow_loss(*g, weight=one), "this is DDPM's loss"),
         "no square in the weight": (lambda *g: flow_loss(*g, weight=lambda tau: 1 / (1 - tau)), "by (1 - tau)^2"),
@@ -342,7 +360,7 @@ WRONG = {
         ),
         "a number": (lambda *g: flow_loss(*g).item(), "has no gradient"),
         "without a graph": (loss_without_graph, "has no gradient"),
-        "a detached image": (loss_with_detached_image, "is a part of it detached?"),
+        "a detached image": (loss_with_detached_image, "is a part of it detached"),
         "a clamped weight": (
             lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau.clamp(max=0.9)) ** -2),
             "tau from 0.3 to 0.95: the result is off",
