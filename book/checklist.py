@@ -118,6 +118,7 @@ def check_network(model, alpha_bar, shape, embed=None, first=1):
     top = z_hat.detach().abs().max()
     seen = (model(x_t.roll(1, 0), t) - z_hat).abs().max()
     moved = (model(x_t, t.roll(1)) - z_hat).abs().max()
+    again = (model(x_t, t) - z_hat).abs().max()
     alone = (model(x_t[-1:], t[-1:]) - z_hat[-1:]).abs().max()
     idle = [p for p in model.parameters() if p.grad is None]
     idle = [p for p in idle if p.requires_grad]  # others are frozen
@@ -125,11 +126,18 @@ def check_network(model, alpha_bar, shape, embed=None, first=1):
     assert seen > 0.001 * top, "the network ignores x_t"
     assert z_hat.min() < 0 < z_hat.max(), "the output has one sign"
     assert moved > 0.001 * top, "the network ignores the time"
+    assert again < 1e-4 * top, "the same call gives two answers"
     assert alone < 1e-4 * top, "the images of a batch are mixed"
     if embed:
         times = torch.arange(first, first + T)
         apart = torch.pdist(embed(times))  # all pairs of times
         assert apart.min() > 0.1, "two times look alike"
+    near = []  # how far the answers at neighbouring times are apart
+    for t in torch.linspace(first, first + T - 2, 32).long().split(4):
+        with torch.no_grad():
+            gap = model(x_t, t + 1) - model(x_t, t)
+        near.append(gap.abs().flatten(1).amax(1).min())
+    assert min(near) > 5e-4 * top, "neighbouring times get one answer"
     assert not idle, "a layer is made but never called"
 
 

@@ -86,7 +86,47 @@ def see_steps(sample, answer=-1e3, steps=slice(None), seeds=(11, 12)):
     return differ((runs[0][0], runs[1][0])) and not any(one > 0.001 > two for one, two in both)
 
 
+def ask_times(model, T, times=None, same=True):
+    """The answers at these times, of one image or of one for each time."""
+    times = torch.arange(1, T + 1) if times is None else times
+    x_t = torch.randn(1 if same else len(times), 1, 8, 8).expand(len(times), 1, 8, 8)
+    with torch.no_grad():
+        return model(x_t, times).flatten(1)
+
+
+def ask_neighbours(model, T):
+    answers = ask_times(model, T)
+    return (answers[1:] - answers[:-1]).abs().amax(1).min() > 1e-4
+
+
+def ask_ends(model, T):
+    return torch.pdist(ask_times(model, T, torch.tensor([1, T]))).min() > 1e-4
+
+
 WRONG = {
+    "ex-detective-question": {
+        "always": (lambda model, T: True, "True of every network"),
+        "never": (lambda model, T: False, "False of a right network"),
+        "another image each time": (
+            lambda model, T: torch.pdist(ask_times(model, T, same=False)).min() > 1e-4,
+            "does each time get the same image",
+        ),
+        "neighbours only": (ask_neighbours, "compare all pairs of times"),
+        "two times only": (ask_ends, "are all times asked"),
+        "the largest gap": (
+            lambda model, T: torch.pdist(ask_times(model, T)).max() > 1e-4,
+            "are all times asked",
+        ),
+        "times from 0": (
+            lambda model, T: torch.pdist(ask_times(model, T, torch.arange(T // 2))).min() > 1e-4,
+            "are all times asked",
+        ),
+        "every second time": (
+            lambda model, T: torch.pdist(ask_times(model, T, torch.arange(1, T + 1, 2))).min() > 1e-4,
+            "are all times asked",
+        ),
+        "too strict": (lambda model, T: torch.pdist(ask_times(model, T)).min() > 10, "False of a right network"),
+    },
     "ex-detective-3": {
         "always right": (lambda sample: True, "in its first line passes"),
         "always wrong": (lambda sample: False, "Algorithm 2 is right"),
@@ -159,6 +199,19 @@ WRONG = {
     },
 }
 RIGHT = {
+    "ex-detective-question": {
+        "all pairs": lambda model, T: torch.pdist(ask_times(model, T)).min() > 1e-4,
+        "a plain bool": lambda model, T: bool(torch.pdist(ask_times(model, T)).min() > 1e-5),
+        "one call for each time": lambda model, T: (
+            torch.pdist(
+                torch.cat(
+                    [model(torch.ones(1, 1, 8, 8), torch.tensor([t])).detach().flatten(1) for t in range(1, T + 1)]
+                )
+            ).min()
+            > 1e-4
+        ),
+        "rows that differ": lambda model, T: len(np.unique(ask_times(model, T).numpy().round(4), axis=0)) == T,
+    },
     "ex-detective-3": {
         "by least squares": lambda sample: bool(see_steps(sample)),
         "the other x_0_hat": lambda sample: bool(see_steps(sample, 1e3)),
