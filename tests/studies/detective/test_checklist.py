@@ -51,6 +51,35 @@ def test_the_checklist_finds_each_mistake(key):
     assert ask(mistakes.load_wrong(key)) == SAID[key]
 
 
+TOLD = ("self.time(embed(t))", "self.time({})")
+
+
+@pytest.mark.parametrize("T", [200, 1000])
+@pytest.mark.parametrize("told", ["embed(t.clamp(max=100))", "embed(t // 2)", "embed(t / T)", "embed(t / 1000)"])
+def test_times_that_the_network_confuses_are_found_before_training(told, T):
+    """Also where `embed` itself is right, because its caller changes the time; at few times by the older question."""
+    said = ask(mistakes.load_program(*SIZES[T], (TOLD[0], TOLD[1].format(told))))
+    assert said == "neighbouring times get one answer" or said == "the network ignores the time"
+    assert said.startswith("neighbouring") or (told, T) in (("embed(t.clamp(max=100))", 1000), ("embed(t / 1000)", 200))
+
+
+@pytest.mark.parametrize("T", SIZES)
+def test_right_networks_keep_neighbouring_times_apart(T):
+    """Twenty first weights of the tutorial's network, and the package's U-Net: none is near the bound."""
+    program = mistakes.load_program(*SIZES[T])
+    for seed in range(20):
+        torch.manual_seed(seed)
+        study_mutations.checklist.check_network(program.Network(), program.ALPHA_BAR, (1, 8, 8), program.embed)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        study_mutations.checklist.check_network(new_unet(0.0)(), program.ALPHA_BAR, (1, 8, 8))
+
+
+def test_a_network_that_draws_is_not_taken_for_one_that_mixes_images():
+    program = mistakes.load_program(("return self.last(F.silu(h))", "return self.last(F.dropout(F.silu(h), 0.1))"))
+    assert ask(program) == "the same call gives two answers"
+
+
 @pytest.mark.parametrize("T", SIZES)
 @pytest.mark.parametrize("change", VARIANTS)
 def test_a_right_program_passes_the_checklist(change, T):
