@@ -108,6 +108,26 @@ WRONG = {
             lambda x, t, s, z: other.step(x, t - 1, s - 1, velocity(SCHEDULE, z, t, predict_x_0(SCHEDULE, x, t, z))),
             "exchanged",
         ),
+        "a sum for v": (
+            lambda x, t, s, z: other.step(
+                x, t - 1, s - 1, SCHEDULE.alpha_bar[t].sqrt() * z + (1 - SCHEDULE.alpha_bar[t]).sqrt() * x
+            ),
+            "not a z + b x_t",
+        ),
+        "their estimate of z": (
+            lambda x, t, s, z: other.step(
+                x,
+                t - 1,
+                s - 1,
+                velocity(SCHEDULE, SCHEDULE.alpha_bar[t] ** 0.5 * x - (1 - SCHEDULE.alpha_bar[t]) ** 0.5 * z, t, z),
+            ),
+            "it gives no x_0_hat",
+        ),
+        "times reversed": (
+            lambda x, t, s, z: other.step(x, SCHEDULE.T - t, SCHEDULE.T - s, find_v(x, t, z)),
+            "are not reversed",
+        ),
+        "the first index only, and z": (lambda x, t, s, z: other.step(x, t - 1, s, z), "and what is the target"),
         "t and s exchanged": (
             lambda x, t, s, z: other.step(x, s - 1, t - 1, find_v(x, t, z)),
             "or t and s are exchanged",
