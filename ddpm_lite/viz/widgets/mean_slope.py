@@ -91,7 +91,7 @@ class MeanSlope(Widget):
         lines = {"mean slope": line(self.slope()), "path of the particle": self.path(times)} | pairs
         rounded = {name: np.round(line, 6) for name, line in lines.items()}
         at = (round(self.tau, 6), round(self.m, 6))
-        return still.curves(times, rounded, alt=self.sentence(), xlabel="flow time", y=(-2.5, 2.5), mark=at)
+        return still.curves(times, rounded, alt=self.sentence(), xlabel="flow time", y=(-1.6, 1.6), mark=at)
 
     def sentence(self) -> str:
         end = self.m - self.tau * self.slope()

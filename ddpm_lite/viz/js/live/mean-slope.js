@@ -49,7 +49,7 @@ export default kit.widget(({ model, el: place }) => {
     });
     return wanted;
   };
-  const lines = kit.plot({ x: [0, 1], y: [-2.5, 2.5], xlabel: "flow time τ", ylabel: "place m", label: "" });
+  const lines = kit.plot({ x: [0, 1], y: [-1.6, 1.6], xlabel: "flow time τ", ylabel: "place m", label: "" });
   const pairs = Array.from({ length: COUNT }, () => lines.line("dw-1 dw-thin"));
   const path = lines.line("dw-3"), mean = lines.line("dw-2"), here = lines.marker("dw-2");
   const sight = kit.plot({ x: [GRID[0], GRID[600]], y: [0, 1.1], xlabel: "image", ylabel: "relative density", label: "" });
