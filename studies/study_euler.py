@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from ddpm_lite import load_pretrained
+from ddpm_lite.files.pixels import to_hex
 
 RECORD = Path(__file__).resolve().parents[1] / "book" / "results" / "euler.json"
 PIXEL, NOISE, TIME, STEPS = 0.5, 1.0, 500, 50
@@ -80,11 +81,6 @@ def find_spread(images):
     return float((images.amax(0) - images.amin(0)).max())
 
 
-def pack(image):
-    """The pixels of one image as bytes, in hexadecimal."""
-    return bytes((127.5 * (image.clamp(-1, 1) + 1)).round().to(torch.uint8).flatten().tolist()).hex()
-
-
 def record_loops():
     """What each loop draws: its first images, and the largest difference between two of all."""
     from diffusers.utils import logging
@@ -94,7 +90,7 @@ def record_loops():
     drawn = {name: draw(network, *lines) for name, lines in LOOPS.items()}
     return {
         "noises": NOISES,
-        "images": {name: [pack(image) for image in images[:SHOWN]] for name, images in drawn.items()},
+        "images": {name: [to_hex(image) for image in images[:SHOWN]] for name, images in drawn.items()},
         "spread": {name: float(f"{find_spread(images):.3g}") for name, images in drawn.items()},
     }
 

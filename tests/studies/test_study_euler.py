@@ -8,6 +8,7 @@ import study_euler
 import torch
 
 from ddpm_lite import ddim_step, linear_schedule, load_pretrained, q_sample
+from ddpm_lite.files.pixels import to_hex
 
 RECORD = json.loads(study_euler.RECORD.read_text("utf8"))
 WORDS = ("command", "diffusers")
@@ -58,7 +59,7 @@ def test_the_library_still_draws_these_images():
 def test_the_images_are_what_our_equations_draw(name):
     drawn = walk(*study_euler.LOOPS[name])
     for old, image in zip(RECORD["images"][name], drawn, strict=False):
-        assert (unpack(old) - unpack(study_euler.pack(image))).abs().max() <= 2
+        assert (unpack(old) - unpack(to_hex(image))).abs().max() <= 2
     spread = study_euler.find_spread(drawn)
     assert spread == pytest.approx(RECORD["spread"][name], rel=0.05, abs=2e-3)
 

@@ -7,7 +7,7 @@ import traitlets
 from ddpm_lite._check import check_real, check_whole
 from ddpm_lite.schedule import linear_schedule, schedule_from_levels
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, beta_bytes, state
+from ddpm_lite.viz.widgets.base import Widget, beta_bytes, jump, state
 
 VARIABLES, ANSWERS = ("x_t", "x_0 + nu z", "that of a flow"), ("z", "x_0", "v", "score", "u = z - x_0")
 LOW, HIGH = -2.0, 2.18  # the powers of ten of the noise level
@@ -43,7 +43,9 @@ class AnswerReader(Widget):
     def weights(self, levels: np.ndarray) -> tuple[np.ndarray, ...]:
         """The weights a, b of image and noise in the variable, and p, q of those in the answer, at noise levels."""
         times = schedule_from_levels(torch.tensor([0.0, *np.asarray(levels, dtype=np.float64)], dtype=torch.float64))
-        signal, noise = (table[1:].sqrt().numpy() for table in (times.alpha_bar, times.one_minus_alpha_bar))
+        signal, noise = (
+            np.array([float(jump(times, x_0, t, z)) for t in range(1, len(levels) + 1)]) for x_0, z in ((1, 0), (0, 1))
+        )
         tau, nu, one = times.flow_time[1:].numpy(), times.noise_level[1:].numpy(), np.ones(len(levels))
         a, b = ((signal, noise), (one, nu), (1 - tau, tau))[self.variable]
         p, q = ((0 * one, one), (one, 0 * one), (-noise, signal), (0 * one, -1 / b), (-one, one))[self.answer]

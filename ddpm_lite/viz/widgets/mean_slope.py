@@ -9,7 +9,7 @@ from ddpm_lite.oracle import GaussianMixture
 from ddpm_lite.process import flow_from_z
 from ddpm_lite.schedule import schedule_from_levels
 from ddpm_lite.viz.widgets import still
-from ddpm_lite.viz.widgets.base import Widget, state
+from ddpm_lite.viz.widgets.base import Widget, jump, state
 from ddpm_lite.viz.widgets.flow_paths import MEANS, SHARES, STDS
 
 COUNT, GRID = 20, np.linspace(-1.4, 1.0, 601)  # lines that are drawn, and images at which the density is computed
@@ -48,7 +48,8 @@ class MeanSlope(Widget):
         nu = self.tau / (1 - self.tau)
         schedule = schedule_from_levels(torch.tensor([0.0, nu], dtype=torch.float64))
         blobs = GaussianMixture(schedule, torch.tensor(MEANS)[:, None], torch.tensor(STDS), torch.tensor(SHARES))
-        x_t = torch.tensor([[self.m]], dtype=torch.float64) / (1 - self.tau) * schedule.alpha_bar[1].sqrt()
+        total = float(jump(schedule, 1, 1, 0) + jump(schedule, 0, 1, 1))  # the sum of the weights: x_t is m times it
+        x_t = torch.tensor([[self.m * total]], dtype=torch.float64)
         return float(flow_from_z(schedule, x_t, 1, blobs(x_t, 1)))
 
     def share(self) -> float:
