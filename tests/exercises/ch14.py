@@ -127,7 +127,8 @@ WRONG = {
             lambda x, t, s, z: other.step(x, SCHEDULE.T - t, SCHEDULE.T - s, find_v(x, t, z)),
             "are not reversed",
         ),
-        "the first index only, and z": (lambda x, t, s, z: other.step(x, t - 1, s, z), "and what is the target"),
+        "the first index only, and z": (lambda x, t, s, z: other.step(x, t - 1, s, z), "where does it go, and what"),
+        "the second index only, and z": (lambda x, t, s, z: other.step(x, t, s - 1, z), "where does it begin, and"),
         "t and s exchanged": (
             lambda x, t, s, z: other.step(x, s - 1, t - 1, find_v(x, t, z)),
             "or t and s are exchanged",
