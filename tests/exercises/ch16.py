@@ -267,6 +267,10 @@ WRONG = {
             lambda m, tau, p: (m - m.sign()) / tau if tau < 0.1 else by_tanh(m, tau, p),
             "tau=0.09, share=0.4: this is the slope of the nearest image",
         ),
+        "the nearest below 0.05": (
+            lambda m, tau, p: (m - m.sign()) / tau if tau < 0.05 else by_tanh(m, tau, p),
+            "tau=0.03, share=0.6: this is the slope of the nearest image",
+        ),
         "weights not normalised": (
             lambda m, tau, p: (m - weighted(m, tau, p)) / tau,
             "of the images do not add up to 1",
@@ -284,6 +288,10 @@ WRONG = {
     "ex-flows-loss": {
         "a floor under 1 - tau": (
             lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau).clamp(min=0.01) ** -2),
+            "is 1 - tau clamped",
+        ),
+        "a small floor under 1 - tau": (
+            lambda *g: flow_loss(*g, weight=lambda tau: (1 - tau).clamp(min=1e-3) ** -2),
             "is 1 - tau clamped",
         ),
         "z - m": (
